@@ -1,0 +1,66 @@
+"""Scores the embeddings of an epoch as retrieval, in both directions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as L
+import torch.distributed as dist
+from fico.evaluation import evaluate, merge_results
+
+from callbacks.encoded import EncodedEpoch
+from fico.tasks.base import RetrievalResult
+
+
+class RetrievalEvaluation(L.Callback):
+    """Evaluates at the end of every validation and test epoch and logs ``{split}/{task}/{direction}/{metric}``.
+
+    Beside them the mean of both directions as ``{split}/{task}/mean/{metric}``, by which the best epoch is chosen.
+    Each process scores its share of the queries against the whole gallery.
+
+    Args:
+        encoded: Where the embeddings are read.
+        similarity: Measure of the model: cosine, inner, euclidean or hamming.
+        metric: Options of `fico.evaluate` by name: tasks, ties, ap, empty, recall, median, bootstrap.
+    """
+
+    def __init__(self, encoded: EncodedEpoch, similarity: str, metric: Mapping[str, Any]) -> None:
+        self._encoded = encoded
+        self._similarity = similarity
+        self._metric = dict(metric)
+        self.result: RetrievalResult | None = None
+        """The result of the last test epoch."""
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self._log(module, "val", self._evaluate(trainer, bootstrap=0))
+
+    def on_test_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.result = self._evaluate(trainer)
+        self._log(module, trainer.datamodule.test_split, self.result)
+
+    def _evaluate(self, trainer: L.Trainer, **changed: Any) -> RetrievalResult:
+        split = trainer.datamodule.evaluated_split(trainer)
+        embeddings = self._encoded.embeddings
+        result = evaluate(
+            embeddings.images,
+            embeddings.texts,
+            split.correspondence,
+            labels=split.labels,
+            similarity=self._similarity,
+            share=(trainer.global_rank, trainer.world_size),
+            progress=trainer.is_global_zero,
+            **(self._metric | changed),
+        )
+        if trainer.world_size == 1:
+            return result
+        shares: list[Any] = [None] * trainer.world_size
+        dist.all_gather_object(shares, result)
+        return merge_results(shares)
+
+    @staticmethod
+    def _log(module: L.LightningModule, split: str, result: RetrievalResult) -> None:
+        values = {name: value for name, value in result.metrics.items() if "/chance/" not in name}
+        for name in [name for name in values if "/i2t/" in name]:
+            other = name.replace("/i2t/", "/t2i/")
+            if other in values:
+                values[name.replace("/i2t/", "/mean/")] = (values[name] + values[other]) / 2
+        module.log_dict({f"{split}/{name}": value for name, value in values.items()}, rank_zero_only=True)

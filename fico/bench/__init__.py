@@ -1,0 +1,1 @@
+"""Benches: how fast and how large, each figure with its conditions."""

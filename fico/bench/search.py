@@ -1,0 +1,149 @@
+"""Indexes compared on embeddings: recall relative to exact search, time and bytes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fico.bench.timing import once, timed
+from fico.search.base import Embeddings, Searcher, Similarity, import_faiss, to_array, to_floats
+from fico.search.codes import pack_codes, unpack_codes
+from fico.search.exact import prepare, scores
+
+_EXACT_BYTES = 2**28  # for the exact scores of the sampled queries with every item
+_ROWS = 65_536
+_ROUNDING = 1e-6  # of float32 products, relative to the largest
+
+
+def compare_indexes(
+    images: Embeddings,
+    texts: Embeddings,
+    makers: Mapping[str, Callable[[], Searcher]],
+    *,
+    similarity: Similarity = "cosine",
+    bits: int | None = None,
+    ks: Sequence[int] = (1, 10, 100),
+    repeats: int = 5,
+    budget_seconds: float = 1.0,
+    recall_queries: int = 1000,
+) -> list[dict[str, Any]]:
+    """Builds every index on each side and searches it with the other.
+
+    Args:
+        images: ``images dim`` floats, +-1 or 0/1 codes, or packed codes where ``bits`` is given.
+        texts: ``texts dim``, of the same kind.
+        makers: By name a call that makes the empty index.
+        similarity: Measure of exact search, which recall refers to.
+        bits: Code length of hash codes.
+        ks: Places to report; those above the number of items are replaced by that number.
+        repeats: Most timed searches; a first one is not counted.
+        budget_seconds: No further repeat begins after so long.
+        recall_queries: Queries, evenly spaced, that recall is measured on; all are searched and timed.
+
+    Returns:
+        One row per direction and index: ``index``, ``direction``, ``queries``, ``items``, ``k`` (searched),
+        ``build_seconds``, ``build_cpu_seconds``, ``search_seconds`` (all queries, median),
+        ``search_cpu_seconds``, ``search_spread_seconds``, ``repeats``, ``threads``, ``index_bytes``,
+        ``recall_queries``, ``settings`` (the index's own name), ``top1_in_k`` and ``overlap_at_k`` by k, fractions.
+
+    Raises:
+        DataError: Embeddings that are empty, hold NaN, or differ in width.
+        UsageError: A package or a factory that an index needs is not there.
+    """
+    sides = {"i2t": (images, texts), "t2i": (texts, images)}
+    rows = []
+    for direction, (queries, items) in sides.items():
+        bench = _Bench(_plain(queries, bits, "queries"), _plain(items, bits, "items"), similarity, ks, recall_queries)
+        for name, make in makers.items():
+            row = {"index": name, "direction": direction}
+            rows.append(row | bench.run(make(), repeats, budget_seconds))
+    return rows
+
+
+def recalls(
+    found: np.ndarray, exact: np.ndarray, ks: Sequence[int], slack: float = 0.0
+) -> tuple[dict[int, float], dict[int, float]]:
+    """Both definitions of recall relative to exact search.
+
+    An item counts as one of the exact k nearest where its score reaches that of place k, so that the choice among
+    ties, which hash codes have by the hundred, costs nothing.
+
+    Args:
+        found: Exact scores of the items that the index gave, ``queries`` by at least ``max(ks)`` places, higher
+            is nearer; minus infinity where it gave none.
+        exact: Scores of the exact nearest, of the same size, best first.
+        ks: Places.
+        slack: Rounding of the scores, in their unit.
+
+    Returns:
+        ``top1_in_k``: share of queries with the exact nearest item among the first k found (the R@k of the
+        paper's Table 7); ``overlap_at_k``: mean share of the exact k nearest among the first k found.
+    """
+    top1 = {k: float((found[:, :k] >= exact[:, :1] - slack).any(axis=1).mean()) for k in ks}
+    overlap = {k: float((found[:, :k] >= exact[:, k - 1 : k] - slack).mean()) for k in ks}
+    return top1, overlap
+
+
+class _Bench:
+    """One gallery with its queries, and the exact scores of a sample of them."""
+
+    def __init__(
+        self, queries: np.ndarray, items: np.ndarray, similarity: Similarity, ks: Sequence[int], sample: int
+    ) -> None:
+        self._queries, self._items = queries, items
+        self._ks = sorted({min(k, len(items)) for k in ks})
+        sample = min(sample, len(queries), max(100, _EXACT_BYTES // (4 * len(items))))
+        self._rows = np.unique(np.linspace(0, len(queries) - 1, sample).astype(np.int64))
+        self._scores = _exact_scores(queries[self._rows], items, similarity)
+        self._best = -np.sort(-torch.from_numpy(self._scores).topk(self._ks[-1]).values.numpy(), axis=1)
+        self._slack = 0.0 if similarity == "hamming" else _ROUNDING * float(np.abs(self._best).max())
+
+    def run(self, searcher: Searcher, repeats: int, budget_seconds: float) -> dict[str, Any]:
+        """Times the index and measures its recall."""
+        k = self._ks[-1]
+        _, build = once(lambda: searcher.add(self._items))
+        found, search = timed(lambda: searcher.search(self._queries, k), repeats=repeats, budget_seconds=budget_seconds)
+        items = found.indices[self._rows]
+        got = np.where(items < 0, -np.inf, np.take_along_axis(self._scores, np.maximum(items, 0), axis=1))
+        top1, overlap = recalls(got, self._best, self._ks, self._slack)
+        return {
+            "settings": searcher.name,
+            "queries": len(self._queries),
+            "items": len(self._items),
+            "k": k,
+            "build_seconds": build.seconds,
+            "build_cpu_seconds": build.cpu_seconds,
+            "search_seconds": search.seconds,
+            "search_cpu_seconds": search.cpu_seconds,
+            "search_spread_seconds": search.spread_seconds,
+            "repeats": search.repeats,
+            "threads": _threads(searcher),
+            "index_bytes": searcher.size_bytes,
+            "recall_queries": len(self._rows),
+            "top1_in_k": top1,
+            "overlap_at_k": overlap,
+        }
+
+
+def _exact_scores(queries: np.ndarray, items: np.ndarray, similarity: Similarity) -> np.ndarray:
+    left = _exact_rows(queries, similarity, "queries")
+    blocks = (_exact_rows(items[at : at + _ROWS], similarity, "items") for at in range(0, len(items), _ROWS))
+    return np.concatenate([scores(left, right, similarity).numpy() for right in blocks], axis=1)
+
+
+def _exact_rows(rows: np.ndarray, similarity: Similarity, what: str) -> Tensor:
+    if similarity == "hamming":
+        return prepare(pack_codes(rows, rows.shape[1], what), similarity)
+    return prepare(to_floats(rows, what), similarity)
+
+
+def _threads(searcher: Searcher) -> int:
+    threads = getattr(searcher, "threads", None)
+    return int(threads) if threads else int(import_faiss().omp_get_max_threads())
+
+
+def _plain(values: Embeddings, bits: int | None, what: str) -> np.ndarray:
+    """Codes as +1 and -1, which every searcher knows as such; floats as they are."""
+    return to_array(values, what) if bits is None else unpack_codes(pack_codes(values, bits, what))

@@ -1,0 +1,79 @@
+"""Where the file of an image lies, and reading it."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from fico.errors import DataError
+
+MISSING = -1
+
+
+class ImageFiles:
+    """Finds images below a data set's folder, listing each folder once.
+
+    An image may lie in ``images/``, in the folder of its record (``filepath``), in both, or beside the JSON,
+    under the name of its record or under the name that COCO 2017 gave to the same image.
+
+    Args:
+        root: The data set's folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._sizes: dict[Path, dict[str, int]] = {}
+
+    def locate(self, filename: str, filepath: str, coco_id: int | None) -> tuple[Path, int]:
+        """Give the path of an image and its size.
+
+        Args:
+            filename: Name in the record.
+            filepath: Folder in the record; may be empty.
+            coco_id: Number of a COCO image, whose 2017 name is tried too.
+
+        Returns:
+            Path and bytes; the first place that was tried and `MISSING` where there is no such file.
+        """
+        names = [filename] if coco_id is None else [filename, f"{coco_id:012d}.jpg"]
+        folders = ("images", filepath, f"images/{filepath}", "")
+        places = [(self.root / folder / name) for folder in folders for name in names]
+        for place in places:
+            size = self._listing(place.parent).get(place.name, MISSING)
+            if size != MISSING:
+                return place, size
+        return places[0], MISSING
+
+    def _listing(self, folder: Path) -> dict[str, int]:
+        if folder not in self._sizes:
+            self._sizes[folder] = {}
+            if folder.is_dir():
+                with os.scandir(folder) as entries:
+                    self._sizes[folder] = {e.name: e.stat().st_size for e in entries if e.is_file()}
+        return self._sizes[folder]
+
+
+def read_image(path: Path, image_id: str, size: int) -> UInt8[np.ndarray, "height width rgb"]:
+    """Decode an image of any mode to RGB and squash it to a square.
+
+    Args:
+        path: The file.
+        image_id: Named in errors.
+        size: Side of the square, in pixels.
+
+    Raises:
+        DataError: The file is missing, truncated or not an image.
+    """
+    try:
+        with Image.open(path) as image:
+            image.draft("RGB", (2 * size, 2 * size))  # a JPEG may be decoded at half or quarter size
+            rgb = image.convert("RGB")
+            return np.asarray(rgb if rgb.size == (size, size) else rgb.resize((size, size), Image.Resampling.BOX))
+    except FileNotFoundError as error:
+        raise DataError(f"image {image_id} has no file {path}; put it there or take it out of the JSON") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"image {image_id}: {path} is truncated or not an image ({error}); fetch the file again"
+        ) from error

@@ -1,0 +1,124 @@
+"""Torch data sets over the features of a split, and the collation of their samples."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch.utils.data import Dataset
+
+from fico.datasets.base import RetrievalSplit
+from fico.errors import DataError
+from fico.features.base import SplitInputs
+from fico.features.vocabulary import PAD
+from fico.types import PairBatch
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One image with one caption (training) or with all of its captions (evaluation).
+
+    Args:
+        image: The image's features.
+        image_row: Its row in the split.
+        texts: Features or word ids of each caption.
+        text_rows: Their rows in the split.
+        labels: The image's categories, where there are any.
+    """
+
+    image: np.ndarray
+    image_row: int
+    texts: tuple[np.ndarray, ...]
+    text_rows: tuple[int, ...]
+    labels: np.ndarray | None
+
+
+class CaptionPairs(Dataset[Sample]):
+    """For training: item ``i`` is caption ``i`` of the split with its image.
+
+    Args:
+        split: Gives the correspondence.
+        inputs: Features of the same split.
+
+    Raises:
+        DataError: The features have another number of rows than the split.
+    """
+
+    def __init__(self, split: RetrievalSplit, inputs: SplitInputs) -> None:
+        _check_rows(split, inputs)
+        self.inputs = inputs
+        self.image_rows = split.correspondence.caption_to_image
+
+    def __len__(self) -> int:
+        return len(self.image_rows)
+
+    def __getitem__(self, index: int) -> Sample:
+        return _sample(self.inputs, int(self.image_rows[index]), (index,))
+
+
+class ImageGroups(Dataset[Sample]):
+    """For evaluation: item ``i`` is image ``i`` of the split with all of its captions.
+
+    Args:
+        split: Gives the correspondence.
+        inputs: Features of the same split.
+
+    Raises:
+        DataError: The features have another number of rows than the split.
+    """
+
+    def __init__(self, split: RetrievalSplit, inputs: SplitInputs) -> None:
+        _check_rows(split, inputs)
+        self.inputs = inputs
+        self.text_rows: list[list[int]] = [[] for _ in split.image_ids]
+        for caption, image in enumerate(split.correspondence.caption_to_image):
+            self.text_rows[image].append(caption)
+
+    def __len__(self) -> int:
+        return len(self.text_rows)
+
+    def __getitem__(self, index: int) -> Sample:
+        return _sample(self.inputs, index, tuple(self.text_rows[index]))
+
+
+def collate(samples: Sequence[Sample]) -> PairBatch:
+    """Stack samples to a batch; word ids are padded with 0 and their lengths given."""
+    texts = [text for sample in samples for text in sample.texts]
+    labels = [sample.labels for sample in samples if sample.labels is not None]
+    is_words = np.issubdtype(texts[0].dtype, np.integer)
+    return PairBatch(
+        images=torch.from_numpy(np.stack([sample.image for sample in samples])),
+        image_ids=torch.tensor([sample.image_row for sample in samples]),
+        texts=torch.from_numpy(_padded(texts) if is_words else np.stack(texts)),
+        text_ids=torch.tensor([row for sample in samples for row in sample.text_rows]),
+        lengths=torch.tensor([len(text) for text in texts]) if is_words else None,
+        labels=torch.from_numpy(np.stack(labels)) if labels else None,
+    )
+
+
+def _padded(texts: Sequence[Int64[np.ndarray, " words"]]) -> Int64[np.ndarray, "texts words"]:
+    rows = np.full((len(texts), max(map(len, texts))), PAD, dtype=np.int64)
+    for row, text in zip(rows, texts, strict=True):
+        row[: len(text)] = text
+    return rows
+
+
+def _sample(inputs: SplitInputs, image_row: int, text_rows: tuple[int, ...]) -> Sample:
+    return Sample(
+        image=inputs.images[image_row],
+        image_row=image_row,
+        texts=tuple(inputs.texts[row] for row in text_rows),
+        text_rows=text_rows,
+        labels=None if inputs.labels is None else inputs.labels[image_row],
+    )
+
+
+def _check_rows(split: RetrievalSplit, inputs: SplitInputs) -> None:
+    got = (len(inputs.images), len(inputs.texts))
+    wanted = (len(split.image_ids), len(split.captions))
+    if got != wanted:
+        raise DataError(
+            f"split {split.name} of {split.dataset} has {wanted[0]} images and {wanted[1]} captions, "
+            f"but the features have {got[0]} and {got[1]} rows; make the features again"
+        )

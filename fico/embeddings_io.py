@@ -1,0 +1,186 @@
+"""Arrays from somebody's own files: .npy, .npz, .safetensors, .mat and .h5; ``FILE:KEY`` names one of several."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from fico.errors import DataError, UsageError
+from fico.types import Correspondence
+
+SUFFIXES = (".npy", ".npz", ".safetensors", ".mat", ".h5", ".hdf5", ".h5py")
+PAIRS_KEY = "caption_to_image"
+
+Arrays = Mapping[str, Callable[[], np.ndarray]]  # by name; each is read only when it is asked for
+
+
+def load_array(source: str, *, prefer: Sequence[str] = ()) -> np.ndarray:
+    """Reads one array.
+
+    Args:
+        source: Path, or ``PATH:KEY`` where the file holds several arrays.
+        prefer: Keys to take, in this order, when several arrays are there and none is named.
+
+    Returns:
+        The array as stored; .npy files are mapped, not read. MATLAB arrays have their rows and columns as in MATLAB.
+
+    Raises:
+        UsageError: The suffix is unknown, the key is not in the file, or several arrays are there and none is named.
+        DataError: The file is missing or cannot be read, or holds objects instead of numbers.
+    """
+    path, key = _split(source)
+    with ExitStack() as opened:
+        arrays = _arrays(path, opened)
+        if key is None:
+            key = _only(path, arrays, prefer)
+        elif key not in arrays:
+            raise UsageError(f"{path} has no array {key!r}; it has {', '.join(arrays)}")
+        try:
+            array = arrays[key]()
+        except (OSError, ValueError) as error:
+            raise DataError(f"{source} cannot be read: {error}") from error
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"{source} holds {array.dtype}; wanted are numbers")
+    return array
+
+
+def load_pairs(source: str) -> Correspondence:
+    """Reads which image each caption belongs to.
+
+    Args:
+        source: JSON list of image rows, JSON object with ``caption_to_image``, or any array file.
+
+    Raises:
+        UsageError: As ``load_array``.
+        DataError: The file is missing or broken, or does not hold one image row per caption.
+    """
+    path, _ = _split(source)
+    if path.suffix.lower() != ".json":
+        rows = np.squeeze(load_array(source, prefer=(PAIRS_KEY,)))
+        if rows.dtype.kind == "f" and (rows == np.floor(rows)).all():  # MATLAB has no integers unless told
+            rows = rows.astype(np.int64)
+        return Correspondence(rows)
+    try:
+        plain: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as JSON: {error}") from error
+    found = plain.get(PAIRS_KEY) if isinstance(plain, dict) else plain
+    if not (isinstance(found, list) and all(isinstance(row, int) and not isinstance(row, bool) for row in found)):
+        raise DataError(
+            f"{path} holds no list of image rows; give one integer per caption, or {{{PAIRS_KEY!r}: [...]}}"
+        )
+    return Correspondence(found)
+
+
+def load_labels(source: str) -> Bool[np.ndarray, "images classes"]:
+    """Reads multi-hot labels, one row per image.
+
+    Raises:
+        UsageError: As ``load_array``.
+        DataError: The array is not two-dimensional, or holds something else than 0 and 1.
+    """
+    labels = load_array(source, prefer=("labels", "LAll"))
+    if labels.ndim != 2:
+        raise DataError(f"{source} has shape {labels.shape}; wanted is one row per image and one column per category")
+    if not ((labels == 0) | (labels == 1)).all():
+        raise DataError(f"{source} holds values other than 0 and 1; threshold probabilities before you evaluate")
+    return np.asarray(labels).astype(bool)
+
+
+def _split(source: str) -> tuple[Path, str | None]:
+    path = Path(source)
+    if not path.exists() and ":" in path.name:  # a colon may be part of a name, or of a drive
+        name, _, key = path.name.rpartition(":")
+        path = path.with_name(name)
+        if path.exists():
+            return path, key
+    if not path.is_file():
+        raise DataError(f"{source} does not exist; give the path of a file ({', '.join(SUFFIXES)})")
+    return path, None
+
+
+def _only(path: Path, arrays: Arrays, prefer: Sequence[str]) -> str:
+    for key in prefer:
+        if key in arrays:
+            return key
+    if len(arrays) != 1:
+        names = ", ".join(arrays) or "none"
+        raise UsageError(f"{path} holds {len(arrays)} arrays ({names}); name one as {path.name}:KEY")
+    return next(iter(arrays))
+
+
+def _arrays(path: Path, opened: ExitStack) -> Arrays:
+    readers = {
+        ".npy": _npy,
+        ".npz": _npz,
+        ".safetensors": _safetensors,
+        ".mat": _mat,
+        ".h5": _hdf5,
+        ".hdf5": _hdf5,
+        ".h5py": _hdf5,
+    }
+    if path.suffix.lower() not in readers:
+        raise UsageError(f"{path} has the suffix {path.suffix!r}; readable are {', '.join(readers)}")
+    try:
+        return readers[path.suffix.lower()](path, opened)
+    except (DataError, UsageError):
+        raise
+    except Exception as error:  # every reader has errors of its own for a damaged file
+        raise DataError(f"{path} cannot be read as {path.suffix}: {error}") from error
+
+
+def _npy(path: Path, opened: ExitStack) -> Arrays:
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    return {path.stem: lambda: array}
+
+
+def _npz(path: Path, opened: ExitStack) -> Arrays:
+    file = opened.enter_context(np.load(path, allow_pickle=False))
+    return {key: partial(file.__getitem__, key) for key in file.files}
+
+
+def _safetensors(path: Path, opened: ExitStack) -> Arrays:
+    import torch
+    from safetensors import safe_open
+
+    file = opened.enter_context(safe_open(path, framework="pt"))
+
+    def read(key: str) -> np.ndarray:
+        tensor = file.get_tensor(key)
+        return np.asarray(tensor.float() if tensor.dtype == torch.bfloat16 else tensor)  # NumPy has no bfloat16
+
+    return {key: partial(read, key) for key in file.keys()}  # noqa: SIM118 - it is no dict
+
+
+def _mat(path: Path, opened: ExitStack) -> Arrays:
+    from scipy.io import loadmat
+    from scipy.sparse import issparse
+
+    try:
+        found = loadmat(path)
+    except NotImplementedError:  # version 7.3 is HDF5, written by columns: h5py sees every array transposed
+        return {key: partial(_transposed, read) for key, read in _hdf5(path, opened).items()}
+    arrays = {key: value.toarray() if issparse(value) else value for key, value in found.items() if key[:2] != "__"}
+    return {key: partial(np.asarray, value) for key, value in arrays.items() if isinstance(value, np.ndarray)}
+
+
+def _hdf5(path: Path, opened: ExitStack) -> Arrays:
+    import h5py
+
+    file = opened.enter_context(h5py.File(path))
+    found: list[str] = []
+    file.visititems(lambda key, item: found.append(key) if isinstance(item, h5py.Dataset) else None)
+    return {key: partial(_dataset, file, key) for key in found if not key.startswith("#refs#")}
+
+
+def _dataset(file: Any, key: str) -> np.ndarray:
+    return np.asarray(file[key])
+
+
+def _transposed(read: Callable[[], np.ndarray]) -> np.ndarray:
+    return read().T

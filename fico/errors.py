@@ -1,0 +1,17 @@
+"""Errors that a user can mend: one sentence that says what was got, what was wanted and what to do."""
+
+
+class FicoError(Exception):
+    """The run cannot go on, and the message says how to mend it. Exit code 1."""
+
+    exit_code = 1
+
+
+class UsageError(FicoError):
+    """Wrong option, key, value or pairing of options. Exit code 2."""
+
+    exit_code = 2
+
+
+class DataError(FicoError):
+    """A data set, feature, label or embedding file is missing or broken; the path or id is named."""

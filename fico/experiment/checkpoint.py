@@ -1,0 +1,87 @@
+"""Builds modules from a config or from a stamped checkpoint of ours."""
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as L
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from fico.errors import DataError, UsageError
+
+STAMP = "fico"  # the key under which callbacks/stamp.py writes
+
+
+def fill_sizes(module: DictConfig, sizes: dict[str, int]) -> DictConfig:
+    """Give the sizes that only the data know to the leaves that wait for them.
+
+    Args:
+        module: The ``model.module`` node. A leaf named like a size and left ``null`` takes the size.
+        sizes: Sizes by name, such as ``image_dim`` or ``vocab_size``.
+
+    Returns:
+        A resolved copy.
+
+    Raises:
+        UsageError: A leaf was given another value than the data have, or waits for a size that they lack.
+    """
+    filled: DictConfig = OmegaConf.create(OmegaConf.to_container(module, resolve=True))  # type: ignore[assignment]
+    _fill(filled, sizes, "model.module")
+    return filled
+
+
+def _fill(node: Any, sizes: dict[str, int], path: str) -> None:
+    for key in node:
+        value, name = node[key], f"{path}.{key}"
+        if isinstance(value, DictConfig):
+            _fill(value, sizes, name)
+        elif key in sizes and value is None:
+            node[key] = sizes[key]
+        elif key in sizes and value != sizes[key]:
+            raise UsageError(f"{name} is {value}, but the data have {sizes[key]}; leave it out")
+
+
+def build_module(model: DictConfig) -> L.LightningModule:
+    """Build the module and load released weights where ``weights`` names them.
+
+    Raises:
+        DataError: The weights file is missing or does not fit.
+    """
+    module: Any = instantiate(model.module)
+    if model.weights:
+        module.network.load_released(Path(model.weights))
+    built: L.LightningModule = module
+    return built
+
+
+def load_module(path: Path) -> L.LightningModule:
+    """Build a module from a checkpoint of ours, without its config files.
+
+    Args:
+        path: A ``.ckpt`` that a run wrote.
+
+    Raises:
+        DataError: The file is missing or is not such a checkpoint.
+    """
+    checkpoint = read_checkpoint(path)
+    module: L.LightningModule = instantiate(checkpoint[STAMP]["model"]["module"])
+    module.load_state_dict(checkpoint["state_dict"])
+    return module
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of ours without running any code in it.
+
+    Raises:
+        DataError: The file is missing or is not such a checkpoint.
+    """
+    if not path.is_file():
+        raise DataError(f"there is no checkpoint {path}; model.checkpoint takes a .ckpt that a run wrote")
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a file that is none of its own
+        raise DataError(f"{path} cannot be read as a checkpoint ({type(error).__name__}); was it cut short?") from error
+    if STAMP not in checkpoint:
+        raise DataError(f"{path} was not written by a run of this project; authors' weights go to model.weights")
+    return checkpoint

@@ -1,0 +1,190 @@
+"""Checks of a composed config, before anything is built, and the resolvers its YAML uses.
+
+This module imports neither torch nor Lightning, so that a mistyped key is answered at once.
+"""
+
+import difflib
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.utils import get_object
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from fico.errors import UsageError
+
+SPLITS = ("train", "val", "test")
+STAGES = ("fit", "test")
+
+# Keys of a node beside the arguments of its `_target_`.
+DATASET_EXTRAS = frozenset({"split", "model_size"})
+MODEL_KEYS = frozenset(
+    {
+        "name", "family", "similarity", "size", "bits", "weights", "checkpoint", "query_time_attention",
+        "inputs", "batch_size", "epochs", "gradient_clip", "monitor", "module",
+    }
+)  # fmt: skip
+CHOICES = {
+    "model.size": ("tiny", "paper"),
+    "dataset.split": SPLITS,
+    "metric.ties": ("expected", "optimistic", "pessimistic", "index"),
+    "metric.ap": ("hits", "min_k_r", "r"),
+    "metric.empty": ("zero", "skip", "error"),
+    "metric.recall": ("any", "fraction"),
+    "metric.median": ("floor", "exact"),
+    "logger.mode": ("offline", "online"),
+}
+
+
+def register_resolvers() -> None:
+    """Make ``by_size``, ``stages`` and ``run_name`` known to OmegaConf; may be called again."""
+    for name, resolver in (("by_size", _by_size), ("stages", _stages), ("run_name", _run_name)):
+        OmegaConf.register_new_resolver(name, resolver, replace=True)
+
+
+def _by_size(values: Mapping[str, Any], *, _root_: DictConfig) -> Any:
+    """``${by_size:{tiny: 1, paper: 2}}``: the value of ``model.size``."""
+    size = str(_root_.model.size)
+    if size not in values:
+        raise UsageError(f"model.size is {size!r}, but must be one of {', '.join(values)}")
+    return values[size]
+
+
+def _stages(*, _root_: DictConfig) -> ListConfig:
+    """Released weights are tested as they are; everything else is trained first."""
+    return ListConfig(["test"] if _root_.model.weights else ["fit", "test"])
+
+
+def _run_name(*, _root_: DictConfig) -> str:
+    """``<model>[-<bits>]-<dataset>-s<seed>``."""
+    model, dataset = _root_.model, str(_root_.dataset._target_).rsplit(".", maxsplit=1)[-1].lower()
+    bits = f"-{model.bits}" if "bits" in model else ""
+    return f"{model.name}{bits}-{dataset}-s{_root_.seed}"
+
+
+def check_config(config: DictConfig) -> None:
+    """Refuse what cannot run: unknown keys, values out of range, targets that do not fit their keys.
+
+    Raises:
+        UsageError: All faults in one message, each with its key path.
+    """
+    faults = [*_unknown_keys(config), *_wrong_choices(config)]
+    faults += [] if faults else _wrong_values(config)  # resolves the whole config, which needs right choices
+    faults += [] if faults else _wrong_targets(config)  # imports the targets, which is slow
+    if faults:
+        raise UsageError("; ".join(faults))
+
+
+def _unknown_keys(config: DictConfig) -> Iterator[str]:
+    known = {
+        "model", "dataset", "metric", "index", "callbacks", "trainer", "logger", "stage", "seed", "name",
+    }  # fmt: skip
+    for prefix, node, keys in (("", config, known), ("model.", config.model, MODEL_KEYS)):
+        for key in node:
+            if key not in keys:
+                yield f"unknown key {prefix}{key!s}{_meant(str(key), keys)}"
+
+
+def _wrong_choices(config: DictConfig) -> Iterator[str]:
+    for path, allowed in CHOICES.items():
+        value = OmegaConf.select(config, path)
+        if value is not None and value not in allowed:
+            yield f"{path} is {value!r}, but must be one of {', '.join(allowed)}"
+
+
+def _wrong_values(config: DictConfig) -> Iterator[str]:
+    stage = config.stage
+    if not isinstance(stage, ListConfig) or not stage or any(step not in STAGES for step in stage):
+        yield f"stage is {stage}, but must be a list out of {', '.join(STAGES)}, such as stage=[test]"
+    bits = OmegaConf.select(config, "model.bits")
+    if bits is not None and not (_is_whole(bits) and bits > 0 and bits % 8 == 0):
+        yield f"model.bits is {bits}, but must be a positive multiple of 8, such as 16, 32, 64 or 128"
+    captions = OmegaConf.select(config, "dataset.captions_per_image")
+    if captions is not None and captions != "all" and not (_is_whole(captions) and captions > 0):
+        yield f"dataset.captions_per_image is {captions!r}, but must be all or a positive whole number"
+    for path, least in (
+        ("seed", 0), ("model.epochs", 1), ("model.batch_size", 2), ("metric.bootstrap", 0), ("dataset.images", 20),
+    ):  # fmt: skip
+        value = OmegaConf.select(config, path)
+        if value is not None and not (_is_whole(value) and value >= least):
+            yield f"{path} is {value!r}, but must be a whole number of at least {least}"
+    for key in sorted(OmegaConf.missing_keys(config)):
+        yield f"{key} is not given; add {key}=VALUE to the command line"
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _wrong_targets(config: DictConfig) -> Iterator[str]:
+    """Import every ``_target_`` and bind its keys to the signature."""
+    for path, node in _targets(config, ""):
+        target = node["_target_"]
+        try:
+            signature = inspect.signature(get_object(target))
+        except Exception as error:  # an import can fail in any way
+            yield f"{path}._target_ {target!r} cannot be imported ({error})"
+            continue
+        extras = DATASET_EXTRAS if path == "dataset" else frozenset()
+        keys = {str(key) for key in node if not str(key).startswith("_") and key not in extras}
+        yield from _unbound(path, target, signature, keys, is_partial=bool(node.get("_partial_", False)))
+
+
+def _unbound(
+    path: str, target: str, signature: inspect.Signature, keys: set[str], *, is_partial: bool
+) -> Iterator[str]:
+    parameters = signature.parameters
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        for key in sorted(keys - set(parameters)):
+            yield f"unknown key {path}.{key}{_meant(key, parameters)}; {target} takes {', '.join(parameters)}"
+    if not is_partial:
+        for name, parameter in parameters.items():
+            is_required = parameter.default is parameter.empty and parameter.kind in (
+                parameter.POSITIONAL_OR_KEYWORD,
+                parameter.KEYWORD_ONLY,
+            )
+            if is_required and name not in keys:
+                yield f"{path}.{name} is missing; {target} needs it"
+
+
+def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
+    if isinstance(node, DictConfig):
+        if node.get("_target_"):
+            yield path, node
+        for key in node:
+            yield from _targets(node[key], f"{path}.{key!s}" if path else str(key))
+
+
+def _meant(key: str, keys: Any) -> str:
+    close = difflib.get_close_matches(key, [str(known) for known in keys], n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def sentence(error: Exception) -> str:
+    """One line for an error that Hydra or OmegaConf raised while composing.
+
+    Args:
+        error: What composing raised.
+
+    Returns:
+        Its statement, with the available options or the key that was probably meant.
+    """
+    cause = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if isinstance(cause, UsageError):
+        return str(cause)
+    if isinstance(error, MissingConfigException):
+        options = lines[2 : lines.index("Config search path:")] if "Config search path:" in lines else []
+        return f"{lines[0]}; available: {', '.join(options)}" if options else lines[0]
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError):  # its advice to append the key would be wrong
+        unknown = lines[0].rstrip(".")
+        key = unknown.removesuffix("'").rsplit("'", maxsplit=1)[-1].rsplit(".", maxsplit=1)[-1]
+        return f"{unknown}: there is no such key{_meant(key, cause.parent_node or ())}"
+    return " ".join(lines) or type(error).__name__
+
+
+def is_wrong_usage(error: BaseException) -> bool:
+    """Whether the command line or a YAML file is at fault, not the program."""
+    return isinstance(error, ConfigCompositionException | HydraException | OmegaConfBaseException)

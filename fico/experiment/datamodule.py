@@ -1,0 +1,86 @@
+"""The splits of a data set as Lightning's loaders."""
+
+import pytorch_lightning as L
+from torch.utils.data import DataLoader, DistributedSampler
+
+from fico.datasets.base import RetrievalSplit
+from fico.datasets.pairs import CaptionPairs, ImageGroups, Sample, collate
+from fico.datasets.sampler import BatchShare
+from fico.features import ModelInputs
+
+
+class RetrievalDataModule(L.LightningDataModule):
+    """Caption pairs to train on, images with all their captions to evaluate on.
+
+    Args:
+        splits: The splits of the run by name; ``train`` and ``val`` only where they are used.
+        inputs: Features of the same splits.
+        test_split: Name of the split that is tested.
+        batch_size: Caption pairs per training batch and process.
+        seed: Of the shuffling.
+        workers: Processes that load features; 0 loads in the training process.
+
+    Differs:
+        Lightning's own distributed sampler repeats items until the shares are equal, which spoils recall. Here whole
+        batches are dealt to the processes and none is repeated, so one and many processes encode the same batches.
+    """
+
+    EVALUATION_IMAGES = 128  # images per batch, each with all of its captions
+
+    def __init__(
+        self,
+        splits: dict[str, RetrievalSplit],
+        inputs: ModelInputs,
+        *,
+        test_split: str,
+        batch_size: int,
+        seed: int,
+        workers: int = 0,
+    ) -> None:
+        super().__init__()
+        self.splits = splits
+        self.inputs = inputs
+        self.test_split = test_split
+        self.batch_size = batch_size
+        self.seed = seed
+        self.workers = workers
+
+    def evaluated_split(self, trainer: L.Trainer) -> RetrievalSplit:
+        """The split that the running loop encodes."""
+        return self.splits[self.test_split if trainer.testing else "val"]
+
+    def train_dataloader(self) -> DataLoader[Sample]:
+        """Shuffled caption pairs; an incomplete last batch is dropped unless it is the only one."""
+        pairs = CaptionPairs(self.splits["train"], self.inputs.splits["train"])
+        sampler: DistributedSampler[Sample] = DistributedSampler(
+            pairs, self._world_size, self._rank, shuffle=True, seed=self.seed, drop_last=self._world_size > 1
+        )
+        return DataLoader(
+            pairs,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            drop_last=len(sampler) >= self.batch_size,
+            collate_fn=collate,
+            num_workers=self.workers,
+        )
+
+    def val_dataloader(self) -> DataLoader[Sample]:
+        """Images of the validation split with all their captions."""
+        return self._evaluation("val")
+
+    def test_dataloader(self) -> DataLoader[Sample]:
+        """Images of the tested split with all their captions."""
+        return self._evaluation(self.test_split)
+
+    def _evaluation(self, name: str) -> DataLoader[Sample]:
+        groups = ImageGroups(self.splits[name], self.inputs.splits[name])
+        share = BatchShare(len(groups), self.EVALUATION_IMAGES, self._rank, self._world_size)
+        return DataLoader(groups, batch_sampler=share, collate_fn=collate, num_workers=self.workers)
+
+    @property
+    def _rank(self) -> int:
+        return self.trainer.global_rank if self.trainer else 0
+
+    @property
+    def _world_size(self) -> int:
+        return self.trainer.world_size if self.trainer else 1

@@ -1,0 +1,136 @@
+"""What a finished run leaves in its folder; ``results.json`` comes last."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from fico.datasets.base import RetrievalSplit
+from fico.experiment.datamodule import RetrievalDataModule
+from fico.files import written_whole
+from fico.report.collect import collect_metrics, query_tables
+from fico.report.html import write_report
+from fico.report.provenance import commit, hardware, versions
+from fico.report.results import DataInfo, ModelInfo, Results, SearchRow, write_results
+from fico.report.samples import Rank, sample_queries
+from fico.report.tables import print_results
+from fico.search.base import Similarity
+from fico.search.exact import ExactSearch
+from fico.tasks.base import Direction, RetrievalResult
+from fico.types import EncodedBatch, Ranking
+
+
+def write_config(folder: Path, config: DictConfig) -> None:
+    """Write the resolved config, with the sizes that came from the data, before anything long starts."""
+    with written_whole(folder / "config.yaml") as temporary:
+        temporary.write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
+
+
+def write_outputs(
+    folder: Path,
+    config: DictConfig,
+    data: RetrievalDataModule,
+    callbacks: Mapping[str, Any],
+    *,
+    started: str,
+    seconds: float,
+) -> None:
+    """Print the tables of a tested run, then write ``report.html``, the CSV files and ``results.json``.
+
+    Args:
+        folder: The run's folder.
+        config: The composed config.
+        data: The splits that were encoded, with their features.
+        callbacks: By their names in the config: ``retrieval`` and ``encoded``, where configured ``efficiency`` and
+            ``search``; they hold what they measured.
+        started: UTC time, ISO 8601.
+        seconds: Wall-clock time of the run so far.
+
+    Raises:
+        FicoError: A metric is outside its range; nothing is written then.
+    """
+    result: RetrievalResult = callbacks["retrieval"].result
+    embeddings: EncodedBatch = callbacks["encoded"].embeddings
+    rows = callbacks["search"].rows if "search" in callbacks else []
+    split = data.splits[data.test_split]
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    results = Results(
+        name=config.name,
+        seed=config.seed,
+        started=started,
+        seconds=round(seconds, 3),
+        commit=commit(),
+        model=_model(plain["model"], embeddings),
+        data=_data(split),
+        metrics=collect_metrics(result, split.name),
+        efficiency=_efficiency(callbacks.get("efficiency"), data, embeddings, plain["model"].get("bits")),
+        search=tuple(SearchRow.from_mapping(row) for row in rows),
+        versions=versions(),
+        hardware=hardware(),
+        config=plain,
+        notes=(
+            *(f"{side} features: {origin}" for side, origin in data.inputs.origin.items()),
+            *result.notes,
+        ),
+    )
+    print_results(results)
+    samples = sample_queries(_ranker(embeddings, plain["model"]["similarity"]), split, seed=config.seed)
+    write_report(folder / "report.html", results, samples)
+    write_results(folder, results, query_tables(result, split.image_ids, split.caption_ids))
+
+
+def _model(model: dict[str, Any], embeddings: EncodedBatch) -> ModelInfo:
+    return ModelInfo(
+        name=model["name"],
+        family=model["family"],
+        size=model["size"],
+        dim=embeddings.images.shape[1],
+        bits=model.get("bits"),
+        dtype="bits" if model.get("bits") else str(embeddings.images.dtype).removeprefix("torch."),
+        query_time_attention=model["query_time_attention"],
+    )
+
+
+def _data(split: RetrievalSplit) -> DataInfo:
+    return DataInfo(
+        name=split.dataset,
+        split=split.name,
+        images=len(split.image_ids),
+        captions=len(split.caption_ids),
+        labels=len(split.classes),
+        fingerprint=split.fingerprint,
+    )
+
+
+def _efficiency(
+    measured: Any | None, data: RetrievalDataModule, embeddings: EncodedBatch, bits: int | None
+) -> dict[str, Any]:
+    """Times and sizes; codes count eight bits a byte, and beside it one byte a bit, as the paper stores them."""
+    split, inputs = data.splits[data.test_split], data.inputs
+    items = (embeddings.images, embeddings.texts)
+    values = sum(side.numel() for side in items)
+    unpacked = values if bits else values * embeddings.images.element_size()
+    features = len(split.image_ids) * inputs.bytes_per_image + len(split.caption_ids) * inputs.bytes_per_text
+    sizes = {
+        "embedding_bytes": values // 8 if bits else unpacked,
+        "unpacked_embedding_bytes": unpacked,
+        "feature_bytes": features,
+    }
+    if measured is None:
+        return sizes
+    times = {"encode_seconds": measured.encode_seconds, "attention_seconds": 0.0}
+    return times | sizes | {"peak_memory_bytes": measured.peak_memory_bytes}
+
+
+def _ranker(embeddings: EncodedBatch, similarity: Similarity) -> Rank:
+    sides = {"i2t": (embeddings.images, embeddings.texts), "t2i": (embeddings.texts, embeddings.images)}
+
+    def rank(direction: Direction, rows: np.ndarray) -> Ranking:
+        queries, items = sides[direction]
+        searcher = ExactSearch(similarity)
+        searcher.add(items)
+        return searcher.search(queries[rows], len(items))
+
+    return rank

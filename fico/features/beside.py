@@ -1,0 +1,92 @@
+"""Features that lie beside a data set: ``features/<kind>.npy`` with the ids of its rows in ``<kind>.json``."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fico.errors import DataError
+
+CHECKED_ROWS = 4096  # rows read at once when looking for values that are no numbers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """Arrays by split, float32, row by row as in the split, and what made them."""
+
+    rows: dict[str, np.ndarray]
+    origin: str
+
+
+def read_beside(root: Path, kind: str, ids: Mapping[str, Sequence[str]], axes: int) -> Features | None:
+    """Read the features of each split from the data set's folder, joined by id.
+
+    Args:
+        root: The data set's folder.
+        kind: ``vgg19``, ``regions`` or ``doc2vec``.
+        ids: Image or caption ids of each split.
+        axes: Axes that the array must have, the rows included.
+
+    Returns:
+        The features, or None if neither file is there. Rows that follow each other in the file stay
+        memory-mapped.
+
+    Raises:
+        DataError: One of the two files is missing or broken, ids and rows differ in number, an id occurs twice
+            or has no row, or a value is no finite number. The ids are named.
+    """
+    path = root / "features" / f"{kind}.npy"
+    if not path.exists() and not path.with_suffix(".json").exists():
+        return None
+    array, described = _read_array(path, axes), _read_ids(path.with_suffix(".json"))
+    names = [str(item) for item in described["ids"]]
+    place = {name: row for row, name in enumerate(names)}
+    if len(names) != len(array) or len(place) != len(names):
+        raise DataError(
+            f"{path} has {len(array)} rows for {len(names)} ids ({len(place)} distinct) in "
+            f"{path.with_suffix('.json').name}; it needs one row per id"
+        )
+    rows = {split: _join(path, array, place, wanted) for split, wanted in ids.items()}
+    return Features(rows, str(described.get("origin") or f"features/{path.name} beside the data set"))
+
+
+def _read_array(path: Path, axes: int) -> np.ndarray:
+    try:
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path} is missing or no whole npy file ({error}); make the features again") from error
+    if array.ndim != axes or not np.issubdtype(array.dtype, np.floating):
+        raise DataError(f"{path} has shape {array.shape} and dtype {array.dtype}; it needs {axes} axes of floats")
+    return array
+
+
+def _read_ids(path: Path) -> dict[str, Any]:
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is missing or no JSON ({error}); it must list the ids of the rows") from error
+    if not isinstance(described, dict) or not isinstance(described.get("ids"), list):
+        raise DataError(f'{path} must be {{"ids": [...], "origin": "..."}}')
+    return described
+
+
+def _join(path: Path, array: np.ndarray, place: Mapping[str, int], wanted: Sequence[str]) -> np.ndarray:
+    missing = [item for item in wanted if item not in place]
+    if missing:
+        raise DataError(
+            f"{path} has no row for {len(missing)} of {len(wanted)} ids, among them {', '.join(missing[:3])}; "
+            "make the features of the whole data set"
+        )
+    rows = np.array([place[item] for item in wanted])
+    follow_each_other = bool((np.diff(rows) == 1).all())
+    joined = array[rows[0] : rows[-1] + 1] if follow_each_other else array[rows]
+    for start in range(0, len(joined), CHECKED_ROWS):
+        block = joined[start : start + CHECKED_ROWS]
+        bad = np.flatnonzero(~np.isfinite(block).reshape(len(block), -1).all(axis=1))
+        if len(bad):
+            names = ", ".join(wanted[start + row] for row in bad[:3])
+            raise DataError(f"{path} holds values that are no finite numbers, for {names}; make them again")
+    return joined.astype(np.float32, copy=False)

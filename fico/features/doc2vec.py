@@ -1,0 +1,103 @@
+"""Doc2Vec vectors of captions, fitted on training captions and the same in every process."""
+
+import re
+import zlib
+from collections.abc import Sequence
+from random import Random
+
+import numpy as np
+from gensim.matutils import zeros_aligned
+from gensim.models.doc2vec import Doc2Vec, TaggedDocument, train_document_dm
+from jaxtyping import Float32
+
+from fico.datasets.progress import track
+
+DIM = 300
+WINDOW = 5
+ROUNDS = 10
+PASSES_PER_ROUND = 10
+INFERENCE_STEPS = 10
+
+# A word before n't; n't; an ending as 's; a word with hyphens; a quotation mark; three full stops; any other mark.
+_TOKEN = re.compile(r"\w+(?=n't\b)|n't\b|'(?:s|m|d|ll|re|ve)\b|\w+(?:-\w+)*|``|''|\.{3}|[^\w\s]")
+
+
+def tokenize(caption: str) -> list[str]:
+    """Split a caption as the Penn Treebank does: lower case, punctuation kept as words.
+
+    Source:
+        FiCo-ITR's feature toolkit, which calls the word tokenizer of NLTK.
+
+    Differs:
+        Needs no download; a full stop between two sentences is a word of its own; abbreviations lose theirs.
+    """
+    opened = re.sub(r'(^|[\s(\[])"', r"\1`` ", caption.lower())
+    return _TOKEN.findall(opened.replace('"', " '' "))
+
+
+def fit(captions: Sequence[str], *, seed: int = 0, progress: bool = True) -> Doc2Vec:
+    """Fit PV-DM on captions: 300 values, window 5, every word, 5 negatives, 100 passes in 10 rounds.
+
+    The learning rate falls from 0.025 to 0.0001 within each round and starts again in the next.
+
+    Args:
+        captions: Training captions; each is a document.
+        seed: Of start values, negatives, subsampling and the order of documents.
+        progress: Show a bar.
+
+    Source:
+        Le and Mikolov, ICML 2014; settings of FiCo-ITR's feature toolkit.
+
+    Differs:
+        The toolkit fits on the captions that it encodes, those of the test too, with four workers and an order
+        of documents without seed, so that it never gives the same vectors twice.
+    """
+    documents = [TaggedDocument(tokenize(caption), [row]) for row, caption in enumerate(captions)]
+    # One worker: with more, the order of their updates is left to chance.
+    model = Doc2Vec(dm=1, vector_size=DIM, window=WINDOW, min_count=1, workers=1, seed=seed)
+    model.build_vocab(documents)
+    order = Random(seed)
+    for _ in track(range(ROUNDS), ROUNDS, "Fitting Doc2Vec", is_shown=progress):
+        order.shuffle(documents)
+        model.train(documents, total_examples=len(documents), epochs=PASSES_PER_ROUND)
+    return model
+
+
+def infer(
+    model: Doc2Vec, captions: Sequence[str], *, seed: int = 0, progress: bool = True
+) -> Float32[np.ndarray, "captions 300"]:
+    """Infer a vector of each caption in 10 steps, whatever the other captions and the process are.
+
+    Args:
+        model: Fitted.
+        captions: Any text. One without a known word gets a small vector that depends on its words only.
+        seed: The model's generator starts from it for each caption.
+        progress: Show a bar.
+
+    Returns:
+        Vectors of no particular length, as the toolkit stores them.
+
+    Differs:
+        gensim's `infer_vector` starts from Python's hash of the text, which differs in every process, and goes
+        on with one generator, so that the order of captions matters. Here the start is a checksum of the text.
+    """
+    rows = np.empty((len(captions), DIM), dtype=np.float32)
+    for row, caption in enumerate(track(captions, len(captions), "Inferring Doc2Vec", is_shown=progress)):
+        model.random.seed(seed)
+        rows[row] = _infer_one(model, tokenize(caption))
+    return rows
+
+
+def _infer_one(model: Doc2Vec, words: list[str]) -> Float32[np.ndarray, " 300"]:
+    start = np.random.default_rng(zlib.crc32(" ".join(words).encode()))
+    vector: np.ndarray = ((start.random((1, DIM)) - 0.5) / DIM).astype(np.float32)
+    work, hidden = np.zeros(model.layer1_size, dtype=np.float32), zeros_aligned(model.layer1_size, dtype=np.float32)
+    for alpha in np.linspace(model.alpha, model.min_alpha, INFERENCE_STEPS):
+        train_document_dm(
+            *(model, words, [0], alpha, work, hidden),
+            learn_words=False,
+            learn_hidden=False,
+            doctag_vectors=vector,
+            doctags_lockf=np.ones(1, dtype=np.float32),
+        )
+    return vector.reshape(DIM)

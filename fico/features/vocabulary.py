@@ -1,0 +1,69 @@
+"""Words and their numbers, for models that read captions word by word."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64
+
+from fico.errors import DataError
+
+PAD, START, END, UNKNOWN = 0, 1, 2, 3
+SPECIAL = ("<pad>", "<start>", "<end>", "<unk>")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vocabulary:
+    """Word ids: 0 padding, 1 start, 2 end, 3 any unknown word, then the known words.
+
+    Args:
+        words: The known words, without the four special ones; word ``i`` has id ``4 + i``.
+    """
+
+    words: tuple[str, ...]
+    _ids: dict[str, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        ids = {word: number for number, word in enumerate(self.words, start=len(SPECIAL))}
+        object.__setattr__(self, "_ids", ids)
+
+    def __len__(self) -> int:
+        return len(SPECIAL) + len(self.words)
+
+    @classmethod
+    def build(cls, tokens: Iterable[Sequence[str]], min_count: int = 1) -> "Vocabulary":
+        """Collect the words of the training captions, in alphabetical order.
+
+        Args:
+            tokens: Words of each caption.
+            min_count: A word that occurs fewer times is left out and will be read as unknown.
+        """
+        counts = Counter(word for caption in tokens for word in caption)
+        return cls(tuple(sorted(word for word, count in counts.items() if count >= min_count)))
+
+    def encode(self, tokens: Sequence[str]) -> Int64[np.ndarray, " words"]:
+        """Give the ids of a caption's words between a start and an end mark."""
+        ids = [self._ids.get(word, UNKNOWN) for word in tokens]
+        return np.array([START, *ids, END], dtype=np.int64)
+
+    def save(self, path: Path) -> None:
+        """Write the words as JSON."""
+        path.write_text(json.dumps({"words": self.words}, ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> "Vocabulary":
+        """Read what `save` wrote.
+
+        Raises:
+            DataError: The file is missing, is no such JSON, or a word stands in it twice.
+        """
+        try:
+            words = json.loads(path.read_text(encoding="utf-8"))["words"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path} is no vocabulary ({error}); give a file that fico wrote") from error
+        if len(set(words)) != len(words):
+            raise DataError(f"{path} lists a word twice; give a file that fico wrote")
+        return cls(tuple(words))

@@ -1,0 +1,49 @@
+"""Files that are whole or absent: written under a temporary name, forced to disk, then renamed."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Gives a temporary path; after the block that file is synced and takes the name ``path``.
+
+    If the block raises, the temporary file is removed and ``path`` stays as it was.
+
+    Args:
+        path: Where the finished file shall stand. Its folder is made.
+
+    Yields:
+        The temporary path to write to, in the same folder, so that the rename is atomic.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        _sync(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    if os.name == "posix":  # Windows cannot open a folder, and needs no sync for the name to last
+        _sync(path.parent)
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file's content, read in pieces.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

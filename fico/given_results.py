@@ -1,0 +1,174 @@
+"""What ``fico evaluate`` leaves in its folder: the files of a run, and runs and qrels in the TREC form."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from fico.given import Given
+from fico.report.collect import collect_metrics, query_tables
+from fico.report.html import write_report
+from fico.report.per_query import DIRECTIONS
+from fico.report.provenance import commit, hardware, versions
+from fico.report.results import DataInfo, ModelInfo, Results, write_results
+from fico.search.exact import ExactSearch
+from fico.store import EmbeddingStore
+from fico.tasks.base import Direction, RetrievalResult
+from fico.trec import write_qrels, write_run
+from fico.types import Ranking
+
+
+def given_results(
+    given: Given,
+    result: RetrievalResult,
+    *,
+    name: str,
+    split: str,
+    seconds: float,
+    options: Mapping[str, Any],
+    files: Mapping[str, str],
+) -> Results:
+    """A results object for files that no run of ours made.
+
+    Args:
+        given: What was evaluated.
+        result: Its evaluation.
+        name: What to call the model.
+        split: Name in front of the metrics.
+        seconds: Wall-clock time of reading and evaluating.
+        options: Arguments of the evaluation, kept in the config so that it can be repeated.
+        files: Paths as the user gave them, by option.
+    """
+    options = dict(options)
+    similarity = options.pop("similarity", None)
+    bits = _bits(given, similarity)
+    arrays = (given.images, given.i2t, given.t2i)
+    dtype = next(str(array.dtype) for array in arrays if array is not None)
+    return Results(
+        name=name,
+        seed=int(options.get("seed", 0)),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(seconds, 3),
+        commit=commit(),
+        model=ModelInfo(
+            name,
+            None,
+            None,
+            None if given.images is None else bits or given.images.shape[1],
+            bits,
+            "bits" if bits else dtype,
+        ),  # fmt: skip
+        data=DataInfo(
+            name="given files",
+            split=split,
+            images=given.image_count,
+            captions=given.caption_count,
+            labels=0 if given.labels is None else given.labels.shape[1],
+            fingerprint=_fingerprint(given),
+        ),
+        metrics=collect_metrics(result, split),
+        efficiency={},
+        search=(),
+        versions=versions(),
+        hardware=hardware(),
+        config={"model": {"similarity": similarity, "bits": bits}, "metric": options, "files": dict(files)},
+        notes=result.notes,
+    )
+
+
+def write_given(folder: Path, given: Given, result: RetrievalResult, results: Results) -> None:
+    """Writes ``report.html``, ``embeddings/`` (unless scores were given), the CSV files and ``results.json``, last."""
+    image_ids, caption_ids = _ids(given)
+    if given.images is not None and given.texts is not None:
+        bits = results.model.bits
+        EmbeddingStore.write(
+            folder / "embeddings",
+            _plain(given.images, bits),
+            _plain(given.texts, bits),
+            image_ids=image_ids,
+            caption_ids=caption_ids,
+            correspondence=given.correspondence,
+            origin={"model": results.name, "split": results.data.split, "files": results.config["files"]},
+            bits=bits,
+            labels=given.labels,
+        )
+    write_report(folder / "report.html", results)
+    write_results(folder, results, query_tables(result, image_ids, caption_ids))
+
+
+def write_trec(folder: Path, given: Given, similarity: str, depth: int, tag: str) -> None:
+    """Writes ``<direction>.run`` and ``<direction>.instance.qrels``, with labels ``<direction>.category.qrels`` too.
+
+    Args:
+        folder: Made if it is missing.
+        given: What was evaluated.
+        similarity: Measure of the embeddings; of no meaning for scores.
+        depth: Items listed for each query, or all if there are fewer.
+        tag: Name of the run.
+    """
+    ids = dict(zip(("image", "caption"), _ids(given), strict=True))
+    images = given.correspondence.caption_to_image
+    for direction in DIRECTIONS:
+        ranking = _rank(given, direction, similarity, depth)
+        if ranking is None:
+            continue
+        queries, items = (ids["image"], ids["caption"]) if direction == "i2t" else (ids["caption"], ids["image"])
+        owners = (np.arange(len(queries)), images) if direction == "i2t" else (images, np.arange(len(items)))
+        write_run(folder / f"{direction}.run", ranking, queries, items, tag)
+        write_qrels(folder / f"{direction}.instance.qrels", _own(*owners), queries, items)
+        if given.labels is not None:
+            shared = _shared(given.labels, *owners)
+            write_qrels(folder / f"{direction}.category.qrels", shared, queries, items)
+
+
+def _rank(given: Given, direction: Direction, similarity: str, depth: int) -> Ranking | None:
+    scores = given.i2t if direction == "i2t" else given.t2i
+    if scores is not None:
+        k = min(depth, scores.shape[1])
+        order = np.argsort(-np.asarray(scores, np.float64), axis=1, kind="stable")[:, :k]
+        return Ranking(np.take_along_axis(np.asarray(scores), order, axis=1), order)
+    if given.images is None or given.texts is None:
+        return None
+    queries, items = (given.images, given.texts) if direction == "i2t" else (given.texts, given.images)
+    search = ExactSearch(similarity, given.bits)  # type: ignore[arg-type]  # checked by the evaluation before
+    search.add(items)
+    return search.search(queries, min(depth, len(items)))
+
+
+def _own(queries: np.ndarray, items: np.ndarray) -> Iterator[Bool[np.ndarray, " items"]]:
+    return (np.asarray(items == image) for image in queries)
+
+
+def _shared(
+    labels: Bool[np.ndarray, "images classes"], queries: np.ndarray, items: np.ndarray
+) -> Iterator[Bool[np.ndarray, " items"]]:
+    return ((labels & labels[image]).any(axis=1)[items] for image in queries)
+
+
+def _ids(given: Given) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    images = tuple(f"image{row}" for row in range(given.image_count))
+    return images, tuple(f"caption{row}" for row in range(given.caption_count))
+
+
+def _bits(given: Given, similarity: str | None) -> int | None:
+    if given.images is None or similarity != "hamming":
+        return None
+    return given.bits or int(given.images.shape[1])
+
+
+def _plain(side: np.ndarray, bits: int | None) -> np.ndarray:
+    """Codes with a column per bit, as the store takes them."""
+    if bits is None or side.shape[1] == bits:
+        return side
+    return np.unpackbits(side, axis=1, count=bits)
+
+
+def _fingerprint(given: Given) -> str:
+    digest = hashlib.sha256(given.correspondence.caption_to_image.tobytes())
+    if given.labels is not None:
+        digest.update(np.ascontiguousarray(given.labels).tobytes())
+    return digest.hexdigest()

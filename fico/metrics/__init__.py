@@ -1,0 +1,1 @@
+"""Retrieval metrics: pure functions on blocks of queries, and the torchmetrics object around each."""

@@ -1,0 +1,94 @@
+"""Reading weights that others released: safely, and with every key accounted for."""
+
+import argparse
+import pickle
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from fico.errors import DataError
+
+# What the authors' scripts stored beside the tensors: their options and scores. None of it runs code.
+_HARMLESS: list[Any] = [
+    argparse.Namespace,
+    np.dtype,
+    *{type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8")},
+    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),  # type: ignore[attr-defined]
+    (np._core.multiarray.scalar, "numpy._core.multiarray.scalar"),  # type: ignore[attr-defined]
+]
+_NAMED_KEYS = 3  # as many keys as one sentence can hold
+
+
+def read_checkpoint(path: Path | str) -> dict[str, Any]:
+    """Read a checkpoint as plain data: tensors, numbers, strings, lists and dicts.
+
+    Args:
+        path: A file of ``torch.save`` (any version) or a ``.safetensors``.
+
+    Returns:
+        The dict that the file holds, tensors on the CPU.
+
+    Raises:
+        DataError: The file is missing, damaged, not a dict, or a pickle that asks for other objects.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise DataError(f"there is no weights file {file}; give the path of a released checkpoint")
+    try:
+        if file.suffix == ".safetensors":
+            return dict(load_file(file))
+        with torch.serialization.safe_globals(_HARMLESS):
+            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise DataError(
+            f"{file} is not a file of weights alone ({_first_line(error)}); it is not opened, because a "
+            "pickle can run code: give the authors' file or a .safetensors"
+        ) from error
+    except (SafetensorError, RuntimeError, EOFError, OSError) as error:
+        raise DataError(f"{file} cannot be read as weights ({_first_line(error)}); fetch it again") from error
+    if not isinstance(checkpoint, dict):
+        raise DataError(f"{file} holds a {type(checkpoint).__name__}, not a dict of weights; is it another file?")
+    return checkpoint
+
+
+def load_strictly(module: nn.Module, state: Mapping[str, Any], path: Path | str) -> None:
+    """Put weights into a module if names and shapes are the same on both sides.
+
+    Args:
+        module: Takes the weights.
+        state: Tensors by name; what else a wrong file holds is named as a fault.
+        path: Where they come from, for the message.
+
+    Raises:
+        DataError: A name is missing, unknown, or has another shape; the first three are named.
+    """
+    own = module.state_dict()
+    faults = [f"{name} is missing" for name in own if name not in state]
+    faults += [f"{name} is unknown" for name in state if name not in own]
+    faults += [
+        f"{name} has shape {_shape(state[name])} instead of {_shape(own[name])}"
+        for name in own
+        if name in state and _shape(state[name]) != _shape(own[name])
+    ]
+    if faults:
+        more = f" and {len(faults) - _NAMED_KEYS} more" if len(faults) > _NAMED_KEYS else ""
+        raise DataError(
+            f"{path} does not fit {type(module).__name__}: {', '.join(islice(faults, _NAMED_KEYS))}{more}; "
+            "give a checkpoint of this model and of these sizes"
+        )
+    module.load_state_dict(dict(state))
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    return tuple(value.shape) if isinstance(value, Tensor) else None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0].rstrip(".")[:200]

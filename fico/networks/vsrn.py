@@ -1,0 +1,245 @@
+"""VSRN: graph reasoning over regions, read by a GRU, beside a GRU over words."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from fico.errors import DataError
+from fico.networks.blocks import unit_along_axis_1
+from fico.networks.released import load_strictly, read_checkpoint
+
+_GRAPHS = 4
+
+
+class RegionMap(nn.Conv1d):
+    """A convolution of width 1, stored as the authors store it and computed as the linear map it is.
+
+    The convolution wants channels before regions; on a CPU the linear map takes half the time.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim, dim, 1)
+
+    def forward(self, regions: Float[Tensor, "images regions dim"]) -> Float[Tensor, "images regions dim"]:
+        """The same map for every region."""
+        return nn.functional.linear(regions, self.weight.squeeze(2), self.bias)
+
+
+class RegionNorm(nn.BatchNorm1d):
+    """BatchNorm per channel over batch and regions. It starts at weight and bias 0."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim)
+        nn.init.zeros_(self.weight)
+
+    def forward(self, regions: Float[Tensor, "images regions dim"]) -> Float[Tensor, "images regions dim"]:
+        """Normalised over the first two axes."""
+        normalised = super().forward(regions.flatten(0, 1))
+        return normalised.reshape(regions.shape)
+
+
+class RegionGraph(nn.Module):
+    """One residual graph layer over regions: each takes from all others by a learned affinity.
+
+    ``R[i, j] = theta_i . phi_j / regions`` (no softmax), ``y_i = sum_j R[i, j] g_j``, output
+    ``BatchNorm(W y) + input``. As the BatchNorm starts at 0, the layer starts as the identity.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.g = RegionMap(dim)
+        self.W = nn.Sequential(RegionMap(dim), RegionNorm(dim))
+        self.theta = RegionMap(dim)
+        self.phi = RegionMap(dim)
+
+    def forward(self, regions: Float[Tensor, "images regions dim"]) -> Float[Tensor, "images regions dim"]:
+        """Regions of each image, every one with what it took from the others."""
+        affinity = self.theta(regions) @ self.phi(regions).transpose(1, 2) / regions.shape[1]
+        message: Tensor = self.W(affinity @ self.g(regions))
+        return message + regions
+
+
+class ImageEncoder(nn.Module):
+    """Region features to one vector of unit length; arguments as in `VSRN`."""
+
+    def __init__(self, image_dim: int, embed_dim: int, normalise_regions: bool, final_batch_norm: bool) -> None:
+        super().__init__()
+        self.normalise_regions = normalise_regions
+        self.fc = nn.Linear(image_dim, embed_dim)
+        nn.init.xavier_uniform_(self.fc.weight)
+        nn.init.zeros_(self.fc.bias)
+        self.img_rnn = nn.GRU(embed_dim, embed_dim, batch_first=True)
+        for number in range(1, _GRAPHS + 1):  # the authors' names
+            self.add_module(f"Rs_GCN_{number}", RegionGraph(embed_dim))
+        self.bn = nn.BatchNorm1d(embed_dim) if final_batch_norm else nn.Identity()
+
+    def forward(
+        self, regions: Float[Tensor, "images regions image_dim"]
+    ) -> tuple[Float[Tensor, "images dim"], Float[Tensor, "images regions dim"]]:
+        """The image vector, and the regions after graph reasoning, which the captioner reads."""
+        values = self.fc(regions)
+        if self.normalise_regions:
+            values = unit_along_axis_1(values)
+        for number in range(1, _GRAPHS + 1):
+            values = self.get_submodule(f"Rs_GCN_{number}")(values)
+        reasoned = unit_along_axis_1(values)
+        _, last = self.img_rnn(reasoned)
+        return unit_along_axis_1(self.bn(last[0])), reasoned
+
+
+class TextEncoder(nn.Module):
+    """Word ids to one vector of unit length: the state of a GRU at the last real word, the end marker."""
+
+    def __init__(self, vocab_size: int, word_dim: int, embed_dim: int) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(vocab_size, word_dim)
+        nn.init.uniform_(self.embed.weight, -0.1, 0.1)
+        self.rnn = nn.GRU(word_dim, embed_dim, batch_first=True)
+
+    def forward(
+        self, texts: Int64[Tensor, "texts words"], lengths: Int64[Tensor, " texts"]
+    ) -> Float[Tensor, "texts dim"]:
+        """Captions in any order; what stands behind their ``lengths`` has no influence."""
+        states, _ = self.rnn(self.embed(texts))
+        return unit_along_axis_1(states[torch.arange(len(texts), device=texts.device), lengths - 1])
+
+
+class VSRN(nn.Module):
+    """Visual semantic reasoning network: both sides in one space of unit vectors, compared by inner product.
+
+    Args:
+        image_dim: Width of the region features; 2048 for bottom-up attention. Their order matters.
+        vocab_size: Number of words, the four markers counted.
+        embed_dim: Width of the joint space.
+        word_dim: Width of the word embedding.
+        normalise_regions: Normalise every channel over the regions before graph reasoning: the COCO branch.
+        final_batch_norm: BatchNorm on the image vector: the Flickr30K branch.
+
+    Source:
+        Li et al., ICCV 2019, arXiv 1909.02701, and the authors' public code (``EncoderImagePrecompAttn``,
+        ``EncoderText``), whose parameter names are kept.
+    """
+
+    def __init__(
+        self,
+        image_dim: int,
+        vocab_size: int,
+        embed_dim: int = 2048,
+        word_dim: int = 300,
+        normalise_regions: bool = True,
+        final_batch_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        self.img_enc = ImageEncoder(image_dim, embed_dim, normalise_regions, final_batch_norm)
+        self.txt_enc = TextEncoder(vocab_size, word_dim, embed_dim)
+
+    def forward(
+        self, images: Float[Tensor, "images regions image_dim"]
+    ) -> tuple[Float[Tensor, "images dim"], Float[Tensor, "images regions dim"]]:
+        """Image vectors, and the regions after graph reasoning for the captioner."""
+        vectors, regions = self.img_enc(images)
+        return vectors, regions
+
+    def encode_images(self, images: Float[Tensor, "images regions image_dim"]) -> Float[Tensor, "images dim"]:
+        """Image vectors of unit length."""
+        vectors, _ = self.forward(images)
+        return vectors
+
+    def encode_texts(
+        self, texts: Int64[Tensor, "texts words"], lengths: Int64[Tensor, " texts"] | None = None
+    ) -> Float[Tensor, "texts dim"]:
+        """Caption vectors of unit length.
+
+        Args:
+            texts: Word ids with start and end marker, padded with 0.
+            lengths: Words per caption, both markers counted; the words above 0 when not given.
+        """
+        return self.txt_enc.forward(texts, (texts > 0).sum(dim=1) if lengths is None else lengths)
+
+    def load_released(self, path: Path | str) -> "VSRN":
+        """Load the authors' checkpoint, or the same tensors as safetensors under our names.
+
+        Args:
+            path: The authors' ``model_best.pth.tar`` (a dict whose ``model`` lists the state dicts of the
+                image and the text encoder, perhaps with ``module.`` before the names), or a ``.safetensors``.
+                A missing ``num_batches_tracked`` is accepted: libraries before 0.4.1 did not write it.
+
+        Returns:
+            The network itself. The captioner is in no released file.
+
+        Raises:
+            DataError: The file is missing, holds anything but weights, belongs to another vocabulary (both
+                sizes are named), or its names or shapes differ from this network's (the first are named).
+        """
+        state = _by_our_names(read_checkpoint(path), path)
+        self._check_branch(state, path)
+        counters = {k: v for k, v in self.state_dict().items() if k.endswith("num_batches_tracked")}
+        load_strictly(self, counters | state, path)
+        return self
+
+    def _check_branch(self, state: Mapping[str, Any], path: Path | str) -> None:
+        own = self.state_dict()
+        words, norm = "txt_enc.embed.weight", "img_enc.bn.weight"
+        if words in state and len(state[words]) != len(own[words]):
+            raise DataError(
+                f"{path} was trained with a vocabulary of {len(state[words])} words, but the one given has "
+                f"{len(own[words])}; give the vocabulary that belongs to the checkpoint"
+            )
+        if words in state and (norm in state) != (norm in own):
+            branch, setting = ("Flickr30K", "false") if norm in state else ("COCO", "true")
+            raise DataError(
+                f"{path} belongs to the {branch} branch, as it has {'a' if norm in state else 'no'} {norm}; "
+                f"set normalise_regions to {setting} and final_batch_norm to {str(norm in state).lower()}"
+            )
+
+
+class VSRNEnsemble(nn.Module):
+    """Two separately trained networks served as one encoder: the published numbers are such pairs.
+
+    Both unit vectors are put side by side and divided by ``sqrt(2)``, so that the inner product is the mean
+    of the two similarities. The two spaces are never mixed.
+
+    Args:
+        first: One network.
+        second: Another, of the same vocabulary.
+    """
+
+    def __init__(self, first: VSRN, second: VSRN) -> None:
+        super().__init__()
+        self.first = first
+        self.second = second
+
+    def encode_images(self, images: Float[Tensor, "images regions image_dim"]) -> Float[Tensor, "images dim"]:
+        """Image vectors of unit length and of twice a member's width."""
+        return _side_by_side(self.first.encode_images(images), self.second.encode_images(images))
+
+    def encode_texts(
+        self, texts: Int64[Tensor, "texts words"], lengths: Int64[Tensor, " texts"] | None = None
+    ) -> Float[Tensor, "texts dim"]:
+        """Caption vectors of unit length and of twice a member's width."""
+        return _side_by_side(self.first.encode_texts(texts, lengths), self.second.encode_texts(texts, lengths))
+
+
+def _side_by_side(first: Float[Tensor, "items dim"], second: Float[Tensor, "items dim"]) -> Float[Tensor, "items both"]:
+    return torch.cat([first, second], dim=1) / math.sqrt(2)
+
+
+def _by_our_names(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
+    if "model" not in checkpoint:
+        return {name: value for name, value in checkpoint.items() if not name.startswith("caption_model.")}
+    parts = checkpoint["model"]
+    if not isinstance(parts, list) or len(parts) != 2:  # image and text encoder
+        raise DataError(
+            f"{path} has a `model` that is no list of two state dicts (image encoder, text encoder); "
+            "give a checkpoint of VSRN"
+        )
+    return {
+        f"{side}.{name.removeprefix('module.')}": value
+        for side, part in zip(("img_enc", "txt_enc"), parts, strict=True)
+        for name, value in part.items()
+    }

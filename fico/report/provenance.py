@@ -1,0 +1,106 @@
+"""What a number was made with: commit, package versions, machine."""
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[2]
+PACKAGES = (
+    "fico",
+    "torch",
+    "pytorch-lightning",
+    "torchmetrics",
+    "hydra-core",
+    "omegaconf",
+    "wandb",
+    "numpy",
+    "scipy",
+    "numba",
+    "gensim",
+    "faiss-cpu",
+    "faiss-gpu",
+    "safetensors",
+    "pillow",
+)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of every package a number can depend on, as far as they are installed."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def hardware() -> dict[str, str | int | float]:
+    """The machine: system, CPU, cores, threads that torch uses, memory in bytes, accelerator.
+
+    Returns:
+        Keys ``system``, ``cpu``, ``cores`` (that this process may use), ``memory_bytes`` (where the
+        system tells), ``threads`` and ``gpu`` (only once torch is loaded).
+    """
+    found: dict[str, str | int | float] = {
+        "system": platform.platform(),
+        "cpu": _cpu_model(),
+        "cores": _cores(),
+    }
+    if memory := _memory_bytes():
+        found["memory_bytes"] = memory
+    torch = sys.modules.get("torch")  # asking for its settings must not be what loads it
+    if torch is not None:
+        found["threads"] = torch.get_num_threads()
+        if torch.cuda.is_available():
+            found["gpu"] = torch.cuda.get_device_name()
+    return found
+
+
+def commit() -> str:
+    """The git commit of the source.
+
+    Returns:
+        40 hexadecimal digits, ``-dirty`` behind them where files differ; ``unknown`` outside a checkout.
+    """
+    top = _git("rev-parse", "--show-toplevel")
+    if top is None or Path(top).resolve() != SOURCE:  # installed into the folder of another project
+        return "unknown"
+    head = _git("rev-parse", "HEAD")
+    if head is None:
+        return "unknown"
+    return f"{head}-dirty" if _git("status", "--porcelain", "--untracked-files=no") else head
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(SOURCE), *arguments], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or platform.machine()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None  # not POSIX

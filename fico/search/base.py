@@ -1,0 +1,144 @@
+"""What every searcher is, and the checks that all of them make on their input."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from fico.errors import DataError, UsageError
+from fico.types import Ranking
+
+Similarity = Literal["cosine", "inner", "euclidean", "hamming"]
+Embeddings = ArrayLike | Tensor
+_ROWS = 65_536  # rows looked at in one go, so that a mapped file is never read as a whole
+
+
+class Searcher(Protocol):
+    """Finds the nearest items of each query.
+
+    ``add`` may be called several times; items are numbered from 0 in the order in which they came. Where the
+    parameters of an index are learnt (partitions, codes), they are learnt from the first ``add``.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name with every parameter that changes the result."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that the index holds, without the interpreter's overhead."""
+        ...
+
+    def add(self, items: Embeddings) -> None:
+        """Takes ``n x d`` floats, +-1 or 0/1 codes, or packed ``uint8`` codes."""
+        ...
+
+    def search(self, queries: Embeddings, k: int) -> Ranking:
+        """Returns the k nearest items of each query, best first."""
+        ...
+
+
+def to_array(values: Embeddings, what: str) -> np.ndarray:
+    """Two-dimensional NumPy view of an array or tensor.
+
+    Raises:
+        DataError: It is empty or not two-dimensional.
+    """
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    array = np.asarray(values)
+    if array.ndim != 2 or 0 in array.shape:
+        raise DataError(f"the {what} have shape {array.shape}; give a matrix with one row each and no empty side")
+    return array
+
+
+def to_floats(values: Embeddings, what: str, dim: int | None = None) -> np.ndarray:
+    """Checked ``float32`` matrix; a matrix that is one already is not copied.
+
+    Args:
+        values: Embeddings, one row each.
+        what: ``"items"`` or ``"queries"``, for the message.
+        dim: Width of the rows that were added before, if any.
+
+    Raises:
+        DataError: Another width, or a row with NaN or infinity (it is named).
+    """
+    array = to_array(values, what)
+    if dim is not None and array.shape[1] != dim:
+        raise DataError(f"the {what} have {array.shape[1]} dimensions, but the index holds items of {dim}")
+    array = array.astype(np.float32, copy=False)
+    for start in range(0, len(array), _ROWS):
+        finite = np.isfinite(array[start : start + _ROWS]).all(axis=1)
+        if not finite.all():
+            row = start + int(np.flatnonzero(~finite)[0])
+            raise DataError(f"row {row} of the {what} holds NaN or infinity; drop it or mend what made it")
+    return array
+
+
+def check_k(k: int, items: int) -> None:
+    """Refuses a k that the index cannot fill.
+
+    Raises:
+        UsageError: Nothing was added yet, or k is below 1 or above the number of items.
+    """
+    if items == 0:
+        raise UsageError("the index is empty; call add(items) before search")
+    if not 1 <= k <= items:
+        raise UsageError(f"k is {k}, but the index holds {items} items; give a k from 1 to {items}")
+
+
+def merge(rankings: Sequence[Ranking], k: int) -> Ranking:
+    """Joins the results of shards into what one index over all items would give.
+
+    Args:
+        rankings: One per shard, of the same queries, items already numbered as in the whole; a shard with fewer
+            than k items gives all it has.
+        k: Places of the result; at most the sum of the places given.
+
+    Returns:
+        The k best by score, ties by lowest item: any of them is among the k best of its shard.
+    """
+    scores = np.concatenate([ranking.scores for ranking in rankings], axis=1)
+    items = np.concatenate([ranking.indices for ranking in rankings], axis=1)
+    order = np.lexsort((items, -scores), axis=1)[:, :k]
+    return Ranking(np.take_along_axis(scores, order, 1), np.take_along_axis(items, order, 1))
+
+
+def import_faiss() -> Any:
+    """FAISS, imported where it is used.
+
+    Raises:
+        UsageError: It is not installed; the extras are named.
+    """
+    try:
+        import faiss
+    except ImportError as error:
+        raise UsageError(
+            f'faiss cannot be imported ({error}); install it with pip install -e ".[cpu]" or, for a GPU, ".[gpu]"'
+        ) from error
+    return faiss
+
+
+@contextmanager
+def faiss_threads(threads: int | None) -> Iterator[int]:
+    """Lets FAISS use so many threads within the block; its setting is global, so it is put back.
+
+    Args:
+        threads: 1 or more; None leaves the setting.
+
+    Yields:
+        The number in force.
+    """
+    faiss = import_faiss()
+    before = int(faiss.omp_get_max_threads())
+    faiss.omp_set_num_threads(threads or before)
+    try:
+        yield threads or before
+    finally:
+        faiss.omp_set_num_threads(before)

@@ -1,0 +1,1 @@
+"""Who is right for whom, and what an evaluation gives back."""

@@ -1,0 +1,223 @@
+"""Blocks of queries on the CPU: a few numba kernels that release the interpreter, in a small pool of threads."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt64
+
+from fico.kernels import blocks, codes, floats
+from fico.similarity import CodeWords
+from fico.tasks.base import BlockValues, Direction, Settings, Task, TaskValues
+from fico.tasks.category import CategoryRetrieval
+from fico.tasks.instance import InstanceRetrieval
+
+_RULES = {"expected": blocks.EXPECTED, "optimistic": blocks.OPTIMISTIC, "pessimistic": blocks.PESSIMISTIC}
+_DENOMINATORS = {"hits": blocks.HITS, "min_k_r": blocks.MIN_K_R, "r": blocks.R}
+_ROWS = 64  # rows per piece of work; fixed, so that sums do not depend on the number of threads
+_NO_LABELS = np.zeros((0, 1), dtype=np.uint64)
+
+
+class ScoreSource(Protocol):
+    """Scores by blocks of queries."""
+
+    dtype: np.dtype
+
+    def block(
+        self, direction: Direction, start: int, stop: int, out: Float[np.ndarray, "queries items"]
+    ) -> Float[np.ndarray, "queries items"]:
+        """Scores of the queries from ``start`` to before ``stop``; ``out`` may be filled and returned."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CodeSource:
+    """Binary codes of both sides."""
+
+    images: CodeWords
+    texts: CodeWords
+
+
+@dataclass(slots=True, eq=False)
+class _Output:
+    """Arrays that the kernels fill: per task values and bounds, and the rows whose tied blocks mix right and wrong."""
+
+    right: dict[Task, np.ndarray]
+    values: dict[Task, tuple[np.ndarray, np.ndarray, np.ndarray]]
+    mixed: np.ndarray
+
+
+class CpuEngine:
+    """Turns blocks of queries of one direction into values per query.
+
+    Args:
+        direction: ``i2t`` or ``t2i``.
+        instance: Own items; always given, for the images that queries and items belong to.
+        category: Shared labels, or None.
+        settings: Definitions.
+        find_fills: Count the cells that a fused re-ranking left untouched.
+    """
+
+    def __init__(
+        self,
+        direction: Direction,
+        instance: InstanceRetrieval,
+        category: CategoryRetrieval | None,
+        settings: Settings,
+        find_fills: bool = False,
+    ) -> None:
+        self.direction: Direction = direction
+        self.settings, self.find_fills = settings, find_fills
+        self.query_images, self.item_images = instance.images_of(direction)
+        self.start, self.own = instance.own(direction)
+        self.labels = category.words if category else _NO_LABELS
+        self.tables = blocks.tables(len(self.item_images))
+        items = len(self.item_images)
+        self.recall_cuts = np.array(settings.recall_at, dtype=np.int64)
+        self.cuts = np.array([*(min(k, items) for k in settings.map_at), items], dtype=np.int64)
+        self.rule = _RULES.get(settings.ties, blocks.EXPECTED)
+        self.tasks: tuple[Task, ...] = tuple(t for t in settings.tasks if t == "instance" or category)
+
+    def floats(self, source: ScoreSource, ranges: list[tuple[int, int]], buffer_rows: int) -> Iterator[BlockValues]:
+        """Values of each range of queries, from real scores."""
+        items = len(self.item_images)
+        scores = np.empty((buffer_rows, items), dtype=source.dtype)
+        parts = np.empty((buffer_rows if "category" in self.tasks else 0, items), dtype=source.dtype)
+        if not ranges:
+            yield BlockValues(0, self._task_values(self._output(0), 0))
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            for start, stop in ranges:
+                block = source.block(self.direction, start, stop, scores[: stop - start])
+                yield self._float_block(pool, block, parts, start)
+
+    def _float_block(
+        self, pool: ThreadPoolExecutor, scores: np.ndarray, parts: np.ndarray, start: int
+    ) -> BlockValues:
+        output = self._output(len(scores))
+        touched = touched_items(scores) if self.find_fills else None
+        _each(pool, len(scores), lambda a, b: self._float_rows(scores[a:b], parts[a:b], start + a, output, a, b))
+        if self.settings.ties == "index" and output.mixed.any():
+            self._break_ties(pool, scores, parts, start, output)
+        return BlockValues(start, self._task_values(output, start), touched)
+
+    def _float_rows(
+        self, scores: np.ndarray, parts: np.ndarray, start: int, output: _Output, first: int, last: int
+    ) -> None:
+        mixed = output.mixed[first:last]
+        if "instance" in self.tasks:
+            values = [array[first:last] for array in output.values["instance"]]
+            own_start = self.start[start : start + len(scores) + 1]
+            floats.instance_rows(
+                scores, own_start, self.own, self.rule, self.recall_cuts, self.settings.recall == "fraction",
+                self.tables[2], *values, mixed,
+            )  # fmt: skip
+        if "category" in self.tasks:
+            values = [array[first:last] for array in output.values["category"]]
+            right = output.right["category"][first:last]
+            images = self.query_images[start : start + len(scores)]
+            floats.split_rows(
+                scores, images, self.item_images, self.direction == "t2i", self.labels, parts, right
+            )
+            for row, count in zip(parts, right.tolist(), strict=True):
+                row[:count].sort()
+                row[count:].sort()
+            floats.category_rows(
+                parts, right, self.rule, self.cuts, _DENOMINATORS[self.settings.ap], self.tables, *values, mixed
+            )
+
+    def _break_ties(
+        self, pool: ThreadPoolExecutor, scores: np.ndarray, parts: np.ndarray, start: int, output: _Output
+    ) -> None:
+        """Evaluates the tied rows anew, each score replaced by its place when equal scores stand by index."""
+        for row in np.flatnonzero(output.mixed):
+            order = np.argsort(-scores[row], kind="stable")
+            scores[row, order] = -np.arange(len(order), dtype=scores.dtype)
+        again = self._output(len(scores))
+        _each(pool, len(scores), lambda a, b: self._float_rows(scores[a:b], parts[a:b], start + a, again, a, b))
+        for task in self.tasks:
+            output.values[task][0][:] = again.values[task][0]
+
+    def codes(self, source: CodeSource, ranges: list[tuple[int, int]]) -> Iterator[BlockValues]:
+        """Values of each range of queries, from binary codes."""
+        queries, items = (source.images, source.texts) if self.direction == "i2t" else (source.texts, source.images)
+        words = np.ascontiguousarray(items.words.T)
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            for start, stop in ranges or [(0, 0)]:
+                yield self._code_block(pool, queries.words[start:stop], words, queries.bits, start)
+
+    def _code_block(
+        self, pool: ThreadPoolExecutor, queries: np.ndarray, words: np.ndarray, bits: int, start: int
+    ) -> BlockValues:
+        output = self._output(len(queries))
+        sums = _each(
+            pool, len(queries), lambda a, b: self._code_rows(queries[a:b], words, bits, start + a, output, a, b)
+        )
+        if self.settings.ties == "index":
+            scores = np.empty((_ROWS, len(self.item_images)), dtype=np.float64)
+            again = self._output(len(queries))
+            for a in range(0, len(queries), _ROWS):
+                rows = queries[a : a + _ROWS]
+                codes.index_ranks(rows, words, bits, scores[: len(rows)])
+                self._float_rows(
+                    scores[: len(rows)], np.empty_like(scores[: len(rows)]), start + a, again, a, a + len(rows)
+                )
+            for task in self.tasks:
+                output.values[task][0][:] = again.values[task][0]
+        curves = np.array(sums).reshape(-1, 2, bits + 1).transpose(1, 0, 2) if "category" in self.tasks else None
+        return BlockValues(start, self._task_values(output, start), None, curves)
+
+    def _code_rows(
+        self,
+        queries: UInt64[np.ndarray, "queries words"],
+        words: UInt64[np.ndarray, "words items"],
+        bits: int,
+        start: int,
+        output: _Output,
+        first: int,
+        last: int,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        instance, category = (
+            tuple(array[first:last] for array in output.values[task]) for task in ("instance", "category")
+        )
+        precision, recall = np.zeros(bits + 1), np.zeros(bits + 1)
+        codes.code_rows(
+            queries, words, self.query_images[start : start + len(queries)], self.item_images,
+            self.direction == "t2i", self.start[start : start + len(queries) + 1], self.own, self.labels,
+            ("instance" in self.tasks, "category" in self.tasks), self.rule, self.recall_cuts,
+            self.settings.recall == "fraction", self.cuts, _DENOMINATORS[self.settings.ap], self.tables, instance,
+            category, output.mixed[first:last], output.right["category"][first:last], precision, recall,
+        )  # fmt: skip
+        return precision, recall
+
+    def _output(self, queries: int) -> _Output:
+        right, values = {}, {}
+        for task in ("instance", "category"):
+            shape = (queries if task in self.tasks else 0, len(self.settings.columns(task)))
+            right[task] = np.zeros(queries, dtype=np.int64)
+            values[task] = (np.empty(shape), np.empty(shape), np.empty(shape))
+        return _Output(right, values, np.zeros(queries, dtype=np.bool_))
+
+    def _task_values(self, output: _Output, start: int) -> dict[Task, TaskValues]:
+        own = self.start[start : start + len(output.mixed) + 1]
+        output.right["instance"] = np.diff(own)
+        results: dict[Task, TaskValues] = {}
+        for task in self.tasks:
+            values, *bounds = output.values[task]
+            results[task] = TaskValues(output.right[task], values, tuple(bounds) if output.mixed.any() else None)
+        return results
+
+
+def touched_items(scores: Float[np.ndarray, "queries items"]) -> np.ndarray:
+    """Per query the items that do not hold the fill value of a fused re-ranking: -100 or minus infinity."""
+    lowest = scores.min(axis=1)
+    filled = (lowest == -100) | np.isneginf(lowest)
+    return np.where(filled, (scores > lowest[:, None]).sum(axis=1), scores.shape[1])
+
+
+def _each(pool: ThreadPoolExecutor, rows: int, work: Callable[[int, int], object]) -> list:
+    """Runs ``work`` on pieces of rows; results in the order of the rows."""
+    pieces = [(first, min(first + _ROWS, rows)) for first in range(0, rows, _ROWS)]
+    return list(pool.map(lambda piece: work(*piece), pieces))

@@ -1,0 +1,113 @@
+"""Values that cross a border between the parts of the library."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int64
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from fico.errors import DataError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Correspondence:
+    """Which image each caption belongs to. Data, never guessed from shapes, ratios or order.
+
+    Args:
+        caption_to_image: For each caption the row of its image, from 0. Captions may stand in any order, and
+            images may have different numbers of captions, none too.
+
+    Raises:
+        DataError: The array is empty, not one-dimensional, not of integers, or holds a negative row.
+    """
+
+    caption_to_image: Int64[np.ndarray, " captions"]
+
+    def __init__(self, caption_to_image: ArrayLike) -> None:
+        rows = np.asarray(caption_to_image)
+        if rows.ndim != 1 or rows.size == 0:
+            raise DataError(
+                f"caption_to_image has shape {rows.shape}; give one image row per caption, as a list of integers"
+            )
+        if not np.issubdtype(rows.dtype, np.integer):
+            raise DataError(f"caption_to_image has dtype {rows.dtype}; image rows are integers")
+        if (rows < 0).any():
+            caption = int(np.flatnonzero(rows < 0)[0])
+            raise DataError(f"caption {caption} has image row {rows[caption]}; image rows start at 0")
+        object.__setattr__(self, "caption_to_image", rows.astype(np.int64))
+
+    def check(self, images: int, captions: int) -> None:
+        """Compare with the counts of the embeddings or scores that it shall describe.
+
+        Raises:
+            DataError: The number of captions differs, or a caption points behind the last image.
+        """
+        if len(self.caption_to_image) != captions:
+            raise DataError(
+                f"the correspondence has {len(self.caption_to_image)} captions, but {captions} were given; "
+                "it needs one image row per caption"
+            )
+        last = int(self.caption_to_image.max())
+        if last >= images:
+            caption = int(self.caption_to_image.argmax())
+            raise DataError(
+                f"caption {caption} belongs to image row {last}, but only {images} images were given (rows 0 to {images - 1})"
+            )
+
+
+@dataclass(slots=True)
+class PairBatch:
+    """Images and captions as a module takes them. Not frozen: Lightning moves its tensors between devices.
+
+    While training, row i of ``images`` belongs to row i of ``texts`` (an image may stand in several rows). In
+    evaluation every image stands once, followed in ``texts`` by all of its captions.
+
+    Args:
+        images: ``images ...``: descriptors ``images dim`` or region features ``images regions dim``.
+        image_ids: ``images``, int64: the image's row in its split.
+        texts: ``texts ...``: text features ``texts dim`` or word ids ``texts words``, padded with 0.
+        text_ids: ``texts``, int64: the caption's row in its split.
+        lengths: ``texts``, int64: words per caption, where ``texts`` holds word ids.
+        labels: ``images classes``, bool: multi-hot categories, where the data set has them.
+    """
+
+    images: Tensor
+    image_ids: Tensor
+    texts: Tensor
+    text_ids: Tensor
+    lengths: Tensor | None = None
+    labels: Tensor | None = None
+
+
+@dataclass(slots=True)
+class EncodedBatch:
+    """What a module's encode returns: embeddings of both sides with the ids they belong to.
+
+    Args:
+        images: ``images dim``, float embeddings, or codes of +1 and -1 from a hashing model; of a pair scorer one
+            vector per region, ``images regions dim``.
+        image_ids: ``images``, int64: the image's row in its split.
+        texts: ``texts dim``; of a pair scorer one vector per word, ``texts words dim``, padded.
+        text_ids: ``texts``, int64.
+        text_lengths: ``texts``, int64: words of each text, from a pair scorer only.
+    """
+
+    images: Tensor
+    image_ids: Tensor
+    texts: Tensor
+    text_ids: Tensor
+    text_lengths: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranking:
+    """Result of a search: the ``k`` best items of each query, best first.
+
+    Args:
+        scores: ``queries k``: higher is nearer; for Hamming the negative number of differing bits.
+        indices: ``queries k``, int64: rows of the items, in the order of ``add``.
+    """
+
+    scores: np.ndarray
+    indices: np.ndarray

@@ -1,0 +1,70 @@
+"""Hydra's entry: compose a config, check it, hand it over. `python run.py --help` lists the groups."""
+
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from fico.errors import FicoError
+from fico.experiment.config import check_config, is_wrong_usage, register_resolvers, sentence
+
+os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach main() as they were raised
+
+
+class Interrupted(BaseException):
+    """SIGINT or SIGTERM. Not an Exception, so that nothing on the way takes it for a failed step."""
+
+
+class Stop(BaseException):
+    """Carries a FicoError past Hydra, which would print the overrides before it."""
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise Interrupted(number)
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def job(config: DictConfig) -> None:
+    """One run; in a multirun one of many."""
+    try:
+        check_config(config)
+        from fico.experiment.runner import run  # torch comes inside the job only
+
+        run(config)
+    except FicoError as error:
+        if HydraConfig.get().mode is RunMode.MULTIRUN:
+            raise  # the other jobs go on
+        raise Stop(error) from None
+
+
+def main() -> int:
+    """Run the jobs and turn their end into the exit code."""
+    register_resolvers()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    try:
+        job()
+    except (FicoError, Stop) as error:
+        fault = error.args[0] if isinstance(error, Stop) else error
+        sys.stderr.write(f"{fault}\n")
+        return fault.exit_code
+    except Interrupted as error:
+        sys.stderr.write(f"interrupted by {signal.Signals(error.args[0]).name}; nothing was finished\n")
+        return 128 + int(error.args[0])
+    except Exception as error:
+        if is_wrong_usage(error):
+            sys.stderr.write(f"{sentence(error)}\n")
+            return 2
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,24 @@
+"""Shared by all tests: nothing of a test lands in the user's cache or on a terminal."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("WANDB_MODE", "offline")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """One cache for the whole session, so that the scenes are drawn once and the user's own stays as it was."""
+    os.environ["FICO_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def data_dir():
+    """Folder of the small real data sets; tests that need it skip where it is absent."""
+    root = Path(__file__).resolve().parents[1]
+    folder = Path(os.environ.get("FICO_DATA_DIR", root.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder} (FICO_DATA_DIR)")
+    return folder

@@ -1,0 +1,80 @@
+"""run.py as a stranger types it: exit codes, sentences, signals, and no results.json where nothing was finished."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start(folder, *arguments):
+    command = [sys.executable, "run.py", f"hydra.run.dir={folder}", *arguments]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
+    )
+
+
+def finish(folder, *arguments):
+    process = start(folder, *arguments)
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+@pytest.mark.parametrize(
+    ("argument", "told"),
+    [
+        ("modle=ucch", "modle"),
+        ("model=nothing", "available: "),
+        ("model.bit=16", "did you mean bits"),
+        ("model.bits=12", "model.bits is 12"),
+        ("model.bits=0", "model.bits is 0"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_exit_2_within_3_seconds(tmp_path, argument, told):
+    begin = time.perf_counter()
+    code, out, err = finish(tmp_path, "model=ucch", argument)
+    assert code == 2
+    assert told in err
+    assert len(err.strip().splitlines()) == 1
+    assert time.perf_counter() - begin < 3
+    assert not out
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--cfg", "job", "--resolve")])
+def test_help_and_config_answer_within_3_seconds(tmp_path, arguments):
+    begin = time.perf_counter()
+    done = subprocess.run([sys.executable, "run.py", *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "seed" in done.stdout
+    assert time.perf_counter() - begin < 3
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    code, _, err = finish(tmp_path / "run", "dataset=karpathy", f"dataset.root={tmp_path / 'nowhere'}")
+    assert code == 1
+    assert str(tmp_path / "nowhere") in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "run" / "results.json").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_training_ends_with_its_code_and_no_results(tmp_path, number):
+    process = start(tmp_path, "model=ucch", "dataset.images=60", "model.epochs=100000", "logger=none")
+    log = tmp_path / "run.log"
+    deadline = time.monotonic() + 100
+    while not (log.exists() and "epoch 2 of" in log.read_text()):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "Traceback" not in err
+    assert not (tmp_path / "results.json").exists()
+    json_files = [path.name for path in tmp_path.rglob("results*.json*")]
+    assert json_files == []

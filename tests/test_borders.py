@@ -1,0 +1,90 @@
+"""What loads what, and that the pins fit."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def loaded_after(statement):
+    code = f"import sys\n{statement}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def test_importing_fico_loads_no_framework_and_no_torch():
+    heavy = {
+        "torch",
+        "pytorch_lightning",
+        "lightning",
+        "hydra",
+        "omegaconf",
+        "wandb",
+        "faiss",
+        "numba",
+        "transformers",
+    }
+    assert not heavy & loaded_after("import fico")
+
+
+def test_evaluating_loads_no_framework():
+    frameworks = {"pytorch_lightning", "lightning", "hydra", "omegaconf", "wandb", "faiss"}
+    assert not frameworks & loaded_after("import fico; fico.evaluate")
+
+
+def test_a_public_name_stays_itself_after_other_imports():
+    loaded_after("import fico; f = fico.evaluate; import fico.evaluation, fico.encoding; assert fico.evaluate is f")
+
+
+@pytest.mark.parametrize("module", ["run", "fico.cli"])
+def test_entry_points_load_no_torch(module):
+    assert "torch" not in loaded_after(f"import {module}")
+
+
+def test_every_public_name_can_be_loaded():
+    import fico
+
+    for name in fico.__all__:
+        assert getattr(fico, name).__name__ == name
+
+
+def test_unknown_names_are_attribute_errors():
+    import fico
+
+    with pytest.raises(AttributeError, match="evaluat"):
+        fico.evaluat  # noqa: B018
+
+
+def pins(file):
+    lines = (ROOT / file).read_text().splitlines()
+    return dict(re.fullmatch(r"([\w.\-]+)==([\w.+!]+)", line).groups() for line in lines if line and line[0] != "#")
+
+
+@pytest.mark.parametrize(
+    ("file", "extras"), [("constraints.txt", ("cpu", "test")), ("constraints-gpu.txt", ("gpu", "test"))]
+)
+def test_every_pin_fits_its_range_and_every_dependency_is_pinned(file, extras):
+    pinned = {name.lower().replace("_", "-"): version for name, version in pins(file).items()}
+    wanted = [
+        *PROJECT["dependencies"],
+        *(line for extra in extras for line in PROJECT["optional-dependencies"][extra]),
+    ]
+    for requirement in map(Requirement, wanted):
+        assert pinned[requirement.name] in requirement.specifier, requirement
+
+
+def test_the_cpu_set_holds_no_torchvision():
+    assert not {"torchvision", "timm", "faiss-gpu"} & set(pins("constraints.txt"))
+
+
+def test_no_module_imports_torchvision_at_its_top():
+    for path in (path for folder in ("fico", "models", "callbacks") for path in (ROOT / folder).rglob("*.py")):
+        assert not re.search(r"^(from|import) torchvision", path.read_text(), re.MULTILINE), path

@@ -1,0 +1,100 @@
+"""Every option composes with every partner, and every key fits what it configures."""
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from fico.errors import UsageError
+from fico.experiment.config import check_config, register_resolvers
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+
+
+def options(group):
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def composed(*overrides):
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", list(overrides))
+
+
+@pytest.mark.parametrize(("model", "dataset"), product(options("model"), options("dataset")))
+def test_every_model_fits_every_dataset(model, dataset):
+    root = () if dataset == "shapes" else ("dataset.root=somewhere",)
+    check_config(composed(f"model={model}", f"dataset={dataset}", *root))
+
+
+@pytest.mark.parametrize(
+    ("group", "option"),
+    [(group, option) for group in ("metric", "index", "trainer", "logger", "callbacks") for option in options(group)],
+)
+def test_every_other_option_composes(group, option):
+    check_config(composed(f"{group}={option}"))
+
+
+@pytest.mark.parametrize(
+    ("group", "option"), [(group, option) for group in ("debug", "experiment") for option in options(group)]
+)
+def test_every_preset_composes(group, option):
+    check_config(composed(f"{group}={option}"))
+
+
+@pytest.mark.parametrize("size", ["tiny", "paper"])
+@pytest.mark.parametrize("model", options("model"))
+def test_every_size_resolves(model, size):
+    config = composed(f"model={model}", f"model.size={size}")
+    assert OmegaConf.to_container(config.model, resolve=True)["size"] == size
+
+
+def test_an_experiment_beats_the_primary_file():
+    assert composed("debug=fast").dataset.images == 100
+
+
+def test_released_weights_are_tested_as_they_are():
+    assert composed("model.weights=file").stage == ["test"]
+    assert composed().stage == ["fit", "test"]
+
+
+def test_only_hashing_models_have_bits():
+    hashing = {model for model in options("model") if "bits" in composed(f"model={model}").model}
+    assert {"ucch"} <= hashing
+    assert "vsrn" not in hashing
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("+model.foo=1", "unknown key model.foo"),
+        ("+foo=1", "unknown key foo"),
+        ("+model.module.network.embd_dim=1", "did you mean embed_dim"),
+        ("+dataset.imags=1", "did you mean images"),
+        ("model.bits=0", "positive multiple of 8"),
+        ("model.bits=12", "positive multiple of 8"),
+        ("model.size=huge", "model.size is 'huge'"),
+        ("metric.ties=random", "expected, optimistic, pessimistic, index"),
+        ("metric.ap=map", "hits, min_k_r, r"),
+        ("dataset.split=dev", "train, val, test"),
+        ("dataset.captions_per_image=0", "all or a positive whole number"),
+        ("stage=[train]", "fit, test"),
+        ("stage=test", "stage=[test]"),
+        ("seed=-1", "at least 0"),
+        ("seed=abc", "seed is 'abc'"),
+        ("dataset=karpathy", "dataset.root is not given"),
+        ("model.module._target_=fico.nowhere.Net", "cannot be imported"),
+        ("~model.module.network", "model.module.network is missing"),
+    ],
+)
+def test_a_wrong_value_is_named(override, told):
+    model = "model=ucch" if "bits" in override else "model=vsrn"
+    with pytest.raises(UsageError, match=told.replace("[", r"\[")):
+        check_config(composed(model, override))
+
+
+def test_all_faults_are_told_at_once():
+    with pytest.raises(UsageError, match=r"unknown key model.foo.*metric\.ties"):
+        check_config(composed("+model.foo=1", "metric.ties=x"))

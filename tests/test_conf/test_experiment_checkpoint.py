@@ -1,0 +1,34 @@
+"""Sizes from the data, and checkpoints that say how to build their module."""
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from fico.errors import DataError, UsageError
+from fico.experiment.checkpoint import fill_sizes, read_checkpoint
+
+
+def test_empty_leaves_take_the_size_of_the_data_and_others_stay():
+    module = OmegaConf.create({"network": {"image_dim": None, "hidden_dim": 7}, "loss": {"margin": None}})
+    filled = fill_sizes(module, {"image_dim": 5, "vocab_size": 9})
+    assert filled == {"network": {"image_dim": 5, "hidden_dim": 7}, "loss": {"margin": None}}
+    assert module.network.image_dim is None
+
+
+def test_a_size_that_contradicts_the_data_is_refused():
+    with pytest.raises(UsageError, match=r"model\.module\.network\.image_dim is 4, but the data have 5"):
+        fill_sizes(OmegaConf.create({"network": {"image_dim": 4}}), {"image_dim": 5})
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(None, "there is no checkpoint"), (b"PK\x03\x04 cut", "cannot be read"), ({"model": {}}, "was not written by a run")],
+)
+def test_a_file_that_is_no_checkpoint_of_ours_is_refused(tmp_path, content, told):
+    path = tmp_path / "best.ckpt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        torch.save(content, path)
+    with pytest.raises(DataError, match=told):
+        read_checkpoint(path)

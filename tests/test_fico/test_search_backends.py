@@ -1,0 +1,293 @@
+"""Every searcher against a plain sort of all distances."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from fico.errors import DataError, UsageError
+from fico.search import popcount as popcount_file
+from fico.search.base import merge
+from fico.search.exact import ExactSearch, top_k
+from fico.search.faiss_index import FaissSearch
+from fico.search.popcount import PopcountSearch
+from fico.types import Ranking
+
+WIDTHS = (8, 16, 24, 64, 72, 128, 256, 512, 640)
+
+
+def random_codes(rows, bits, seed, kinds=None):
+    """Packed codes; with ``kinds`` only so many different ones, so that most of them tie."""
+    generator = np.random.default_rng(seed)
+    codes = generator.integers(0, 256, (kinds or rows, bits // 8), dtype=np.uint8)
+    return codes if kinds is None else codes[generator.integers(0, kinds, rows)]
+
+
+def signs(codes):
+    return np.unpackbits(codes, axis=1).astype(np.float32) * 2 - 1
+
+
+def plain_ranking(queries, items, k):
+    """The slow second version: every distance, sorted by (distance, item)."""
+    distances = np.unpackbits(queries[:, None, :] ^ items[None, :, :], axis=2).sum(axis=2, dtype=np.int64)
+    order = np.argsort(distances, axis=1, kind="stable")[:, :k]
+    return -np.take_along_axis(distances, order, axis=1), order
+
+
+def assert_same(ranking, scores, indices):
+    assert np.array_equal(ranking.scores, scores)
+    assert np.array_equal(ranking.indices, indices)
+
+
+@pytest.mark.parametrize("bits", WIDTHS)
+@pytest.mark.parametrize("kinds", [None, 5])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_popcount_equals_a_plain_sort(bits, kinds, threads):
+    items, queries = random_codes(777, bits, 1, kinds), random_codes(37, bits, 2)
+    searcher = PopcountSearch(bits, threads=threads)
+    searcher.add(items)
+    for k in (1, 10, 255, 777):
+        assert_same(searcher.search(queries, k), *plain_ranking(queries, items, k))
+        assert_same(searcher.search(queries[:1], k), *plain_ranking(queries[:1], items, k))
+
+
+@pytest.mark.parametrize("bits", WIDTHS)
+@pytest.mark.parametrize("kinds", [None, 5])
+def test_exact_hamming_equals_a_plain_sort(bits, kinds):
+    items, queries = random_codes(300, bits, 3, kinds), random_codes(21, bits, 4)
+    searcher = ExactSearch("hamming", bits, memory_limit=2**16)
+    searcher.add(items[:100])
+    searcher.add(items[100:])
+    for k in (1, 30, 300):
+        assert_same(searcher.search(queries, k), *plain_ranking(queries, items, k))
+
+
+@pytest.mark.parametrize("bits", [8, 64, 256])
+def test_faiss_flat_gives_the_exact_distances(bits):
+    items, queries = random_codes(400, bits, 5), random_codes(13, bits, 6)
+    searcher = FaissSearch("BFlat", bits=bits)
+    searcher.add(items)
+    assert np.array_equal(searcher.search(queries, 50).scores, plain_ranking(queries, items, 50)[0])
+
+
+def test_large_k_takes_its_first_limit_from_a_sample_and_stays_exact():
+    items, queries = random_codes(40_000, 64, 7), random_codes(40, 64, 8)
+    searcher, oracle = PopcountSearch(64, threads=2), ExactSearch("hamming", 64)
+    searcher.add(items)
+    oracle.add(items)
+    words = queries.view(np.uint64)
+    searcher.search(queries, 1)
+    assert (searcher._first_limits(words, 300) < 64).all()
+    expected = oracle.search(queries, 300)
+    assert_same(searcher.search(queries, 300), expected.scores, expected.indices)
+
+
+def test_a_sample_that_misleads_is_found_out():
+    # Every 64th code, the sample, equals the query; all others are far: the sample's limit leaves k unfilled.
+    items = np.full((64 * 900, 8), 255, np.uint8)
+    items[::64] = 0
+    queries = np.zeros((4, 8), np.uint8)
+    searcher = PopcountSearch(64, threads=1)
+    searcher.add(items)
+    searcher.search(queries, 1)
+    assert (searcher._first_limits(queries.view(np.uint64), 1000) == 0).all()
+    found = searcher.search(queries, 1000)
+    rest = np.delete(np.arange(len(items)), np.arange(0, len(items), 64))[:100]
+    assert np.array_equal(found.indices, np.tile(np.concatenate([np.arange(0, len(items), 64), rest]), (4, 1)))
+
+
+def test_the_three_forms_of_codes_give_one_result():
+    items, queries = random_codes(90, 32, 9), random_codes(5, 32, 10)
+    expected = plain_ranking(queries, items, 7)
+    for form in (lambda c: c, signs, lambda c: signs(c) > 0, lambda c: torch.from_numpy(signs(c))):
+        for searcher in (PopcountSearch(32), ExactSearch("hamming", 32), FaissSearch("BFlat", bits=32)):
+            searcher.add(form(items))
+            assert np.array_equal(searcher.search(form(queries), 7).scores, expected[0]), searcher.name
+
+
+def test_codes_added_in_pieces_count_on():
+    items, queries = random_codes(500, 64, 11), random_codes(9, 64, 12)
+    searcher = PopcountSearch(64)
+    searcher.add(items[:3])
+    searcher.search(queries, 2)
+    searcher.add(items[3:200])
+    searcher.add(items[200:])
+    assert_same(searcher.search(queries, 40), *plain_ranking(queries, items, 40))
+
+
+def test_shards_merge_into_the_whole():
+    items, queries = random_codes(300, 16, 13, kinds=9), random_codes(8, 16, 14)
+    rankings = []
+    for start, stop in ((0, 100), (100, 105), (105, 300)):
+        shard = PopcountSearch(16)
+        shard.add(items[start:stop])
+        found = shard.search(queries, min(20, stop - start))
+        rankings.append(Ranking(found.scores, found.indices + start))
+    assert_same(merge(rankings, 20), *plain_ranking(queries, items, 20))
+
+
+def test_faiss_does_the_work_where_numba_is_missing(monkeypatch):
+    monkeypatch.setattr(popcount_file.importlib.util, "find_spec", lambda name: None)
+    items, queries = random_codes(200, 64, 15, kinds=7), random_codes(6, 64, 16)
+    searcher = PopcountSearch(64)
+    searcher.add(items)
+    assert searcher.backend == "faiss"
+    assert_same(searcher.search(queries, 60), *plain_ranking(queries, items, 60))
+
+
+def test_the_vector_popcount_is_in_the_compiled_scan():
+    import llvmlite.binding as llvm
+    from numba import njit
+
+    from fico.search.popcount_kernel import GROUP, scan
+
+    if not llvm.get_host_cpu_features().get("avx512vpopcntdq", False):
+        pytest.skip("this CPU has no vector popcount")
+    fresh = njit(nogil=True)(scan.py_func)  # compiled here: code out of the cache cannot be looked at
+    columns, out = (np.zeros(GROUP, np.uint64),) * 2, np.zeros((1, 1), np.int64)
+    fresh(columns, 0, GROUP, np.zeros((1, 2), np.uint64), np.full(1, 128), GROUP, out)
+    assert "vpopcntq" in "".join(fresh.inspect_asm().values())
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "inner", "euclidean"])
+def test_exact_float_search_equals_a_plain_sort(similarity):
+    generator = np.random.default_rng(17)
+    queries = generator.normal(size=(30, 12)).astype(np.float32) * 3
+    items = generator.normal(size=(200, 12)).astype(np.float32) - 2
+    left, right = queries.astype(np.float64), items.astype(np.float64)
+    if similarity == "cosine":
+        left, right = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (left, right))
+    scores = left @ right.T
+    if similarity == "euclidean":
+        scores = -np.linalg.norm(left[:, None] - right[None], axis=2)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :20]
+    for searcher in (ExactSearch(similarity, memory_limit=2**14), FaissSearch("Flat", similarity)):
+        searcher.add(items[:50])
+        searcher.add(items[50:])
+        found = searcher.search(queries, 20)
+        assert np.array_equal(found.indices, order), searcher.name
+        assert np.allclose(found.scores, np.take_along_axis(scores, order, 1), atol=1e-4), searcher.name
+
+
+def test_equal_scores_come_in_order_of_item():
+    found = top_k(torch.tensor([[1.0, 3.0, 3.0, 0.0, 3.0, 1.0]]), 4)
+    assert found.indices.tolist() == [[1, 2, 4, 0]]
+
+
+def test_codes_in_a_float_index_rank_as_by_hamming_distance():
+    items, queries = random_codes(60, 32, 18), random_codes(4, 32, 19)
+    searcher = FaissSearch("Flat", bits=32)
+    searcher.add(items)
+    found = searcher.search(queries, 60)
+    assert np.allclose(32 * (found.scores - 1) / 2, plain_ranking(queries, items, 60)[0], atol=1e-4)
+
+
+def test_floats_reach_a_binary_index_as_itq_codes():
+    generator = np.random.default_rng(20)
+    items = np.tanh(generator.normal(size=(400, 6)) @ generator.normal(size=(6, 48))).astype(np.float32)
+    exact = ExactSearch("cosine")
+    exact.add(items)
+    nearest = exact.search(items[:100], 10).indices
+    for searcher in (FaissSearch("BFlat", bits=32), PopcountSearch(32)):
+        searcher.add(items)
+        assert "itq32" in searcher.name
+        found = searcher.search(items[:100], 40).indices
+        hits = (nearest[:, :, None] == found[:, None, :]).any(axis=2).mean()
+        assert hits > 0.6, searcher.name  # 40 of 400 by chance: 0.1
+
+
+def test_few_items_get_a_shorter_code():
+    items = np.random.default_rng(21).normal(size=(21, 40)).astype(np.float32)
+    searcher = PopcountSearch()
+    searcher.add(items)
+    assert searcher.bits == 16
+
+
+def test_search_parameters_reach_the_index():
+    items = np.random.default_rng(22).normal(size=(2000, 16)).astype(np.float32)
+    exact, found = ExactSearch("inner"), {}
+    exact.add(items)
+    wanted = exact.search(items, 10).indices
+    for nprobe in (1, 40):
+        searcher = FaissSearch("IVF40", "inner", search_params={"nprobe": nprobe}, threads=1)
+        searcher.add(items)
+        found[nprobe] = (searcher.search(items, 10).indices == wanted).mean()
+    assert found[1] < 0.9
+    assert found[40] > 0.99
+
+
+def test_places_an_index_cannot_fill_are_marked():
+    codes = random_codes(400, 16, 23)
+    searcher = FaissSearch("BIVF{lists}", bits=16, search_params={"nprobe": 1})
+    searcher.add(codes)
+    assert searcher.name == "BIVF10,16,nprobe=1"
+    found = searcher.search(codes[:5], 400)
+    assert (found.indices[:, -1] == -1).all()
+    assert (found.scores[:, -1] == -17).all()
+
+
+def test_sizes_are_those_of_what_is_held():
+    codes = random_codes(64 * 128, 64, 24)
+    searcher = PopcountSearch(64)
+    searcher.add(codes)
+    assert searcher.size_bytes == codes.nbytes
+    searcher.search(codes[:1], 1)
+    assert searcher.size_bytes == codes.nbytes * 65 // 64
+    index = FaissSearch("BFlat", bits=64)
+    index.add(codes)
+    assert codes.nbytes < index.size_bytes < codes.nbytes + 100
+
+
+@pytest.mark.parametrize("searcher", [ExactSearch("inner"), FaissSearch("Flat"), PopcountSearch(), FaissSearch("BFlat")])
+def test_bad_input_is_refused_in_one_sentence(searcher):
+    items = np.random.default_rng(25).normal(size=(50, 16)).astype(np.float32)
+    with pytest.raises(UsageError, match="call add"):
+        searcher.search(items, 1)
+    broken = items.copy()
+    broken[31, 2] = np.nan
+    with pytest.raises(DataError, match="row 31"):
+        searcher.add(broken)
+    searcher.add(items)
+    for k in (0, 51):
+        with pytest.raises(UsageError, match=f"k is {k}.*50 items"):
+            searcher.search(items, k)
+    with pytest.raises(DataError, match="15 dimensions.*16"):
+        searcher.search(items[:, :15], 1)
+    with pytest.raises(DataError, match="row 31"):
+        searcher.search(broken, 1)
+    with pytest.raises(DataError, match="matrix"):
+        searcher.search(items[0], 1)
+
+
+@pytest.mark.parametrize("make", [PopcountSearch, lambda bits: FaissSearch("BFlat", bits=bits)])
+def test_bad_codes_are_refused_in_one_sentence(make):
+    for bits in (0, 12):
+        with pytest.raises(UsageError, match="bits"):
+            make(bits)
+    codes = signs(random_codes(40, 16, 26))
+    codes[17, 3] = 0
+    with pytest.raises(DataError, match="row 17"):
+        make(16).add(codes)
+    searcher = make(16)
+    searcher.add(random_codes(40, 16, 26))
+    with pytest.raises(DataError, match="24 columns"):
+        searcher.search(signs(random_codes(2, 24, 27)), 1)
+
+
+@pytest.mark.parametrize(("factory", "words"), [("Foo", "Foo"), ("BFoo", "BFoo")])
+def test_an_unknown_factory_or_parameter_is_named(factory, words):
+    items = np.random.default_rng(28).normal(size=(50, 16)).astype(np.float32)
+    with pytest.raises(UsageError, match=words):
+        FaissSearch(factory).add(items)
+    with pytest.raises(UsageError, match="nlisp"):
+        FaissSearch(words[0] == "B" and "BHNSW8" or "HNSW8", search_params={"nlisp": 3}).add(items)
+
+
+def test_importing_the_searchers_loads_neither_faiss_nor_numba():
+    code = (
+        "import sys, fico.search.popcount, fico.search.faiss_index, fico.search.hybrid, fico.bench.search;"
+        "assert not {'faiss', 'numba'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,181 @@
+"""What every model in conf/model must do. A new YAML is found by listing the folder."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as L
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from torch.utils.data import DataLoader
+
+from fico.experiment.checkpoint import fill_sizes
+from fico.experiment.config import register_resolvers
+from fico.types import PairBatch
+
+CONF = Path(__file__).parents[2] / "conf" / "model"
+NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
+SIZES = {
+    "image_dim": 24,
+    "text_dim": 10,
+    "vocab_size": 40,
+    "train_pairs": 50,
+    "train_images": 10,
+    "classes": 4,
+    "regions": 6,
+}
+
+
+def _config(name, size="tiny"):
+    register_resolvers()
+    config = OmegaConf.create(
+        {"seed": 0, "dataset": {"model_size": size}, "model": OmegaConf.load(CONF / f"{name}.yaml")}
+    )
+    config.model.module = fill_sizes(config.model.module, SIZES)
+    return config.model
+
+
+def _module(name, seed=0):
+    torch.manual_seed(seed)
+    return instantiate(_config(name).module)
+
+
+def _batch(name, pairs=8, seed=0, captions_per_image=1):
+    """A training batch; with more captions per image an evaluation batch."""
+    inputs, generator = _config(name).inputs, torch.Generator().manual_seed(seed)
+    shape = {"global": (24,), "regions": (6, 24)}[inputs.image]
+    texts, lengths = torch.randn(pairs * captions_per_image, 10, generator=generator), None
+    if inputs.text == "words":
+        lengths = torch.randint(3, 9, (len(texts),), generator=generator)
+        words = torch.randint(4, 40, (len(texts), 8), generator=generator)
+        place = torch.arange(8)
+        texts = words.masked_fill(place >= lengths[:, None], 0).masked_fill(place == lengths[:, None] - 1, 2)
+        texts[:, 0] = 1
+    return PairBatch(
+        images=torch.randn(pairs, *shape, generator=generator),
+        image_ids=torch.arange(pairs) + 100,
+        texts=texts,
+        text_ids=torch.arange(len(texts)),
+        lengths=lengths,
+        labels=torch.rand(pairs, 4, generator=generator) > 0.5,
+    )
+
+
+def test_there_are_models():
+    assert NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_encodings_have_one_row_for_each_id_and_the_promised_scale(name):
+    config, module, batch = _config(name), _module(name).eval(), _batch(name, captions_per_image=3)
+    encoded = module.test_step(batch, 0)
+    assert torch.equal(encoded.image_ids, batch.image_ids)
+    assert torch.equal(encoded.text_ids, batch.text_ids)
+    assert len(encoded.images) == 8
+    assert len(encoded.texts) == 24
+    assert encoded.images.shape[1] == encoded.texts.shape[1]
+    for vectors in (encoded.images, encoded.texts):
+        if "bits" in config:
+            assert vectors.shape[1] == config.bits == module.network.bits
+            assert vectors.abs().eq(1).all()
+        else:
+            torch.testing.assert_close(vectors.norm(dim=1), torch.ones(len(vectors)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_evaluation_repeats_itself_and_leaves_the_module_as_it_was(name):
+    module, batch = _module(name).eval(), _batch(name)
+    before = copy.deepcopy(module.state_dict())
+    first, second = module.validation_step(batch, 0), module.predict_step(batch, 0)
+    assert torch.equal(first.images, second.images)
+    assert torch.equal(first.texts, second.texts)
+    assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_item_is_encoded_the_same_in_any_batch(name):
+    module, batch = _module(name).eval(), _batch(name)
+    whole = module.encode(batch)
+    part = torch.tensor([5, 2])
+    alone = module.encode(
+        PairBatch(
+            images=batch.images[part],
+            image_ids=batch.image_ids[part],
+            texts=batch.texts[part],
+            text_ids=batch.text_ids[part],
+            lengths=None if batch.lengths is None else batch.lengths[part],
+        )
+    )
+    torch.testing.assert_close(alone.images, whole.images[part])
+    torch.testing.assert_close(alone.texts, whole.texts[part])
+
+
+@pytest.mark.filterwarnings("ignore:You are trying to `self.log")
+@pytest.mark.parametrize("name", NAMES)
+def test_steps_on_one_batch_lower_the_loss(name):
+    module, batch = _module(name).train(), _batch(name)
+    made = module.configure_optimizers()
+    optimizer = made["optimizer"] if isinstance(made, dict) else made
+    losses = []
+    for _ in range(6):
+        loss = module.training_step(batch, 0)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.filterwarnings("ignore:You are trying to `self.log")
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_is_trained(name):
+    """Otherwise several processes would wait for a gradient that never comes."""
+    module = _module(name).train()
+    module.training_step(_batch(name), 0).backward()
+    assert [key for key, parameter in module.named_parameters() if parameter.grad is None] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_state_dict_makes_another_module_the_same(name):
+    batch, first, second = _batch(name), _module(name, seed=0).eval(), _module(name, seed=1).eval()
+    assert not torch.equal(first.encode(batch).images, second.encode(batch).images)
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(first.encode(batch).images, second.encode(batch).images)
+    assert torch.equal(first.encode(batch).texts, second.encode(batch).texts)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_trainer_logs_loss_and_terms_and_two_runs_are_the_same(name):
+    runs = []
+    for _ in range(2):
+        L.seed_everything(0, verbose=False)
+        module = _module(name)
+        trainer = L.Trainer(
+            max_epochs=2,
+            accelerator="cpu",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            gradient_clip_val=_config(name).gradient_clip,
+        )
+        batches = DataLoader([_batch(name, seed=1), _batch(name, seed=2)], batch_size=None)
+        trainer.fit(module, batches)
+        runs.append(trainer.callback_metrics)
+    assert "train/loss" in runs[0]
+    assert len(runs[0]) >= 3
+    assert all(torch.equal(value, runs[1][key]) for key, value in runs[0].items())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_config_names_what_the_runner_needs(name):
+    tiny, paper = _config(name), _config(name, "paper")
+    assert tiny.name == name
+    assert tiny.family in ("vlp", "fine", "coarse")
+    assert paper.epochs >= 1
+    assert paper.batch_size >= tiny.batch_size
+    header = (CONF / f"{name}.yaml").read_text().split("name:")[0]
+    assert all(line.startswith("#") for line in header.splitlines())
+    for word in ("Source", "Expected", "Cost"):
+        assert word in header
