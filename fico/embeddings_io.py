@@ -93,15 +93,13 @@ def load_labels(source: str) -> Bool[np.ndarray, "images classes"]:
 
 
 def _split(source: str) -> tuple[Path, str | None]:
-    path = Path(source)
-    if not path.exists() and ":" in path.name:  # a colon may be part of a name, or of a drive
-        name, _, key = path.name.rpartition(":")
-        path = path.with_name(name)
-        if path.exists():
-            return path, key
-    if not path.is_file():
-        raise DataError(f"{source} does not exist; give the path of a file ({', '.join(SUFFIXES)})")
-    return path, None
+    if Path(source).is_file():
+        return Path(source), None
+    cuts = [place for place, letter in enumerate(source) if letter == ":"]
+    for cut in reversed(cuts):  # a colon may be part of a folder, a name or a drive, and a key may hold slashes
+        if Path(source[:cut]).is_file():
+            return Path(source[:cut]), source[cut + 1 :]
+    raise DataError(f"{source} does not exist; give the path of a file ({', '.join(SUFFIXES)})")
 
 
 def _only(path: Path, arrays: Arrays, prefer: Sequence[str]) -> str:

@@ -6,28 +6,50 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from fico.errors import DataError, UsageError
 from fico.similarity import SIMILARITIES, Similarity, as_array, check_pair, score_dtype
 from fico.tasks.base import (
-    BlockValues, Denominator, Direction, DirectionState, Empty, EvaluationState, FoldState, Median, RecallKind,
-    RetrievalResult, Settings, Task, Ties, join_blocks,
+    BlockValues,
+    Denominator,
+    Direction,
+    DirectionState,
+    Empty,
+    EvaluationState,
+    FoldState,
+    Median,
+    RecallKind,
+    RetrievalResult,
+    Settings,
+    Task,
+    Ties,
+    join_blocks,
 )  # fmt: skip
 from fico.tasks.category import CategoryRetrieval, check_labels
-from fico.tasks.cpu import CodeSource, CpuEngine, ScoreSource
+from fico.tasks.cpu import CodeSource, CpuEngine
 from fico.tasks.instance import InstanceRetrieval
 from fico.tasks.memory import MemoryPlan, plan_memory
 from fico.tasks.progress import Progress
 from fico.tasks.sources import MatrixScores, embedding_source, matrix_side
 from fico.tasks.summary import summarise
+from fico.tasks.tensors import TensorEngine, TensorScores
 from fico.types import Correspondence
 
 __all__ = ["evaluate", "evaluate_scores", "merge_results"]
 
 _LOG = logging.getLogger(__name__)
 _LIMIT = 512 * 2**20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fold:
+    image_rows: np.ndarray
+    text_rows: np.ndarray
+    instance: InstanceRetrieval
+    category: CategoryRetrieval | None
 
 
 def evaluate(
@@ -106,9 +128,11 @@ def evaluate(
     check_pair(first, second)
     correspondence.check(len(first), len(second))
 
-    def source(fold: "_Fold", plan: MemoryPlan) -> ScoreSource | CodeSource:
+    target = _device(first, device)
+
+    def source(fold: _Fold, plan: MemoryPlan) -> Any:
         sides = (_take(first, fold.image_rows), _take(second, fold.text_rows))
-        return embedding_source(*sides, similarity, bits, plan)
+        return embedding_source(*sides, similarity, bits, plan, target)
 
     dtype = np.dtype(np.float64) if similarity == "euclidean" else score_dtype(first)
     run = _Run(correspondence, len(first), labels, settings, dtype, memory_limit, block, progress, share)
@@ -181,7 +205,7 @@ def evaluate_scores(
     matrices = {direction: matrix_side(direction, matrix, shapes[direction]) for direction, matrix in given.items()}
     correspondence.check(images, captions)
 
-    def source(fold: "_Fold", plan: MemoryPlan) -> ScoreSource:
+    def source(fold: _Fold, plan: MemoryPlan) -> MatrixScores:
         if folds == 1:
             return MatrixScores(matrices)
         rows = (fold.image_rows, fold.text_rows)
@@ -229,9 +253,9 @@ def _settings(
     bootstrap: int,
     seed: int,
 ) -> Settings:
-    choices = {"ties": (ties, Ties), "ap": (ap, Denominator), "empty": (empty, Empty), "recall": (recall, RecallKind),
-               "median": (median, Median), **{"tasks": (task, Task) for task in tasks}}  # fmt: skip
-    for name, (value, kind) in choices.items():
+    choices = [("ties", ties, Ties), ("ap", ap, Denominator), ("empty", empty, Empty), ("recall", recall, RecallKind),
+               ("median", median, Median), *(("tasks", task, Task) for task in tasks)]  # fmt: skip
+    for name, value, kind in choices:
         if value not in get_args(kind):
             raise UsageError(f"{name} must be one of {', '.join(get_args(kind))}, got {value!r}")
     if not tasks:
@@ -242,8 +266,8 @@ def _settings(
             raise UsageError(f"{name}={list(cuts)} must hold different whole numbers from 1")
     if bootstrap < 1:
         raise UsageError(f"bootstrap={bootstrap} must be at least 1")
-    cuts = (tuple(sorted(int(k) for k in given)) for given in (recall_at, map_at))
-    return Settings(tuple(tasks), ties, ap, empty, recall, median, *cuts, bootstrap, seed)
+    recall_cuts, map_cuts = (tuple(sorted(int(k) for k in cuts)) for cuts in (recall_at, map_at))
+    return Settings(tuple(tasks), ties, ap, empty, recall, median, recall_cuts, map_cuts, bootstrap, seed)
 
 
 def _count_images(given: dict[Direction, Any], captions: int) -> int:
@@ -252,15 +276,7 @@ def _count_images(given: dict[Direction, Any], captions: int) -> int:
     shape = tuple(np.shape(matrix))
     if len(shape) != 2:
         raise DataError(f"{direction} scores have shape {shape}; give a matrix, queries x items")
-    return shape[0] if direction == "i2t" else shape[1]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Fold:
-    image_rows: np.ndarray
-    text_rows: np.ndarray
-    instance: InstanceRetrieval
-    category: CategoryRetrieval | None
+    return int(shape[0] if direction == "i2t" else shape[1])
 
 
 class _Run:
@@ -319,17 +335,14 @@ class _Run:
         bar: Progress,
     ) -> FoldState:
         images, texts = len(fold.image_rows), len(fold.text_rows)
-        plan = plan_memory(
-            images, texts, self.dtype, self.settings, memory_limit=self.memory_limit, block=self.block
-        )
+        plan = plan_memory(images, texts, self.dtype, self.settings, memory_limit=self.memory_limit, block=self.block)
         _LOG.info("%d images, %d captions: at most %.0f MiB", images, texts, plan.predicted_bytes / 2**20)
         scores, states = source(fold, plan), {}
         for direction in directions:
             rows = plan.i2t_rows if direction == "i2t" else plan.t2i_rows
-            engine = CpuEngine(direction, fold.instance, fold.category, self.settings, self.given)
             query_images, item_images = fold.instance.images_of(direction)
             blocks = []
-            for block in _values(engine, scores, self._ranges(len(query_images), rows), rows):
+            for block in self._values(fold, direction, scores, self._ranges(len(query_images), rows), rows):
                 blocks.append(block)
                 bar.advance(block.queries * len(item_images))
             states[direction] = DirectionState(query_images, len(item_images), join_blocks(blocks))
@@ -341,11 +354,26 @@ class _Run:
         rank, world = self.share
         return ranges[len(ranges) * rank // world : len(ranges) * (rank + 1) // world]
 
+    def _values(
+        self, fold: _Fold, direction: Direction, scores: Any, ranges: list[tuple[int, int]], rows: int
+    ) -> Iterator[BlockValues]:
+        parts = (direction, fold.instance, fold.category, self.settings)
+        if isinstance(scores, TensorScores):
+            return TensorEngine(*parts, scores.device).blocks(scores, ranges)
+        engine = CpuEngine(*parts, self.given)
+        return engine.codes(scores, ranges) if isinstance(scores, CodeSource) else engine.floats(scores, ranges, rows)
 
-def _values(engine: CpuEngine, scores: Any, ranges: list[tuple[int, int]], rows: int) -> Iterator[BlockValues]:
-    if isinstance(scores, CodeSource):
-        return engine.codes(scores, ranges)
-    return engine.floats(scores, ranges, rows)
+
+def _device(array: np.ndarray | Tensor, device: str | None) -> torch.device | None:
+    """The torch device to compute on, or None for the kernels of the CPU.
+
+    Raises:
+        UsageError: The device is not there.
+    """
+    found = torch.device(device or (array.device if isinstance(array, Tensor) else "cpu"))
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"device={device!r} was asked for, but torch finds no CUDA device; use device='cpu'")
+    return None if found.type == "cpu" else found
 
 
 def _take(array: np.ndarray | Tensor, rows: np.ndarray) -> np.ndarray | Tensor:

@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt64
+from jaxtyping import Bool, Float, UInt64
 from torch import Tensor
 
 from fico.errors import DataError, UsageError
+from fico.kernels.floats import take_scaled
 
 Similarity = Literal["cosine", "inner", "euclidean", "hamming"]
 SIMILARITIES: tuple[Similarity, ...] = ("cosine", "inner", "euclidean", "hamming")
@@ -74,9 +75,8 @@ def pack_codes(side: str, codes: np.ndarray | Tensor, bits: int | None = None) -
             model's to decide (``numpy.where(x < 0, -1, 1)``).
         UsageError: ``bits`` fits neither the packed nor the unpacked form.
     """
-    array = codes
-    if isinstance(codes, Tensor):
-        array = (codes.float() if codes.dtype == torch.bfloat16 else codes).cpu().numpy()
+    whole = codes.float() if isinstance(codes, Tensor) and codes.dtype == torch.bfloat16 else codes
+    array = whole.cpu().numpy() if isinstance(whole, Tensor) else whole
     columns = array.shape[1]
     if bits is None or bits == columns:
         return CodeWords(_words(np.packbits(_bits(side, array), axis=1)), columns)
@@ -97,7 +97,7 @@ def _bits(side: str, array: np.ndarray) -> np.ndarray:
         row, column = (int(n) for n in np.argwhere(~known)[0])
         what = "packed codes need bits=" if array.dtype == np.uint8 else f"codes hold only {low} and 1"
         raise DataError(f"{side} row {row} holds {array[row, column]} at bit {column}; {what}")
-    return ones
+    return np.asarray(ones)
 
 
 def _without_tail(packed: np.ndarray, bits: int) -> np.ndarray:
@@ -165,10 +165,11 @@ class Side:
     def _factors(self, name: str, similarity: Similarity) -> np.ndarray | None:
         """Per item what its scores are multiplied by (cosine: 1 / norm) or lessened by (Euclidean: squared norm)."""
         squares = self._squares(self.dtype)
-        if not (1e-20 < squares.min() and squares.max() < 1e20):  # near the ends of float32, zero or not finite
+        if not (squares.min() > 1e-20 and squares.max() < 1e20):  # near the ends of float32, zero or not finite
             squares = self._squares(np.dtype(np.float64))
             if not np.isfinite(squares).all():
-                self._refuse_holes(name)
+                holes = [~np.isfinite(piece).all(axis=1) for _, piece in self.pieces()]
+                refuse_holes(name, np.concatenate(holes))
             if self.dtype == np.float32 and squares.max() > 1e20:
                 self._exponent = int(np.frexp(np.sqrt(squares.max()))[1])  # a power of two loses no bit
         if similarity == "euclidean":
@@ -183,14 +184,19 @@ class Side:
         with np.errstate(over="ignore", invalid="ignore"):
             return np.concatenate([np.einsum("ij,ij->i", piece, piece, dtype=dtype) for _, piece in self.pieces()])
 
-    def _refuse_holes(self, name: str) -> None:
-        holes = np.concatenate([~np.isfinite(piece).all(axis=1) for _, piece in self.pieces()])
-        if holes.any():
-            rows = np.flatnonzero(holes)
-            raise DataError(
-                f"{len(rows)} of {len(holes)} {name} hold NaN or infinite values, first at rows "
-                f"{', '.join(map(str, rows[:5]))}; look into the encoder or leave these rows out"
-            )
+
+def refuse_holes(name: str, holes: Bool[np.ndarray, " rows"]) -> None:
+    """Names the rows that hold NaN or infinite values.
+
+    Raises:
+        DataError: There is such a row.
+    """
+    if holes.any():
+        rows = np.flatnonzero(holes)
+        raise DataError(
+            f"{len(rows)} of {len(holes)} {name} hold NaN or infinite values, first at rows "
+            f"{', '.join(map(str, rows[:5]))}; look into the encoder or leave these rows out"
+        )
 
 
 class EmbeddingScores:
@@ -210,23 +216,25 @@ class EmbeddingScores:
         self._sides = {"i2t": (images, texts), "t2i": (texts, images)}
         self.similarity = similarity
         self.dtype = images.dtype
-        self._whole = torch.from_numpy(images.rows(0, len(images)) @ texts.rows(0, len(texts)).T) if whole else None
+        self._whole = images.rows(0, len(images)) @ texts.rows(0, len(texts)).T if whole else None
 
-    def block(
-        self, direction: str, start: int, stop: int, out: Float[np.ndarray, "queries items"]
-    ) -> Float[np.ndarray, "queries items"]:
-        """Scores of the queries from ``start`` to before ``stop`` with every item, written into ``out``."""
-        queries, items = self._sides[direction]
+    def block(self, direction: str, start: int, stop: int, out: Float[np.ndarray, "queries items"]) -> None:
+        """Products of the queries from ``start`` to before ``stop`` with every item, into ``out``."""
         if self._whole is not None:
-            matrix = self._whole if direction == "i2t" else self._whole.T
-            torch.from_numpy(out).copy_(matrix[start:stop])
-        else:
-            rows = queries.rows(start, stop)
-            for first, piece in items.pieces():
-                np.matmul(rows, piece.T, out=out[:, first : first + len(piece)])
-        if self.similarity == "cosine":
-            torch.from_numpy(out).mul_(torch.from_numpy(items.factor))
-        elif self.similarity == "euclidean":
+            return
+        queries, items = self._sides[direction]
+        rows = queries.rows(start, stop)
+        for first, piece in items.pieces():
+            np.matmul(rows, piece.T, out=out[:, first : first + len(piece)])
+
+    def finish(self, direction: str, start: int, out: Float[np.ndarray, "queries items"]) -> None:
+        """Turns products into scores, for the rows of a block from query ``start``; called by several threads."""
+        factor = self._sides[direction][1].factor
+        if self._whole is not None:
+            ones = factor if self.similarity == "cosine" else np.ones(out.shape[1], dtype=out.dtype)
+            take_scaled(self._whole, direction == "t2i", start, ones, out)
+        elif self.similarity == "cosine":
+            out *= factor
+        if self.similarity == "euclidean":
             out *= 2
-            out -= items.factor
-        return out
+            out -= factor

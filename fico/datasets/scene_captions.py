@@ -97,6 +97,8 @@ def _relation(random: Random, scene: Scene) -> str:
     first, second = random.sample(scene.things, 2)
     if scene.is_nested and random.random() < 0.8:
         first, second = scene.things[-1], scene.things[0]
+    if (first.x, first.y) == (second.x, second.y) and first.radius > second.radius:
+        first, second = second, first  # the outer one is not inside the inner one
     verb = random.choice(("is", "lies", "can be seen"))
     return f"{_named(random, first)} {verb} {relation_between(random, first, second)} {_named(random, second)}"
 

@@ -74,7 +74,7 @@ class Shapes:
         progress: Show a bar while making it.
 
     Raises:
-        UsageError: ``images`` is below 20, ``seed`` is negative or ``captions_per_image`` is not valid.
+        UsageError: ``images`` is no integer from 20 or ``seed`` none from 0.
     """
 
     name = "shapes"
@@ -87,10 +87,10 @@ class Shapes:
         captions_per_image: CaptionsPerImage = "all",
         progress: bool = True,
     ) -> None:
-        if images < FEWEST_IMAGES:
-            raise UsageError(f"dataset.images is {images}; shapes needs at least {FEWEST_IMAGES}")
-        if seed < 0:
-            raise UsageError(f"the seed of shapes is {seed}; it must not be negative")
+        if type(images) is not int or images < FEWEST_IMAGES:
+            raise UsageError(f"dataset.images is {images!r}; give a whole number from {FEWEST_IMAGES}")
+        if type(seed) is not int or seed < 0:
+            raise UsageError(f"dataset.seed is {seed!r}; give a whole number from 0")
         self.images = images
         self.seed = seed
         self.captions_per_image = captions_per_image

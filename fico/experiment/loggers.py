@@ -44,7 +44,7 @@ def open_loggers(config: DictConfig | None, folder: Path, run: dict[str, Any]) -
 
 
 def _csv(config: DictConfig, folder: Path, run: dict[str, Any]) -> CSVLogger:
-    logger: CSVLogger = instantiate(config, save_dir=str(folder))
+    logger: CSVLogger = instantiate(config)(save_dir=str(folder))
     return logger
 
 
@@ -52,12 +52,13 @@ def _wandb(config: DictConfig, folder: Path, run: dict[str, Any]) -> Logger:
     os.environ.setdefault("WANDB_SILENT", "true")
     os.environ.setdefault("WANDB_INIT_TIMEOUT", INIT_SECONDS)
     arguments = {**run, "save_dir": str(folder)}
-    logger: WandbLogger = instantiate(config, **arguments)
+    make = instantiate(config)
+    logger: WandbLogger = make(**arguments)
     try:
         _ = logger.experiment  # starts the run
     except Exception as error:  # W&B must never cost a result
         log.warning("W&B cannot be reached (%s); this run is logged offline", _first_line(error))
-        logger = instantiate(config, **arguments, mode="offline")
+        logger = make(**arguments, mode="offline")
         _ = logger.experiment
     return logger
 

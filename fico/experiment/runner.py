@@ -2,9 +2,9 @@
 
 import inspect
 import logging
-import os
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -162,9 +162,12 @@ def _refuse_swept_ddp(config: DictConfig) -> None:
 
 def _quiet() -> None:
     """Keep the advice that Lightning gives to developers out of the user's log."""
-    import warnings
-
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")
-    warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists.*")
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for advice in (
+        ".*does not have many workers.*",  # features are read from memory; workers would only cost
+        ".*Experiment logs directory .* exists.*",  # ours: Hydra has made it
+        ".*Checkpoint directory .* exists.*",
+        ".*LeafSpec.*",  # a deprecation inside Lightning
+    ):
+        warnings.filterwarnings("ignore", advice)
+    for chatty in ("pytorch_lightning.utilities.rank_zero", "gensim"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)

@@ -64,6 +64,6 @@ class Vocabulary:
             words = json.loads(path.read_text(encoding="utf-8"))["words"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path} is no vocabulary ({error}); give a file that fico wrote") from error
-        if len(set(words)) != len(words):
-            raise DataError(f"{path} lists a word twice; give a file that fico wrote")
+        if not isinstance(words, list) or len(set(map(str, words))) != len(words):
+            raise DataError(f"{path} holds no list of different words; give a file that fico wrote")
         return cls(tuple(words))

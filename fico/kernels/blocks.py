@@ -8,10 +8,11 @@ The same formulas, written on tensors, stand in ``fico.metrics``; the tests hold
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
-from fico.kernels.compiled import kernel
+from fico.kernels.compiled import Ints, Reals, Tables, kernel
 
 HITS, MIN_K_R, R = 0, 1, 2  # denominators of AP@K, in the order of fico.metrics.average_precision.Denominator
 EXPECTED, OPTIMISTIC, PESSIMISTIC = 0, 1, 2
@@ -19,7 +20,7 @@ LEVELS = 11  # recall levels of the precision-recall curve
 
 
 @kernel
-def reorder(above, tied, right, groups, rule, out_above, out_tied):  # noqa: ANN001, ANN201
+def reorder(above: Ints, tied: Ints, right: Ints, groups: int, rule: int, out_above: Ints, out_tied: Ints) -> bool:
     """Blocks as the rule orders them; returns whether any block mixes right and wrong items."""
     mixed = False
     for g in range(groups):
@@ -31,7 +32,7 @@ def reorder(above, tied, right, groups, rule, out_above, out_tied):  # noqa: ANN
 
 
 @kernel
-def _first_places(above, hits, tied, right, places, harmonic):  # noqa: ANN001, ANN202
+def _first_places(above: int, hits: int, tied: int, right: int, places: int, harmonic: Reals) -> float:
     """Mean sum of precisions at the right items among the first ``places`` of a block, ``hits`` right items before it.
 
     Place i holds a right item with probability r/t, and then (i-1)(r-1)/(t-1) of the places before it do on average:
@@ -46,7 +47,9 @@ def _first_places(above, hits, tied, right, places, harmonic):  # noqa: ANN001, 
 
 
 @kernel
-def _over_found(total, above, hits, tied, right, places, harmonic, log_factorial):  # noqa: ANN001, ANN202
+def _over_found(
+    total: float, above: int, hits: int, tied: int, right: int, places: int, harmonic: Reals, log_factorial: Reals
+) -> float:
     """Mean of (sum of precisions / right items found) when the cut leaves ``places`` of a tied block.
 
     The number x of right items found there is hypergeometric; given x they lie evenly over the places. The
@@ -78,7 +81,18 @@ def _over_found(total, above, hits, tied, right, places, harmonic, log_factorial
 
 
 @kernel
-def _cut_ap(total, above, hits, tied, right, cut, relevant, denominator, harmonic, log_factorial):  # noqa: ANN001, ANN202
+def _cut_ap(
+    total: float,
+    above: int,
+    hits: int,
+    tied: int,
+    right: int,
+    cut: int,
+    relevant: int,
+    denominator: int,
+    harmonic: Reals,
+    log_factorial: Reals,
+) -> float:
     """AP at a cut that lies before the end of the block (above, tied, right)."""
     places = max(cut - above, 0)
     if denominator == HITS:
@@ -93,7 +107,18 @@ def _cut_ap(total, above, hits, tied, right, cut, relevant, denominator, harmoni
 
 
 @kernel
-def average_precisions(above, tied, right, groups, relevant, cuts, denominator, harmonic, log_factorial, out):  # noqa: ANN001, ANN201
+def average_precisions(
+    above: Ints,
+    tied: Ints,
+    right: Ints,
+    groups: int,
+    relevant: int,
+    cuts: Ints,
+    denominator: int,
+    harmonic: Reals,
+    log_factorial: Reals,
+    out: Reals,
+) -> None:
     """AP at each of the ascending ``cuts`` of one query, into ``out``."""
     total, hits, c = 0.0, 0, 0
     for g in range(groups):
@@ -108,7 +133,7 @@ def average_precisions(above, tied, right, groups, relevant, cuts, denominator, 
 
 
 @kernel
-def interpolated_precisions(above, tied, right, groups, relevant, out):  # noqa: ANN001, ANN201
+def interpolated_precisions(above: Ints, tied: Ints, right: Ints, groups: int, relevant: int, out: Reals) -> None:
     """Highest precision at and behind each recall level 0, .1, ..., 1 of one query, into ``out``.
 
     Along a tied block the mean number of hits rises evenly, so precision is monotone inside it: the maximum lies
@@ -130,7 +155,7 @@ def interpolated_precisions(above, tied, right, groups, relevant, out):  # noqa:
 
 
 @kernel
-def discounted_gain(above, tied, right, groups, relevant, k, discount):  # noqa: ANN001, ANN201
+def discounted_gain(above: Ints, tied: Ints, right: Ints, groups: int, relevant: int, k: int, discount: Reals) -> float:
     """NDCG at k of one query with gains 0 and 1; ``discount[n]`` sums 1/log2(1 + rank) over the first n ranks."""
     gain = 0.0
     for g in range(groups):
@@ -141,7 +166,7 @@ def discounted_gain(above, tied, right, groups, relevant, k, discount):  # noqa:
 
 
 @kernel
-def _none_found(wrong, right, places):  # noqa: ANN001, ANN202
+def _none_found(wrong: int, right: int, places: int) -> float:
     """Chance that none of ``right`` items lies in the first ``places`` of a block: C(w, m) / C(w + r, m)."""
     chance = 1.0
     for i in range(1, right + 1):
@@ -150,7 +175,9 @@ def _none_found(wrong, right, places):  # noqa: ANN001, ANN202
 
 
 @kernel
-def recalls(above, tied, right, groups, relevant, cuts, fraction, out):  # noqa: ANN001, ANN201
+def recalls(
+    above: Ints, tied: Ints, right: Ints, groups: int, relevant: int, cuts: Ints, fraction: bool, out: Reals
+) -> None:
     """R@K of one query at each cut: any right item found, or the fraction of the right items found."""
     for c in range(len(cuts)):
         found = 0.0
@@ -164,7 +191,7 @@ def recalls(above, tied, right, groups, relevant, cuts, fraction, out):  # noqa:
 
 
 @kernel
-def reciprocal_rank(above, tied, right):  # noqa: ANN001, ANN201
+def reciprocal_rank(above: int, tied: int, right: int) -> float:
     """Mean of 1 / rank of the first right item, which lies at place j of its block with C(t-j, r-1) / C(t, r)."""
     mean, chance = 0.0, right / tied
     for j in range(1, tied - right + 2):
@@ -176,7 +203,17 @@ def reciprocal_rank(above, tied, right):  # noqa: ANN001, ANN201
 
 
 @kernel
-def instance_values(above, tied, right, groups, relevant, cuts, fraction, discount, out):  # noqa: ANN001, ANN201
+def instance_values(
+    above: Ints,
+    tied: Ints,
+    right: Ints,
+    groups: int,
+    relevant: int,
+    cuts: Ints,
+    fraction: bool,
+    discount: Reals,
+    out: Reals,
+) -> None:
     """R@K at each cut, rank of the first right item, 1 / rank, nDCG@10: one row of instance values."""
     n = len(cuts)
     recalls(above, tied, right, groups, relevant, cuts, fraction, out[:n])
@@ -186,7 +223,17 @@ def instance_values(above, tied, right, groups, relevant, cuts, fraction, discou
 
 
 @kernel
-def category_values(above, tied, right, groups, relevant, cuts, denominator, tables, out):  # noqa: ANN001, ANN201
+def category_values(
+    above: Ints,
+    tied: Ints,
+    right: Ints,
+    groups: int,
+    relevant: int,
+    cuts: Ints,
+    denominator: int,
+    tables: Tables,
+    out: Reals,
+) -> None:
     """AP at each cut, the eleven interpolated precisions, nDCG@10: one row of category values."""
     n = len(cuts)
     harmonic, log_factorial, discount = tables
@@ -195,6 +242,7 @@ def category_values(above, tied, right, groups, relevant, cuts, denominator, tab
     out[n + LEVELS] = discounted_gain(above, tied, right, groups, relevant, 10, discount)
 
 
+@lru_cache(maxsize=4)
 def tables(items: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Harmonic numbers, logarithms of factorials and summed discounts up to ``items`` (at least 10)."""
     counts = np.arange(1, max(items, 10) + 1, dtype=np.float64)
@@ -206,7 +254,17 @@ def tables(items: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @kernel
-def chance_rows(right, items, task, recall_cuts, fraction, cuts, denominator, tables, out):  # noqa: ANN001, ANN201
+def chance_rows(
+    right: Ints,
+    items: int,
+    task: int,
+    recall_cuts: Ints,
+    fraction: bool,
+    cuts: Ints,
+    denominator: int,
+    tables: Tables,
+    out: Reals,
+) -> None:
     """Values of a query with ``right`` relevant items whose gallery is one tied block: the level of chance."""
     above, tied, hits = np.zeros(1, np.int64), np.full(1, items), np.zeros(1, np.int64)
     for n in range(len(right)):

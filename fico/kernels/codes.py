@@ -1,28 +1,30 @@
 """Binary codes: items are counted per Hamming distance, so that one row costs one pass and no sort."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numba import types
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 from fico.kernels.blocks import OPTIMISTIC, PESSIMISTIC, category_values, instance_values, reorder
-from fico.kernels.compiled import kernel
+from fico.kernels.compiled import Ints, Reals, Scores, Tables, Words, kernel
 from fico.kernels.floats import relevance_row
 
 
-@intrinsic
-def popcount(typing_context: Any, word: Any) -> Any:
-    """Number of set bits of a uint64; LLVM makes vector instructions of it."""
-
+def _count_bits(typing_context: Any, word: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.ctpop(arguments[0])
 
     return types.uint64(types.uint64), generate
 
 
+popcount: Callable[[Any], Any] = intrinsic(_count_bits)  # set bits of a uint64; LLVM makes vector instructions of it
+
+
 @kernel
-def distance_row(query, words, out):  # noqa: ANN001, ANN201
+def distance_row(query: Words, words: Words, out: NDArray[np.uint16]) -> None:
     """Hamming distances of one query (its words) to all items (``words items``), into ``out`` (uint16)."""
     for j in range(words.shape[1]):
         out[j] = popcount(words[0, j] ^ query[0])
@@ -32,7 +34,9 @@ def distance_row(query, words, out):  # noqa: ANN001, ANN201
 
 
 @kernel
-def _count_distances(distances, relevant, ways, counts):  # noqa: ANN001, ANN202
+def _count_distances(
+    distances: NDArray[np.uint16], relevant: NDArray[np.uint8], ways: NDArray[np.int32], counts: Ints
+) -> None:
     """Items by distance and relevance: ``counts[2 d + relevant]``. Four tables, so that no count waits for the last."""
     ways[:] = 0
     n = len(distances) // 4 * 4
@@ -48,7 +52,7 @@ def _count_distances(distances, relevant, ways, counts):  # noqa: ANN001, ANN202
 
 
 @kernel
-def _blocks(counts, own, above, tied, hits):  # noqa: ANN001, ANN202
+def _blocks(counts: Ints, own: Ints, above: Ints, tied: Ints, hits: Ints) -> int:
     """Tied blocks from counts per distance; ``own`` counts the relevant items per distance."""
     seen, groups = 0, 0
     for d in range(len(own)):
@@ -61,7 +65,7 @@ def _blocks(counts, own, above, tied, hits):  # noqa: ANN001, ANN202
 
 
 @kernel
-def _add_curves(counts, relevant, precision, recall):  # noqa: ANN001, ANN202
+def _add_curves(counts: Ints, relevant: int, precision: Reals, recall: Reals) -> None:
     found, seen = 0, 0
     for d in range(len(precision)):
         found += counts[2 * d + 1]
@@ -72,10 +76,29 @@ def _add_curves(counts, relevant, precision, recall):  # noqa: ANN001, ANN202
 
 
 @kernel
-def code_rows(  # noqa: ANN201
-    queries, words, query_images, item_images, identity, start, own, labels, tasks, rule, recall_cuts, fraction,  # noqa: ANN001
-    cuts, denominator, tables, instance, category, mixed, right, precision, recall,  # noqa: ANN001
-):  # fmt: skip
+def code_rows(
+    queries: Words,
+    words: Words,
+    query_images: Ints,
+    item_images: Ints,
+    identity: bool,
+    start: Ints,
+    own: Ints,
+    labels: Words,
+    tasks: tuple[bool, bool],
+    rule: int,
+    recall_cuts: Ints,
+    fraction: bool,
+    cuts: Ints,
+    denominator: int,
+    tables: Tables,
+    instance: tuple[Reals, Reals, Reals],
+    category: tuple[Reals, Reals, Reals],
+    mixed: NDArray[np.bool_],
+    right: Ints,
+    precision: Reals,
+    recall: Reals,
+) -> None:
     """All values of a block of queries (their words, ``queries words``) against all items (``words items``).
 
     ``instance`` and ``category`` are triples of arrays: values, pessimistic and optimistic bounds. ``tasks`` tells
@@ -117,7 +140,7 @@ def code_rows(  # noqa: ANN201
 
 
 @kernel
-def index_ranks(queries, words, bits, out):  # noqa: ANN001, ANN201
+def index_ranks(queries: Words, words: Words, bits: int, out: Scores) -> None:
     """Scores without ties: minus the place of each item by distance, equal distances by ascending index."""
     items = words.shape[1]
     distances, place = np.empty(items, np.uint16), np.empty(bits + 2, np.int64)

@@ -3,6 +3,22 @@
 Divisions follow NumPy (no check for zero in the inner loops): the kernels guard where a zero can matter.
 """
 
-from numba import njit
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
-kernel = njit(cache=True, nogil=True, error_model="numpy")
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Reals = NDArray[np.float64]
+Words = NDArray[np.uint64]
+Scores = NDArray[Any]  # float32 or float64
+Tables = tuple[Reals, Reals, Reals]  # harmonic numbers, logarithms of factorials, summed discounts
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def kernel(function: _Function) -> _Function:
+    """Compiles a function on its first call."""
+    return cast(_Function, njit(cache=True, nogil=True, error_model="numpy")(function))

@@ -1,13 +1,21 @@
 """Blocks of real scores: counting for the instance task, two sorted parts per row for the category task."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fico.kernels.blocks import EXPECTED, OPTIMISTIC, PESSIMISTIC, category_values, instance_values, reorder
-from fico.kernels.compiled import kernel
+from fico.kernels.compiled import Ints, Reals, Scores, Tables, Words, kernel
 
 
 @kernel
-def relevance_row(labels, image, item_images, identity, by_image, by_item):  # noqa: ANN001, ANN201
+def relevance_row(
+    labels: Words,
+    image: int,
+    item_images: Ints,
+    identity: bool,
+    by_image: NDArray[np.uint8],
+    by_item: NDArray[np.uint8],
+) -> None:
     """Writes 1 into ``by_item`` for every item that shares a label with the image; captions inherit from theirs."""
     images, words = labels.shape
     if words == 1:
@@ -32,7 +40,9 @@ def relevance_row(labels, image, item_images, identity, by_image, by_item):  # n
 
 
 @kernel
-def split_rows(scores, query_images, item_images, identity, labels, parts, right):  # noqa: ANN001, ANN201
+def split_rows(
+    scores: Scores, query_images: Ints, item_images: Ints, identity: bool, labels: Words, parts: Scores, right: Ints
+) -> None:
     """Copies each row's scores into ``parts``: relevant ones first, wrong ones behind; counts the relevant ones."""
     queries, items = scores.shape
     by_image, by_item = np.empty(len(labels), np.uint8), np.empty(items, np.uint8)
@@ -50,7 +60,7 @@ def split_rows(scores, query_images, item_images, identity, labels, parts, right
 
 
 @kernel
-def _merge(part, right, above, tied, hits):  # noqa: ANN001, ANN202
+def _merge(part: Scores, right: int, above: Ints, tied: Ints, hits: Ints) -> int:
     """Tied blocks of one row whose relevant scores ``part[:right]`` and wrong scores ``part[right:]`` ascend."""
     i, j, groups = right - 1, len(part) - 1, 0
     while i >= 0:
@@ -73,7 +83,18 @@ def _merge(part, right, above, tied, hits):  # noqa: ANN001, ANN202
 
 
 @kernel
-def category_rows(parts, right, rule, cuts, denominator, tables, values, low, high, mixed):  # noqa: ANN001, ANN201
+def category_rows(
+    parts: Scores,
+    right: Ints,
+    rule: int,
+    cuts: Ints,
+    denominator: int,
+    tables: Tables,
+    values: Reals,
+    low: Reals,
+    high: Reals,
+    mixed: NDArray[np.bool_],
+) -> None:
     """Category values of each row of sorted parts, and their bounds where tied blocks mix right and wrong items."""
     items = parts.shape[1]
     above, tied, hits = np.empty(items, np.int64), np.empty(items, np.int64), np.empty(items, np.int64)
@@ -94,7 +115,7 @@ def category_rows(parts, right, rule, cuts, denominator, tables, values, low, hi
 
 
 @kernel
-def _count(row, score):  # noqa: ANN001, ANN202
+def _count(row: Scores, score: float) -> tuple[int, int]:
     above, equal = 0, 0
     for j in range(len(row)):
         above += row[j] > score
@@ -103,7 +124,7 @@ def _count(row, score):  # noqa: ANN001, ANN202
 
 
 @kernel
-def _descending(row, items, out):  # noqa: ANN001, ANN202
+def _descending(row: Scores, items: Ints, out: Scores) -> None:
     """Insertion sort of the scores of a few items."""
     for n in range(len(items)):
         score, place = row[items[n]], n
@@ -114,7 +135,19 @@ def _descending(row, items, out):  # noqa: ANN001, ANN202
 
 
 @kernel
-def instance_rows(scores, start, own, rule, cuts, fraction, discount, values, low, high, mixed):  # noqa: ANN001, ANN201
+def instance_rows(
+    scores: Scores,
+    start: Ints,
+    own: Ints,
+    rule: int,
+    cuts: Ints,
+    fraction: bool,
+    discount: Reals,
+    values: Reals,
+    low: Reals,
+    high: Reals,
+    mixed: NDArray[np.bool_],
+) -> None:
     """Instance values of each row: the own items are ``own[start[q]:start[q + 1]]``; others are only counted."""
     most = 1
     for q in range(len(scores)):
@@ -145,3 +178,17 @@ def instance_rows(scores, start, own, rule, cuts, fraction, discount, values, lo
         for order, out in ((rule, values[q]), (PESSIMISTIC, low[q]), (OPTIMISTIC, high[q])):
             reorder(above, tied, hits, groups, order, moved, sized)
             instance_values(moved, sized, hits, groups, right, cuts, fraction, discount, out)
+
+
+@kernel
+def take_scaled(matrix: Scores, transposed: bool, start: int, factors: Scores, out: Scores) -> None:
+    """Copies rows (or columns, transposed) of a score matrix from ``start``, each item times its factor."""
+    queries, items = out.shape
+    if transposed:
+        for j in range(items):
+            for q in range(queries):
+                out[q, j] = matrix[j, start + q] * factors[j]
+    else:
+        for q in range(queries):
+            for j in range(items):
+                out[q, j] = matrix[start + q, j] * factors[j]

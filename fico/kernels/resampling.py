@@ -1,12 +1,13 @@
 """Bootstrap over images: counts of drawn images, and medians under those counts."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fico.kernels.compiled import kernel
+from fico.kernels.compiled import Ints, Reals, kernel
 
 
 @kernel
-def count_draws(draws, counts):  # noqa: ANN001, ANN201
+def count_draws(draws: NDArray[np.int32], counts: Reals) -> None:
     """How often each image was drawn in each resample (rows), into ``counts``."""
     counts[:] = 0
     for b in range(len(draws)):
@@ -15,7 +16,7 @@ def count_draws(draws, counts):  # noqa: ANN001, ANN201
 
 
 @kernel
-def weighted_medians(values, images, counts, sizes, out):  # noqa: ANN001, ANN201
+def weighted_medians(values: Reals, images: Ints, counts: Reals, sizes: Reals, out: Reals) -> None:
     """Median of the ascending ``values`` in each resample, where a value counts as often as its image was drawn.
 
     ``sizes`` is the number of values in each resample. An even number gives the mean of the two middle values; an

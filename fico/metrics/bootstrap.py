@@ -43,47 +43,51 @@ def replicates(
         Per sample the means and the medians; NaN where a resample holds no query of the sample.
     """
     generator = np.random.default_rng(list(seed))
-    prepared = [_prepare(sample, images) for sample in samples]
+    sums = np.concatenate([_sums(sample, images) for sample in samples], axis=1)
+    ordered = [[_ordered(sample, column) for column in sample.medians] for sample in samples]
+    borders = np.cumsum([0, *(sample.values.shape[1] + 1 for sample in samples)])
     step = max(1, min(resamples, _CHUNK_BYTES // (8 * images)))
-    found: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in samples]
+    means = [np.empty((resamples, sample.values.shape[1])) for sample in samples]
+    medians = [np.empty((resamples, len(sample.medians))) for sample in samples]
+    counts = np.empty((step, images))
     for first in range(0, resamples, step):
         size = min(step, resamples - first)
-        counts = np.empty((size, images))
-        count_draws(generator.integers(0, images, size=(size, images), dtype=np.int32), counts)
-        for sums, ordered, out in zip((p[0] for p in prepared), (p[1] for p in prepared), found, strict=True):
-            out.append(_resampled(counts, sums, ordered))
-    return [(np.concatenate([m for m, _ in out]), np.concatenate([m for _, m in out])) for out in found]
+        draws = generator.integers(0, images, size=(size, images), dtype=np.int32)
+        count_draws(draws, counts[:size])
+        totals = counts[:size] @ sums
+        for n in range(len(samples)):
+            own = totals[:, borders[n] : borders[n + 1]]
+            with np.errstate(invalid="ignore"):
+                np.divide(own[:, :-1], own[:, -1:], out=means[n][first : first + size])
+            for m, (values, rows) in enumerate(ordered[n]):
+                weighted_medians(values, rows, counts[:size], own[:, -1], medians[n][first : first + size, m])
+    return list(zip(means, medians, strict=True))
 
 
-def percentile_interval(draws: Float64[np.ndarray, " resamples"]) -> tuple[float, float]:
-    """Range of the middle 95 % of the replicates; NaN where there are none."""
-    known = draws[~np.isnan(draws)]
-    if len(known) == 0:
-        return float("nan"), float("nan")
-    low, high = np.percentile(known, (2.5, 97.5))
-    return float(low), float(high)
+def percentile_intervals(
+    draws: Float64[np.ndarray, "resamples metrics"],
+) -> Float64[np.ndarray, "metrics 2"]:
+    """Range of the middle 95 % of the replicates of each metric; resamples without a value are left out."""
+    ordered = np.sort(np.ascontiguousarray(draws.T), axis=1)  # NaN sorts last
+    known = np.maximum((~np.isnan(ordered)).sum(axis=1), 1)
+    places = np.array([0.025, 0.975]) * (known[:, None] - 1)
+    below = np.floor(places).astype(np.int64)
+    low, high = (np.take_along_axis(ordered, np.minimum(n, known[:, None] - 1), axis=1) for n in (below, below + 1))
+    return np.asarray(low + (places - below) * (high - low))
 
 
-def _prepare(sample: Sample, images: int) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+def _sums(sample: Sample, images: int) -> Float64[np.ndarray, "images columns"]:
+    """Per image the sums of its queries' values, and their number in the last column."""
     values, rows = sample.values[sample.valid], sample.images[sample.valid]
     sums = np.empty((images, values.shape[1] + 1))
     for column in range(values.shape[1]):
         sums[:, column] = np.bincount(rows, weights=values[:, column], minlength=images)
     sums[:, -1] = np.bincount(rows, minlength=images)
-    ordered = []
-    for column in sample.medians:
-        order = np.argsort(values[:, column], kind="stable")
-        ordered.append((values[order, column], rows[order]))
-    return sums, ordered
+    return sums
 
 
-def _resampled(
-    counts: np.ndarray, sums: np.ndarray, ordered: list[tuple[np.ndarray, np.ndarray]]
-) -> tuple[np.ndarray, np.ndarray]:
-    totals = counts @ sums
-    with np.errstate(invalid="ignore"):
-        means = totals[:, :-1] / totals[:, -1:]
-    medians = np.empty((len(counts), len(ordered)))
-    for n, (values, rows) in enumerate(ordered):
-        weighted_medians(values, rows, counts, totals[:, -1], medians[:, n])
-    return means, medians
+def _ordered(sample: Sample, column: int) -> tuple[Float64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
+    """Ascending values of one column and the image of each."""
+    values = sample.values[sample.valid, column]
+    order = np.argsort(values, kind="stable")
+    return values[order], sample.images[sample.valid][order]

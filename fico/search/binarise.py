@@ -57,6 +57,20 @@ class Binariser:
         return self
 
     @property
+    def projection(self) -> tuple[np.ndarray, np.ndarray]:
+        """Matrix ``bits dim`` and offset ``bits`` of which the code takes the signs.
+
+        Raises:
+            UsageError: Read before ``fit``.
+        """
+        if self._transform is None:
+            raise UsageError("the binariser knows no data yet; call fit(rows) first")
+        linear, vector = self._transform.pca_then_itq, import_faiss().vector_to_array
+        matrix = vector(linear.A).reshape(linear.d_out, linear.d_in)
+        offset = vector(linear.b) if linear.have_bias else np.zeros(linear.d_out, np.float32)
+        return matrix, offset
+
+    @property
     def dim(self) -> int | None:
         """Width of the rows it was fitted on."""
         return None if self._transform is None else int(self._transform.d_in)

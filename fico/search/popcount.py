@@ -50,7 +50,7 @@ class PopcountSearch:
         if threads is not None and threads < 1:
             raise UsageError(f"threads is {threads}; give 1 or more, or none for all cores")
         self._coder = Coder(bits, binariser, seed)
-        self.threads = threads or int(os.environ.get("NUMBA_NUM_THREADS", 0)) or _cores()
+        self.threads = threads or int(os.environ.get("NUMBA_NUM_THREADS", 0)) or cores()
         self._columns: np.ndarray | None = None  # "words codes", padded for the scan; rows of bytes for FAISS
         self._added: list[np.ndarray] = []  # rows of bytes since the last search
         self._sample: np.ndarray | None = None
@@ -98,7 +98,7 @@ class PopcountSearch:
             return self._search_faiss(codes, k)
         from fico.search.popcount_kernel import ID_BITS
 
-        hits = self._search_all(_words(codes), k)
+        hits = self._search_all(as_words(codes), k)
         return Ranking(-(hits >> ID_BITS).astype(np.int32), hits & ((1 << ID_BITS) - 1))
 
     @property
@@ -112,7 +112,7 @@ class PopcountSearch:
         from fico.search.popcount_kernel import GROUP
 
         if self._added:
-            added = [_words(codes).T for codes in self._added]
+            added = [as_words(codes).T for codes in self._added]
             before = self._length - sum(part.shape[1] for part in added)
             old = [] if self._columns is None else [self._columns[:, :before]]
             self._columns = _padded(np.concatenate([*old, *added], axis=1), GROUP)
@@ -204,7 +204,7 @@ def _scan(columns: np.ndarray, part: tuple[int, int], queries: np.ndarray, limit
         out[~filled] = again
 
 
-def _words(codes: np.ndarray) -> np.ndarray:
+def as_words(codes: np.ndarray) -> np.ndarray:
     """Rows of bytes as rows of 64-bit words, the last one filled up with zeros."""
     short = -codes.shape[1] % 8
     if short:
@@ -216,5 +216,6 @@ def _padded(columns: np.ndarray, group: int) -> np.ndarray:
     return np.ascontiguousarray(np.pad(columns, ((0, 0), (0, -columns.shape[1] % group))))
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -16,6 +16,7 @@ Empty = Literal["zero", "skip", "error"]
 RecallKind = Literal["any", "fraction"]
 Median = Literal["floor", "exact"]
 
+TASKS: tuple[Task, ...] = ("instance", "category")
 RECALL_LEVELS = tuple(f"PR@{level / 10:.1f}" for level in range(11))
 
 

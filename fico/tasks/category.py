@@ -29,7 +29,8 @@ class CategoryRetrieval:
         """Relevance of all items for the queries from ``start`` to before ``stop``."""
         queries, items = self.instance.images_of(direction)
         shared = self.labels[queries[start:stop]].astype(np.float32) @ self.labels.T.astype(np.float32)
-        return (shared > 0)[:, items]
+        relevant: np.ndarray = (shared > 0)[:, items]
+        return relevant
 
 
 def check_labels(labels: ArrayLike, images: int) -> Bool[np.ndarray, "images classes"]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt64
 
 from fico.kernels import blocks, codes, floats
 from fico.similarity import CodeWords
-from fico.tasks.base import BlockValues, Direction, Settings, Task, TaskValues
+from fico.tasks.base import TASKS, BlockValues, Direction, Settings, Task, TaskValues
 from fico.tasks.category import CategoryRetrieval
 from fico.tasks.instance import InstanceRetrieval
 
@@ -26,10 +26,12 @@ class ScoreSource(Protocol):
 
     dtype: np.dtype
 
-    def block(
-        self, direction: Direction, start: int, stop: int, out: Float[np.ndarray, "queries items"]
-    ) -> Float[np.ndarray, "queries items"]:
-        """Scores of the queries from ``start`` to before ``stop``; ``out`` may be filled and returned."""
+    def block(self, direction: Direction, start: int, stop: int, out: Float[np.ndarray, "queries items"]) -> None:
+        """Writes what it can into ``out`` for the queries from ``start`` to before ``stop``, with all threads."""
+        ...
+
+    def finish(self, direction: Direction, start: int, out: Float[np.ndarray, "queries items"]) -> None:
+        """Turns some rows of the block, from query ``start`` on, into scores; called by several threads."""
         ...
 
 
@@ -90,15 +92,21 @@ class CpuEngine:
             yield BlockValues(0, self._task_values(self._output(0), 0))
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             for start, stop in ranges:
-                block = source.block(self.direction, start, stop, scores[: stop - start])
-                yield self._float_block(pool, block, parts, start)
+                block = scores[: stop - start]
+                source.block(self.direction, start, stop, block)
+                yield self._float_block(pool, source, block, parts, start)
 
     def _float_block(
-        self, pool: ThreadPoolExecutor, scores: np.ndarray, parts: np.ndarray, start: int
+        self, pool: ThreadPoolExecutor, source: ScoreSource, scores: np.ndarray, parts: np.ndarray, start: int
     ) -> BlockValues:
         output = self._output(len(scores))
+
+        def work(first: int, last: int) -> None:
+            source.finish(self.direction, start + first, scores[first:last])
+            self._float_rows(scores[first:last], parts[first:last], start + first, output, first, last)
+
+        _each(pool, len(scores), work)
         touched = touched_items(scores) if self.find_fills else None
-        _each(pool, len(scores), lambda a, b: self._float_rows(scores[a:b], parts[a:b], start + a, output, a, b))
         if self.settings.ties == "index" and output.mixed.any():
             self._break_ties(pool, scores, parts, start, output)
         return BlockValues(start, self._task_values(output, start), touched)
@@ -118,9 +126,7 @@ class CpuEngine:
             values = [array[first:last] for array in output.values["category"]]
             right = output.right["category"][first:last]
             images = self.query_images[start : start + len(scores)]
-            floats.split_rows(
-                scores, images, self.item_images, self.direction == "t2i", self.labels, parts, right
-            )
+            floats.split_rows(scores, images, self.item_images, self.direction == "t2i", self.labels, parts, right)
             for row, count in zip(parts, right.tolist(), strict=True):
                 row[:count].sort()
                 row[count:].sort()
@@ -193,8 +199,9 @@ class CpuEngine:
         return precision, recall
 
     def _output(self, queries: int) -> _Output:
-        right, values = {}, {}
-        for task in ("instance", "category"):
+        right: dict[Task, np.ndarray] = {}
+        values: dict[Task, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        for task in TASKS:
             shape = (queries if task in self.tasks else 0, len(self.settings.columns(task)))
             right[task] = np.zeros(queries, dtype=np.int64)
             values[task] = (np.empty(shape), np.empty(shape), np.empty(shape))
@@ -205,8 +212,8 @@ class CpuEngine:
         output.right["instance"] = np.diff(own)
         results: dict[Task, TaskValues] = {}
         for task in self.tasks:
-            values, *bounds = output.values[task]
-            results[task] = TaskValues(output.right[task], values, tuple(bounds) if output.mixed.any() else None)
+            values, low, high = output.values[task]
+            results[task] = TaskValues(output.right[task], values, (low, high) if output.mixed.any() else None)
         return results
 
 
@@ -217,7 +224,7 @@ def touched_items(scores: Float[np.ndarray, "queries items"]) -> np.ndarray:
     return np.where(filled, (scores > lowest[:, None]).sum(axis=1), scores.shape[1])
 
 
-def _each(pool: ThreadPoolExecutor, rows: int, work: Callable[[int, int], object]) -> list:
+def _each(pool: ThreadPoolExecutor, rows: int, work: Callable[[int, int], object]) -> list[Any]:
     """Runs ``work`` on pieces of rows; results in the order of the rows."""
     pieces = [(first, min(first + _ROWS, rows)) for first in range(0, rows, _ROWS)]
     return list(pool.map(lambda piece: work(*piece), pieces))

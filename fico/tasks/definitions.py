@@ -11,11 +11,7 @@ _MEDIAN = {"floor": "floored to a whole rank", "exact": "exact"}
 
 
 def define(task: Task, metric: str, settings: Settings) -> str:
-    """What a metric is, without its number of queries."""
-    return f"{_meaning(task, metric, settings)}; ties: {settings.ties}"
-
-
-def _meaning(task: Task, metric: str, settings: Settings) -> str:
+    """What a metric is, without the rule for ties and the number of queries."""
     name, _, at = metric.partition("@")
     if name == "R" and settings.recall == "fraction":
         return f"mean fraction of a query's right items among the first {at}"
@@ -38,8 +34,3 @@ def _meaning(task: Task, metric: str, settings: Settings) -> str:
 
 def _kind(task: Task) -> str:
     return "right" if task == "instance" else "relevant"
-
-
-def define_chance(definition: str) -> str:
-    """Definition of a chance level."""
-    return f"mean over every order of the gallery of: {definition.partition('; ties')[0]}"

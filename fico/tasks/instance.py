@@ -36,4 +36,5 @@ class InstanceRetrieval:
     def relevant(self, direction: Direction, start: int, stop: int) -> Bool[np.ndarray, "queries items"]:
         """Relevance of all items for the queries from ``start`` to before ``stop``."""
         queries, items = self.images_of(direction)
-        return queries[start:stop, None] == items[None, :]
+        own: np.ndarray = queries[start:stop, None] == items[None, :]
+        return own

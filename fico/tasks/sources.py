@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -11,16 +12,29 @@ from fico.similarity import EmbeddingScores, Side, Similarity, as_array, pack_co
 from fico.tasks.base import Direction
 from fico.tasks.cpu import CodeSource, ScoreSource
 from fico.tasks.memory import MemoryPlan
+from fico.tasks.tensors import TensorScores, on_device, signs
 
 
 def embedding_source(
-    images: np.ndarray | Tensor, texts: np.ndarray | Tensor, similarity: Similarity, bits: int | None, plan: MemoryPlan
-) -> ScoreSource | CodeSource:
-    """Codes for ``hamming``, else embeddings checked for holes."""
+    images: np.ndarray | Tensor,
+    texts: np.ndarray | Tensor,
+    similarity: Similarity,
+    bits: int | None,
+    plan: MemoryPlan,
+    device: torch.device | None,
+) -> ScoreSource | CodeSource | TensorScores:
+    """Codes for ``hamming``, else embeddings checked for holes; on a ``device`` when one is given."""
     if similarity == "hamming":
-        return CodeSource(pack_codes("images", images, bits), pack_codes("texts", texts, bits))
-    sides = (Side(name, side, similarity, plan.keep_bytes) for name, side in (("images", images), ("texts", texts)))
-    return EmbeddingScores(*sides, similarity, plan.whole)
+        codes = pack_codes("images", images, bits), pack_codes("texts", texts, bits)
+        if device is None:
+            return CodeSource(*codes)
+        return TensorScores(signs(codes[0]).to(device), signs(codes[1]).to(device), similarity)
+    if device is not None:
+        return TensorScores(
+            on_device("images", images, similarity, device), on_device("texts", texts, similarity, device), similarity
+        )
+    sides = [Side(name, side, similarity, plan.keep_bytes) for name, side in (("images", images), ("texts", texts))]
+    return EmbeddingScores(sides[0], sides[1], similarity, plan.whole)
 
 
 class MatrixScores:
@@ -39,9 +53,7 @@ class MatrixScores:
         self._matrices, self._rows = matrices, rows
         self.dtype = np.result_type(*(score_dtype(matrix) for matrix in matrices.values()))
 
-    def block(
-        self, direction: Direction, start: int, stop: int, out: Float[np.ndarray, "queries items"]
-    ) -> Float[np.ndarray, "queries items"]:
+    def block(self, direction: Direction, start: int, stop: int, out: Float[np.ndarray, "queries items"]) -> None:
         """Scores of some queries, copied into ``out``.
 
         Raises:
@@ -61,7 +73,9 @@ class MatrixScores:
                 f"{direction} scores hold NaN or infinite values in {int(holes.sum())} of the queries {start} to "
                 f"{stop - 1}, first in row {first}; look into the model that made them"
             )
-        return out
+
+    def finish(self, direction: Direction, start: int, out: Float[np.ndarray, "queries items"]) -> None:
+        """Nothing is left to do."""
 
 
 def matrix_side(direction: Direction, scores: Any, shape: tuple[int, int]) -> np.ndarray | Tensor:

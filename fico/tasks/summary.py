@@ -1,18 +1,25 @@
 """From values per query to a result: means, medians, intervals, bounds, chance and notes."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from fico.errors import DataError
-from fico.metrics.bootstrap import Sample, percentile_interval, replicates
+from fico.metrics.bootstrap import Sample, percentile_intervals, replicates
 from fico.metrics.chance import chance_median_rank, chance_values
 from fico.tasks.base import (
-    RECALL_LEVELS, Direction, DirectionState, EvaluationState, FoldState, PerQuery, RadiusCurve,
-    RetrievalResult, Settings, Task,
+    RECALL_LEVELS,
+    Direction,
+    DirectionState,
+    EvaluationState,
+    FoldState,
+    PerQuery,
+    RadiusCurve,
+    RetrievalResult,
+    Settings,
+    Task,
 )  # fmt: skip
-from fico.tasks.definitions import define, define_chance
+from fico.tasks.definitions import define
 
 
 @dataclass(slots=True, eq=False)
@@ -96,15 +103,6 @@ def _sample(table: _Table) -> Sample:
     return Sample(table.values, table.valid, table.images, medians)
 
 
-def _mean(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    return values[valid].mean(axis=0) if valid.any() else np.full(values.shape[1], np.nan)
-
-
-def _median(ranks: np.ndarray, settings: Settings) -> float:
-    middle = float(np.median(ranks)) if len(ranks) else float("nan")
-    return float(np.floor(middle)) if settings.median == "floor" else middle
-
-
 def _add(
     result: RetrievalResult,
     tables: tuple[_Table, ...],
@@ -114,70 +112,66 @@ def _add(
     """Adds the metrics of one task and direction, averaged over the folds."""
     task, direction = tables[0].task, tables[0].direction
     left_out = frozenset().union(*(table.left_out for table in tables))
-    value = _over_folds([_metrics(t, t.values, settings) for t in tables])
-    draws = _over_folds([_draws(t, *d, settings) for t, d in zip(tables, drawn, strict=True)])
-    chance = _over_folds([_chance(t, settings) for t in tables])
-    bounds = None
-    if any(t.bounds is not None for t in tables):
-        bounds = [
-            _over_folds([_metrics(t, t.values if t.bounds is None else t.bounds[side], settings) for t in tables])
-            for side in (0, 1)
-        ]
+    names = _names(tables[0])
+    value = np.mean([_metrics(t, t.values, settings) for t in tables], axis=0).tolist()
+    chance = np.mean([_chance(t, settings) for t in tables], axis=0).tolist()
+    draws = np.mean([_with_median(t, *d, settings) for t, d in zip(tables, drawn, strict=True)], axis=0)
+    intervals = percentile_intervals(draws).tolist()
+    bounds = _tie_bounds(tables, settings)
     queries = sum(int(table.valid.sum()) for table in tables)
-    for metric in value:
+    behind = f"{queries} queries" + (f"; mean of {len(tables)} folds" if len(tables) > 1 else "")
+    for n, metric in enumerate(names):
         if metric in left_out:
             continue
         key, level = f"{task}/{direction}/{metric}", f"{task}/{direction}/chance/{metric}"
-        definition = define(task, metric, settings)
-        folds = f"; mean of {len(tables)} folds" if len(tables) > 1 else ""
-        result.metrics[key], result.metrics[level] = float(value[metric]), float(chance[metric])
-        result.intervals[key] = percentile_interval(draws[metric])
-        result.intervals[level] = (float(chance[metric]),) * 2
+        meaning = define(task, metric, settings)
+        result.metrics[key], result.metrics[level] = value[n], chance[n]
+        result.intervals[key], result.intervals[level] = (intervals[n][0], intervals[n][1]), (chance[n], chance[n])
         result.queries[key] = result.queries[level] = queries
-        result.definitions[key] = f"{definition}; {queries} queries{folds}"
-        result.definitions[level] = f"{define_chance(definition)}; {queries} queries{folds}"
+        result.definitions[key] = f"{meaning}; ties: {settings.ties}; {behind}"
+        result.definitions[level] = f"mean over every order of the gallery of: {meaning}; {behind}"
         if bounds is not None:
-            worst, best = float(bounds[0][metric]), float(bounds[1][metric])
-            result.tie_bounds[key] = (worst, best)
+            result.tie_bounds[key] = (float(bounds[0][n]), float(bounds[1][n]))
 
 
-def _over_folds(folds: list[dict]) -> dict:
-    return {metric: np.mean([fold[metric] for fold in folds], axis=0) for metric in folds[0]}
+def _names(table: _Table) -> list[str]:
+    """Names of the metrics; the column ``rank`` gives two."""
+    return [name for column in table.columns for name in (("MedR", "MeanR") if column == "rank" else (column,))]
 
 
-def _metrics(table: _Table, values: np.ndarray, settings: Settings) -> dict[str, float]:
-    means = dict(zip(table.columns, _mean(values, table.valid), strict=True))
-    if table.task == "instance":
-        ranks = values[table.valid, table.columns.index("rank")]
-        means = _with_ranks(means, _median(ranks, settings))
-    return means
+def _with_median(table: _Table, means: np.ndarray, medians: np.ndarray, settings: Settings) -> np.ndarray:
+    """Means with the medians of the column ``rank`` before its mean."""
+    if table.task == "category":
+        return means
+    middle = np.floor(medians) if settings.median == "floor" else medians
+    return np.insert(means, [table.columns.index("rank")], middle, axis=-1)
 
 
-def _with_ranks(means: dict, median: object) -> dict:
-    """The column ``rank`` gives two metrics: MedR and MeanR."""
-    named = {}
-    for column, mean in means.items():
-        named |= {"MedR": median, "MeanR": mean} if column == "rank" else {column: mean}
-    return named
+def _metrics(table: _Table, values: np.ndarray, settings: Settings) -> np.ndarray:
+    if not table.valid.any():
+        return np.full(len(_names(table)), np.nan)
+    known = values[table.valid]
+    middle = np.median(known[:, [table.columns.index("rank")]], axis=0) if table.task == "instance" else np.empty(0)
+    return _with_median(table, known.mean(axis=0), middle, settings)
 
 
-def _draws(table: _Table, means: np.ndarray, medians: np.ndarray, settings: Settings) -> dict[str, np.ndarray]:
-    named = dict(zip(table.columns, means.T, strict=True))
-    if table.task == "instance":
-        middle = np.floor(medians[:, 0]) if settings.median == "floor" else medians[:, 0]
-        named = _with_ranks(named, middle)
-    return named
+def _tie_bounds(tables: tuple[_Table, ...], settings: Settings) -> list[np.ndarray] | None:
+    if all(table.bounds is None for table in tables):
+        return None
+    return [
+        np.mean([_metrics(t, t.values if t.bounds is None else t.bounds[side], settings) for t in tables], axis=0)
+        for side in (0, 1)
+    ]
 
 
-def _chance(table: _Table, settings: Settings) -> dict[str, float]:
+def _chance(table: _Table, settings: Settings) -> np.ndarray:
     right, queries = np.unique(table.right[table.valid], return_counts=True)
     if len(right) == 0:
-        return _with_ranks(dict.fromkeys(table.columns, np.nan), np.nan)
-    levels = chance_values(table.task, right, table.items, settings)
-    means = dict(zip(table.columns, queries @ levels / queries.sum(), strict=True))
-    if table.task == "instance":
-        means = _with_ranks(means, chance_median_rank(right, queries, table.items))
-    return means
+        return np.full(len(_names(table)), np.nan)
+    means = queries @ chance_values(table.task, right, table.items, settings) / queries.sum()
+    if table.task == "category":
+        return means
+    return np.insert(means, table.columns.index("rank"), chance_median_rank(right, queries, table.items))
 
 
 def _per_query(state: EvaluationState, folds: list[list[_Table]]) -> dict[str, PerQuery]:

@@ -211,7 +211,7 @@ def test_search_parameters_reach_the_index():
     exact.add(items)
     wanted = exact.search(items, 10).indices
     for nprobe in (1, 40):
-        searcher = FaissSearch("IVF40", "inner", search_params={"nprobe": nprobe}, threads=1)
+        searcher = FaissSearch("IVF40,Flat", "inner", search_params={"nprobe": nprobe}, threads=1)
         searcher.add(items)
         found[nprobe] = (searcher.search(items, 10).indices == wanted).mean()
     assert found[1] < 0.9
@@ -240,7 +240,9 @@ def test_sizes_are_those_of_what_is_held():
     assert codes.nbytes < index.size_bytes < codes.nbytes + 100
 
 
-@pytest.mark.parametrize("searcher", [ExactSearch("inner"), FaissSearch("Flat"), PopcountSearch(), FaissSearch("BFlat")])
+@pytest.mark.parametrize(
+    "searcher", [ExactSearch("inner"), FaissSearch("Flat"), PopcountSearch(), FaissSearch("BFlat")]
+)
 def test_bad_input_is_refused_in_one_sentence(searcher):
     items = np.random.default_rng(25).normal(size=(50, 16)).astype(np.float32)
     with pytest.raises(UsageError, match="call add"):

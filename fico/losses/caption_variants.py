@@ -1,0 +1,55 @@
+"""Losses over variants of a caption: rephrased ones belong to the image, falsified ones do not."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Rephrase(nn.Module):
+    """One minus the cosine of an image and its rephrased captions, summed.
+
+    Source:
+        The public code of ADV. The image is the anchor, not the caption.
+    """
+
+    def forward(
+        self, images: Float[Tensor, "pairs bits"], rephrased: Float[Tensor, "pairs variants bits"]
+    ) -> Float[Tensor, ""]:
+        """Sum over pairs and variants.
+
+        Args:
+            images: Codes of any scale.
+            rephrased: Codes of captions that say the same in other words.
+        """
+        return (1 - F.cosine_similarity(images.unsqueeze(1), rephrased, dim=2)).sum()
+
+
+class Adversary(nn.Module):
+    """Hinge between an image's own caption and falsified ones: hard negatives, no adversarial network.
+
+    Args:
+        margin: By how much the own caption's cosine shall be larger, 0..2.
+
+    Source:
+        The public code of ADV. The image is the anchor, not the caption.
+    """
+
+    def __init__(self, margin: float = 0.5) -> None:
+        super().__init__()
+        self.margin = margin
+
+    def forward(
+        self,
+        images: Float[Tensor, "pairs bits"],
+        texts: Float[Tensor, "pairs bits"],
+        falsified: Float[Tensor, "pairs variants bits"],
+    ) -> Float[Tensor, ""]:
+        """Sum over pairs and variants.
+
+        Args:
+            images: Codes of any scale.
+            texts: Codes of their own captions.
+            falsified: Codes of captions in which a word was exchanged.
+        """
+        own = F.cosine_similarity(images, texts).unsqueeze(1)
+        return (F.cosine_similarity(images.unsqueeze(1), falsified, dim=2) - own + self.margin).clamp(min=0).sum()

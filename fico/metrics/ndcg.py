@@ -1,0 +1,51 @@
+"""Normalised discounted cumulative gain with gains 0 and 1."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from fico.metrics.shell import MeanOverQueries
+from fico.metrics.ties import TiedRanking, check_cut, rank_blocks
+from fico.tasks.base import Empty, Ties
+
+
+def ndcg_at_k(
+    scores: Float[Tensor, "queries items"],
+    relevant: Bool[Tensor, "queries items"],
+    k: int = 10,
+    *,
+    ties: Ties = "expected",
+) -> Float[Tensor, " queries"]:
+    """Sum of 1 / log2(1 + rank) over the relevant items among the first ``k``, divided by its largest value.
+
+    Returns:
+        Fractions 0 to 1; 0 for a query without relevant item.
+
+    Raises:
+        ValueError: ``k`` is below 1, or ``ties`` is unknown.
+    """
+    check_cut(k)
+    return ndcg_of_ranking(rank_blocks(scores, relevant, ties), k)
+
+
+def ndcg_of_ranking(ranking: TiedRanking, k: int) -> Float[Tensor, " queries"]:
+    """NDCG of rankings that are already there."""
+    discounts = 1 / torch.log2(ranking.places[:k].double() + 2)
+    best = discounts.cumsum(0)[ranking.relevant.clamp(1, len(discounts)) - 1]
+    return (ranking.share[:, :k] * discounts).sum(dim=1) / best
+
+
+class NormalisedGain(MeanOverQueries):
+    """Mean of ``ndcg_at_k``."""
+
+    def __init__(self, k: int = 10, ties: Ties = "expected", empty: Empty = "zero") -> None:
+        super().__init__(empty=empty)
+        check_cut(k)
+        self.k = k
+        self.ties: Ties = ties
+
+    def per_query(
+        self, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]
+    ) -> Float[Tensor, " queries"]:
+        """NDCG of each query."""
+        return ndcg_at_k(scores, relevant, self.k, ties=self.ties)

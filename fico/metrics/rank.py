@@ -1,0 +1,171 @@
+"""Rank of the first right item, and its median, mean and mean reciprocal over queries."""
+
+from typing import get_args
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from fico.metrics.shell import MeanOverQueries
+from fico.metrics.ties import log_choose
+from fico.tasks.base import Median, Ties
+
+
+def first_hits(
+    scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"], ties: Ties = "expected"
+) -> tuple[Int64[Tensor, " queries"], Int64[Tensor, " queries"], Int64[Tensor, " queries"]]:
+    """Items above the best relevant one, and the wrong and right items of its block, in the order that ``ties`` gives.
+
+    Counts, so nothing is sorted. Under the other rules than ``expected`` the block has one item, a right one.
+
+    Raises:
+        ValueError: A query has no relevant item (its row is named), or ``ties`` is unknown.
+    """
+    if ties not in get_args(Ties):
+        raise ValueError(f"ties must be one of {get_args(Ties)}, got {ties!r}")
+    unanswered = ~relevant.any(dim=1)
+    if unanswered.any():
+        raise ValueError(
+            f"query {int(unanswered.nonzero()[0])} has no relevant item among {relevant.shape[1]}; "
+            "leave such queries out of the task before ranking"
+        )
+    lowest = scores.masked_fill(~relevant, -torch.inf)
+    best = lowest.amax(dim=1, keepdim=True)
+    above, tied = (scores > best).sum(dim=1), scores == best
+    wrong, right = (tied & ~relevant).sum(dim=1), (tied & relevant).sum(dim=1)
+    if ties == "expected":
+        return above, wrong, right
+    if ties == "index":
+        first = (tied & relevant).long().argmax(dim=1, keepdim=True)
+        places = torch.arange(scores.shape[1], device=scores.device)
+        extra = (tied & ~relevant & (places < first)).sum(dim=1)
+    else:
+        extra = wrong if ties == "pessimistic" else torch.zeros_like(wrong)
+    return above + extra, torch.zeros_like(wrong), torch.ones_like(right)
+
+
+def first_hit_ranks(
+    scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"], *, ties: Ties = "expected"
+) -> Float[Tensor, " queries"]:
+    r"""Rank of the best-placed relevant item of each query, counted from 1.
+
+    With ``a`` items scored above the best relevant one, and ``w`` wrong and ``r`` relevant items sharing its score, it
+    is ``1 + a`` (optimistic), ``1 + a + w`` (pessimistic) or ``1 + a + w / (r + 1)`` (expected: the mean over every
+    order of the tied block); ``index`` counts the wrong items of the block with lower rows.
+
+    Args:
+        scores: Higher is nearer. Any real scale, negative too; only the order counts.
+        relevant: True where the item answers the query.
+        ties: Which of the four to give. Short hash codes tie by the hundred.
+
+    Returns:
+        Ranks in items, float64. Fractional only under ``"expected"``.
+
+    Raises:
+        ValueError: A query has no relevant item (its row is named), or ``ties`` is unknown.
+
+    Source:
+        Berrendorf et al. 2020, arXiv 2002.06914, for one relevant item; ``r > 1`` as above.
+    """
+    above, wrong, right = first_hits(scores, relevant, ties)
+    return 1 + above + wrong.double() / (right + 1)
+
+
+def reciprocal_ranks(
+    scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"], *, ties: Ties = "expected"
+) -> Float[Tensor, " queries"]:
+    """1 / rank of the first relevant item of each query; under expected ties the mean of that over all orders.
+
+    The first of ``r`` right items lies at place j of a block of ``t`` with chance C(t - j, r - 1) / C(t, r). The mean
+    of 1 / rank is more than 1 / the mean rank.
+
+    Raises:
+        ValueError: A query has no relevant item, or ``ties`` is unknown.
+    """
+    return expected_reciprocal(*first_hits(scores, relevant, ties))
+
+
+def expected_reciprocal(above: Tensor, wrong: Tensor, right: Tensor) -> Float[Tensor, " queries"]:
+    """Mean of 1 / rank over the orders of the first right item's block."""
+    if len(above) == 0:
+        return above.double()
+    above, wrong, right = above[:, None], wrong[:, None], right[:, None]
+    places = torch.arange(1, int(wrong.max()) + 2, device=above.device)
+    tied = wrong + right
+    chance = (log_choose(tied - places, right - 1) - log_choose(tied, right)).exp()
+    return (torch.where(places <= wrong + 1, chance, 0) / (above + places)).sum(dim=1)
+
+
+def median_rank(ranks: Float[Tensor, " queries"], median: Median = "floor") -> Float[Tensor, ""]:
+    """Median of ranks from 1: ``floor`` drops the fraction, as MedR in the literature does, ``exact`` keeps it.
+
+    Raises:
+        ValueError: There is no rank, or ``median`` is unknown.
+    """
+    if median not in get_args(Median):
+        raise ValueError(f"median must be one of {get_args(Median)}, got {median!r}")
+    if len(ranks) == 0:
+        raise ValueError("the median of no ranks is not defined; update with at least one query")
+    ordered = ranks.sort().values
+    middle = (ordered[(len(ranks) - 1) // 2] + ordered[len(ranks) // 2]) / 2
+    return middle.floor() if median == "floor" else middle
+
+
+class MeanRank(MeanOverQueries):
+    """Mean rank of the first relevant item (MeanR); queries without one are left out."""
+
+    higher_is_better = False
+
+    def __init__(self, ties: Ties = "expected") -> None:
+        super().__init__(empty="skip")
+        self.ties: Ties = ties
+
+    def per_query(
+        self, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]
+    ) -> Float[Tensor, " queries"]:
+        """Rank of each query."""
+        return first_hit_ranks(scores, relevant, ties=self.ties)
+
+
+class MeanReciprocalRank(MeanOverQueries):
+    """Mean of 1 / rank of the first relevant item (MRR); queries without one are left out."""
+
+    def __init__(self, ties: Ties = "expected") -> None:
+        super().__init__(empty="skip")
+        self.ties: Ties = ties
+
+    def per_query(
+        self, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]
+    ) -> Float[Tensor, " queries"]:
+        """1 / rank of each query."""
+        return reciprocal_ranks(scores, relevant, ties=self.ties)
+
+
+class MedianRank(Metric):
+    """Median rank of the first relevant item (MedR); queries without one are left out.
+
+    Args:
+        ties: As in ``first_hit_ranks``.
+        median: As in ``median_rank``.
+    """
+
+    full_state_update = False
+    higher_is_better = False
+    ranks: list[Tensor]
+
+    def __init__(self, ties: Ties = "expected", median: Median = "floor") -> None:
+        super().__init__()
+        self.ties: Ties = ties
+        self.median: Median = median
+        self.add_state("ranks", [], dist_reduce_fx="cat")
+
+    def update(self, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]) -> None:
+        """Adds a block of queries."""
+        answered = relevant.any(dim=1)
+        self.ranks.append(first_hit_ranks(scores[answered], relevant[answered], ties=self.ties))
+
+    def compute(self) -> Float[Tensor, ""]:
+        """Median over all queries of all blocks and processes."""
+        return median_rank(dim_zero_cat(self.ranks), self.median)

@@ -1,0 +1,271 @@
+"""Coarse to fine: nearest lists, nearest codes within them, floats for the few that are left."""
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from fico.errors import DataError, UsageError
+from fico.search.base import Embeddings, check_k, import_faiss, to_floats
+from fico.search.binarise import Binariser, draw_rows
+from fico.search.index_file import read_index, write_index
+from fico.search.popcount import as_words, cores
+from fico.search.stored_rows import RowType, StoredRows
+from fico.types import Ranking
+
+Metric = Literal["cosine", "inner", "euclidean"]
+_ROWS = 65_536
+_TILE = 256  # queries of one piece of work
+
+
+class HybridSearch:
+    """Searches with the cost of short codes and the recall of floats.
+
+    The items are projected to ``bits`` dimensions by ITQ, partitioned there by k-means, and kept as the signs of the
+    projection, list after list. A query looks into its ``nprobe`` nearest lists, takes the ``candidates`` nearest
+    codes by an exact Hamming scan, and orders those by their floats.
+
+    Args:
+        metric: ``cosine``, ``inner`` or ``euclidean`` (score: negative distance).
+        bits: Code length, a multiple of 8 up to 512; fewer where items or dimensions are fewer.
+        lists: Parts of the partition. None: 1.2 sqrt(n), at most n / 39.
+        nprobe: Lists that a query looks into; all where there are fewer.
+        candidates: Codes whose floats are compared, at least the k of a search.
+        rows: How floats are kept: ``float32``, ``float16`` or ``int8`` (a scale per dimension).
+        rows_path: File for the floats, which are then read from disk through a memory map. None: memory; an array
+            of ``float32`` given to ``add``, a mapped one too, is used where it lies.
+        train_rows: Rows, drawn without replacement, that partition and codes are learnt from. None: 100,000.
+        threads: Cores to search with. None: all of this process.
+        seed: Of every draw.
+
+    Raises:
+        UsageError: A parameter out of its range.
+
+    Source:
+        FAISS provides ITQ (Gong and Lazebnik 2011) and k-means; scan and rerank are ours.
+    """
+
+    def __init__(
+        self,
+        metric: Metric = "cosine",
+        bits: int = 256,
+        lists: int | None = None,
+        nprobe: int = 32,
+        candidates: int = 100,
+        rows: RowType = "float32",
+        rows_path: str | Path | None = None,
+        train_rows: int | None = None,
+        threads: int | None = None,
+        seed: int = 1234,
+    ) -> None:
+        _choice("metric", metric, get_args(Metric))
+        _choice("rows", rows, get_args(RowType))
+        for name, value in {"nprobe": nprobe, "candidates": candidates, "lists": lists, "threads": threads}.items():
+            if value is not None and value < 1:
+                raise UsageError(f"{name} is {value}; give 1 or more")
+        if not 8 <= bits <= 512 or bits % 8:
+            raise UsageError(f"bits is {bits}; give a multiple of 8 from 8 to 512")
+        self.metric, self.bits, self.lists = metric, bits, lists
+        self.nprobe, self.candidates = nprobe, candidates
+        self.train_rows, self.threads, self.seed = train_rows or 100_000, threads or cores(), seed
+        self._rows = StoredRows(rows, rows_path)
+        self._matrix: np.ndarray | None = None  # "bits dim": the ITQ projection, and its offset
+        self._offset = self._centres = np.empty(0, np.float32)
+        self._added: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # codes, list of each, norms
+        self._columns, self._places = np.empty((0, 0), np.uint64), np.empty(0, np.int64)
+        self._starts, self._norms = np.empty(0, np.int64), np.empty(0, np.float32)
+
+    @property
+    def name(self) -> str:
+        """``hybrid(...)`` with the code length, lists, probes, candidates and the type of the rows."""
+        return f"hybrid({self.bits},{self.lists},{self.nprobe},{self.candidates},{self._rows.kind})"
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes in memory; floats that lie in a file are counted by ``disk_bytes``."""
+        held = [self._columns, self._places, self._starts, self._norms, self._offset, self._centres]
+        held += [part for added in self._added for part in added] + ([] if self._matrix is None else [self._matrix])
+        return sum(part.nbytes for part in held) + self._rows.memory_bytes
+
+    @property
+    def disk_bytes(self) -> int:
+        """Bytes of the floats in a mapped file."""
+        return self._rows.disk_bytes
+
+    def fit(self, items: Embeddings) -> "HybridSearch":
+        """Learns projection and partition; ``add`` does it from its items where it was not called.
+
+        Raises:
+            DataError: Wrong shape, NaN, or fewer than 8 rows or dimensions.
+        """
+        floats = to_floats(items, "items")
+        self.bits = min(self.bits, min(floats.shape) // 8 * 8)
+        if self.bits == 0:
+            raise DataError(f"{len(floats)} items of {floats.shape[1]} dimensions are too few for a code of 8 bits")
+        train = draw_rows([floats], self.train_rows, self.seed)
+        self._matrix, self._offset = Binariser(self.bits, self.seed).fit(train).projection
+        self.lists = max(1, min(self.lists or round(1.2 * math.sqrt(len(floats))), len(train) // 39))
+        means = import_faiss().Kmeans(self.bits, self.lists, niter=10, seed=self.seed)
+        means.train(self._project(train))
+        self._centres = means.centroids
+        self._rows.fit(train)
+        return self
+
+    def add(self, items: Embeddings) -> None:
+        """Takes ``n x d`` floats; +-1 codes count as floats.
+
+        Raises:
+            DataError: Wrong shape, NaN, or another width than before.
+        """
+        dim = None if self._matrix is None else self._matrix.shape[1]
+        floats = to_floats(items, "items", dim)
+        if self._matrix is None:
+            self.fit(floats)
+        for start in range(0, len(floats), _ROWS):
+            block = floats[start : start + _ROWS]
+            projected = self._project(block)
+            near = self._nearest_lists(projected, 1)[:, 0]
+            self._added.append((np.packbits(projected > 0, axis=1), near, self._norms_of(block)))
+        self._rows.add(floats)
+
+    def search(self, queries: Embeddings, k: int) -> Ranking:
+        """The k best candidates; a place beyond what the lists held has item -1 and the lowest score.
+
+        Raises:
+            UsageError: Nothing was added, k is below 1 or above the number of items, or above ``candidates``.
+            DataError: Queries of another width, or with NaN.
+        """
+        check_k(k, self._rows.length)
+        if k > self.candidates:
+            raise UsageError(f"k is {k}, but only {self.candidates} candidates are compared; set candidates to {k}")
+        assert self._matrix is not None
+        floats = to_floats(queries, "queries", self._matrix.shape[1])
+        self._settle()
+        scores = np.full((len(floats), k), -np.inf, np.float32)
+        items = np.full((len(floats), k), -1, np.int64)
+        tile = max(1, min(_TILE, math.ceil(len(floats) / self.threads)))
+
+        def work(start: int) -> None:
+            rows = slice(start, start + tile)
+            self._search_tile(floats[rows], scores[rows], items[rows])
+
+        self._run(work, range(0, len(floats), tile))
+        return Ranking(self._final(scores, floats), items)
+
+    def _search_tile(self, queries: np.ndarray, scores: np.ndarray, items: np.ndarray) -> None:
+        from fico.search.rerank_kernel import rerank, screen
+
+        projected = self._project(queries)
+        lists = self._nearest_lists(projected, min(self.nprobe, len(self._centres)))
+        hits = np.empty((len(queries), self.candidates), np.int64)
+        found = np.empty(len(queries), np.int64)
+        codes = as_words(np.packbits(projected > 0, axis=1))
+        screen(tuple(self._columns), self._starts, lists, codes, hits, found)
+        scaled, shift = self._rows.scaled(queries)
+        measure = get_args(Metric).index(self.metric)
+        stored = (self._rows.flat, queries.shape[1], self._norms, (1, 0, 2)[measure], self._places)
+        rerank(*stored, hits, found, scaled, shift, scores, items)
+
+    def _final(self, scores: np.ndarray, queries: np.ndarray) -> np.ndarray:
+        """From the kernel's scores, which leave out what does not change a query's order."""
+        if self.metric == "inner":
+            return scores
+        lengths = np.linalg.norm(queries, axis=1, keepdims=True)
+        if self.metric == "cosine":
+            return scores / np.maximum(lengths, 1e-12)
+        return -np.sqrt(np.maximum(np.square(lengths) - scores, 0))
+
+    def _project(self, floats: np.ndarray) -> np.ndarray:
+        assert self._matrix is not None
+        return floats @ self._matrix.T + self._offset
+
+    def _nearest_lists(self, projected: np.ndarray, count: int) -> np.ndarray:
+        from fico.search.rerank_kernel import smallest
+
+        distances = np.square(self._centres).sum(axis=1) - 2 * (projected @ self._centres.T)
+        out = np.empty((len(projected), count), np.int64)
+        smallest(distances, out)
+        return out
+
+    def _norms_of(self, floats: np.ndarray) -> np.ndarray:
+        if self.metric == "inner":
+            return np.empty(0, np.float32)
+        squares = np.einsum("ij,ij->i", floats, floats)
+        return 1 / np.sqrt(np.maximum(squares, 1e-24)) if self.metric == "cosine" else squares
+
+    def _settle(self) -> None:
+        """Puts the codes added since the last search into their lists."""
+        from fico.search.popcount_kernel import GROUP
+
+        if not self._added:
+            return
+        codes, lists, norms = (np.concatenate(parts) for parts in zip(*self._added, strict=True))
+        before = len(self._places)
+        held = np.repeat(np.arange(len(self._starts) - 1), np.diff(self._starts)) if before else lists[:0]
+        order = np.argsort(np.concatenate([held, lists]), kind="stable")
+        words = (
+            np.concatenate([self._columns[:, :before].T.reshape(before, -1), as_words(codes)])
+            if before
+            else as_words(codes)
+        )
+        self._columns = np.pad(words[order].T, ((0, 0), (0, GROUP)))
+        self._places = np.concatenate([self._places, before + np.arange(len(lists))])[order]
+        counts = np.bincount(np.concatenate([held, lists]), minlength=len(self._centres))
+        self._starts = np.concatenate([[0], np.cumsum(counts)])
+        self._norms = np.concatenate([self._norms, norms])
+        self._added = []
+
+    def _run(self, work: Callable[[int], None], parts: range) -> None:
+        if self.threads == 1 or len(parts) == 1:
+            for part in parts:
+                work(part)
+            return
+        with ThreadPoolExecutor(self.threads) as pool:
+            for done in [pool.submit(work, part) for part in parts]:
+                done.result()
+
+    def save(self, path: str | Path) -> None:
+        """Writes the index to one file; floats in a mapped file stay there and are named.
+
+        Raises:
+            UsageError: Nothing was added.
+        """
+        check_k(1, self._rows.length)
+        self._settle()
+        assert self._matrix is not None
+        settings = {
+            name: getattr(self, name)
+            for name in ("metric", "bits", "lists", "nprobe", "candidates", "train_rows", "seed")
+        }
+        rows, arrays = self._rows.state()
+        arrays |= {name: getattr(self, f"_{name}") for name in _ARRAYS}
+        write_index(Path(path), "hybrid", {"search": settings, "rows": rows}, arrays)
+
+    @classmethod
+    def load(cls, path: str | Path, threads: int | None = None) -> "HybridSearch":
+        """Reads an index that ``save`` wrote.
+
+        Args:
+            path: The file.
+            threads: Cores to search with.
+
+        Raises:
+            DataError: The file or the file of floats is missing, cut off or of another version.
+        """
+        settings, arrays = read_index(Path(path), "hybrid")
+        searcher = cls(**settings["search"], threads=threads)
+        searcher._rows = StoredRows.restored(settings["rows"], arrays)
+        for name in _ARRAYS:
+            setattr(searcher, f"_{name}", arrays[name])
+        return searcher
+
+
+_ARRAYS = ("matrix", "offset", "centres", "columns", "places", "starts", "norms")
+
+
+def _choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UsageError(f"{name} is {value!r}; choose one of {', '.join(choices)}")

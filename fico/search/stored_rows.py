@@ -1,0 +1,134 @@
+"""Float rows kept for reranking: in memory or in a mapped file, in 32, 16 or 8 bits per number."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from fico.errors import DataError
+
+RowType = Literal["float32", "float16", "int8"]
+_BLOCK = 65_536
+_TYPES: dict[str, type] = {"float32": np.float32, "float16": np.float16, "int8": np.int8}
+
+
+class StoredRows:
+    """Rows that can be read one by one.
+
+    Under ``int8`` dimension j holds ``(x_j - middle_j) / step_j``; a query is multiplied by the steps, and its
+    product with the middles is added to every score.
+
+    Args:
+        kind: ``float32``, ``float16`` or ``int8``.
+        path: File to keep them in. None: memory.
+    """
+
+    def __init__(self, kind: RowType, path: str | Path | None) -> None:
+        self.kind = kind
+        self.path = None if path is None else Path(path)
+        self._rows: np.ndarray | None = None
+        self._step = self._middle = np.empty(0, np.float32)
+
+    @property
+    def length(self) -> int:
+        """Number of rows."""
+        return 0 if self._rows is None else len(self._rows)
+
+    @property
+    def flat(self) -> np.ndarray:
+        """All rows one after the other, as the kernel takes them."""
+        assert self._rows is not None
+        flat = np.asarray(self._rows).reshape(-1)
+        return flat.view(np.uint16) if self.kind == "float16" else flat
+
+    @property
+    def _is_mapped(self) -> bool:
+        return self.path is not None or isinstance(self._rows, np.memmap)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of the rows in memory."""
+        return 0 if self._rows is None or self._is_mapped else self._rows.nbytes
+
+    @property
+    def disk_bytes(self) -> int:
+        """Bytes of the rows in a mapped file."""
+        return 0 if self._rows is None or not self._is_mapped else self._rows.nbytes
+
+    def fit(self, train: np.ndarray) -> None:
+        """Learns the range of each dimension, which ``int8`` needs; values outside are clipped."""
+        if self.kind == "int8":
+            low, high = train.min(axis=0), train.max(axis=0)
+            self._middle = (low + high) / 2
+            self._step = np.maximum((high - low) / 254, np.float32(1e-12))
+
+    def add(self, floats: np.ndarray) -> None:
+        """Appends rows; the first ``float32`` rows are kept where they lie, unless a path was given."""
+        if self.path is None and self.kind == "float32" and self._rows is None and floats.flags.c_contiguous:
+            self._rows = floats
+            return
+        before = self._rows
+        total = self.length + len(floats)
+        self._rows = self._room(total, floats.shape[1])
+        if before is not None and self.path is None:
+            self._rows[: len(before)] = before
+        for start in range(0, len(floats), _BLOCK):
+            block = floats[start : start + _BLOCK]
+            at = total - len(floats) + start
+            self._rows[at : at + len(block)] = self._narrow(block)
+
+    def scaled(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Queries as the stored rows want them, and what is to be added to their products."""
+        if self.kind == "int8":
+            return np.ascontiguousarray(queries * self._step), queries @ self._middle
+        return np.ascontiguousarray(queries), np.zeros(len(queries), np.float32)
+
+    def _narrow(self, block: np.ndarray) -> np.ndarray:
+        if self.kind == "int8":
+            return np.clip(np.rint((block - self._middle) / self._step), -127, 127).astype(np.int8)
+        return block.astype(_TYPES[self.kind])
+
+    def _room(self, rows: int, dim: int) -> np.ndarray:
+        if self.path is None:
+            return np.empty((rows, dim), _TYPES[self.kind])
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("wb" if self._rows is None else "ab") as file:
+            file.truncate(rows * dim * np.dtype(_TYPES[self.kind]).itemsize)
+        return np.memmap(self.path, _TYPES[self.kind], "r+", shape=(rows, dim))
+
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Settings and arrays for an index file; mapped rows are named by their path."""
+        assert self._rows is not None
+        path = self._rows.filename if self.path is None and isinstance(self._rows, np.memmap) else self.path
+        offset = self._rows.offset if isinstance(self._rows, np.memmap) else 0
+        settings = {
+            "kind": self.kind,
+            "path": None if path is None else str(path),
+            "offset": offset,
+            "shape": list(self._rows.shape),
+        }
+        arrays = {"step": self._step, "middle": self._middle}
+        return settings, arrays if path is not None else arrays | {"rows": np.asarray(self._rows)}
+
+    @classmethod
+    def restored(cls, settings: dict[str, Any], arrays: dict[str, np.ndarray]) -> "StoredRows":
+        """What ``state`` described.
+
+        Raises:
+            DataError: The file of mapped rows is missing or too short.
+        """
+        stored = cls(settings["kind"], settings["path"])
+        stored._step, stored._middle = arrays["step"], arrays["middle"]
+        if stored.path is None:
+            stored._rows = arrays["rows"]
+            return stored
+        kind, shape = np.dtype(_TYPES[stored.kind]), tuple(settings["shape"])
+        wanted = settings["offset"] + kind.itemsize * int(np.prod(shape))
+        size = stored.path.stat().st_size if stored.path.is_file() else 0
+        if size < wanted:
+            raise DataError(
+                f"{stored.path} has {size} bytes, but the index needs {wanted} of floats; put the file back or "
+                "build the index again"
+            )
+        stored._rows = np.memmap(stored.path, kind, "r", settings["offset"], shape)
+        return stored

@@ -1,0 +1,151 @@
+"""Coarse to fine: exact where nothing is left out, near to exact where much is, and whole on disk."""
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from fico.errors import DataError, UsageError
+from fico.search.exact import ExactSearch
+from fico.search.hybrid import HybridSearch
+
+ITEMS = 1500
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Curved data of 10 real dimensions in 70: no multiple of a vector's length."""
+    generator = np.random.default_rng(0)
+    latent = generator.normal(size=(ITEMS + 60, 10)) @ generator.normal(size=(10, 70))
+    rows = np.sin(latent * generator.random(70)).astype(np.float32)
+    return rows[:ITEMS], rows[ITEMS:]
+
+
+def built(items, **settings):
+    searcher = HybridSearch(**({"metric": "inner", "bits": 32, "threads": 1} | settings))
+    searcher.add(items)
+    return searcher
+
+
+def exact(items, queries, k, metric="inner"):
+    searcher = ExactSearch(metric)
+    searcher.add(items)
+    return searcher.search(queries, k)
+
+
+@pytest.mark.parametrize("metric", ["inner", "cosine", "euclidean"])
+@pytest.mark.parametrize(
+    ("rows", "share", "error"), [("float32", 1, 1e-4), ("float16", 0.99, 0.01), ("int8", 0.9, 0.2)]
+)
+def test_with_every_list_and_every_code_it_is_exact(data, metric, rows, share, error):
+    items, queries = data
+    expected = exact(items, queries, 10, metric)
+    searcher = built(items, metric=metric, rows=rows, nprobe=99, candidates=ITEMS, threads=2)
+    found = searcher.search(queries, 10)
+    assert (found.indices == expected.indices).mean() >= share
+    assert np.abs(found.scores - expected.scores).max() < error
+
+
+def test_few_lists_and_candidates_find_most(data):
+    items, queries = data
+    found = built(items, bits=64, nprobe=12, candidates=100).search(queries, 10).indices
+    hits = (exact(items, queries, 10).indices[:, :, None] == found[:, None, :]).any(axis=2).mean()
+    assert 0.8 < hits < 1
+
+
+def test_equal_rows_come_in_order_of_item(data):
+    items, queries = data
+    searcher = built(np.repeat(items[:100], 3, axis=0), nprobe=99, candidates=300)
+    groups = searcher.search(queries, 6).indices.reshape(-1, 2, 3)
+    assert np.array_equal(groups - groups[:, :, :1], np.broadcast_to([0, 1, 2], groups.shape))
+
+
+@pytest.mark.parametrize("rows", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_saved_index_gives_the_same_results(data, tmp_path, rows, mapped):
+    items, queries = data
+    path = tmp_path / "rows.bin" if mapped else None
+    searcher = built(items[:1000], rows=rows, rows_path=path, nprobe=4, candidates=40)
+    searcher.search(queries, 1)
+    searcher.add(items[1000:])
+    before = searcher.search(queries, 10)
+    searcher.save(tmp_path / "index")
+    loaded = HybridSearch.load(tmp_path / "index", threads=3)
+    after = loaded.search(queries, 10)
+    assert np.array_equal(before.indices, after.indices)
+    assert np.array_equal(before.scores, after.scores)
+    assert (loaded.name, loaded.size_bytes, loaded.disk_bytes) == (
+        searcher.name,
+        searcher.size_bytes,
+        searcher.disk_bytes,
+    )
+    assert loaded.disk_bytes == (items.size * np.dtype(rows).itemsize if mapped else 0)
+
+
+def test_added_in_pieces_equals_added_at_once(data):
+    items, queries = data
+    pieces, whole = (HybridSearch("inner", 32, candidates=50, nprobe=3, threads=1) for _ in range(2))
+    for searcher in (pieces, whole):
+        searcher.fit(items)
+    for start in range(0, ITEMS, 400):
+        pieces.add(items[start : start + 400])
+        pieces.search(queries[:1], 1)
+    whole.add(items)
+    assert np.array_equal(pieces.search(queries, 20).indices, whole.search(queries, 20).indices)
+
+
+def test_places_that_the_lists_cannot_fill_are_marked(data):
+    items, queries = data
+    found = built(items, nprobe=1, candidates=1000).search(queries, 1000)
+    assert (found.indices[:, -1] == -1).all()
+    assert np.isneginf(found.scores[:, -1]).all()
+    assert (found.indices[:, 0] >= 0).all()
+
+
+def test_broken_files_are_refused_by_name(data, tmp_path):
+    items, _ = data
+    path = tmp_path / "index"
+    built(items, rows_path=tmp_path / "rows.bin").save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    with pytest.raises(DataError, match=r"index.*cut off"):
+        HybridSearch.load(path)
+    path.write_bytes(whole)
+    with safe_open(path, framework="numpy") as file:
+        header, arrays = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for changed, words in (
+        ({"version": "0"}, "version 0"),
+        ({"kind": "other"}, "other"),
+        ({"format": "x"}, "no index"),
+    ):
+        save_file(arrays, path, header | changed)
+        with pytest.raises(DataError, match=words):
+            HybridSearch.load(path)
+    path.write_bytes(whole)
+    rows = (tmp_path / "rows.bin").read_bytes()
+    (tmp_path / "rows.bin").write_bytes(rows[:-1])
+    with pytest.raises(DataError, match=r"rows\.bin"):
+        HybridSearch.load(path)
+    with pytest.raises(DataError, match="does not exist"):
+        HybridSearch.load(tmp_path / "none")
+
+
+def test_bad_settings_and_input_are_refused(data):
+    items, queries = data
+    for settings in ({"bits": 12}, {"bits": 1024}, {"metric": "hamming"}, {"rows": "int4"}, {"nprobe": 0}):
+        with pytest.raises(UsageError, match=next(iter(settings))):
+            HybridSearch(**settings)
+    with pytest.raises(UsageError, match="call add"):
+        HybridSearch().search(queries, 1)
+    searcher = built(items[:400], candidates=20)
+    for k in (0, 401):
+        with pytest.raises(UsageError, match=f"k is {k}"):
+            searcher.search(queries, k)
+    with pytest.raises(UsageError, match="set candidates to 21"):
+        searcher.search(queries, 21)
+    with pytest.raises(DataError, match="69 dimensions"):
+        searcher.search(queries[:, :69], 1)
+    with pytest.raises(DataError, match="69 dimensions"):
+        searcher.add(items[:, :69])
+    with pytest.raises(DataError, match="too few"):
+        HybridSearch().add(items[:7])
