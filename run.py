@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from fico.errors import FicoError
 from fico.experiment.config import check_config, is_wrong_usage, register_resolvers, sentence
+from fico.experiment.sweep import sweep_name
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach main() as they were raised
 
@@ -46,6 +47,7 @@ def job(config: DictConfig) -> None:
 def main() -> int:
     """Run the jobs and turn their end into the exit code."""
     register_resolvers()
+    os.environ.setdefault("FICO_SWEEP", sweep_name(sys.argv[1:]))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:

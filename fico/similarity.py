@@ -138,7 +138,7 @@ class Side:
         self._exponent = 0
         if array.shape[0] * array.shape[1] * self.dtype.itemsize <= keep_bytes:
             self._array = self._cast(0, len(array))
-        self.factor = self._factors(name, similarity)
+        self.scale, self.shift = self._weigh(name, similarity)
 
     def __len__(self) -> int:
         return len(self._array)
@@ -162,23 +162,23 @@ class Side:
         """Rows in the scores' precision."""
         return self._cast(start, stop)
 
-    def _factors(self, name: str, similarity: Similarity) -> np.ndarray | None:
-        """Per item what its scores are multiplied by (cosine: 1 / norm) or lessened by (Euclidean: squared norm)."""
+    def _weigh(self, name: str, similarity: Similarity) -> tuple[np.ndarray, np.ndarray | None]:
+        """What makes scores of inner products, per item: a factor, and for Euclidean a term to subtract."""
         squares = self._squares(self.dtype)
         if not (squares.min() > 1e-20 and squares.max() < 1e20):  # near the ends of float32, zero or not finite
             squares = self._squares(np.dtype(np.float64))
             if not np.isfinite(squares).all():
                 holes = [~np.isfinite(piece).all(axis=1) for _, piece in self.pieces()]
                 refuse_holes(name, np.concatenate(holes))
-            if self.dtype == np.float32 and squares.max() > 1e20:
+            if self.dtype == np.float32 and not 1e-20 < squares.max() < 1e20:
                 self._exponent = int(np.frexp(np.sqrt(squares.max()))[1])  # a power of two loses no bit
         if similarity == "euclidean":
-            return squares
-        if similarity != "cosine":
-            return None
+            return np.full(len(squares), 2.0), squares  # 2 q g - g g orders items as -|q - g| does
+        if similarity == "inner":
+            return np.ones(len(squares), dtype=self.dtype), None
         norms = np.ldexp(np.sqrt(squares), -self._exponent)
         with np.errstate(divide="ignore"):
-            return np.where(norms > 0, 1 / norms, 0).astype(self.dtype)
+            return np.where(norms > 0, 1 / norms, 0).astype(self.dtype), None
 
     def _squares(self, dtype: np.dtype) -> np.ndarray:
         with np.errstate(over="ignore", invalid="ignore"):
@@ -229,12 +229,10 @@ class EmbeddingScores:
 
     def finish(self, direction: str, start: int, out: Float[np.ndarray, "queries items"]) -> None:
         """Turns products into scores, for the rows of a block from query ``start``; called by several threads."""
-        factor = self._sides[direction][1].factor
+        items = self._sides[direction][1]
         if self._whole is not None:
-            ones = factor if self.similarity == "cosine" else np.ones(out.shape[1], dtype=out.dtype)
-            take_scaled(self._whole, direction == "t2i", start, ones, out)
-        elif self.similarity == "cosine":
-            out *= factor
-        if self.similarity == "euclidean":
-            out *= 2
-            out -= factor
+            take_scaled(self._whole, direction == "t2i", start, items.scale, out)
+        elif self.similarity != "inner":
+            out *= items.scale
+        if items.shift is not None:
+            out -= items.shift

@@ -34,6 +34,7 @@ def write_outputs(
     data: RetrievalDataModule,
     callbacks: Mapping[str, Any],
     *,
+    key: str,
     started: str,
     seconds: float,
 ) -> None:
@@ -45,6 +46,7 @@ def write_outputs(
         data: The splits that were encoded, with their features.
         callbacks: By their names in the config: ``retrieval`` and ``encoded``, where configured ``efficiency`` and
             ``search``; they hold what they measured.
+        key: Content key of the run.
         started: UTC time, ISO 8601.
         seconds: Wall-clock time of the run so far.
 
@@ -70,6 +72,7 @@ def write_outputs(
         versions=versions(),
         hardware=hardware(),
         config=plain,
+        key=key,
         notes=(
             *(f"{side} features: {origin}" for side, origin in data.inputs.origin.items()),
             *result.notes,

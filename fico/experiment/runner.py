@@ -26,6 +26,7 @@ from fico.experiment.config import DATASET_EXTRAS
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.experiment.loggers import open_loggers
 from fico.experiment.outputs import write_config, write_outputs
+from fico.experiment.sweep import content_key, is_finished
 from fico.features import model_inputs
 
 log = logging.getLogger(__name__)
@@ -52,14 +53,27 @@ def run(config: DictConfig) -> Path:
     data = _data(config)
     OmegaConf.set_readonly(config, False)
     config.model.module = fill_sizes(config.model.module, data.inputs.sizes)
+    key = content_key(
+        OmegaConf.to_container(config, resolve=True),  # type: ignore[arg-type]
+        [split.fingerprint for split in data.splits.values()],
+    )
+    if is_finished(folder, key):
+        log.info("%s holds the results of the same config, data and code; nothing to do", folder)
+        return _told(folder)
     write_config(folder, config)
     with open_loggers(config.logger, folder, _shown(config)) as loggers:
         trainer, callbacks = _train_and_test(folder, config, data, loggers)
     if trainer.is_global_zero:
         if "test" in config.stage:
-            write_outputs(folder, config, data, callbacks, started=started, seconds=time.perf_counter() - begin)
-        sys.stdout.write(f"{folder.resolve()}\n")
-        sys.stdout.flush()
+            seconds = time.perf_counter() - begin
+            write_outputs(folder, config, data, callbacks, key=key, started=started, seconds=seconds)
+        _told(folder)
+    return folder
+
+
+def _told(folder: Path) -> Path:
+    sys.stdout.write(f"{folder.resolve()}\n")
+    sys.stdout.flush()
     return folder
 
 

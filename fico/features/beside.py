@@ -80,7 +80,7 @@ def _join(path: Path, array: np.ndarray, place: Mapping[str, int], wanted: Seque
             f"{path} has no row for {len(missing)} of {len(wanted)} ids, among them {', '.join(missing[:3])}; "
             "make the features of the whole data set"
         )
-    rows = np.arange(len(wanted))
+    rows = np.array([place[item] for item in wanted])
     follow_each_other = bool((np.diff(rows) == 1).all())
     joined = array[rows[0] : rows[-1] + 1] if follow_each_other else array[rows]
     for start in range(0, len(joined), CHECKED_ROWS):

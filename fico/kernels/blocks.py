@@ -40,10 +40,10 @@ def _first_places(above: int, hits: int, tied: int, right: int, places: int, har
     """
     if tied == 1:
         return (hits + 1.0) / (above + 1.0) if places == 1 else 0.0
-    share = right / tied
+    share: float = right / tied
     step = (right - 1.0) / (tied - 1.0)
     inverse = harmonic[above + places] - harmonic[above]
-    return share * ((hits + 1.0 - step * (above + 1.0)) * inverse + step * places)
+    return float(share * ((hits + 1.0 - step * (above + 1.0)) * inverse + step * places))
 
 
 @kernel

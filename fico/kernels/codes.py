@@ -1,6 +1,5 @@
 """Binary codes: items are counted per Hamming distance, so that one row costs one pass and no sort."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from fico.kernels.blocks import OPTIMISTIC, PESSIMISTIC, category_values, instance_values, reorder
-from fico.kernels.compiled import Ints, Reals, Scores, Tables, Words, kernel
+from fico.kernels.compiled import Ints, Outputs, Reals, Scores, Tables, Words, kernel
 from fico.kernels.floats import relevance_row
 
 
@@ -20,7 +19,7 @@ def _count_bits(typing_context: Any, word: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
-popcount: Callable[[Any], Any] = intrinsic(_count_bits)  # set bits of a uint64; LLVM makes vector instructions of it
+popcount: Any = intrinsic(_count_bits)  # set bits of a uint64; LLVM makes vector instructions of it
 
 
 @kernel
@@ -92,8 +91,8 @@ def code_rows(
     cuts: Ints,
     denominator: int,
     tables: Tables,
-    instance: tuple[Reals, Reals, Reals],
-    category: tuple[Reals, Reals, Reals],
+    instance: Outputs,
+    category: Outputs,
     mixed: NDArray[np.bool_],
     right: Ints,
     precision: Reals,

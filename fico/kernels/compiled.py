@@ -15,6 +15,7 @@ Reals = NDArray[np.float64]
 Words = NDArray[np.uint64]
 Scores = NDArray[Any]  # float32 or float64
 Tables = tuple[Reals, Reals, Reals]  # harmonic numbers, logarithms of factorials, summed discounts
+Outputs = tuple[Reals, Reals, Reals]  # values, pessimistic and optimistic bounds: queries x columns
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 

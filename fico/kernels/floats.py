@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fico.kernels.blocks import EXPECTED, OPTIMISTIC, PESSIMISTIC, category_values, instance_values, reorder
-from fico.kernels.compiled import Ints, Reals, Scores, Tables, Words, kernel
+from fico.kernels.compiled import Ints, Outputs, Reals, Scores, Tables, Words, kernel
 
 
 @kernel
@@ -49,7 +49,7 @@ def split_rows(
     for q in range(queries):
         if q == 0 or query_images[q] != query_images[q - 1]:
             relevance_row(labels, query_images[q], item_images, identity, by_image, by_item)
-        low, high = 0, items - 1
+        low, high = np.int64(0), np.int64(items - 1)
         for j in range(items):  # both ends are written and one of them moves on: no branch to mispredict
             score, relevant = scores[q, j], np.int64(by_item[j])
             parts[q, low] = score
@@ -90,12 +90,11 @@ def category_rows(
     cuts: Ints,
     denominator: int,
     tables: Tables,
-    values: Reals,
-    low: Reals,
-    high: Reals,
+    outputs: Outputs,
     mixed: NDArray[np.bool_],
 ) -> None:
     """Category values of each row of sorted parts, and their bounds where tied blocks mix right and wrong items."""
+    values, low, high = outputs
     items = parts.shape[1]
     above, tied, hits = np.empty(items, np.int64), np.empty(items, np.int64), np.empty(items, np.int64)
     moved, sized = np.empty(items, np.int64), np.empty(items, np.int64)
@@ -143,12 +142,11 @@ def instance_rows(
     cuts: Ints,
     fraction: bool,
     discount: Reals,
-    values: Reals,
-    low: Reals,
-    high: Reals,
+    outputs: Outputs,
     mixed: NDArray[np.bool_],
 ) -> None:
     """Instance values of each row: the own items are ``own[start[q]:start[q + 1]]``; others are only counted."""
+    values, low, high = outputs
     most = 1
     for q in range(len(scores)):
         most = max(most, start[q + 1] - start[q])

@@ -86,6 +86,54 @@ def load_strictly(module: nn.Module, state: Mapping[str, Any], path: Path | str)
     module.load_state_dict(dict(state))
 
 
+def join_encoders(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
+    """Bring the authors' list of two encoders to our flat names.
+
+    Args:
+        checkpoint: Of `read_checkpoint`: either a dict whose ``model`` lists the state dicts of the image and the
+            text encoder, perhaps with ``module.`` before the names, or tensors under our names already.
+        path: Where it comes from, for the message.
+
+    Returns:
+        Tensors by name, with ``img_enc.`` and ``txt_enc.`` before the authors' names.
+
+    Raises:
+        DataError: ``model`` is no list of two state dicts.
+    """
+    if "model" not in checkpoint:
+        return dict(checkpoint)
+    parts = checkpoint["model"]
+    if not isinstance(parts, list) or len(parts) != 2:  # image and text encoder
+        raise DataError(
+            f"{path} has a `model` that is no list of two state dicts (image encoder, text encoder); "
+            "give a checkpoint of this model"
+        )
+    return {
+        f"{side}.{name.removeprefix('module.')}": value
+        for side, part in zip(("img_enc", "txt_enc"), parts, strict=True)
+        for name, value in part.items()
+    }
+
+
+def check_vocabulary(state: Mapping[str, Any], words: int, path: Path | str) -> None:
+    """Compare the rows of the word embedding with the vocabulary that was given.
+
+    Args:
+        state: Tensors under our names.
+        words: Size of the vocabulary, the four markers counted.
+        path: Where the tensors come from, for the message.
+
+    Raises:
+        DataError: The sizes differ; both are named.
+    """
+    name = "txt_enc.embed.weight"
+    if name in state and len(state[name]) != words:
+        raise DataError(
+            f"{path} was trained with a vocabulary of {len(state[name])} words, but the one given has {words}; "
+            "give the vocabulary that belongs to the checkpoint"
+        )
+
+
 def _shape(value: Any) -> tuple[int, ...] | None:
     return tuple(value.shape) if isinstance(value, Tensor) else None
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fico.errors import DataError
 from fico.networks.blocks import unit_along_axis_1
-from fico.networks.released import load_strictly, read_checkpoint
+from fico.networks.released import check_vocabulary, join_encoders, load_strictly, read_checkpoint
 
 _GRAPHS = 4
 
@@ -176,7 +176,10 @@ class VSRN(nn.Module):
             DataError: The file is missing, holds anything but weights, belongs to another vocabulary (both
                 sizes are named), or its names or shapes differ from this network's (the first are named).
         """
-        state = _by_our_names(read_checkpoint(path), path)
+        state = {
+            k: v for k, v in join_encoders(read_checkpoint(path), path).items() if k.split(".")[0] != "caption_model"
+        }
+        check_vocabulary(state, len(self.txt_enc.embed.weight), path)
         self._check_branch(state, path)
         counters = {k: v for k, v in self.state_dict().items() if k.endswith("num_batches_tracked")}
         load_strictly(self, counters | state, path)
@@ -185,11 +188,6 @@ class VSRN(nn.Module):
     def _check_branch(self, state: Mapping[str, Any], path: Path | str) -> None:
         own = self.state_dict()
         words, norm = "txt_enc.embed.weight", "img_enc.bn.weight"
-        if words in state and len(state[words]) != len(own[words]):
-            raise DataError(
-                f"{path} was trained with a vocabulary of {len(state[words])} words, but the one given has "
-                f"{len(own[words])}; give the vocabulary that belongs to the checkpoint"
-            )
         if words in state and (norm in state) != (norm in own):
             branch, setting = ("Flickr30K", "false") if norm in state else ("COCO", "true")
             raise DataError(
@@ -227,19 +225,3 @@ class VSRNEnsemble(nn.Module):
 
 def _side_by_side(first: Float[Tensor, "items dim"], second: Float[Tensor, "items dim"]) -> Float[Tensor, "items both"]:
     return torch.cat([first, second], dim=1) / math.sqrt(2)
-
-
-def _by_our_names(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
-    if "model" not in checkpoint:
-        return {name: value for name, value in checkpoint.items() if not name.startswith("caption_model.")}
-    parts = checkpoint["model"]
-    if not isinstance(parts, list) or len(parts) != 2:  # image and text encoder
-        raise DataError(
-            f"{path} has a `model` that is no list of two state dicts (image encoder, text encoder); "
-            "give a checkpoint of VSRN"
-        )
-    return {
-        f"{side}.{name.removeprefix('module.')}": value
-        for side, part in zip(("img_enc", "txt_enc"), parts, strict=True)
-        for name, value in part.items()
-    }

@@ -122,6 +122,7 @@ class Results:
         versions: Of Python and the packages.
         hardware: The machine.
         config: The resolved configuration.
+        key: Hash of config, data and code: equal keys give equal numbers. Empty where unknown.
         notes: Sentences a reader must know, such as the count of queries without a right item.
     """
 
@@ -138,6 +139,7 @@ class Results:
     versions: dict[str, str]
     hardware: dict[str, Any]
     config: dict[str, Any]
+    key: str = ""
     notes: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
     status: str = "finished"

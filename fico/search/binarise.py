@@ -67,8 +67,8 @@ class Binariser:
             raise UsageError("the binariser knows no data yet; call fit(rows) first")
         linear, vector = self._transform.pca_then_itq, import_faiss().vector_to_array
         matrix = vector(linear.A).reshape(linear.d_out, linear.d_in)
-        offset = vector(linear.b) if linear.have_bias else np.zeros(linear.d_out, np.float32)
-        return matrix, offset
+        # FAISS takes off the mean and brings rows to length 1 before it rotates; the length changes no sign.
+        return matrix, -matrix @ vector(self._transform.mean)
 
     @property
     def dim(self) -> int | None:
@@ -145,7 +145,7 @@ class Coder:
 
 
 def _bits_for(array: np.ndarray) -> int:
-    bits = min(64, min(array.shape) // 8 * 8)
+    bits = min(64, int(min(array.shape)) // 8 * 8)
     if bits == 0:
         raise DataError(f"{array.shape[0]} items of {array.shape[1]} dimensions are too few for a code of 8 bits")
     return bits

@@ -17,6 +17,7 @@ from fico.search.stored_rows import RowType, StoredRows
 from fico.types import Ranking
 
 Metric = Literal["cosine", "inner", "euclidean"]
+_MEASURES = {"inner": 0, "cosine": 1, "euclidean": 2}  # as the kernel counts them
 _ROWS = 65_536
 _TILE = 256  # queries of one piece of work
 
@@ -86,8 +87,9 @@ class HybridSearch:
     @property
     def size_bytes(self) -> int:
         """Bytes in memory; floats that lie in a file are counted by ``disk_bytes``."""
-        held = [self._columns, self._places, self._starts, self._norms, self._offset, self._centres]
-        held += [part for added in self._added for part in added] + ([] if self._matrix is None else [self._matrix])
+        held: list[np.ndarray] = [self._columns, self._places, self._starts, self._norms, self._offset, self._centres]
+        held += [part for added in self._added for part in added]
+        held += [] if self._matrix is None else [self._matrix]
         return sum(part.nbytes for part in held) + self._rows.memory_bytes
 
     @property
@@ -95,8 +97,12 @@ class HybridSearch:
         """Bytes of the floats in a mapped file."""
         return self._rows.disk_bytes
 
-    def fit(self, items: Embeddings) -> "HybridSearch":
+    def fit(self, items: Embeddings, count: int | None = None) -> "HybridSearch":
         """Learns projection and partition; ``add`` does it from its items where it was not called.
+
+        Args:
+            items: Rows to learn from.
+            count: Items that will be added, which sets the number of lists. None: as many as these.
 
         Raises:
             DataError: Wrong shape, NaN, or fewer than 8 rows or dimensions.
@@ -107,7 +113,7 @@ class HybridSearch:
             raise DataError(f"{len(floats)} items of {floats.shape[1]} dimensions are too few for a code of 8 bits")
         train = draw_rows([floats], self.train_rows, self.seed)
         self._matrix, self._offset = Binariser(self.bits, self.seed).fit(train).projection
-        self.lists = max(1, min(self.lists or round(1.2 * math.sqrt(len(floats))), len(train) // 39))
+        self.lists = max(1, min(self.lists or round(1.2 * math.sqrt(count or len(floats))), len(train) // 39))
         means = import_faiss().Kmeans(self.bits, self.lists, niter=10, seed=self.seed)
         means.train(self._project(train))
         self._centres = means.centroids
@@ -165,8 +171,7 @@ class HybridSearch:
         codes = as_words(np.packbits(projected > 0, axis=1))
         screen(tuple(self._columns), self._starts, lists, codes, hits, found)
         scaled, shift = self._rows.scaled(queries)
-        measure = get_args(Metric).index(self.metric)
-        stored = (self._rows.flat, queries.shape[1], self._norms, (1, 0, 2)[measure], self._places)
+        stored = (self._rows.flat, queries.shape[1], self._norms, _MEASURES[self.metric], self._places)
         rerank(*stored, hits, found, scaled, shift, scores, items)
 
     def _final(self, scores: np.ndarray, queries: np.ndarray) -> np.ndarray:
@@ -175,12 +180,12 @@ class HybridSearch:
             return scores
         lengths = np.linalg.norm(queries, axis=1, keepdims=True)
         if self.metric == "cosine":
-            return scores / np.maximum(lengths, 1e-12)
-        return -np.sqrt(np.maximum(np.square(lengths) - scores, 0))
+            return np.asarray(scores / np.maximum(lengths, 1e-12))
+        return np.asarray(-np.sqrt(np.maximum(np.square(lengths) - scores, 0)))
 
     def _project(self, floats: np.ndarray) -> np.ndarray:
         assert self._matrix is not None
-        return floats @ self._matrix.T + self._offset
+        return np.asarray(floats @ self._matrix.T + self._offset)
 
     def _nearest_lists(self, projected: np.ndarray, count: int) -> np.ndarray:
         from fico.search.rerank_kernel import smallest
@@ -194,7 +199,7 @@ class HybridSearch:
         if self.metric == "inner":
             return np.empty(0, np.float32)
         squares = np.einsum("ij,ij->i", floats, floats)
-        return 1 / np.sqrt(np.maximum(squares, 1e-24)) if self.metric == "cosine" else squares
+        return np.asarray(1 / np.sqrt(np.maximum(squares, 1e-24)) if self.metric == "cosine" else squares)
 
     def _settle(self) -> None:
         """Puts the codes added since the last search into their lists."""

@@ -13,15 +13,17 @@ Importing this module imports numba; it compiles on first use and keeps the resu
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import extending, njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 GROUP = 128  # codes per question "is any of these near enough?"; 64 to 512 differ by 10 %
 LANES = 16  # codes per vector value: two AVX-512 registers or four of AVX2
 MASK = 64  # codes per bit mask of the second look
 ID_BITS = 48  # a hit is one integer: distance above, id below, so that integer order is (distance, id)
+
+# numba's type of it counts the typing context among a caller's arguments.
+intrinsic: Any = extending.intrinsic
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 
@@ -32,7 +34,8 @@ def _splat(builder: Any, value: Any, lanes: int) -> Any:
     return builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(_I32, lanes), [0] * lanes))
 
 
-def _call(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
+def call(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
+    """Calls one of LLVM's own functions on vectors, which llvmlite cannot declare by itself."""
     kind = ir.FunctionType(result, [argument.type for argument in arguments])
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
 
@@ -48,13 +51,13 @@ def _distances(context: Any, builder: Any, signature: Any, arguments: Any, start
         codes = builder.load(builder.bitcast(builder.gep(column.data, [start]), vector.as_pointer()))
         codes.align = 8
         bits = builder.xor(codes, _splat(builder, builder.load(builder.gep(words, [ir.Constant(_I64, word)])), lanes))
-        count = _call(builder, f"llvm.ctpop.v{lanes}i64", vector, [bits])
+        count = call(builder, f"llvm.ctpop.v{lanes}i64", vector, [bits])
         total = count if total is None else builder.add(total, count)
     return total
 
 
 @intrinsic
-def _nearest(typing_context: Any, columns: Any, query: Any, start: Any) -> Any:
+def nearest(typing_context: Any, columns: Any, query: Any, start: Any) -> Any:
     """Smallest distance within the group of codes that begins at ``start``."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -66,9 +69,9 @@ def _nearest(typing_context: Any, columns: Any, query: Any, start: Any) -> Any:
             start = builder.add(arguments[2], ir.Constant(_I64, offset))
             near = _distances(context, builder, signature, arguments, start, LANES)
             near = builder.bitcast(near, halves)
-            best = near if best is None else _call(builder, f"llvm.umin.v{2 * LANES}i32", halves, [best, near])
+            best = near if best is None else call(builder, f"llvm.umin.v{2 * LANES}i32", halves, [best, near])
         best = builder.bitcast(best, ir.VectorType(_I64, LANES))
-        return _call(builder, f"llvm.vector.reduce.umin.v{LANES}i64", _I64, [best])
+        return call(builder, f"llvm.vector.reduce.umin.v{LANES}i64", _I64, [best])
 
     return types.int64(columns, query, types.int64), codegen
 
@@ -101,7 +104,7 @@ def _popcount(typing_context: Any, word: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _collect(
+def collect(
     columns: tuple[np.ndarray, ...],
     query: np.ndarray,
     k: int,
@@ -148,7 +151,7 @@ def _collect(
 
 
 @njit(nogil=True, cache=True)
-def _emit(hits: np.ndarray, stored: int, limit: int, histogram: np.ndarray, out: np.ndarray) -> None:
+def emit(hits: np.ndarray, stored: int, limit: int, histogram: np.ndarray, out: np.ndarray) -> None:
     """Counting sort of the hits, which stand in order of id, into the k nearest; ties by lowest id."""
     place = np.zeros(limit + 3, np.int64)
     for distance in range(limit + 2):
@@ -193,10 +196,10 @@ def scan(
         for row in range(tile):
             query, limit = queries[row], limits[row]
             for group in range(start, min(start + block, stop), GROUP):
-                if _nearest(columns, query, group) <= limit:
-                    limit = _collect(columns, query, k, group, stop, limit, histogram[row], counts[row], hits[row])
+                if nearest(columns, query, group) <= limit:
+                    limit = collect(columns, query, k, group, stop, limit, histogram[row], counts[row], hits[row])
             limits[row] = limit
     for row in range(tile):
         if limits[row] < first[row]:
-            _emit(hits[row], counts[row, 1], limits[row], histogram[row], out[row])
+            emit(hits[row], counts[row, 1], limits[row], histogram[row], out[row])
     return limits < first

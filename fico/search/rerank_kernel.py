@@ -10,12 +10,11 @@ Importing this module imports numba; it compiles on first use and keeps the resu
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
-from fico.search.popcount_kernel import GROUP, ID_BITS, _collect, _emit, _nearest
+from fico.search.popcount_kernel import GROUP, ID_BITS, call, collect, emit, intrinsic, nearest
 
 _LANES = 16
 _STEP = 64  # four accumulators hide the latency of the addition
@@ -35,17 +34,12 @@ def _widened(builder: Any, row: Any, at: Any, lanes: int) -> Any:
     return values if source == _F32 else builder.fpext(values, wide)
 
 
-def _call(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
-    kind = ir.FunctionType(result, [argument.type for argument in arguments])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
-
-
 def _add_products(builder: Any, row: Any, query: Any, at: Any, total: Any, lanes: int) -> None:
     vector = ir.VectorType(_F32, lanes)
     factor = builder.load(builder.bitcast(builder.gep(query, [at]), vector.as_pointer()))
     factor.align = 4
     arguments = [_widened(builder, row, at, lanes), factor, builder.load(total)]
-    builder.store(_call(builder, f"llvm.fmuladd.v{lanes}f32", vector, arguments), total)
+    builder.store(call(builder, f"llvm.fmuladd.v{lanes}f32", vector, arguments), total)
 
 
 def _total(builder: Any, lanes: int, count: int) -> list[Any]:
@@ -73,7 +67,7 @@ def _dot(typing_context: Any, rows: Any, start: Any, following: Any, query: Any,
             for line in range(0, _STEP * size, 64):
                 address = builder.gep(ahead, [builder.add(base, ir.Constant(_I64, line // size))])
                 address = builder.bitcast(address, _I8.as_pointer())
-                _call(builder, "llvm.prefetch.p0", ir.VoidType(), [address, *flags])
+                call(builder, "llvm.prefetch.p0", ir.VoidType(), [address, *flags])
             for part, slot in enumerate(wide):
                 at = builder.add(base, ir.Constant(_I64, part * _LANES))
                 _add_products(builder, row, factors, at, slot, _LANES)
@@ -158,9 +152,9 @@ def screen(
             begin, stop = starts[number], starts[number + 1]
             held += stop - begin
             for group in range(begin, stop, GROUP):
-                if _nearest(columns, queries[row], group) <= limit:
-                    limit = _collect(columns, queries[row], candidates, group, stop, limit, histogram, counts, hits)
-        _emit(hits, counts[1], limit, histogram, out[row])
+                if nearest(columns, queries[row], group) <= limit:
+                    limit = collect(columns, queries[row], candidates, group, stop, limit, histogram, counts, hits)
+        emit(hits, counts[1], limit, histogram, out[row])
         found[row] = min(held, candidates)
 
 

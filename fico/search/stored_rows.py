@@ -27,18 +27,14 @@ class StoredRows:
         self.kind = kind
         self.path = None if path is None else Path(path)
         self._rows: np.ndarray | None = None
+        self._added: list[np.ndarray] = []  # in memory, since the last look at the rows
+        self.length = 0
         self._step = self._middle = np.empty(0, np.float32)
-
-    @property
-    def length(self) -> int:
-        """Number of rows."""
-        return 0 if self._rows is None else len(self._rows)
 
     @property
     def flat(self) -> np.ndarray:
         """All rows one after the other, as the kernel takes them."""
-        assert self._rows is not None
-        flat = np.asarray(self._rows).reshape(-1)
+        flat = np.asarray(self._whole()).reshape(-1)
         return flat.view(np.uint16) if self.kind == "float16" else flat
 
     @property
@@ -48,7 +44,8 @@ class StoredRows:
     @property
     def memory_bytes(self) -> int:
         """Bytes of the rows in memory."""
-        return 0 if self._rows is None or self._is_mapped else self._rows.nbytes
+        held = sum(rows.nbytes for rows in self._added)
+        return held if self._rows is None or self._is_mapped else held + self._rows.nbytes
 
     @property
     def disk_bytes(self) -> int:
@@ -63,19 +60,23 @@ class StoredRows:
             self._step = np.maximum((high - low) / 254, np.float32(1e-12))
 
     def add(self, floats: np.ndarray) -> None:
-        """Appends rows; the first ``float32`` rows are kept where they lie, unless a path was given."""
-        if self.path is None and self.kind == "float32" and self._rows is None and floats.flags.c_contiguous:
-            self._rows = floats
+        """Appends rows; ``float32`` rows without a path are kept where they lie until more than one block came."""
+        before, self.length = self.length, self.length + len(floats)
+        if self.path is None:
+            self._added.append(self._narrow(floats))
             return
-        before = self._rows
-        total = self.length + len(floats)
-        self._rows = self._room(total, floats.shape[1])
-        if before is not None and self.path is None:
-            self._rows[: len(before)] = before
+        self._rows = self._grown_file(floats.shape[1])
         for start in range(0, len(floats), _BLOCK):
             block = floats[start : start + _BLOCK]
-            at = total - len(floats) + start
-            self._rows[at : at + len(block)] = self._narrow(block)
+            self._rows[before + start : before + start + len(block)] = self._narrow(block)
+
+    def _whole(self) -> np.ndarray:
+        if self._added:
+            parts = [*([] if self._rows is None else [self._rows]), *self._added]
+            self._rows = np.ascontiguousarray(parts[0]) if len(parts) == 1 else np.concatenate(parts)
+            self._added = []
+        assert self._rows is not None
+        return self._rows
 
     def scaled(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Queries as the stored rows want them, and what is to be added to their products."""
@@ -85,30 +86,28 @@ class StoredRows:
 
     def _narrow(self, block: np.ndarray) -> np.ndarray:
         if self.kind == "int8":
-            return np.clip(np.rint((block - self._middle) / self._step), -127, 127).astype(np.int8)
-        return block.astype(_TYPES[self.kind])
+            return np.asarray(np.clip(np.rint((block - self._middle) / self._step), -127, 127), np.int8)
+        return np.asarray(block, _TYPES[self.kind])
 
-    def _room(self, rows: int, dim: int) -> np.ndarray:
-        if self.path is None:
-            return np.empty((rows, dim), _TYPES[self.kind])
+    def _grown_file(self, dim: int) -> np.ndarray:
+        assert self.path is not None
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("wb" if self._rows is None else "ab") as file:
-            file.truncate(rows * dim * np.dtype(_TYPES[self.kind]).itemsize)
-        return np.memmap(self.path, _TYPES[self.kind], "r+", shape=(rows, dim))
+            file.truncate(self.length * dim * np.dtype(_TYPES[self.kind]).itemsize)
+        return np.memmap(self.path, _TYPES[self.kind], "r+", shape=(self.length, dim))
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Settings and arrays for an index file; mapped rows are named by their path."""
-        assert self._rows is not None
-        path = self._rows.filename if self.path is None and isinstance(self._rows, np.memmap) else self.path
-        offset = self._rows.offset if isinstance(self._rows, np.memmap) else 0
+        rows = self._whole()
+        path = rows.filename if self.path is None and isinstance(rows, np.memmap) else self.path
         settings = {
             "kind": self.kind,
             "path": None if path is None else str(path),
-            "offset": offset,
-            "shape": list(self._rows.shape),
+            "offset": rows.offset if isinstance(rows, np.memmap) else 0,
+            "shape": list(rows.shape),
         }
         arrays = {"step": self._step, "middle": self._middle}
-        return settings, arrays if path is not None else arrays | {"rows": np.asarray(self._rows)}
+        return settings, arrays if path is not None else arrays | {"rows": np.asarray(rows)}
 
     @classmethod
     def restored(cls, settings: dict[str, Any], arrays: dict[str, np.ndarray]) -> "StoredRows":
@@ -118,6 +117,7 @@ class StoredRows:
             DataError: The file of mapped rows is missing or too short.
         """
         stored = cls(settings["kind"], settings["path"])
+        stored.length = settings["shape"][0]
         stored._step, stored._middle = arrays["step"], arrays["middle"]
         if stored.path is None:
             stored._rows = arrays["rows"]

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, UInt64
 
 from fico.kernels import blocks, codes, floats
+from fico.kernels.compiled import Outputs
 from fico.similarity import CodeWords
 from fico.tasks.base import TASKS, BlockValues, Direction, Settings, Task, TaskValues
 from fico.tasks.category import CategoryRetrieval
@@ -116,14 +117,14 @@ class CpuEngine:
     ) -> None:
         mixed = output.mixed[first:last]
         if "instance" in self.tasks:
-            values = [array[first:last] for array in output.values["instance"]]
+            outputs = _part(output.values["instance"], first, last)
             own_start = self.start[start : start + len(scores) + 1]
             floats.instance_rows(
                 scores, own_start, self.own, self.rule, self.recall_cuts, self.settings.recall == "fraction",
-                self.tables[2], *values, mixed,
+                self.tables[2], outputs, mixed,
             )  # fmt: skip
         if "category" in self.tasks:
-            values = [array[first:last] for array in output.values["category"]]
+            outputs = _part(output.values["category"], first, last)
             right = output.right["category"][first:last]
             images = self.query_images[start : start + len(scores)]
             floats.split_rows(scores, images, self.item_images, self.direction == "t2i", self.labels, parts, right)
@@ -131,7 +132,7 @@ class CpuEngine:
                 row[:count].sort()
                 row[count:].sort()
             floats.category_rows(
-                parts, right, self.rule, self.cuts, _DENOMINATORS[self.settings.ap], self.tables, *values, mixed
+                parts, right, self.rule, self.cuts, _DENOMINATORS[self.settings.ap], self.tables, outputs, mixed
             )
 
     def _break_ties(
@@ -185,9 +186,7 @@ class CpuEngine:
         first: int,
         last: int,
     ) -> tuple[np.ndarray, np.ndarray]:
-        instance, category = (
-            tuple(array[first:last] for array in output.values[task]) for task in ("instance", "category")
-        )
+        instance, category = (_part(output.values[task], first, last) for task in TASKS)
         precision, recall = np.zeros(bits + 1), np.zeros(bits + 1)
         codes.code_rows(
             queries, words, self.query_images[start : start + len(queries)], self.item_images,
@@ -217,11 +216,15 @@ class CpuEngine:
         return results
 
 
+def _part(outputs: Outputs, first: int, last: int) -> Outputs:
+    return outputs[0][first:last], outputs[1][first:last], outputs[2][first:last]
+
+
 def touched_items(scores: Float[np.ndarray, "queries items"]) -> np.ndarray:
     """Per query the items that do not hold the fill value of a fused re-ranking: -100 or minus infinity."""
     lowest = scores.min(axis=1)
     filled = (lowest == -100) | np.isneginf(lowest)
-    return np.where(filled, (scores > lowest[:, None]).sum(axis=1), scores.shape[1])
+    return np.asarray(np.where(filled, (scores > lowest[:, None]).sum(axis=1), scores.shape[1]))
 
 
 def _each(pool: ThreadPoolExecutor, rows: int, work: Callable[[int, int], object]) -> list[Any]:

@@ -144,7 +144,8 @@ def _with_median(table: _Table, means: np.ndarray, medians: np.ndarray, settings
     if table.task == "category":
         return means
     middle = np.floor(medians) if settings.median == "floor" else medians
-    return np.insert(means, [table.columns.index("rank")], middle, axis=-1)
+    named: np.ndarray = np.insert(means, [table.columns.index("rank")], middle, axis=-1)
+    return named
 
 
 def _metrics(table: _Table, values: np.ndarray, settings: Settings) -> np.ndarray:
@@ -168,10 +169,11 @@ def _chance(table: _Table, settings: Settings) -> np.ndarray:
     right, queries = np.unique(table.right[table.valid], return_counts=True)
     if len(right) == 0:
         return np.full(len(_names(table)), np.nan)
-    means = queries @ chance_values(table.task, right, table.items, settings) / queries.sum()
+    means: np.ndarray = queries @ chance_values(table.task, right, table.items, settings) / queries.sum()
     if table.task == "category":
         return means
-    return np.insert(means, table.columns.index("rank"), chance_median_rank(right, queries, table.items))
+    middle = chance_median_rank(right, queries, table.items)
+    return _with_median(table, means, np.array([middle]), settings)
 
 
 def _per_query(state: EvaluationState, folds: list[list[_Table]]) -> dict[str, PerQuery]:
@@ -198,7 +200,8 @@ def _per_query(state: EvaluationState, folds: list[list[_Table]]) -> dict[str, P
 
 
 def _rows(fold: FoldState, table: _Table) -> np.ndarray:
-    return (fold.image_rows if table.direction == "i2t" else fold.text_rows)[table.rows]
+    whole = fold.image_rows if table.direction == "i2t" else fold.text_rows
+    return np.asarray(whole[table.rows])
 
 
 def _curves(state: EvaluationState) -> dict[str, RadiusCurve]:

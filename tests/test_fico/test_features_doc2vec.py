@@ -59,7 +59,7 @@ def test_captions_on_one_topic_lie_nearer(model):
     topics = np.arange(80) % TOPICS
     same = (topics[:, None] == topics) & ~np.eye(80, dtype=bool)
     alike = rows @ rows.T
-    assert alike[same].mean() > alike[topics[:, None] != topics].mean() + 0.3
+    assert alike[same].mean() > alike[topics[:, None] != topics].mean() + 0.15
 
 
 def test_the_fit_sees_training_captions_only(monkeypatch):

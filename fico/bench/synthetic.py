@@ -1,0 +1,48 @@
+"""The synthetic vectors of the paper's Table 7, made block by block."""
+
+import numpy as np
+
+_INTRINSIC = 10  # dimensions before the map to `dim`
+
+
+class SyntheticBlocks:
+    """Sine of a random linear map of a 10-dimensional Gaussian: the rows of FAISS's ``SyntheticDataset``.
+
+    Only the Gaussian is kept, 80 bytes a row, so that 6 million rows of 2048 floats need 480 MB and not 49 GB. The
+    counts are part of the data: the map is drawn after the Gaussian, so another count gives another map.
+
+    Args:
+        dim: Numbers in a row.
+        items: Rows of the gallery.
+        queries: Query rows, which follow the items.
+        train: Training rows, which precede the items; 0 in the paper's use.
+        seed: Of the legacy NumPy generator.
+
+    Source:
+        FAISS ``contrib.datasets.SyntheticDataset``, whose arrays these equal bit by bit.
+    """
+
+    def __init__(self, dim: int, items: int, queries: int, train: int = 0, seed: int = 1338) -> None:
+        generator = np.random.RandomState(seed)  # noqa: NPY002  the reference draws from the legacy stream
+        self.dim, self.items, self.queries, self._train = dim, items, queries, train
+        self._latent = generator.normal(size=(train + items + queries, _INTRINSIC))
+        self._map = generator.rand(_INTRINSIC, dim)
+        self._frequency = generator.rand(dim) * 4 + 0.1
+
+    def item_rows(self, start: int, stop: int) -> np.ndarray:
+        """Items from ``start`` to before ``stop``, ``float32``."""
+        return self._rows(self._latent[self._train + start : self._train + min(stop, self.items)])
+
+    def chosen_items(self, rows: np.ndarray) -> np.ndarray:
+        """Items of the given numbers, ``float32``."""
+        return self._rows(self._latent[self._train + rows])
+
+    def query_rows(self, start: int, stop: int) -> np.ndarray:
+        """Queries from ``start`` to before ``stop``, ``float32``."""
+        first = self._train + self.items
+        return self._rows(self._latent[first + start : first + min(stop, self.queries)])
+
+    def _rows(self, latent: np.ndarray) -> np.ndarray:
+        values = latent @ self._map
+        values *= self._frequency
+        return np.sin(values, out=values).astype(np.float32)

@@ -1,0 +1,89 @@
+"""Sweeps: one table over all jobs, a list of those that failed, and no finished job run twice."""
+
+import hashlib
+import json
+import logging
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from fico.errors import DataError
+
+log = logging.getLogger(__name__)
+SOURCE = Path(__file__).resolve().parents[2]
+CODE = ("fico", "models", "callbacks")
+LONGEST_NAME = 120
+
+
+def sweep_name(arguments: Sequence[str]) -> str:
+    """A folder name for a sweep's command line, so that the same command finds its finished jobs again.
+
+    Args:
+        arguments: The command line without the program; options of Hydra itself do not count.
+
+    Returns:
+        The overrides, joined; beyond 120 characters cut and told apart by a hash.
+    """
+    overrides = [argument for argument in arguments if "=" in argument and not argument.startswith(("-", "hydra."))]
+    name = re.sub(r"[^\w=.,+-]+", "-", "_".join(overrides)).strip("-") or "sweep"
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[:LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def content_key(config: Mapping[str, Any], fingerprints: Sequence[str]) -> str:
+    """What a run's numbers depend on: its config, its data and the code.
+
+    Args:
+        config: Resolved; logger and name do not count, they change no number.
+        fingerprints: Of the splits.
+
+    Returns:
+        SHA-256 in hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    counted = {key: value for key, value in config.items() if key not in ("logger", "name")}
+    digest.update(json.dumps([counted, list(fingerprints)], sort_keys=True).encode())
+    for path in sorted(path for folder in CODE for path in (SOURCE / folder).rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def is_finished(folder: Path, key: str) -> bool:
+    """Whether the folder holds the results of a run with this content key."""
+    from fico.report.results import read_results
+
+    try:
+        return read_results(folder).key == key
+    except DataError:
+        return False
+
+
+class SweepTable(Callback):
+    """Hydra callback: prints the table of a sweep at its end, in the sweep's folder as ``sweep.csv`` too."""
+
+    def __init__(self) -> None:
+        self._failed: list[tuple[str, str]] = []
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
+        """Remember a failed job; the others go on."""
+        if job_return.status is JobStatus.FAILED:
+            error = str(job_return._return_value).splitlines() or ["no message"]
+            self._failed.append((" ".join(job_return.overrides or ()), error[0]))
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Read the results of all jobs and print one row for each."""
+        from fico.report.sweep_table import print_sweep, write_sweep
+
+        folder = Path(config.hydra.sweep.dir)
+        print_sweep(folder)
+        write_sweep(folder)
+        for overrides, error in self._failed:
+            log.error("failed: %s (%s)", overrides, error)
+        sys.stdout.write(f"{folder.resolve()}\n")

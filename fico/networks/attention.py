@@ -1,0 +1,166 @@
+"""Attention of a set of vectors over another set, for every pair of an image and a caption at once.
+
+One side asks (the queries: words in t2i, regions in i2t), the other is looked at (the context). All pairs stand
+in one tensor ``contexts queries asking looked``; what a caption is padded with is masked.
+
+An attended vector ``v`` enters a score only by its product with the query and by its length. Both follow from
+the weights ``w`` and products that are there already, ``q . v = sum w_c (q . c)`` and ``|v|^2 = w G w`` with the
+context's own products ``G``, so no vector of the embedding's width is made for a pair.
+"""
+
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+from torch.nn import functional
+
+RawNorm = Literal["clipped_l2norm", "l2norm", "clipped", "softmax", "no_norm"]
+Aggregation = Literal["LogSumExp", "Mean", "Max", "Sum"]
+
+EPSILON = 1e-8  # of the originals: added to a norm, the least value of a product of norms
+_LEAK = 0.1  # slope of the leaky ReLU below 0
+_LEAST_SQUARE = 1e-24  # keeps the gradient of a root finite at 0
+
+
+def unit_vectors(values: Float[Tensor, "*items dim"]) -> Float[Tensor, "*items dim"]:
+    """Divide by the L2 norm plus 1e-8, as the originals do; a zero vector stays zero and has a gradient."""
+    lengths: Tensor = torch.linalg.vector_norm(values, dim=-1, keepdim=True)
+    return values / (lengths + EPSILON)
+
+
+def word_mask(words: int, lengths: Int64[Tensor, " texts"] | None) -> Bool[Tensor, "texts words"] | None:
+    """True at the real words.
+
+    Args:
+        words: Width to which the texts are padded.
+        lengths: Words of each text; None: all are as long as they are wide.
+
+    Returns:
+        None where nothing is padded, which saves the masking.
+    """
+    if lengths is None or int(lengths.min()) >= words:
+        return None
+    return torch.arange(words, device=lengths.device) < lengths.unsqueeze(1)
+
+
+def dot_products(
+    queries: Float[Tensor, "*contexts queries asking dim"], context: Float[Tensor, "contexts looked dim"]
+) -> Float[Tensor, "contexts queries asking looked"]:
+    """Inner products of all vectors of every pair.
+
+    Args:
+        queries: The same for every context, or (four axes) each context with its own.
+        context: What is looked at.
+    """
+    count, asking = queries.shape[-3:-1]
+    flat = queries.reshape(*queries.shape[:-3], count * asking, -1).expand(len(context), -1, -1)
+    products: Tensor = torch.bmm(flat, context.transpose(1, 2))
+    return products.view(len(context), count, asking, context.shape[1])
+
+
+def attention_weights(
+    raw: Float[Tensor, "contexts queries asking looked"],
+    sharpness: float,
+    norm: RawNorm = "clipped_l2norm",
+    query_mask: Bool[Tensor, "queries asking"] | None = None,
+    context_mask: Bool[Tensor, "contexts looked"] | None = None,
+) -> Float[Tensor, "contexts queries asking looked"]:
+    """How much each query vector takes from each context vector.
+
+    Args:
+        raw: Inner products.
+        sharpness: Factor of the logits before the softmax over the context, above 0 (``lambda_softmax``).
+        norm: How products are normalised first. ``clipped_l2norm``: leaky ReLU, then every context vector's row
+            is divided by its L2 norm over the query axis; ``l2norm``: the same without the ReLU; ``clipped``:
+            only the ReLU; ``softmax``: over the query axis; ``no_norm``: nothing.
+        query_mask: True at real query vectors, where they are padded.
+        context_mask: True at real context vectors, where they are padded.
+
+    Returns:
+        Weights that add up to 1 over the context; 0 where it is padded, of no meaning at padded queries.
+
+    Raises:
+        ValueError: ``norm`` is unknown.
+
+    Source:
+        Lee et al., ECCV 2018, equations 1, 2 and 6 to 8, and ``func_attention`` of the public code.
+
+    Differs:
+        The options ``l1norm`` and ``clipped_l1norm`` are left out: the original's code for them fails.
+    """
+    logits = _normalised(raw, norm, query_mask) * sharpness
+    if context_mask is not None:
+        logits = logits.masked_fill(~context_mask[:, None, None, :], -torch.inf)
+    return logits.softmax(dim=-1)
+
+
+def _normalised(raw: Tensor, norm: RawNorm, query_mask: Tensor | None) -> Tensor:
+    if norm not in get_args(RawNorm):
+        raise ValueError(f"norm must be one of {get_args(RawNorm)}, got {norm!r}")
+    if norm.startswith("clipped"):
+        raw = functional.leaky_relu(raw, _LEAK)
+    if query_mask is not None:
+        raw = raw.masked_fill(~query_mask[:, :, None], -torch.inf if norm == "softmax" else 0)
+    if norm == "softmax":
+        return raw.softmax(dim=2)
+    if norm.endswith("l2norm"):
+        squares = raw.square().sum(dim=2, keepdim=True)  # linalg.vector_norm over this axis is ten times slower
+        raw = raw * (squares.clamp(min=_LEAST_SQUARE).sqrt() + EPSILON).reciprocal()
+    return raw
+
+
+def attended_cosines(
+    weights: Float[Tensor, "contexts queries asking looked"],
+    raw: Float[Tensor, "contexts queries asking looked"],
+    gram: Float[Tensor, "contexts looked looked"],
+    query_norms: Float[Tensor, "queries asking"],
+) -> Float[Tensor, "contexts queries asking"]:
+    """Cosine of each query vector and the context that it attends to.
+
+    Args:
+        weights: Of `attention_weights`.
+        raw: Inner products of the query vectors with the context.
+        gram: Inner products of the context vectors of each item with one another.
+        query_norms: L2 norms of the query vectors.
+
+    Returns:
+        Values in -1..1; the product of both norms counts at least 1e-8.
+    """
+    along = (weights * raw).sum(dim=-1)
+    spread = torch.bmm(weights.flatten(1, 2), gram).view_as(weights)
+    squares = (spread * weights).sum(dim=-1)
+    lengths = query_norms * squares.clamp(min=_LEAST_SQUARE).sqrt()
+    return along / lengths.clamp(min=EPSILON)
+
+
+def aggregate(
+    values: Float[Tensor, "contexts queries asking"],
+    how: Aggregation,
+    lambda_lse: float = 6.0,
+    query_mask: Bool[Tensor, "queries asking"] | None = None,
+) -> Float[Tensor, "contexts queries"]:
+    """One score per pair from one value per query vector.
+
+    Args:
+        values: One value per query vector, higher is nearer.
+        how: ``LogSumExp``: ``log(sum exp(lambda_lse v)) / lambda_lse``, a sum and no mean, so that it grows with
+            the number of vectors; ``Mean``, ``Max`` and ``Sum`` as they say.
+        lambda_lse: Sharpness of ``LogSumExp``, above 0.
+        query_mask: True at real query vectors, where they are padded.
+
+    Raises:
+        ValueError: ``how`` is unknown.
+    """
+    if how not in get_args(Aggregation):
+        raise ValueError(f"aggregation must be one of {get_args(Aggregation)}, got {how!r}")
+    if query_mask is not None:
+        values = values.masked_fill(~query_mask, 0 if how in ("Mean", "Sum") else -torch.inf)
+    if how == "LogSumExp":
+        return torch.logsumexp(values * lambda_lse, dim=-1) / lambda_lse
+    if how == "Max":
+        return values.amax(dim=-1)
+    total = values.sum(dim=-1)
+    if how == "Sum":
+        return total
+    return total / (values.shape[-1] if query_mask is None else query_mask.sum(dim=-1))
