@@ -41,27 +41,30 @@ class ScoresFile:
         self._waiting: list[int] = []
         self._flushed = time.monotonic()
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.done = self._read_journal(key) if self._part.exists() and self._journal.exists() else None
-        if self.done is None:
-            self.done = set()
+        lines = self._journal_lines()
+        self.done = {int(line) for line in lines[1:]}
+        if lines:
+            self._check(lines[0], key)
+            self.scores = np.lib.format.open_memmap(self._part, "r+")
+        else:
             self._journal.unlink(missing_ok=True)
             self.scores = np.lib.format.open_memmap(self._part, "w+", dtype, shape)
             self.scores.flush()
             self._append(key)
-        else:
-            self.scores = np.lib.format.open_memmap(self._part, "r+")
 
-    def _read_journal(self, key: str) -> set[int] | None:
-        """Finished tiles; a last line that the kill cut short does not count. None: it never began."""
+    def _journal_lines(self) -> list[str]:
+        """What was noted; a last line that the kill cut short does not count. Empty: nothing was begun."""
+        if not (self._part.exists() and self._journal.exists()):
+            return []
         *lines, _ = self._journal.read_text().split("\n")
-        if not lines:
-            return None
-        if lines[0] != key:
+        return lines
+
+    def _check(self, found: str, key: str) -> None:
+        if found != key:
             raise DataError(
                 f"{self._part} holds a part of other scores (other embeddings, weights, settings or tile sizes); "
                 f"repeat the call that began it, or delete it and {self._journal.name} to start again"
             )
-        return {int(line) for line in lines[1:]}
 
     def mark(self, tile: int) -> None:
         """Note that the scores of a tile are in the map; now and then they go to disk, and then to the journal."""

@@ -88,3 +88,10 @@ def test_the_cpu_set_holds_no_torchvision():
 def test_no_module_imports_torchvision_at_its_top():
     for path in (path for folder in ("fico", "models", "callbacks") for path in (ROOT / folder).rglob("*.py")):
         assert not re.search(r"^(from|import) torchvision", path.read_text(), re.MULTILINE), path
+
+
+def test_the_contract_on_frameworks_covers_every_module_but_the_experiment():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    listed = {name.removeprefix("fico.") for contract in contracts for name in contract.get("source_modules", ())}
+    there = {path.stem for path in (ROOT / "fico").iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    assert there - {"__init__", "experiment"} <= listed

@@ -147,3 +147,9 @@ def _threads(searcher: Searcher) -> int:
 def _plain(values: Embeddings, bits: int | None, what: str) -> np.ndarray:
     """Codes as +1 and -1, which every searcher knows as such; floats as they are."""
     return to_array(values, what) if bits is None else unpack_codes(pack_codes(values, bits, what))
+
+
+if __name__ == "__main__":
+    from fico.bench.table7_command import main
+
+    main()

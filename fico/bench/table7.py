@@ -1,11 +1,10 @@
 """Table 7 of the paper: float and binary indexes on synthetic vectors, streamed, so that any size fits."""
 
-import json
 import math
-import os
 import resource
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,8 @@ import numpy as np
 
 from fico.bench.search import recalls
 from fico.bench.synthetic import SyntheticBlocks
-from fico.bench.table7_paper import PAPER
 from fico.bench.timing import once, timed
 from fico.errors import UsageError
-from fico.files import written_whole
 from fico.search.base import Searcher, merge
 from fico.search.binarise import Binariser
 from fico.search.exact import prepare, scores, top_k
@@ -97,7 +94,9 @@ class Table7:
         if unknown:
             raise UsageError(f"index {unknown[0]!r} is unknown; choose of {', '.join(INDEXES)}")
         if min(self.queries, self.items, self.searched, self.truth, self.threads) < 1 or max(self.ks) > self.items:
-            raise UsageError(f"counts must be positive and the largest k, {max(self.ks)}, at most the items, {self.items}")
+            raise UsageError(
+                f"counts must be positive and the largest k, {max(self.ks)}, at most the items, {self.items}"
+            )
         free = available_bytes()
         for name, (_, size) in self.predicted().items():
             if free is not None and size > free:
@@ -165,7 +164,7 @@ class Table7:
         codes = np.empty((self.items, self.bits // 8), np.uint8)
         left, best, seconds, start = prepare(queries, "inner"), None, 0.0, 0
         for block in _blocks(data):
-            encoded, time = once(lambda block=block: binariser.encode(block))
+            encoded, time = once(partial(binariser.encode, block))
             codes[start : start + len(block)] = encoded
             seconds += time.seconds
             found = top_k(scores(left, prepare(block, "inner"), "inner"), min(max(self.ks), len(block)), start)
@@ -177,7 +176,7 @@ class Table7:
     def _measure(
         self, searcher: Searcher, blocks: Callable[[], Iterator[np.ndarray]], queries: np.ndarray, exact: np.ndarray
     ) -> dict[str, Any]:
-        build = [once(lambda block=block: searcher.add(block))[1] for block in blocks()]
+        build = [once(partial(searcher.add, block))[1] for block in blocks()]
         k = max(self.ks)
         found, search = timed(lambda: searcher.search(queries, k), repeats=3, budget_seconds=20, warm_up=False)
         top1, overlap = recalls_by_item(found, exact, self.ks)
@@ -202,9 +201,7 @@ class Table7:
         }
 
 
-def recalls_by_item(
-    found: Ranking, exact: np.ndarray, ks: Sequence[int]
-) -> tuple[dict[int, float], dict[int, float]]:
+def recalls_by_item(found: Ranking, exact: np.ndarray, ks: Sequence[int]) -> tuple[dict[int, float], dict[int, float]]:
     """``recalls`` where the exact items are known and their scores are not; ties are not looked for.
 
     Args:

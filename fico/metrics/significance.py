@@ -27,9 +27,9 @@ class PairedTest:
 
 
 def paired_t_test(
-    first: Float[np.ndarray, " queries"],
-    second: Float[np.ndarray, " queries"],
-    clusters: Int64[np.ndarray, " queries"] | None = None,
+    first: Float[np.ndarray, "..."],
+    second: Float[np.ndarray, "..."],
+    clusters: Int64[np.ndarray, "..."] | None = None,
 ) -> PairedTest:
     """Student's t-test of the differences per query; two-sided.
 
@@ -50,9 +50,9 @@ def paired_t_test(
 
 
 def sign_flip_test(
-    first: Float[np.ndarray, " queries"],
-    second: Float[np.ndarray, " queries"],
-    clusters: Int64[np.ndarray, " queries"] | None = None,
+    first: Float[np.ndarray, "..."],
+    second: Float[np.ndarray, "..."],
+    clusters: Int64[np.ndarray, "..."] | None = None,
     *,
     resamples: int = 10_000,
     seed: int = 0,

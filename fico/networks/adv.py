@@ -146,8 +146,10 @@ class WordEncoder(nn.Module):
     def _check_form(self, texts: Tensor) -> None:
         dim = self.convs1[0].weight.shape[-1]
         wants_ids = self.words is not None or self.bert is not None
-        if wants_ids == texts.is_floating_point() or texts.ndim != (2 if wants_ids else 3) or (
-            not wants_ids and texts.shape[2] != dim
+        if (
+            wants_ids == texts.is_floating_point()
+            or texts.ndim != (2 if wants_ids else 3)
+            or (not wants_ids and texts.shape[2] != dim)
         ):
             wanted = "word ids, texts x words" if wants_ids else f"word states, texts x words x {dim}"
             raise DataError(

@@ -71,9 +71,7 @@ class DADH(nn.Module):
             {side: nn.Sequential(nn.Linear(widths[-1], bits), nn.Tanh()) for side in ("image", "text")}
         )
 
-    def forward(
-        self, images: Float[Tensor, "pairs image_dim"], texts: Float[Tensor, "pairs text_dim"]
-    ) -> HashedPairs:
+    def forward(self, images: Float[Tensor, "pairs image_dim"], texts: Float[Tensor, "pairs text_dim"]) -> HashedPairs:
         """Codes and features of both sides, as the losses take them."""
         image_features = self.image_module((images - self.image_mean) / self.image_scale)
         text_features = self.text_module(texts)

@@ -62,6 +62,7 @@ def write_report(path: Path, results: Results, samples: Sequence[QuerySample] = 
             precision_recall_curve=_markup(figures.precision_recall_curve(results)),
             efficiency=tables.efficiency_lines(results.efficiency),
             search=_search(results),
+            has_directions=any("direction" in row.details for row in results.search),
             samples={way: [s for s in samples if s.direction == way] for way in tables.DIRECTIONS},
             directions=tables.DIRECTIONS,
             config=json.dumps(results.config, indent=2, ensure_ascii=False),
@@ -79,7 +80,12 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"thumbnail": thumbnail, "bytes": tables.bytes_text, "seconds": tables.seconds_text}
+    environment.filters |= {
+        "thumbnail": thumbnail,
+        "bytes": tables.bytes_text,
+        "seconds": tables.seconds_text,
+        "score": score_text,
+    }
     return environment
 
 
@@ -95,6 +101,11 @@ def thumbnail(path: Path) -> str | None:
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=80, optimize=True)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def score_text(score: float) -> str:
+    """A similarity with three digits; Hamming's, the negative number of differing bits, as the whole number it is."""
+    return str(round(score)) if score == round(score) else f"{score:.3f}"
 
 
 def _markup(svg: str | None) -> Markup | None:
@@ -132,5 +143,5 @@ def _cell(name: str, metric: Metric, chance: Metric | None) -> Cell:
 def _search(results: Results) -> dict[str, list[int]]:
     return {
         "top1": sorted({k for row in results.search for k in row.top1_in_k}),
-        "overlap": sorted({k for row in results.search for k in row.overlap_at_k}),
+        "overlap": sorted({k for row in results.search for k in row.overlap_at_k} - {1}),  # at 1 it is "top 1 in 1"
     }

@@ -12,7 +12,7 @@ from rich.table import Table
 from fico.errors import DataError
 from fico.files import written_whole
 from fico.report.results import Results, read_results
-from fico.report.tables import WIDTH, percent, seconds_text
+from fico.report.tables import WIDTH, seconds_text, shown
 
 METRICS = ("category/i2t/mAP@N", "category/t2i/mAP@N", "instance/i2t/R@10", "instance/t2i/R@10")
 
@@ -38,7 +38,7 @@ def print_sweep(folder: Path) -> None:
             str(results.model.bits or "-"),
             results.data.name,
             str(results.seed),
-            *("-" if metric is None else percent(metric.value) for metric in values),
+            *("-" if m is None else shown(name, m.value) for name, m in zip(METRICS, values, strict=True)),
             f"{bytes_per_item(results):g}",
             seconds_text(results.efficiency.get("encode_seconds", 0.0)),
         )

@@ -92,11 +92,13 @@ def bytes_text(size: float) -> str:
     unit = 0
     while abs(size) >= 1024 and unit < len(BINARY) - 1:
         size, unit = size / 1024, unit + 1
-    return f"{size:,.0f} {BINARY[unit]}" if unit == 0 else f"{size:,.2f} {BINARY[unit]}"
+    return f"{size:,.0f} {BINARY[unit]}" if unit == 0 else f"{size:,.1f} {BINARY[unit]}"
 
 
 def seconds_text(seconds: float) -> str:
     """A duration in the unit that leaves one to three digits before the point."""
+    if seconds == 0:
+        return "0 s"
     for limit, factor, unit in ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms")):
         if seconds < limit:
             return f"{seconds * factor:.3g} {unit}"
@@ -131,8 +133,8 @@ def search_table(rows: Iterable[SearchRow]) -> Table:
         pad_edge=False,
         title_justify="left",
     )
-    table.add_column("index", no_wrap=True)
-    for heading in ("queries", "items", "build", "search", "size"):
+    table.add_column("index", overflow="fold")
+    for heading in ("queries\nin items", "build", "search", "size"):
         table.add_column(heading, justify="right", no_wrap=True)
     for k in top1[-3:]:
         table.add_column(f"top 1\nin {k}", justify="right", no_wrap=True)
@@ -141,9 +143,8 @@ def search_table(rows: Iterable[SearchRow]) -> Table:
     for row in rows:
         shares = [row.top1_in_k.get(k) for k in top1[-3:]] + [row.overlap_at_k.get(k) for k in overlap[-1:]]
         table.add_row(
-            row.index,
-            f"{row.queries:,}",
-            f"{row.items:,}",
+            f"{row.index} {row.details.get('direction', '')}".rstrip(),
+            f"{row.queries:,} in {row.items:,}",
             seconds_text(row.build_seconds),
             seconds_text(row.search_seconds),
             bytes_text(row.index_bytes),

@@ -216,7 +216,7 @@ class HybridSearch:
             if before
             else as_words(codes)
         )
-        self._columns = np.pad(words[order].T, ((0, 0), (0, GROUP)))
+        self._columns = np.ascontiguousarray(np.pad(words[order].T, ((0, 0), (0, GROUP))))
         self._places = np.concatenate([self._places, before + np.arange(len(lists))])[order]
         counts = np.bincount(np.concatenate([held, lists]), minlength=len(self._centres))
         self._starts = np.concatenate([[0], np.cumsum(counts)])

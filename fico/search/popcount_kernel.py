@@ -73,6 +73,8 @@ def nearest(typing_context: Any, columns: Any, query: Any, start: Any) -> Any:
         best = builder.bitcast(best, ir.VectorType(_I64, LANES))
         return call(builder, f"llvm.vector.reduce.umin.v{LANES}i64", _I64, [best])
 
+    if columns.dtype.layout != "C":  # the vectors are loaded from neighbouring addresses
+        raise TypeError("columns must be contiguous")
     return types.int64(columns, query, types.int64), codegen
 
 

@@ -125,7 +125,9 @@ def _first_outputs(module, batch):
             )
     angular = Angular()(images, texts)
     signs = images.sign(), texts.sign()
-    for wanted, coded in zip(signs, (network.encode_images(batch.images), network.encode_texts(batch.texts)), strict=True):
+    for wanted, coded in zip(
+        signs, (network.encode_images(batch.images), network.encode_texts(batch.texts)), strict=True
+    ):
         torch.testing.assert_close(coded, wanted.where(wanted != 0, torch.ones(())))  # the original's 0 is +1 here
     if module.concept is not None:
         code["concept_prediction"] = module.concept(texts)
@@ -195,7 +197,9 @@ def test_adv_trains_the_same_parameters_as_the_original(adv_case, reference):
 
 
 @QUIET
-@pytest.mark.parametrize(("wrong", "seen_in"), [("margin", "trace_loss_contrastive"), ("learning_rate", "final/txt_enc.mapping.bias")])
+@pytest.mark.parametrize(
+    ("wrong", "seen_in"), [("margin", "trace_loss_contrastive"), ("learning_rate", "final/txt_enc.mapping.bias")]
+)
 def test_adv_reference_tells_a_wrong_constant_apart(adv_case, reference, wrong, seen_in):
     """The tolerances are tight enough to see one part in a hundred."""
     case = reference(adv_case)

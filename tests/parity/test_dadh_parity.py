@@ -48,12 +48,16 @@ def _module(case):
     prefix = "discriminator."
     state = {name.removeprefix(prefix): value for name, value in load_file(path).items() if name.startswith(prefix)}
     load_strictly(discriminators, state, path)
-    codes = DiscreteCodes(config["training_size"], config["num_label"], config["bit"], config["mu"], float(config["lamb"]))
+    codes = DiscreteCodes(
+        config["training_size"], config["num_label"], config["bit"], config["mu"], float(config["lamb"])
+    )
     codes.codes.copy_(torch.from_numpy(case.inputs["B_init"]))
     return DADHModule(
         network,
         discriminators,
-        LabelTriplet(config["margin"], is_weighted=config["alpha"] == 10, factor=config["beta"] * config["gamma"] + 0.1),
+        LabelTriplet(
+            config["margin"], is_weighted=config["alpha"] == 10, factor=config["beta"] * config["gamma"] + 0.1
+        ),
         codes,
         optimizer=partial(Adam, lr=config["lr"], weight_decay=5e-4),
         discriminator_optimizer=partial(Adam, lr=config["lr"], betas=(0.5, 0.9), weight_decay=1e-4),
@@ -68,7 +72,10 @@ class _Observed(DADHModule):
     """Takes the recorded draws instead of its own, and keeps what it logs, what it steps and what it solves."""
 
     def watch(self, case):
-        draws = [case.inputs[f"gp_alpha_{name}"].reshape(-1, *case.inputs[f"gp_alpha_{name}"].shape[2:]) for name in ("feature", "hash")]
+        draws = [
+            case.inputs[f"gp_alpha_{name}"].reshape(-1, *case.inputs[f"gp_alpha_{name}"].shape[2:])
+            for name in ("feature", "hash")
+        ]
         in_order = [draw for step in zip(*draws, strict=True) for draw in step]
         self.draws, self.trace, self.gradients, self.solved = iter(in_order), {}, {}, {}
         self.outputs, self.second = [], []
@@ -206,9 +213,7 @@ def test_dadh_trains_as_the_original(dadh_case, reference):
     case = reference(dadh_case)
     got = _run(case)
     tolerances = case.meta["suggested_tolerances"]["atol"]
-    noise = {
-        name: "rounding noise: its true gradient is zero" for name in case.outputs if tolerances[name] == "skip"
-    }
+    noise = {name: "rounding noise: its true gradient is zero" for name in case.outputs if tolerances[name] == "skip"}
     assert all(name.startswith("final_checksum/") for name in noise)  # final/ is compared for these too
     for name in set(case.outputs) - set(noise):
         atol = tolerances[name]
@@ -217,7 +222,9 @@ def test_dadh_trains_as_the_original(dadh_case, reference):
 
 
 @QUIET
-@pytest.mark.parametrize(("wrong", "seen_in"), [("margin", "trace_tri_i2t"), ("lr", "final/generator.image_module.0.weight")])
+@pytest.mark.parametrize(
+    ("wrong", "seen_in"), [("margin", "trace_tri_i2t"), ("lr", "final/generator.image_module.0.weight")]
+)
 def test_dadh_reference_tells_a_wrong_constant_apart(dadh_case, reference, wrong, seen_in):
     """The tolerances are tight enough to see one part in ten of a step, and less of a loss."""
     case = reference(dadh_case)

@@ -23,7 +23,7 @@ def composed(*overrides):
         return compose("config", list(overrides))
 
 
-@pytest.mark.parametrize(("model", "dataset"), product(options("model"), options("dataset")))
+@pytest.mark.parametrize(("model", "dataset"), list(product(options("model"), options("dataset"))))
 def test_every_model_fits_every_dataset(model, dataset):
     root = () if dataset == "shapes" else ("dataset.root=somewhere",)
     check_config(composed(f"model={model}", f"dataset={dataset}", *root))
@@ -86,7 +86,7 @@ def test_only_hashing_models_have_bits():
         ("seed=abc", "seed is 'abc'"),
         ("dataset=karpathy", "dataset.root is not given"),
         ("model.module._target_=fico.nowhere.Net", "cannot be imported"),
-        ("~model.module.network", "model.module.network is missing"),
+        ("~model.module.loss", "model.module.loss is missing"),
     ],
 )
 def test_a_wrong_value_is_named(override, told):

@@ -15,7 +15,7 @@ from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError, FicoError
 from fico.report import results as results_module
 from fico.report.collect import collect_metrics, query_tables
-from fico.report.html import thumbnail, write_report
+from fico.report.html import score_text, thumbnail, write_report
 from fico.report.per_query import QueryTable
 from fico.report.provenance import commit, hardware, versions
 from fico.report.results import DataInfo, Metric, ModelInfo, Results, SearchRow, read_results, write_results
@@ -57,7 +57,17 @@ def results():
         efficiency={"encode_seconds": 1.5, "embedding_bytes": 3_072_000, "attention_seconds": None},
         search=(
             SearchRow("flat", 500, 2500, 0.01, 0.002, 640_000, {1: 1.0, 10: 1.0}, {10: 1.0}),
-            SearchRow("hnsw", 500, 2500, 0.2, 0.001, 900_000, {1: 0.97, 10: 0.99}, {10: 0.95}, {"threads": 2}),
+            SearchRow(
+                "hnsw",
+                500,
+                2500,
+                0.2,
+                0.001,
+                900_000,
+                {1: 0.97, 10: 0.99},
+                {10: 0.95},
+                {"threads": 2, "direction": "t2i"},
+            ),
         ),
         versions={"python": "3.11.2", "fico": "0.1.0"},
         hardware={"cpu": "a CPU", "cores": 2, "memory_bytes": 2**34},
@@ -86,7 +96,7 @@ class TestFiles:
         assert set(promised.split()) <= set(plain)
         assert set(plain["metrics"]["test/instance/i2t/R@1"]) == {"value", "low", "high", "queries", "definition"}
         assert plain["search"][1]["top1_in_k"] == {"1": 0.97, "10": 0.99}
-        assert plain["search"][1]["threads"] == 2
+        assert (plain["search"][1]["threads"], plain["search"][1]["direction"]) == (2, "t2i")
 
     def test_tie_bounds_stand_beside_the_value(self, tmp_path, results):
         write_results(
@@ -223,6 +233,9 @@ class TestTables:
         assert max(map(len, text.splitlines())) <= 100
         assert "…" not in text
 
+    def test_an_index_is_named_with_its_direction(self, results):
+        assert re.search(r"hnsw t2i +500 in 2,500 +200 ms +1 ms", self.text(results))
+
     def test_a_pipe_gets_no_colour_codes(self, results):
         assert "\x1b" not in self.text(results)
 
@@ -234,8 +247,8 @@ class TestTables:
         assert "top 1" not in text
 
     def test_units_are_chosen_to_be_read(self):
-        assert [bytes_text(size) for size in (0, 1023, 1024, 3 * 2**30)] == ["0 B", "1,023 B", "1.00 KiB", "3.00 GiB"]
-        assert [seconds_text(s) for s in (2e-6, 0.0123, 5, 1200)] == ["2 µs", "12.3 ms", "5.00 s", "20.0 min"]
+        assert [bytes_text(size) for size in (0, 1023, 1024, 3 * 2**30)] == ["0 B", "1,023 B", "1.0 KiB", "3.0 GiB"]
+        assert [seconds_text(s) for s in (0, 2e-6, 0.0123, 5, 1200)] == ["0 s", "2 µs", "12.3 ms", "5.00 s", "20.0 min"]
         assert [shown("R@1", 0.5), shown("MedR", 3.0), shown("MeanR", 1234.56)] == ["50.00", "3", "1,235"]
 
 
@@ -397,6 +410,9 @@ class TestPage:
         page = (tmp_path / "report.html").read_text()
         assert "Category level" not in page
         assert page.rstrip().endswith("</html>")
+
+    def test_hamming_scores_stay_whole_numbers(self):
+        assert [score_text(s) for s in (-3.0, 0.0, -0.0, 0.12345, -64.0)] == ["-3", "0", "0", "0.123", "-64"]
 
     def test_thumbnails_are_small_and_a_broken_image_gives_none(self, tmp_path):
         Image.effect_noise((900, 700), 90).save(tmp_path / "noise.png")
