@@ -183,9 +183,10 @@ def take_scaled(matrix: Scores, transposed: bool, start: int, factors: Scores, o
     """Copies rows (or columns, transposed) of a score matrix from ``start``, each item times its factor."""
     queries, items = out.shape
     if transposed:
-        for j in range(items):
+        for first in range(0, items, 16):  # a tile of both matrices stays in the first cache
             for q in range(queries):
-                out[q, j] = matrix[j, start + q] * factors[j]
+                for j in range(first, min(first + 16, items)):
+                    out[q, j] = matrix[j, start + q] * factors[j]
     else:
         for q in range(queries):
             for j in range(items):

@@ -59,4 +59,5 @@ def misleading(discriminator: nn.Module, texts: Float[Tensor, "pairs dim"]) -> F
 def _gradient_penalty(discriminator: nn.Module, points: Float[Tensor, "pairs dim"]) -> Float[Tensor, ""]:
     points.requires_grad_(True)
     (slope,) = torch.autograd.grad(discriminator(points).sum(), points, create_graph=True)
-    return PENALTY_WEIGHT * ((slope.norm(dim=1) - 1) ** 2).mean()
+    distance: Tensor = slope.norm(dim=1) - 1
+    return PENALTY_WEIGHT * (distance**2).mean()

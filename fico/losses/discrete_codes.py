@@ -26,7 +26,8 @@ def label_projection(
         ridge: Above 0, so that a class that never occurs is no division by zero.
     """
     square = labels.T @ labels + ridge * torch.eye(labels.shape[1], dtype=labels.dtype, device=labels.device)
-    return torch.linalg.solve(square, labels.T @ codes)
+    projection: Tensor = torch.linalg.solve(square, labels.T @ codes)
+    return projection
 
 
 class DiscreteCodes(nn.Module):

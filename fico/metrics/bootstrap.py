@@ -43,9 +43,10 @@ def replicates(
         Per sample the means and the medians; NaN where a resample holds no query of the sample.
     """
     generator = np.random.default_rng(list(seed))
-    sums = np.concatenate([_sums(sample, images) for sample in samples], axis=1)
     ordered = [[_ordered(sample, column) for column in sample.medians] for sample in samples]
-    borders = np.cumsum([0, *(sample.values.shape[1] + 1 for sample in samples)])
+    sums = np.concatenate([_sums(s, o, images) for s, o in zip(samples, ordered, strict=True)], axis=1)
+    widths = [sample.values.shape[1] + 1 + len(sample.medians) for sample in samples]
+    borders = np.cumsum([0, *widths])
     step = max(1, min(resamples, _CHUNK_BYTES // (8 * images)))
     means = [np.empty((resamples, sample.values.shape[1])) for sample in samples]
     medians = [np.empty((resamples, len(sample.medians))) for sample in samples]
@@ -56,11 +57,13 @@ def replicates(
         count_draws(draws, counts[:size])
         totals = counts[:size] @ sums
         for n in range(len(samples)):
-            own = totals[:, borders[n] : borders[n + 1]]
+            own, width, rows = totals[:, borders[n] : borders[n + 1]], means[n].shape[1], slice(first, first + size)
             with np.errstate(invalid="ignore"):
-                np.divide(own[:, :-1], own[:, -1:], out=means[n][first : first + size])
-            for m, (values, rows) in enumerate(ordered[n]):
-                weighted_medians(values, rows, counts[:size], own[:, -1], medians[n][first : first + size, m])
+                np.divide(own[:, :width], own[:, width, None], out=means[n][rows])
+            for m, (values, member) in enumerate(ordered[n]):
+                before = own[:, width + 1 + m]
+                middle = len(values) // 2
+                weighted_medians(values, member, counts[:size], own[:, width], middle, before, medians[n][rows, m])
     return list(zip(means, medians, strict=True))
 
 
@@ -76,14 +79,15 @@ def percentile_intervals(
     return np.asarray(low + (places - below) * (high - low))
 
 
-def _sums(sample: Sample, images: int) -> Float64[np.ndarray, "images columns"]:
-    """Per image the sums of its queries' values, and their number in the last column."""
+def _sums(
+    sample: Sample, ordered: list[tuple[np.ndarray, np.ndarray]], images: int
+) -> Float64[np.ndarray, "images columns"]:
+    """Per image the sums of its queries' values, their number, and how many lie in the lower half of a median's."""
     values, rows = sample.values[sample.valid], sample.images[sample.valid]
-    sums = np.empty((images, values.shape[1] + 1))
-    for column in range(values.shape[1]):
-        sums[:, column] = np.bincount(rows, weights=values[:, column], minlength=images)
-    sums[:, -1] = np.bincount(rows, minlength=images)
-    return sums
+    columns = [np.bincount(rows, weights=column, minlength=images) for column in values.T]
+    columns.append(np.bincount(rows, minlength=images))
+    columns += [np.bincount(member[: len(member) // 2], minlength=images) for _, member in ordered]
+    return np.stack(columns, axis=1).astype(np.float64)
 
 
 def _ordered(sample: Sample, column: int) -> tuple[Float64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:

@@ -111,6 +111,7 @@ class WordEncoder(nn.Module):
         if max_words < max(_HEIGHTS):
             raise ValueError(f"max_words must be at least {max(_HEIGHTS)}, got {max_words}")
         self.max_words = max_words
+        self.word_dim = word_dim
         self.words = None if vocab_size is None else nn.Embedding(vocab_size, word_dim, padding_idx=0)
         self.bert = None if bert is None else bert.requires_grad_(False)
         self.convs1 = nn.ModuleList(nn.Conv2d(1, channels, (height, word_dim)) for height in _HEIGHTS)
@@ -144,14 +145,10 @@ class WordEncoder(nn.Module):
         return padded if self.words is None else self.words(padded)
 
     def _check_form(self, texts: Tensor) -> None:
-        dim = self.convs1[0].weight.shape[-1]
         wants_ids = self.words is not None or self.bert is not None
-        if (
-            wants_ids == texts.is_floating_point()
-            or texts.ndim != (2 if wants_ids else 3)
-            or (not wants_ids and texts.shape[2] != dim)
-        ):
-            wanted = "word ids, texts x words" if wants_ids else f"word states, texts x words x {dim}"
+        is_right = texts.ndim == 2 if wants_ids else texts.ndim == 3 and texts.shape[2] == self.word_dim
+        if wants_ids == texts.is_floating_point() or not is_right:
+            wanted = "word ids, texts x words" if wants_ids else f"word states, texts x words x {self.word_dim}"
             raise DataError(
                 f"the texts are {texts.dtype} of shape {tuple(texts.shape)}, but ADV was built for {wanted}; "
                 "set inputs.text and vocab_size of the model to what the features are"
@@ -267,11 +264,11 @@ class ADV(nn.Module):
             )
 
     def _without_frozen(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        left_out = ["txt_enc.bert.pooler." if self.txt_enc.bert is not None else "txt_enc.bert."]
+        left_out = "txt_enc.bert.pooler." if self.txt_enc.bert is not None else "txt_enc.bert."
         return {
             name: value
             for name, value in state.items()
-            if not name.startswith(tuple(left_out))
+            if not name.startswith(left_out)
             and (not name.startswith("img_enc.backbone.") or name.startswith("img_enc.backbone.fc."))
         }
 

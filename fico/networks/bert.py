@@ -46,7 +46,7 @@ class BertSelfAttention(nn.Module):
         """Mix states; ``bias`` is added to the affinity with each place."""
         query, key, value = (self._by_head(part(states)) for part in (self.query, self.key, self.value))
         dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(query, key, value, bias, dropout_p=dropout)
+        mixed: Tensor = F.scaled_dot_product_attention(query, key, value, bias, dropout_p=dropout)
         return mixed.transpose(1, 2).flatten(2)
 
     def _by_head(self, values: Float[Tensor, "items places dim"]) -> Float[Tensor, "items heads places part"]:
@@ -132,8 +132,9 @@ class Bert(nn.Module):
                 "dropout": nn.Dropout(dropout),
             }
         )
-        stack = nn.ModuleList(BertLayer(dim, heads, inner_dim, dropout) for _ in range(layers))
-        self.encoder = nn.ModuleDict({"layer": stack})
+        self.encoder = nn.ModuleDict(
+            {"layer": nn.Sequential(*(BertLayer(dim, heads, inner_dim, dropout) for _ in range(layers)))}
+        )
 
     def forward(
         self, words: Int64[Tensor, "texts words"], is_word: Bool[Tensor, "texts words"]
@@ -150,6 +151,6 @@ class Bert(nn.Module):
         summed = summed + part["token_type_embeddings"](torch.zeros_like(words))
         states: Tensor = part["dropout"](part["LayerNorm"](summed))
         bias = (~is_word).to(states.dtype)[:, None, None, :] * _MASKED
-        for layer in self.encoder["layer"]:  # type: ignore[union-attr]
+        for layer in self.encoder["layer"].children():
             states = layer(states, bias)
         return states

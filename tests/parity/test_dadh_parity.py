@@ -35,7 +35,7 @@ TERMS = {
 
 
 def _module(case):
-    """The constants of the case: beta and the triplet factor come out of its quirk, alpha 10 switches the weights on."""
+    """The constants of the case: beta and the triplet factor are raised by 0.1, alpha 10 switches the weights on."""
     config, path = case.meta["config"], case.folder / "weights.safetensors"
     network = DADH(
         config["image_dim"],
