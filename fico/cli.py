@@ -94,7 +94,7 @@ def evaluate(
 
     Arrays are .npy, .npz, .safetensors, .mat (all versions) or .h5; FILE:KEY names one of several arrays.
     """
-    from fico.evaluate_command import Sources, evaluate_files, evaluate_published
+    from fico.commands.evaluate import Sources, evaluate_files, evaluate_published
 
     options = {
         "similarity": similarity or ("hamming" if bits else "cosine"),
@@ -132,7 +132,7 @@ def evaluate(
 @app.command()
 def verify(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")]) -> None:
     """Recompute the metrics of a run from its stored embeddings and say whether they are the same."""
-    from fico.verify import verify_run
+    from fico.commands.verify import verify_run
 
     count, differences = verify_run(run)
     for difference in differences:
@@ -148,7 +148,7 @@ def verify(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a 
 @app.command()
 def doctor() -> None:
     """What is installed, what clashes, and what is missing for which model. Exit code 1 if something will break."""
-    from fico.doctor import examine
+    from fico.commands.doctor import examine
 
     findings = examine(Path.cwd())
     width = max(len(finding.subject) for finding in findings)

@@ -10,7 +10,6 @@ from jaxtyping import Bool, Float, UInt64
 from torch import Tensor
 
 from fico.errors import DataError, UsageError
-from fico.kernels.floats import take_scaled
 
 Similarity = Literal["cosine", "inner", "euclidean", "hamming"]
 SIMILARITIES: tuple[Similarity, ...] = ("cosine", "inner", "euclidean", "hamming")
@@ -231,7 +230,8 @@ class EmbeddingScores:
         """Turns products into scores, for the rows of a block from query ``start``; called by several threads."""
         items = self._sides[direction][1]
         if self._whole is not None:
-            take_scaled(self._whole, direction == "t2i", start, items.scale, out)
+            matrix = self._whole if direction == "i2t" else self._whole.T
+            np.multiply(matrix[start : start + len(out)], items.scale, out=out)
         elif self.similarity != "inner":
             out *= items.scale
         if items.shift is not None:

@@ -176,18 +176,3 @@ def instance_rows(
         for order, out in ((rule, values[q]), (PESSIMISTIC, low[q]), (OPTIMISTIC, high[q])):
             reorder(above, tied, hits, groups, order, moved, sized)
             instance_values(moved, sized, hits, groups, right, cuts, fraction, discount, out)
-
-
-@kernel
-def take_scaled(matrix: Scores, transposed: bool, start: int, factors: Scores, out: Scores) -> None:
-    """Copies rows (or columns, transposed) of a score matrix from ``start``, each item times its factor."""
-    queries, items = out.shape
-    if transposed:
-        for first in range(0, items, 16):  # a tile of both matrices stays in the first cache
-            for q in range(queries):
-                for j in range(first, min(first + 16, items)):
-                    out[q, j] = matrix[j, start + q] * factors[j]
-    else:
-        for q in range(queries):
-            for j in range(items):
-                out[q, j] = matrix[start + q, j] * factors[j]

@@ -46,11 +46,12 @@ class BertSelfAttention(nn.Module):
         """Mix states; ``bias`` is added to the affinity with each place."""
         query, key, value = (self._by_head(part(states)) for part in (self.query, self.key, self.value))
         dropout = self.dropout if self.training else 0.0
-        mixed: Tensor = F.scaled_dot_product_attention(query, key, value, bias, dropout_p=dropout)
+        mixed = F.scaled_dot_product_attention(query, key, value, bias, dropout_p=dropout)
         return mixed.transpose(1, 2).flatten(2)
 
     def _by_head(self, values: Float[Tensor, "items places dim"]) -> Float[Tensor, "items heads places part"]:
-        return values.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        parts: Tensor = values.unflatten(2, (self.heads, -1))
+        return parts.transpose(1, 2)
 
 
 class _Residual(nn.Module):

@@ -17,7 +17,7 @@ WIDEST = 512  # bits; the compiled scan grows with the width, and FAISS has vect
 _TILE = 16  # queries that share one pass over a block of codes
 _BLOCK_WORDS = 4096  # 32 KB of codes stay in the first-level cache
 _SAMPLED_K = 200  # from here the hits before the limit has settled cost more than a sample does
-_STRIDE = 64  # the sample is one code in 64
+_STRIDE = 128  # the sample is one code in 128
 
 
 class PopcountSearch:
@@ -150,12 +150,12 @@ class PopcountSearch:
     def _first_limits(self, queries: np.ndarray, k: int) -> np.ndarray:
         """A distance within which each query probably has k codes; the scan tells where it has not.
 
-        With s = k / 64 expected among the k nearest, the sample's place s + 4 sqrt(s) + 4 lies beyond them but
-        for one query in tens of thousands.
+        With s = k / 128 of the sample expected among the k nearest, its place s + 3 sqrt(s) + 2 lies beyond them
+        but for about one query in a thousand.
         """
         widest = np.full(len(queries), 64 * queries.shape[1], np.int64)
         share = k / _STRIDE
-        place = math.ceil(share + 4 * math.sqrt(share) + 4)
+        place = math.ceil(share + 3 * math.sqrt(share) + 2)
         count = math.ceil(self._length / _STRIDE)
         if k < _SAMPLED_K or place > count // 4 or len(queries) < self.threads:
             return widest

@@ -41,9 +41,13 @@ def call(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
 
 
 def _distances(context: Any, builder: Any, signature: Any, arguments: Any, start: Any, lanes: int) -> Any:
-    """Distances of ``lanes`` neighbouring codes from one query, as a vector of 64-bit integers."""
-    columns, query = signature.args[:2]
-    words = context.make_array(query)(context, builder, arguments[1]).data
+    """Distances of ``lanes`` neighbouring codes from one query, as a vector of 64-bit integers.
+
+    The query is named by its row: a slice would count references, an atomic instruction each.
+    """
+    columns, queries = signature.args[:2]
+    words = context.make_array(queries)(context, builder, arguments[1]).data
+    words = builder.gep(words, [builder.mul(arguments[2], ir.Constant(_I64, columns.count))])
     vector = ir.VectorType(_I64, lanes)
     total = None
     for word in range(columns.count):
@@ -57,7 +61,7 @@ def _distances(context: Any, builder: Any, signature: Any, arguments: Any, start
 
 
 @intrinsic
-def nearest(typing_context: Any, columns: Any, query: Any, start: Any) -> Any:
+def nearest(typing_context: Any, columns: Any, queries: Any, row: Any, start: Any) -> Any:
     """Smallest distance within the group of codes that begins at ``start``."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -66,27 +70,27 @@ def nearest(typing_context: Any, columns: Any, query: Any, start: Any) -> Any:
         halves = ir.VectorType(_I32, 2 * LANES)
         best = None
         for offset in range(0, GROUP, LANES):
-            start = builder.add(arguments[2], ir.Constant(_I64, offset))
+            start = builder.add(arguments[3], ir.Constant(_I64, offset))
             near = _distances(context, builder, signature, arguments, start, LANES)
             near = builder.bitcast(near, halves)
             best = near if best is None else call(builder, f"llvm.umin.v{2 * LANES}i32", halves, [best, near])
         best = builder.bitcast(best, ir.VectorType(_I64, LANES))
         return call(builder, f"llvm.vector.reduce.umin.v{LANES}i64", _I64, [best])
 
-    if columns.dtype.layout != "C":  # the vectors are loaded from neighbouring addresses
-        raise TypeError("columns must be contiguous")
-    return types.int64(columns, query, types.int64), codegen
+    if columns.dtype.layout != "C" or queries.layout != "C":  # the vectors are loaded from neighbouring addresses
+        raise TypeError("columns and queries must be contiguous")
+    return types.int64(columns, queries, types.int64, types.int64), codegen
 
 
 @intrinsic
-def _within(typing_context: Any, columns: Any, query: Any, start: Any, limit: Any) -> Any:
+def _within(typing_context: Any, columns: Any, queries: Any, row: Any, start: Any, limit: Any) -> Any:
     """Bit i is set where code ``start + i`` is at most ``limit`` away."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        near = _distances(context, builder, signature, arguments, arguments[2], MASK)
-        return builder.bitcast(builder.icmp_signed("<=", near, _splat(builder, arguments[3], MASK)), _I64)
+        near = _distances(context, builder, signature, arguments, arguments[3], MASK)
+        return builder.bitcast(builder.icmp_signed("<=", near, _splat(builder, arguments[4], MASK)), _I64)
 
-    return types.uint64(columns, query, types.int64, types.int64), codegen
+    return types.uint64(columns, queries, types.int64, types.int64, types.int64), codegen
 
 
 @intrinsic
@@ -108,7 +112,8 @@ def _popcount(typing_context: Any, word: Any) -> Any:
 @njit(nogil=True, cache=True)
 def collect(
     columns: tuple[np.ndarray, ...],
-    query: np.ndarray,
+    queries: np.ndarray,
+    row: int,
     k: int,
     group: int,
     stop: int,
@@ -122,9 +127,9 @@ def collect(
     ``counts`` holds the hits within ``limit`` and the hits stored. As soon as k codes lie within the limit, a
     later code must be nearer than the limit to enter: an equal one has a larger id and loses the tie.
     """
-    within, stored = counts[0], counts[1]
+    within, stored = counts[row, 0], counts[row, 1]
     for start in range(group, min(group + GROUP, stop), MASK):
-        mask = _within(columns, query, start, limit)
+        mask = _within(columns, queries, row, start, limit)
         while mask:
             code = start + _trailing_zeros(mask)
             mask &= mask - np.uint64(1)
@@ -132,23 +137,23 @@ def collect(
                 break
             distance = 0
             for word in range(len(columns)):
-                distance += _popcount(query[word] ^ columns[word][code])
+                distance += _popcount(queries[row, word] ^ columns[word][code])
             if distance > limit:  # the limit fell since the mask was made
                 continue
-            if stored == hits.shape[0]:
+            if stored == hits.shape[1]:
                 stored = 0
-                for hit in hits:
-                    if hit >> ID_BITS <= limit + 1:
-                        hits[stored] = hit
+                for place in range(hits.shape[1]):
+                    if hits[row, place] >> ID_BITS <= limit + 1:
+                        hits[row, stored] = hits[row, place]
                         stored += 1
-            hits[stored] = (distance << ID_BITS) | code
+            hits[row, stored] = (distance << ID_BITS) | code
             stored += 1
-            histogram[distance] += 1
+            histogram[row, distance] += 1
             within += 1
             while within >= k:
-                within -= histogram[limit]
+                within -= histogram[row, limit]
                 limit -= 1
-    counts[0], counts[1] = within, stored
+    counts[row, 0], counts[row, 1] = within, stored
     return limit
 
 
@@ -196,10 +201,10 @@ def scan(
     first, limits = limits, limits.copy()
     for start in range(begin, stop, block):
         for row in range(tile):
-            query, limit = queries[row], limits[row]
+            limit = limits[row]
             for group in range(start, min(start + block, stop), GROUP):
-                if nearest(columns, query, group) <= limit:
-                    limit = collect(columns, query, k, group, stop, limit, histogram[row], counts[row], hits[row])
+                if nearest(columns, queries, row, group) <= limit:
+                    limit = collect(columns, queries, row, k, group, stop, limit, histogram, counts, hits)
             limits[row] = limit
     for row in range(tile):
         if limits[row] < first[row]:

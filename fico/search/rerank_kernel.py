@@ -139,22 +139,22 @@ def screen(
         out: ``queries candidates``: receives ``distance << ID_BITS | place``, sorted.
         found: ``queries``: receives how many there are; fewer where the lists hold fewer.
     """
-    candidates = out.shape[1]
-    histogram = np.zeros(64 * len(columns) + 2, np.int64)
-    hits = np.empty(4 * candidates + 64, np.int64)
-    counts = np.zeros(2, np.int64)
-    for row in range(queries.shape[0]):
-        histogram[:] = 0
-        counts[:] = 0
+    rows, candidates = out.shape
+    histogram = np.zeros((rows, 64 * len(columns) + 2), np.int64)
+    hits = np.empty((rows, 4 * candidates + 64), np.int64)
+    counts = np.zeros((rows, 2), np.int64)
+    for row in range(rows):
         limit = 64 * len(columns)
         held = 0
-        for number in lists[row]:
-            begin, stop = starts[number], starts[number + 1]
+        for probe in range(lists.shape[1]):
+            begin, stop = starts[lists[row, probe]], starts[lists[row, probe] + 1]
             held += stop - begin
             for group in range(begin, stop, GROUP):
-                if nearest(columns, queries[row], group) <= limit:
-                    limit = collect(columns, queries[row], candidates, group, stop, limit, histogram, counts, hits)
-        emit(hits, counts[1], limit, histogram, out[row])
+                if nearest(columns, queries, row, group) <= limit:
+                    limit = collect(
+                        columns, queries, row, candidates, group, stop, limit, histogram, counts, hits
+                    )
+        emit(hits[row], counts[row, 1], limit, histogram[row], out[row])
         found[row] = min(held, candidates)
 
 

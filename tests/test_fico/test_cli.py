@@ -54,7 +54,7 @@ def fico(*arguments):
 
 
 def evaluate(out, *arguments, page=mock.Mock()):  # noqa: B008 - drawing the page is most of the time
-    with mock.patch("fico.given_results.write_report", page):
+    with mock.patch("fico.io.given_results.write_report", page):
         done = fico("evaluate", "--bootstrap", 10, "--out", out, *arguments)
     assert done.exit_code == 0, done.output
     return {name: metric.value for name, metric in read_results(out).metrics.items()}
@@ -371,7 +371,7 @@ class TestStart:
         def interrupt(*_, **__):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("fico.given_results.write_results", interrupt)
+        monkeypatch.setattr("fico.io.given_results.write_results", interrupt)
         done = fico("evaluate", *floats(files), "--bootstrap", 10, "--out", tmp_path)
         assert done.exit_code == 130
         assert not (tmp_path / "results.json").exists()

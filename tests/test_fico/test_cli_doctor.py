@@ -1,7 +1,7 @@
 import pytest
 from typer.testing import CliRunner
 
-from fico import doctor
+from fico.commands import doctor
 from fico.cli import app
 
 

@@ -9,7 +9,7 @@ from safetensors.torch import save_file as save_tensors
 from scipy.io import savemat
 from scipy.sparse import csr_matrix
 
-from fico.embeddings_io import load_array, load_labels, load_pairs
+from fico.io.arrays import load_array, load_labels, load_pairs
 from fico.errors import DataError, UsageError
 
 ARRAY = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fico.errors import DataError
-from fico.trec import read_trec, write_qrels, write_run
+from fico.io.trec import read_trec, write_qrels, write_run
 from fico.types import Ranking
 
 OWNERS = np.array([1, 0, 0, 2, 1])

@@ -85,17 +85,18 @@ def test_large_k_takes_its_first_limit_from_a_sample_and_stays_exact():
 
 
 def test_a_sample_that_misleads_is_found_out():
-    # Every 64th code, the sample, equals the query; all others are far: the sample's limit leaves k unfilled.
-    items = np.full((64 * 900, 8), 255, np.uint8)
-    items[::64] = 0
+    # Every 128th code, the sample, equals the query; all others are far: the sample's limit leaves k unfilled.
+    items = np.full((128 * 450, 8), 255, np.uint8)
+    items[::128] = 0
     queries = np.zeros((4, 8), np.uint8)
     searcher = PopcountSearch(64, threads=1)
     searcher.add(items)
     searcher.search(queries, 1)
     assert (searcher._first_limits(queries.view(np.uint64), 1000) == 0).all()
     found = searcher.search(queries, 1000)
-    rest = np.delete(np.arange(len(items)), np.arange(0, len(items), 64))[:100]
-    assert np.array_equal(found.indices, np.tile(np.concatenate([np.arange(0, len(items), 64), rest]), (4, 1)))
+    sample = np.arange(0, len(items), 128)
+    rest = np.delete(np.arange(len(items)), sample)[:550]
+    assert np.array_equal(found.indices, np.tile(np.concatenate([sample, rest]), (4, 1)))
 
 
 def test_the_three_forms_of_codes_give_one_result():
@@ -229,12 +230,12 @@ def test_places_an_index_cannot_fill_are_marked():
 
 
 def test_sizes_are_those_of_what_is_held():
-    codes = random_codes(64 * 128, 64, 24)
+    codes = random_codes(128 * 128, 64, 24)
     searcher = PopcountSearch(64)
     searcher.add(codes)
     assert searcher.size_bytes == codes.nbytes
     searcher.search(codes[:1], 1)
-    assert searcher.size_bytes == codes.nbytes * 65 // 64
+    assert searcher.size_bytes == codes.nbytes * 129 // 128
     index = FaissSearch("BFlat", bits=64)
     index.add(codes)
     assert codes.nbytes < index.size_bytes < codes.nbytes + 100

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from fico.given import Given
+from fico.io.given import Given
 from fico.report.collect import collect_metrics, query_tables
 from fico.report.html import write_report
 from fico.report.per_query import DIRECTIONS
@@ -18,7 +18,7 @@ from fico.report.results import DataInfo, ModelInfo, Results, write_results
 from fico.search.exact import ExactSearch
 from fico.store import EmbeddingStore
 from fico.tasks.base import Direction, RetrievalResult
-from fico.trec import write_qrels, write_run
+from fico.io.trec import write_qrels, write_run
 from fico.types import Ranking
 
 
