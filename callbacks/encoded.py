@@ -6,6 +6,7 @@ import pytorch_lightning as L
 import torch.distributed as dist
 
 from fico.encoding import join, to_cpu
+from fico.store import check_finite
 from fico.types import EncodedBatch
 
 
@@ -40,7 +41,10 @@ class EncodedEpoch(L.Callback):
             dist.all_gather_object(shares, batches)
             batches = [batch for share in shares for batch in share]
         split = trainer.datamodule.evaluated_split(trainer)
-        self._embeddings = join(batches, images=len(split.image_ids), texts=len(split.caption_ids))
+        joined = join(batches, images=len(split.image_ids), texts=len(split.caption_ids))
+        check_finite(joined.images, split.image_ids, "image", type(module).__name__)
+        check_finite(joined.texts, split.caption_ids, "caption", type(module).__name__)
+        self._embeddings = joined
         self._batches = []
 
     on_validation_epoch_start = on_test_epoch_start = _start

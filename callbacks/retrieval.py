@@ -1,13 +1,15 @@
 """Scores the embeddings of an epoch as retrieval, in both directions."""
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as L
 import torch.distributed as dist
-from fico.evaluation import evaluate, merge_results
 
 from callbacks.encoded import EncodedEpoch
+from callbacks.scores import PairScores
+from fico.evaluation import evaluate, evaluate_scores, merge_results
 from fico.tasks.base import RetrievalResult
 
 
@@ -19,12 +21,14 @@ class RetrievalEvaluation(L.Callback):
 
     Args:
         encoded: Where the embeddings are read.
+        scores: Where the score matrix of a pair scorer is read.
         similarity: Measure of the model: cosine, inner, euclidean or hamming.
         metric: Options of `fico.evaluate` by name: tasks, ties, ap, empty, recall, median, bootstrap.
     """
 
-    def __init__(self, encoded: EncodedEpoch, similarity: str, metric: Mapping[str, Any]) -> None:
+    def __init__(self, encoded: EncodedEpoch, scores: PairScores, similarity: str, metric: Mapping[str, Any]) -> None:
         self._encoded = encoded
+        self._scores = scores
         self._similarity = similarity
         self._metric = dict(metric)
         self.result: RetrievalResult | None = None
@@ -39,17 +43,19 @@ class RetrievalEvaluation(L.Callback):
 
     def _evaluate(self, trainer: L.Trainer, **changed: Any) -> RetrievalResult:
         split = trainer.datamodule.evaluated_split(trainer)
-        embeddings = self._encoded.embeddings
-        result = evaluate(
-            embeddings.images,
-            embeddings.texts,
-            split.correspondence,
-            labels=split.labels,
-            similarity=self._similarity,
-            share=(trainer.global_rank, trainer.world_size),
-            progress=trainer.is_global_zero,
-            **(self._metric | changed),
-        )
+        options: dict[str, Any] = {
+            "labels": split.labels,
+            "share": (trainer.global_rank, trainer.world_size),
+            "progress": trainer.is_global_zero and sys.stderr.isatty(),
+            **self._metric,
+            **changed,
+        }
+        both, matrix = self._encoded.embeddings, self._scores.matrix
+        if matrix is None:
+            options |= {"similarity": self._similarity}
+            result = evaluate(both.images, both.texts, split.correspondence, **options)
+        else:
+            result = evaluate_scores(i2t=matrix, t2i=matrix.T, correspondence=split.correspondence, **options)
         if trainer.world_size == 1:
             return result
         shares: list[Any] = [None] * trainer.world_size

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytorch_lightning as L
-from fico.bench.search import compare_indexes
 
 from callbacks.encoded import EncodedEpoch
+from fico.bench.search import compare_indexes
 from fico.search.base import Searcher
 
 
@@ -35,8 +35,9 @@ class SearchScaling(L.Callback):
         """Rows of `results.json`'s ``search``."""
 
     def on_test_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        if trainer.is_global_zero and self._indexes:
-            embeddings = self._encoded.embeddings
+        embeddings = self._encoded.embeddings
+        is_indexable = embeddings.images.ndim == 2  # a pair scorer has no single vector that an index could hold
+        if trainer.is_global_zero and self._indexes and is_indexable:
             self.rows = compare_indexes(
                 embeddings.images,
                 embeddings.texts,

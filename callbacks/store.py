@@ -38,6 +38,7 @@ class EmbeddingWriter(L.Callback):
             caption_ids=split.caption_ids,
             correspondence=split.correspondence,
             labels=split.labels,
+            text_lengths=self._encoded.embeddings.text_lengths,
             bits=self._bits,
             origin=self._origin | {"split": split.name, "data": split.fingerprint},
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from jaxtyping import Bool, Int8, Shaped, UInt8
+from jaxtyping import Bool, Int8, Int64, Shaped, UInt8
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
@@ -36,6 +36,7 @@ class EmbeddingStore:
         correspondence: Image row of each caption.
         bits: Code length of hash codes, most significant bit first in each byte; None for floats.
         labels: ``images classes``, multi-hot, where the data set has them.
+        text_lengths: Words of each caption, where a pair scorer needs them.
         origin: Where the embeddings come from: model, config hash, dataset, split, fingerprint.
     """
 
@@ -47,6 +48,7 @@ class EmbeddingStore:
     bits: int | None
     labels: Bool[np.ndarray, "images classes"] | None
     origin: dict[str, Any]
+    text_lengths: Int64[np.ndarray, " captions"] | None = None
 
     @property
     def stored_bytes(self) -> int:
@@ -72,19 +74,22 @@ class EmbeddingStore:
         origin: Mapping[str, Any],
         bits: int | None = None,
         labels: Bool[np.ndarray, "images classes"] | None = None,
+        text_lengths: Tensor | Int64[np.ndarray, " captions"] | None = None,
     ) -> Self:
         """Checks the embeddings and writes them; the manifest comes last, so a broken write leaves no store.
 
         Args:
             folder: Made if it is missing; an older store in it is replaced.
-            images: ``images dim`` floats, or codes of +1 and -1 (or 1 and 0) where ``bits`` is given.
-            texts: ``captions dim``, in the same form.
+            images: ``images dim`` floats, or codes of +1 and -1 (or 1 and 0) where ``bits`` is given; of a pair
+                scorer ``images regions dim``.
+            texts: ``captions dim``, in the same form; of a pair scorer ``captions words dim``.
             image_ids: One per image, in the order of the rows.
             caption_ids: One per caption.
             correspondence: Image row of each caption.
             origin: What made them; must hold ``model``, any other JSON value is kept.
             bits: Code length; the codes are then packed, eight to a byte.
             labels: Multi-hot categories, one row per image.
+            text_lengths: Words of each caption, from a pair scorer.
 
         Returns:
             The store as ``load`` would give it.
@@ -102,6 +107,7 @@ class EmbeddingStore:
             bits,
             labels,
             dict(origin),
+            None if text_lengths is None else np.asarray(text_lengths),
         )
         store._check()
         folder = Path(folder)
@@ -109,6 +115,8 @@ class EmbeddingStore:
         tensors = {"images": {"images": store.images}, "texts": {"texts": store.texts}}
         if labels is not None:
             tensors["images"]["labels"] = np.packbits(labels, axis=1)
+        if store.text_lengths is not None:
+            tensors["texts"]["lengths"] = store.text_lengths
         for side, file in FILES.items():
             with written_whole(folder / file) as temporary:
                 save_file({k: np.ascontiguousarray(v) for k, v in tensors[side].items()}, temporary)
@@ -139,6 +147,7 @@ class EmbeddingStore:
             manifest["bits"],
             labels,
             manifest["origin"],
+            sides["texts"].get("lengths"),
         )
         store._check()
         return store
@@ -155,9 +164,9 @@ class EmbeddingStore:
                     f"the ids of the {side} are not unique; {len(ids) - len(set(ids))} stand more than once"
                 )
         self.correspondence.check(len(self.images), len(self.texts))
-        if self.images.shape[1] != self.texts.shape[1]:
+        if self.images.shape[-1] != self.texts.shape[-1]:
             raise DataError(
-                f"images have {self.images.shape[1]} columns, captions {self.texts.shape[1]}; they must agree"
+                f"images have {self.images.shape[-1]} columns, captions {self.texts.shape[-1]}; they must agree"
             )
         if self.labels is not None and len(self.labels) != len(self.images):
             raise DataError(f"{len(self.labels)} label rows were given for {len(self.images)} images; each needs one")
@@ -255,7 +264,7 @@ def _array(embeddings: Embeddings) -> np.ndarray:
 
 def _stored(embeddings: Embeddings, ids: Sequence[str], side: str, model: str, bits: int | None) -> np.ndarray:
     rows = _array(embeddings)
-    if rows.ndim != 2 or not rows.size:
+    if rows.ndim not in ((2, 3) if bits is None else (2,)) or not rows.size:
         raise DataError(f"the {side} embeddings have shape {rows.shape}; wanted is one row per {side}")
     if len(rows) != len(ids):
         raise DataError(f"{len(rows)} {side}s were embedded, but {len(ids)} ids were given; each row needs its id")

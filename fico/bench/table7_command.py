@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     result = bench.run(lambda step: console.print(f"measuring: {step}"))
     with written_whole(options.out) as path:
         path.write_text(json.dumps(result, indent=1, default=str))
-    Console().print(measurements(result["rows"], bench))
+    Console(width=max(140, console.width)).print(measurements(result["rows"], bench))
     Console().print(str(options.out), soft_wrap=True)
 
 

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from fico.io.arrays import load_array, load_labels, load_pairs
 from fico.errors import FicoError, UsageError
+from fico.io.arrays import load_array, load_labels, load_pairs
 from fico.io.given import Given, Layout, Orientation, SquareGallery, evaluate_given, grouped, oriented, reduced
 from fico.io.given_results import given_results, write_given, write_trec
 from fico.io.published import TITLES, Published, find_published, read_published
+from fico.io.trec import read_trec
 from fico.report.published import published_tables
 from fico.report.tables import WIDTH, print_results
 from fico.tasks.base import RetrievalResult
-from fico.io.trec import read_trec
 from fico.types import Correspondence
 
 

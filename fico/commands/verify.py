@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fico.errors import DataError
-from fico.evaluation import evaluate
+from fico.evaluation import evaluate, evaluate_scores
+from fico.io.arrays import load_array
 from fico.report.results import read_results
 from fico.store import EmbeddingStore
 
@@ -24,7 +25,7 @@ def verify_run(folder: Path) -> tuple[int, list[Difference]]:
     """Evaluates the stored embeddings again, with the definitions of the run's config.
 
     Args:
-        folder: A finished run with ``results.json`` and ``embeddings/``.
+        folder: A finished run with ``results.json`` and ``embeddings/``; of a pair scorer ``scores.npy`` too.
 
     Returns:
         Number of metrics compared, and those that differ by more than 1e-9.
@@ -39,15 +40,21 @@ def verify_run(folder: Path) -> tuple[int, list[Difference]]:
         metric = dict(results.config["metric"])
     except (KeyError, TypeError) as error:
         raise DataError(f"the config of {folder} has no {error}; it cannot be evaluated again") from error
-    result = evaluate(
-        store.images,
-        store.texts,
-        store.correspondence,
-        labels=store.labels,
-        similarity=similarity,
-        bits=store.bits,
-        **metric,
-    )
+    if store.images.ndim == 3:  # a pair scorer: its scores are what is evaluated
+        scores = load_array(str(folder / "scores.npy"))
+        result = evaluate_scores(
+            i2t=scores, t2i=scores.T, correspondence=store.correspondence, labels=store.labels, **metric
+        )
+    else:
+        result = evaluate(
+            store.images,
+            store.texts,
+            store.correspondence,
+            labels=store.labels,
+            similarity=similarity,
+            bits=store.bits,
+            **metric,
+        )
     found = {f"{results.data.split}/{name}": value for name, value in result.metrics.items()}
     stored = {name: metric.value for name, metric in results.metrics.items()}
     differences = [

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from fico.datasets.base import RetrievalSplit
@@ -14,12 +13,10 @@ from fico.report.collect import collect_metrics, query_tables
 from fico.report.html import write_report
 from fico.report.provenance import commit, hardware, versions
 from fico.report.results import DataInfo, ModelInfo, Results, SearchRow, write_results
-from fico.report.samples import Rank, sample_queries
+from fico.report.samples import exact_rank, matrix_rank, sample_queries
 from fico.report.tables import print_results
-from fico.search.base import Similarity
-from fico.search.exact import ExactSearch
-from fico.tasks.base import Direction, RetrievalResult
-from fico.types import EncodedBatch, Ranking
+from fico.tasks.base import RetrievalResult
+from fico.types import EncodedBatch
 
 
 def write_config(folder: Path, config: DictConfig) -> None:
@@ -44,8 +41,8 @@ def write_outputs(
         folder: The run's folder.
         config: The composed config.
         data: The splits that were encoded, with their features.
-        callbacks: By their names in the config: ``retrieval`` and ``encoded``, where configured ``efficiency`` and
-            ``search``; they hold what they measured.
+        callbacks: By their names in the config: ``encoded``, ``scores`` and ``retrieval``, where configured
+            ``efficiency`` and ``search``; they hold what they measured.
         key: Content key of the run.
         started: UTC time, ISO 8601.
         seconds: Wall-clock time of the run so far.
@@ -57,6 +54,7 @@ def write_outputs(
     embeddings: EncodedBatch = callbacks["encoded"].embeddings
     rows = callbacks["search"].rows if "search" in callbacks else []
     split = data.splits[data.test_split]
+    scores = callbacks["scores"]
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     results = Results(
         name=config.name,
@@ -67,7 +65,7 @@ def write_outputs(
         model=_model(plain["model"], embeddings),
         data=_data(split),
         metrics=collect_metrics(result, split.name),
-        efficiency=_efficiency(callbacks.get("efficiency"), data, embeddings, plain["model"].get("bits")),
+        efficiency=_efficiency(callbacks, data, embeddings, plain["model"].get("bits")),
         search=tuple(SearchRow.from_mapping(row) for row in rows),
         versions=versions(),
         hardware=hardware(),
@@ -79,7 +77,11 @@ def write_outputs(
         ),
     )
     print_results(results)
-    samples = sample_queries(_ranker(embeddings, plain["model"]["similarity"]), split, seed=config.seed)
+    if scores.matrix is None:
+        rank = exact_rank(embeddings.images, embeddings.texts, plain["model"]["similarity"])
+    else:
+        rank = matrix_rank(scores.matrix)
+    samples = sample_queries(rank, split, seed=config.seed)
     write_report(folder / "report.html", results, samples)
     write_results(folder, results, query_tables(result, split.image_ids, split.caption_ids))
 
@@ -89,7 +91,7 @@ def _model(model: dict[str, Any], embeddings: EncodedBatch) -> ModelInfo:
         name=model["name"],
         family=model["family"],
         size=model["size"],
-        dim=embeddings.images.shape[1],
+        dim=embeddings.images.shape[-1],
         bits=model.get("bits"),
         dtype="bits" if model.get("bits") else str(embeddings.images.dtype).removeprefix("torch."),
         query_time_attention=model["query_time_attention"],
@@ -108,7 +110,7 @@ def _data(split: RetrievalSplit) -> DataInfo:
 
 
 def _efficiency(
-    measured: Any | None, data: RetrievalDataModule, embeddings: EncodedBatch, bits: int | None
+    callbacks: Mapping[str, Any], data: RetrievalDataModule, embeddings: EncodedBatch, bits: int | None
 ) -> dict[str, Any]:
     """Times and sizes; codes count eight bits a byte, and beside it one byte a bit, as the paper stores them."""
     split, inputs = data.splits[data.test_split], data.inputs
@@ -121,19 +123,11 @@ def _efficiency(
         "unpacked_embedding_bytes": unpacked,
         "feature_bytes": features,
     }
+    measured = callbacks.get("efficiency")
     if measured is None:
         return sizes
-    times = {"encode_seconds": measured.encode_seconds, "attention_seconds": 0.0}
+    times = {
+        "encode_seconds": measured.encode_seconds,
+        "attention_seconds": callbacks["scores"].attention_seconds,
+    }
     return times | sizes | {"peak_memory_bytes": measured.peak_memory_bytes}
-
-
-def _ranker(embeddings: EncodedBatch, similarity: Similarity) -> Rank:
-    sides = {"i2t": (embeddings.images, embeddings.texts), "t2i": (embeddings.texts, embeddings.images)}
-
-    def rank(direction: Direction, rows: np.ndarray) -> Ranking:
-        queries, items = sides[direction]
-        searcher = ExactSearch(similarity)
-        searcher.add(items)
-        return searcher.search(queries[rows], len(items))
-
-    return rank

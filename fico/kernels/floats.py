@@ -1,4 +1,6 @@
-"""Blocks of real scores: counting for the instance task, two sorted parts per row for the category task."""
+"""Blocks of real scores: counting for the instance task, one sort of keys for the category task."""
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,51 +42,91 @@ def relevance_row(
 
 
 @kernel
-def split_rows(
-    scores: Scores, query_images: Ints, item_images: Ints, identity: bool, labels: Words, parts: Scores, right: Ints
+def keys_of_rows(
+    bits: NDArray[Any],
+    query_images: Ints,
+    item_images: Ints,
+    identity: bool,
+    labels: Words,
+    format_: NDArray[Any],
+    keys: NDArray[Any],
+    right: Ints,
+    lost: NDArray[np.bool_],
 ) -> None:
-    """Copies each row's scores into ``parts``: relevant ones first, wrong ones behind; counts the relevant ones."""
-    queries, items = scores.shape
+    """Whole numbers that order as the scores do, with the item's relevance in the lowest bit, so one sort does both.
+
+    A row is first divided by the power of two that brings its scores below 2: that loses no bit, and frees one for the
+    relevance. A score of minus infinity gets the lowest key.
+
+    Args:
+        bits: Scores seen as whole numbers of the same size (sign, exponent, mantissa).
+        query_images: Image of each row.
+        item_images: Image of each column.
+        identity: Items are the images themselves, in order.
+        labels: Bit sets of each image's labels.
+        format_: Of this float, as whole numbers of its size: magnitude mask, infinity, bit of 2.0, mantissa bits, and
+            the exponent field of 1.0.
+        keys: Receives whole numbers of the same size.
+        right: Receives the number of relevant items of each row.
+        lost: Set for a row with other scores so small beside its largest that the division would tie them with 0.
+    """
+    items = bits.shape[1]
     by_image, by_item = np.empty(len(labels), np.uint8), np.empty(items, np.uint8)
-    for q in range(queries):
+    mask, infinity, two, mantissa, one = format_[0], format_[1], format_[2], format_[3], format_[4]
+    word = bits.dtype.type  # numba widens what is not cast back, and halves the speed
+    zero = word(0)
+    for q in range(len(bits)):
         if q == 0 or query_images[q] != query_images[q - 1]:
             relevance_row(labels, query_images[q], item_images, identity, by_image, by_item)
-        low, high = np.int64(0), np.int64(items - 1)
-        for j in range(items):  # both ends are written and one of them moves on: no branch to mispredict
-            score, relevant = scores[q, j], np.int64(by_item[j])
-            parts[q, low] = score
-            parts[q, high] = score
-            low += relevant
-            high -= 1 - relevant
-        right[q] = low
+        row, largest, tiny = bits[q], zero, False
+        for j in range(items):
+            magnitude = word(row[j] & mask)
+            largest = max(largest, magnitude if magnitude != infinity else zero)
+        divisor = word(max(zero, word((largest >> mantissa) - one)) << mantissa)
+        for j in range(items):
+            magnitude = word(row[j] & mask)
+            tiny |= (magnitude != zero) & (magnitude <= divisor)
+            place = word(max(word(magnitude - divisor), zero))
+            place = word(-place) if row[j] < zero else place
+            place = word(-two) if magnitude == infinity else place
+            keys[q, j] = word(place * 2 + by_item[j])
+        count = 0
+        for j in range(items):
+            count += by_item[j]
+        right[q], lost[q] = count, tiny & (divisor > 0)
 
 
 @kernel
-def _merge(part: Scores, right: int, above: Ints, tied: Ints, hits: Ints) -> int:
-    """Tied blocks of one row whose relevant scores ``part[:right]`` and wrong scores ``part[right:]`` ascend."""
-    i, j, groups = right - 1, len(part) - 1, 0
-    while i >= 0:
-        score = part[i]
-        while j >= right and part[j] > score:
-            j -= 1
-        before = i
-        i -= 1
-        while i >= 0 and part[i] == score:
-            i -= 1
-        wrong = 0
-        while j - wrong >= right and part[j - wrong] == score:
-            wrong += 1
-        above[groups] = (right - 1 - before) + (len(part) - 1 - j)
-        tied[groups] = before - i + wrong
-        hits[groups] = before - i
-        groups += 1
-        j -= wrong
+def _places(row: NDArray[Any], above: Ints) -> bool:
+    """Items above each relevant one, from ascending keys; returns whether a tied block mixes right and wrong items."""
+    items, found, mixed = len(row), 0, 0
+    for place in range(items):
+        above[found] = place
+        found += row[items - 1 - place] & 1
+    for j in range(items - 1):  # in a mixed block a wrong key is followed by a right one of the same score
+        mixed += (row[j] | 1 == row[j + 1]) & (row[j] != row[j + 1])
+    return mixed > 0
+
+
+@kernel
+def _key_blocks(row: NDArray[Any], above: Ints, tied: Ints, hits: Ints) -> int:
+    """Tied blocks that hold relevant items, from ascending keys."""
+    items, groups, place = len(row), 0, 0
+    while place < items:
+        first, right = place, 0
+        score = row[items - 1 - place] >> 1
+        while place < items and row[items - 1 - place] >> 1 == score:
+            right += row[items - 1 - place] & 1
+            place += 1
+        if right > 0:
+            above[groups], tied[groups], hits[groups] = first, place - first, right
+            groups += 1
     return groups
 
 
 @kernel
 def category_rows(
-    parts: Scores,
+    keys: NDArray[Any],
     right: Ints,
     rule: int,
     cuts: Ints,
@@ -93,21 +135,18 @@ def category_rows(
     outputs: Outputs,
     mixed: NDArray[np.bool_],
 ) -> None:
-    """Category values of each row of sorted parts, and their bounds where tied blocks mix right and wrong items."""
+    """Category values of each row of sorted keys, and their bounds where tied blocks mix right and wrong items."""
     values, low, high = outputs
-    items = parts.shape[1]
-    above, tied, hits = np.empty(items, np.int64), np.empty(items, np.int64), np.empty(items, np.int64)
-    moved, sized = np.empty(items, np.int64), np.empty(items, np.int64)
-    for q in range(len(parts)):
-        groups = _merge(parts[q], right[q], above, tied, hits)
-        blend = False
-        for g in range(groups):
-            blend |= tied[g] > hits[g]
-        mixed[q] |= blend
-        if not blend:
-            category_values(above, tied, hits, groups, right[q], cuts, denominator, tables, values[q])
+    items = keys.shape[1]
+    above, tied, hits = np.empty(items + 1, np.int64), np.empty(items, np.int64), np.empty(items, np.int64)
+    moved, sized, ones = np.empty(items, np.int64), np.empty(items, np.int64), np.ones(items, np.int64)
+    for q in range(len(keys)):
+        if not _places(keys[q], above):
+            category_values(above, ones, ones, right[q], right[q], cuts, denominator, tables, values[q])
             low[q], high[q] = values[q], values[q]
             continue
+        mixed[q] = True
+        groups = _key_blocks(keys[q], above, tied, hits)
         for order, out in ((rule, values[q]), (PESSIMISTIC, low[q]), (OPTIMISTIC, high[q])):
             reorder(above, tied, hits, groups, order, moved, sized)
             category_values(moved, sized, hits, groups, right[q], cuts, denominator, tables, out)

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from fico.report.paper import CATEGORY, DEEP, DEEP_RECALL, INSTANCE, MAP, Numbers, R, published
 from fico.io.published import HASHING, MODELS, TITLES, Dataset
+from fico.report.paper import CATEGORY, DEEP, DEEP_RECALL, INSTANCE, MAP, Numbers, R, published
 from fico.report.per_query import DIRECTIONS
 from fico.tasks.base import RetrievalResult
 

@@ -84,6 +84,21 @@ def exact_rank(images: Rows, texts: Rows, similarity: Similarity, bits: int | No
     return rank
 
 
+def matrix_rank(scores: np.ndarray) -> Rank:
+    """Ranks by given scores; equal ones in the order of the items.
+
+    Args:
+        scores: ``images captions``, higher is nearer.
+    """
+
+    def rank(direction: Direction, rows: Int64[np.ndarray, " queries"]) -> Ranking:
+        asked = np.asarray(scores[rows] if direction == "i2t" else scores[:, rows].T)
+        order = np.argsort(-asked, axis=1, kind="stable")
+        return Ranking(np.take_along_axis(asked, order, axis=1), order)
+
+    return rank
+
+
 def sample_queries(
     rank: Rank, split: RetrievalSplit, *, per_direction: int = 12, hits: int = 5, seed: int = 0
 ) -> list[QuerySample]:

@@ -151,9 +151,7 @@ def screen(
             held += stop - begin
             for group in range(begin, stop, GROUP):
                 if nearest(columns, queries, row, group) <= limit:
-                    limit = collect(
-                        columns, queries, row, candidates, group, stop, limit, histogram, counts, hits
-                    )
+                    limit = collect(columns, queries, row, candidates, group, stop, limit, histogram, counts, hits)
         emit(hits[row], counts[row, 1], limit, histogram[row], out[row])
         found[row] = min(held, candidates)
 

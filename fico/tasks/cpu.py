@@ -19,6 +19,11 @@ from fico.tasks.instance import InstanceRetrieval
 _RULES = {"expected": blocks.EXPECTED, "optimistic": blocks.OPTIMISTIC, "pessimistic": blocks.PESSIMISTIC}
 _DENOMINATORS = {"hits": blocks.HITS, "min_k_r": blocks.MIN_K_R, "r": blocks.R}
 _ROWS = 64  # rows per piece of work; fixed, so that sums do not depend on the number of threads
+_SIGNED = {4: np.int32, 8: np.int64}
+_FORMATS = {  # magnitude mask, infinity, bit of 2.0, mantissa bits, exponent field of 1.0
+    4: np.array([2**31 - 1, 0x7F800000, 2**30, 23, 127], dtype=np.int32),
+    8: np.array([2**63 - 1, 0x7FF0000000000000, 2**62, 52, 1023], dtype=np.int64),
+}
 _NO_LABELS = np.zeros((0, 1), dtype=np.uint64)
 
 
@@ -88,32 +93,32 @@ class CpuEngine:
         """Values of each range of queries, from real scores."""
         items = len(self.item_images)
         scores = np.empty((buffer_rows, items), dtype=source.dtype)
-        parts = np.empty((buffer_rows if "category" in self.tasks else 0, items), dtype=source.dtype)
+        keys = np.empty((buffer_rows if "category" in self.tasks else 0, items), dtype=_SIGNED[source.dtype.itemsize])
         if not ranges:
             yield BlockValues(0, self._task_values(self._output(0), 0))
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             for start, stop in ranges:
                 block = scores[: stop - start]
                 source.block(self.direction, start, stop, block)
-                yield self._float_block(pool, source, block, parts, start)
+                yield self._float_block(pool, source, block, keys, start)
 
     def _float_block(
-        self, pool: ThreadPoolExecutor, source: ScoreSource, scores: np.ndarray, parts: np.ndarray, start: int
+        self, pool: ThreadPoolExecutor, source: ScoreSource, scores: np.ndarray, keys: np.ndarray, start: int
     ) -> BlockValues:
         output = self._output(len(scores))
 
         def work(first: int, last: int) -> None:
             source.finish(self.direction, start + first, scores[first:last])
-            self._float_rows(scores[first:last], parts[first:last], start + first, output, first, last)
+            self._float_rows(scores[first:last], keys[first:last], start + first, output, first, last)
 
         _each(pool, len(scores), work)
         touched = touched_items(scores) if self.find_fills else None
         if self.settings.ties == "index" and output.mixed.any():
-            self._break_ties(pool, scores, parts, start, output)
+            self._break_ties(pool, scores, keys, start, output)
         return BlockValues(start, self._task_values(output, start), touched)
 
     def _float_rows(
-        self, scores: np.ndarray, parts: np.ndarray, start: int, output: _Output, first: int, last: int
+        self, scores: np.ndarray, keys: np.ndarray, start: int, output: _Output, first: int, last: int
     ) -> None:
         mixed = output.mixed[first:last]
         if "instance" in self.tasks:
@@ -127,23 +132,33 @@ class CpuEngine:
             outputs = _part(output.values["category"], first, last)
             right = output.right["category"][first:last]
             images = self.query_images[start : start + len(scores)]
-            floats.split_rows(scores, images, self.item_images, self.direction == "t2i", self.labels, parts, right)
-            for row, count in zip(parts, right.tolist(), strict=True):
-                row[:count].sort()
-                row[count:].sort()
+            lost = np.zeros(len(scores), dtype=np.bool_)
+            self._make_keys(scores, images, keys, right, lost)
+            if lost.any():
+                self._make_keys(_dense_places(scores, lost), images, keys, right, lost)
+            keys.sort(axis=1)
             floats.category_rows(
-                parts, right, self.rule, self.cuts, _DENOMINATORS[self.settings.ap], self.tables, outputs, mixed
+                keys, right, self.rule, self.cuts, _DENOMINATORS[self.settings.ap], self.tables, outputs, mixed
             )
 
+    def _make_keys(
+        self, scores: np.ndarray, images: np.ndarray, keys: np.ndarray, right: np.ndarray, lost: np.ndarray
+    ) -> None:
+        size = scores.dtype.itemsize
+        floats.keys_of_rows(
+            scores.view(_SIGNED[size]), images, self.item_images, self.direction == "t2i", self.labels, _FORMATS[size],
+            keys, right, lost,
+        )  # fmt: skip
+
     def _break_ties(
-        self, pool: ThreadPoolExecutor, scores: np.ndarray, parts: np.ndarray, start: int, output: _Output
+        self, pool: ThreadPoolExecutor, scores: np.ndarray, keys: np.ndarray, start: int, output: _Output
     ) -> None:
         """Evaluates the tied rows anew, each score replaced by its place when equal scores stand by index."""
         for row in np.flatnonzero(output.mixed):
             order = np.argsort(-scores[row], kind="stable")
             scores[row, order] = -np.arange(len(order), dtype=scores.dtype)
         again = self._output(len(scores))
-        _each(pool, len(scores), lambda a, b: self._float_rows(scores[a:b], parts[a:b], start + a, again, a, b))
+        _each(pool, len(scores), lambda a, b: self._float_rows(scores[a:b], keys[a:b], start + a, again, a, b))
         for task in self.tasks:
             output.values[task][0][:] = again.values[task][0]
 
@@ -165,12 +180,11 @@ class CpuEngine:
         if self.settings.ties == "index":
             scores = np.empty((_ROWS, len(self.item_images)), dtype=np.float64)
             again = self._output(len(queries))
-            for a in range(0, len(queries), _ROWS):
-                rows = queries[a : a + _ROWS]
-                codes.index_ranks(rows, words, bits, scores[: len(rows)])
-                self._float_rows(
-                    scores[: len(rows)], np.empty_like(scores[: len(rows)]), start + a, again, a, a + len(rows)
-                )
+            keys = np.empty_like(scores, dtype=np.int64)
+            for first in range(0, len(queries), _ROWS):
+                rows = slice(0, min(_ROWS, len(queries) - first))
+                codes.index_ranks(queries[first : first + _ROWS], words, bits, scores[rows])
+                self._float_rows(scores[rows], keys[rows], start + first, again, first, first + rows.stop)
             for task in self.tasks:
                 output.values[task][0][:] = again.values[task][0]
         curves = np.array(sums).reshape(-1, 2, bits + 1).transpose(1, 0, 2) if "category" in self.tasks else None
@@ -218,6 +232,14 @@ class CpuEngine:
 
 def _part(outputs: Outputs, first: int, last: int) -> Outputs:
     return outputs[0][first:last], outputs[1][first:last], outputs[2][first:last]
+
+
+def _dense_places(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Scores with those of some rows replaced by their places among the row's distinct scores: the same order."""
+    places = scores.copy()
+    for row in np.flatnonzero(rows):
+        places[row] = np.unique(scores[row], return_inverse=True)[1]
+    return places
 
 
 def touched_items(scores: Float[np.ndarray, "queries items"]) -> np.ndarray:

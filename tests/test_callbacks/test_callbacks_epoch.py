@@ -10,9 +10,11 @@ from callbacks.efficiency import Efficiency
 from callbacks.encoded import EncodedEpoch
 from callbacks.progress import EpochLines
 from callbacks.retrieval import RetrievalEvaluation
+from callbacks.scores import PairScores
 from callbacks.search_scaling import SearchScaling
 from callbacks.stamp import ConfigStamp
 from callbacks.store import EmbeddingWriter
+from fico.errors import DataError
 from fico.evaluation import evaluate
 from fico.search.exact import ExactSearch
 from fico.store import EmbeddingStore
@@ -57,6 +59,11 @@ def encoded(trainer):
     return epoch
 
 
+@pytest.fixture
+def scores(encoded, tmp_path):
+    return PairScores(encoded, tmp_path)
+
+
 class Module:
     """Keeps what is logged."""
 
@@ -70,8 +77,8 @@ class Module:
 OPTIONS = {"tasks": ("instance", "category"), "ties": "expected", "ap": "hits", "bootstrap": 20}
 
 
-def test_the_epoch_is_scored_as_the_library_scores_the_arrays(encoded, trainer, split):
-    retrieval, module = RetrievalEvaluation(encoded, "cosine", OPTIONS), Module()
+def test_the_epoch_is_scored_as_the_library_scores_the_arrays(encoded, scores, trainer, split):
+    retrieval, module = RetrievalEvaluation(encoded, scores, "cosine", OPTIONS), Module()
     retrieval.on_test_epoch_end(trainer, module)
     both = encoded.embeddings
     wanted = evaluate(
@@ -81,12 +88,40 @@ def test_the_epoch_is_scored_as_the_library_scores_the_arrays(encoded, trainer, 
     assert module.logged["test/instance/t2i/R@1"] == wanted.metrics["instance/t2i/R@1"]
 
 
-def test_the_mean_of_both_directions_is_logged_and_chance_is_not(encoded, trainer):
+def test_the_mean_of_both_directions_is_logged_and_chance_is_not(encoded, scores, trainer):
     module = Module()
-    RetrievalEvaluation(encoded, "cosine", OPTIONS).on_test_epoch_end(trainer, module)
+    RetrievalEvaluation(encoded, scores, "cosine", OPTIONS).on_test_epoch_end(trainer, module)
     i2t, t2i = (module.logged[f"test/category/{way}/mAP@N"] for way in ("i2t", "t2i"))
     assert module.logged["test/category/mean/mAP@N"] == pytest.approx((i2t + t2i) / 2)
     assert not [name for name in module.logged if "chance" in name]
+
+
+def test_the_scores_of_a_pair_scorer_are_what_is_evaluated(encoded, scores, trainer, split):
+    class Backwards(Module):
+        """Likes best what is farthest."""
+
+        def score(self, images, texts, lengths=None):
+            return -images @ texts.T
+
+    module = Backwards()
+    scores.on_test_epoch_end(trainer, module)
+    retrieval = RetrievalEvaluation(encoded, scores, "inner", OPTIONS)
+    retrieval.on_test_epoch_end(trainer, module)
+    both = encoded.embeddings
+    wanted = evaluate(
+        -both.images, both.texts, split.correspondence, labels=split.labels, similarity="inner", **OPTIONS
+    )
+    assert retrieval.result.metrics == pytest.approx(wanted.metrics)
+    assert scores.attention_seconds > 0
+
+
+def test_an_embedding_that_is_not_finite_is_named(encoded, trainer):
+    both = encoded.embeddings
+    encoded.on_test_epoch_start(trainer, None)
+    both.texts[4, 0] = torch.nan
+    encoded.on_test_batch_end(trainer, None, both, None, 0)
+    with pytest.raises(DataError, match="caption4"):
+        encoded.on_test_epoch_end(trainer, Module())
 
 
 def test_stored_embeddings_load_as_they_were_with_ids_and_labels(encoded, trainer, split, tmp_path):

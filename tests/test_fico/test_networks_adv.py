@@ -176,7 +176,9 @@ def test_another_code_length_names_both_lengths(tmp_path):
         _adv(bits=16).load_released(path)
 
 
-@pytest.mark.parametrize(("theirs", "said"), [(True, "screening.*is_screening to true"), (False, "re-ranking.*to false")])
+@pytest.mark.parametrize(
+    ("theirs", "said"), [(True, "screening.*is_screening to true"), (False, "re-ranking.*to false")]
+)
 def test_the_other_architecture_says_what_to_set(tmp_path, theirs, said):
     path = _file(_adv(is_screening=theirs), tmp_path / "model_best.pth.tar")
     with pytest.raises(DataError, match=said):
