@@ -153,7 +153,8 @@ def category_rows(
 
 
 @kernel
-def _count(row: Scores, score: float) -> tuple[int, int]:
+def count_above(row: Scores, score: float) -> tuple[int, int]:
+    """Scores above and equal to one."""
     above, equal = 0, 0
     for j in range(len(row)):
         above += row[j] > score
@@ -203,7 +204,7 @@ def instance_rows(
             first = n
             while n < right and ordered[n] == ordered[first]:
                 n += 1
-            above[groups], tied[groups] = _count(scores[q], ordered[first])
+            above[groups], tied[groups] = count_above(scores[q], ordered[first])
             hits[groups] = n - first
             groups += 1
         blend = reorder(above, tied, hits, groups, EXPECTED, moved, sized)

@@ -1,11 +1,12 @@
 """Float rows kept for reranking: in memory or in a mapped file, in 32, 16 or 8 bits per number."""
 
+import platform
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from fico.errors import DataError
+from fico.errors import DataError, UsageError
 
 RowType = Literal["float32", "float16", "int8"]
 _BLOCK = 65_536
@@ -53,7 +54,13 @@ class StoredRows:
         return 0 if self._rows is None or not self._is_mapped else self._rows.nbytes
 
     def fit(self, train: np.ndarray) -> None:
-        """Learns the range of each dimension, which ``int8`` needs; values outside are clipped."""
+        """Learns the range of each dimension, which ``int8`` needs; values outside are clipped.
+
+        Raises:
+            UsageError: The CPU cannot read ``float16``.
+        """
+        if self.kind == "float16" and not _widens_float16():
+            raise UsageError("this CPU has no instruction for float16 (F16C); set rows to float32 or int8")
         if self.kind == "int8":
             low, high = train.min(axis=0), train.max(axis=0)
             self._middle = (low + high) / 2
@@ -132,3 +139,11 @@ class StoredRows:
             )
         stored._rows = np.memmap(stored.path, kind, "r", settings["offset"], shape)
         return stored
+
+
+def _widens_float16() -> bool:
+    """Whether compiled code can; without the instruction LLVM calls a function that is not there."""
+    from llvmlite import binding  # type: ignore[import-untyped]
+
+    other = platform.machine().lower() not in ("x86_64", "amd64")
+    return other or bool(binding.get_host_cpu_features().get("f16c", False))

@@ -20,7 +20,7 @@ _RULES = {"expected": blocks.EXPECTED, "optimistic": blocks.OPTIMISTIC, "pessimi
 _DENOMINATORS = {"hits": blocks.HITS, "min_k_r": blocks.MIN_K_R, "r": blocks.R}
 _ROWS = 64  # rows per piece of work; fixed, so that sums do not depend on the number of threads
 _SIGNED = {4: np.int32, 8: np.int64}
-_FORMATS = {  # magnitude mask, infinity, bit of 2.0, mantissa bits, exponent field of 1.0
+_FORMATS: dict[int, np.ndarray] = {  # magnitude mask, infinity, bit of 2.0, mantissa bits, exponent field of 1.0
     4: np.array([2**31 - 1, 0x7F800000, 2**30, 23, 127], dtype=np.int32),
     8: np.array([2**63 - 1, 0x7FF0000000000000, 2**62, 52, 1023], dtype=np.int64),
 }

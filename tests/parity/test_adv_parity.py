@@ -12,7 +12,8 @@ from torch.optim.lr_scheduler import StepLR
 from fico.losses.angular import Angular
 from fico.losses.caption_variants import Adversary
 from fico.losses.triplet import TripletHinge
-from fico.networks.adv import ADV, ConceptHead
+from fico.networks.adv import ADV
+from fico.networks.balanced import ConceptHead
 from fico.networks.bert import Bert
 from fico.networks.released import load_strictly
 from models.adv import ADVModule, VariantBatch

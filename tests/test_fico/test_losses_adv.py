@@ -10,7 +10,7 @@ from fico.losses.angular import Angular
 from fico.losses.caption_variants import Adversary, Rephrase
 from fico.losses.weight_norms import weight_norms
 from fico.losses.word_exchange import WordExchange
-from fico.networks.adv import RegionEncoder, ScreeningHead
+from fico.networks.balanced import RegionEncoder, ScreeningHead
 
 
 def _codes(seed, count=5):

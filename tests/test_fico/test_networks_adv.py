@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from fico.errors import DataError
-from fico.networks.adv import ADV, ConceptHead, balanced_codes
+from fico.networks.adv import ADV
+from fico.networks.balanced import ConceptHead, balanced_codes
 from fico.networks.bert import Bert
 
 

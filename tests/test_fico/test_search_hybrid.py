@@ -6,6 +6,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from fico.errors import DataError, UsageError
+from fico.search import stored_rows
 from fico.search.binarise import Binariser
 from fico.search.exact import ExactSearch
 from fico.search.hybrid import HybridSearch
@@ -170,3 +171,9 @@ def test_bad_settings_and_input_are_refused(data):
         searcher.add(items[:, :69])
     with pytest.raises(DataError, match="too few"):
         HybridSearch().add(items[:7])
+
+
+def test_a_cpu_that_cannot_read_float16_is_told(data, monkeypatch):
+    monkeypatch.setattr(stored_rows, "_widens_float16", lambda: False)
+    with pytest.raises(UsageError, match="F16C"):
+        built(data[0], rows="float16")

@@ -11,7 +11,8 @@ from fico.losses.caption_variants import Adversary, Rephrase
 from fico.losses.triplet import TripletHinge
 from fico.losses.weight_norms import weight_norms
 from fico.losses.word_exchange import WordExchange
-from fico.networks.adv import ADV, ConceptHead
+from fico.networks.adv import ADV
+from fico.networks.balanced import ConceptHead
 from fico.networks.bert import Bert
 from models.adv import ADVModule, VariantBatch
 

@@ -168,6 +168,7 @@ def test_a_state_dict_makes_another_module_the_same(name):
     assert torch.equal(first.encode(batch).texts, second.encode(batch).texts)
 
 
+@pytest.mark.filterwarnings("ignore:You defined a `validation_step`", "ignore:.*LeafSpec")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_trainer_logs_loss_and_terms_and_two_runs_are_the_same(name):
     runs = []
