@@ -46,7 +46,7 @@ class ADVModule(L.LightningModule):
         optimizer: Makes the optimiser from the parameters that are not frozen.
         adversary: Over falsified captions, where there are any.
         concept: Reads the batch's labels from the text codes; nothing where the data have none, or ``classes`` is 0.
-        exchange: Falsifies captions where the batch brings none.
+        exchange: Falsifies captions, given as word ids, where the batch brings none; nothing where ``variants`` is 0.
         scheduler: Makes the learning-rate schedule, stepped once per epoch; constant when not given.
         angular_weight: ``w`` of the first epochs.
         variant_weight: Of rephrase, adversary and concept each.
@@ -81,7 +81,7 @@ class ADVModule(L.LightningModule):
         self.rephrase = Rephrase()
         self.adversary = adversary
         self.concept = concept if concept is not None and concept.classes else None
-        self.exchange = exchange
+        self.exchange = exchange if exchange is not None and exchange.variants else None
         self.angular_weight = angular_weight
         self.variant_weight = variant_weight
         self.first_variant_epoch = first_variant_epoch

@@ -67,7 +67,7 @@ def _attended(
     elif norm.endswith("l2norm"):
         raw = raw / (raw.pow(2).sum(dim=2, keepdim=True).sqrt() + EPSILON)
     weights = (raw.transpose(1, 2).contiguous() * sharpness).softmax(dim=2)
-    return torch.bmm(weights, looked)
+    return torch.bmm(looked.transpose(1, 2), weights.transpose(1, 2).contiguous()).transpose(1, 2)  # their order
 
 
 def _cosine(

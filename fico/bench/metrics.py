@@ -1,8 +1,8 @@
 """``python -m fico.bench.metrics``: the evaluation engine beside other libraries, on the same data in one process.
 
-Every entry computes similarity, R@1/5/10 and mAP@10/100/N in both directions where its library can; the engine gives all
-its metrics, chance levels and bootstrap intervals beside that. ``limit`` is the least that a full evaluation of floats
-must do: two matrix products, one sort of all values, one comparison of each value. Libraries that are absent are skipped.
+Every entry computes similarity, R@1/5/10 and mAP@10/100/N in both directions where its library can; the engine gives
+all its metrics, chance levels and bootstrap intervals beside that. ``limit`` is the least that a full evaluation of
+floats must do: two matrix products, one sort of all values and one comparison of each. Absent libraries are skipped.
 """
 
 import argparse
@@ -129,13 +129,8 @@ def markdown(rows: Sequence[Row]) -> str:
     lines = ["| work | library | seconds | CPU s | times fico | extra MiB |", "|---|---|---|---|---|---|"]
     own = {row.work: row.timing for row in rows if row.name == "fico"}
     for row in rows:
-        times = row.timing.seconds / own[row.work].seconds
-        cells = (
-            f"{row.timing.seconds:.3g}",
-            f"{row.timing.cpu_seconds:.3g}",
-            f"{times:.2f}",
-            f"{row.extra_bytes / 2**20:.0f}",
-        )
+        times, extra = row.timing.seconds / own[row.work].seconds, row.extra_bytes / 2**20
+        cells = (f"{row.timing.seconds:.3g}", f"{row.timing.cpu_seconds:.3g}", f"{times:.2f}", f"{extra:.0f}")
         lines.append(f"| {row.work} | {row.name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -4,6 +4,7 @@ import contextlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ Call = Callable[[], object]
 
 def fico_itr(data: Problem, work: str) -> Call:
     """fico-itr: the matrix, then a sort per task, cut and direction."""
-    import fico_itr as library  # noqa: PLC0415
+    library: Any = import_module("fico_itr")
 
     captions = len(data.pairs) // len(data.images)
     sides = (data.image_codes.astype(np.float32), data.text_codes.astype(np.float32))
@@ -88,7 +89,7 @@ def _directions(data: Problem) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]
 
 def torchmetrics(data: Problem, work: str) -> Call:
     """torchmetrics: three hit rates and three MAPs on flattened scores, shifted above 0 so that it counts them."""
-    from torchmetrics.retrieval import RetrievalHitRate, RetrievalMAP  # noqa: PLC0415
+    from torchmetrics.retrieval import RetrievalHitRate, RetrievalMAP
 
     def run() -> list[Any]:
         found = []
@@ -108,10 +109,10 @@ def torchmetrics(data: Problem, work: str) -> Call:
 
 def pytorch_metric_learning(data: Problem, work: str) -> Call:
     """pytorch-metric-learning: precision@1 and MAP of image queries, by the nearest neighbours of FAISS."""
-    from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator  # noqa: PLC0415
+    library: Any = import_module("pytorch_metric_learning.utils.accuracy_calculator")
 
     labels = torch.from_numpy(data.labels)
-    calculator = AccuracyCalculator(
+    calculator = library.AccuracyCalculator(
         include=("precision_at_1", "mean_average_precision"),
         k=len(data.texts),
         label_comparison_fn=lambda x, y: (x & y).any(dim=-1),
@@ -130,7 +131,7 @@ def _as_dicts(scores: np.ndarray, relevant: np.ndarray) -> tuple[dict[str, Any],
 
 def pytrec_eval(data: Problem, work: str) -> Call:
     """pytrec_eval: success and map of both tasks, the dictionaries it needs included."""
-    import pytrec_eval as library  # noqa: PLC0415
+    library: Any = import_module("pytrec_eval")
 
     measures = ({"success.1,5,10"}, {"map", "map_cut.10,100"})
 
@@ -147,7 +148,7 @@ def pytrec_eval(data: Problem, work: str) -> Call:
 
 def ranx(data: Problem, work: str) -> Call:
     """ranx: hit rate and map of both tasks, the dictionaries it needs included."""
-    import ranx as library  # noqa: PLC0415
+    library: Any = import_module("ranx")
 
     measures = (["hit_rate@1", "hit_rate@5", "hit_rate@10"], ["map@10", "map@100", "map"])
 

@@ -15,7 +15,7 @@ class WordExchange(nn.Module):
     many captions hold it, first among the words that stand behind the same word somewhere in the batch.
 
     Args:
-        variants: Falsified captions per caption.
+        variants: Falsified captions per caption; a module takes 0 as none.
         common: A word in a larger share of the batch's captions than this is not telling, 0..1.
 
     Source:

@@ -89,13 +89,13 @@ def attention_weights(
     Differs:
         The options ``l1norm`` and ``clipped_l1norm`` are left out: the original's code for them fails.
     """
-    logits = _normalised(raw, norm, query_mask) * sharpness
+    logits = _logits(raw, sharpness, norm, query_mask)
     if context_mask is not None:
         logits = logits.masked_fill(~context_mask[:, None, None, :], -torch.inf)
     return logits.softmax(dim=-1)
 
 
-def _normalised(raw: Tensor, norm: RawNorm, query_mask: Tensor | None) -> Tensor:
+def _logits(raw: Tensor, sharpness: float, norm: RawNorm, query_mask: Tensor | None) -> Tensor:
     if norm not in get_args(RawNorm):
         raise ValueError(f"norm must be one of {get_args(RawNorm)}, got {norm!r}")
     if norm.startswith("clipped"):
@@ -103,11 +103,11 @@ def _normalised(raw: Tensor, norm: RawNorm, query_mask: Tensor | None) -> Tensor
     if query_mask is not None:
         raw = raw.masked_fill(~query_mask[:, :, None], -torch.inf if norm == "softmax" else 0)
     if norm == "softmax":
-        return raw.softmax(dim=2)
-    if norm.endswith("l2norm"):
-        squares = raw.square().sum(dim=2, keepdim=True)  # linalg.vector_norm over this axis is ten times slower
-        raw = raw * (squares.clamp(min=_LEAST_SQUARE).sqrt() + EPSILON).reciprocal()
-    return raw
+        raw = raw.softmax(dim=2)
+    if not norm.endswith("l2norm"):
+        return raw * sharpness
+    squares = raw.square().sum(dim=2, keepdim=True)  # linalg.vector_norm over this axis is ten times slower
+    return raw * (sharpness / (squares.clamp(min=_LEAST_SQUARE).sqrt() + EPSILON))
 
 
 def attended_cosines(

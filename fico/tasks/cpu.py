@@ -18,7 +18,7 @@ from fico.tasks.instance import InstanceRetrieval
 
 _RULES = {"expected": blocks.EXPECTED, "optimistic": blocks.OPTIMISTIC, "pessimistic": blocks.PESSIMISTIC}
 _DENOMINATORS = {"hits": blocks.HITS, "min_k_r": blocks.MIN_K_R, "r": blocks.R}
-_ROWS = 64  # rows per piece of work; fixed, so that sums do not depend on the number of threads
+_PIECE = 2**18  # scores in a piece of work, whatever the number of threads, so that no sum depends on it
 _SIGNED = {4: np.int32, 8: np.int64}
 _FORMATS: dict[int, np.ndarray] = {  # magnitude mask, infinity, bit of 2.0, mantissa bits, exponent field of 1.0
     4: np.array([2**31 - 1, 0x7F800000, 2**30, 23, 127], dtype=np.int32),
@@ -82,8 +82,9 @@ class CpuEngine:
         self.query_images, self.item_images = instance.images_of(direction)
         self.start, self.own = instance.own(direction)
         self.labels = category.words if category else _NO_LABELS
-        self.tables = blocks.tables(len(self.item_images))
         items = len(self.item_images)
+        self.tables = blocks.tables(items)
+        self.piece_rows = max(8, min(64, _PIECE // items))
         self.recall_cuts = np.array(settings.recall_at, dtype=np.int64)
         self.cuts = np.array([*(min(k, items) for k in settings.map_at), items], dtype=np.int64)
         self.rule = _RULES.get(settings.ties, blocks.EXPECTED)
@@ -111,7 +112,7 @@ class CpuEngine:
             source.finish(self.direction, start + first, scores[first:last])
             self._float_rows(scores[first:last], keys[first:last], start + first, output, first, last)
 
-        _each(pool, len(scores), work)
+        _each(pool, len(scores), self.piece_rows, work)
         touched = touched_items(scores) if self.find_fills else None
         if self.settings.ties == "index" and output.mixed.any():
             self._break_ties(pool, scores, keys, start, output)
@@ -158,7 +159,12 @@ class CpuEngine:
             order = np.argsort(-scores[row], kind="stable")
             scores[row, order] = -np.arange(len(order), dtype=scores.dtype)
         again = self._output(len(scores))
-        _each(pool, len(scores), lambda a, b: self._float_rows(scores[a:b], keys[a:b], start + a, again, a, b))
+        _each(
+            pool,
+            len(scores),
+            self.piece_rows,
+            lambda a, b: self._float_rows(scores[a:b], keys[a:b], start + a, again, a, b),
+        )
         for task in self.tasks:
             output.values[task][0][:] = again.values[task][0]
 
@@ -175,15 +181,18 @@ class CpuEngine:
     ) -> BlockValues:
         output = self._output(len(queries))
         sums = _each(
-            pool, len(queries), lambda a, b: self._code_rows(queries[a:b], words, bits, start + a, output, a, b)
+            pool,
+            len(queries),
+            self.piece_rows,
+            lambda a, b: self._code_rows(queries[a:b], words, bits, start + a, output, a, b),
         )
         if self.settings.ties == "index":
-            scores = np.empty((_ROWS, len(self.item_images)), dtype=np.float64)
+            scores = np.empty((self.piece_rows, len(self.item_images)), dtype=np.float64)
             again = self._output(len(queries))
             keys = np.empty_like(scores, dtype=np.int64)
-            for first in range(0, len(queries), _ROWS):
-                rows = slice(0, min(_ROWS, len(queries) - first))
-                codes.index_ranks(queries[first : first + _ROWS], words, bits, scores[rows])
+            for first in range(0, len(queries), self.piece_rows):
+                rows = slice(0, min(self.piece_rows, len(queries) - first))
+                codes.index_ranks(queries[first : first + self.piece_rows], words, bits, scores[rows])
                 self._float_rows(scores[rows], keys[rows], start + first, again, first, first + rows.stop)
             for task in self.tasks:
                 output.values[task][0][:] = again.values[task][0]
@@ -249,7 +258,7 @@ def touched_items(scores: Float[np.ndarray, "queries items"]) -> np.ndarray:
     return np.asarray(np.where(filled, (scores > lowest[:, None]).sum(axis=1), scores.shape[1]))
 
 
-def _each(pool: ThreadPoolExecutor, rows: int, work: Callable[[int, int], object]) -> list[Any]:
+def _each(pool: ThreadPoolExecutor, rows: int, step: int, work: Callable[[int, int], object]) -> list[Any]:
     """Runs ``work`` on pieces of rows; results in the order of the rows."""
-    pieces = [(first, min(first + _ROWS, rows)) for first in range(0, rows, _ROWS)]
+    pieces = [(first, min(first + step, rows)) for first in range(0, rows, step)]
     return list(pool.map(lambda piece: work(*piece), pieces))

@@ -7,7 +7,7 @@ import numpy as np
 from fico.errors import UsageError
 from fico.tasks.base import Settings
 
-_BUFFER_BYTES = 16 * 2**20  # scores of one block: small enough for the cache, large enough for the product
+_BUFFER_BYTES = 8 * 2**20  # scores of one block: small enough for the cache, large enough for the product
 _CAST_BYTES = 16 * 2**20
 
 
@@ -56,7 +56,7 @@ def plan_memory(
     rows, used = [], 0
     for queries, items in ((images, texts), (texts, images)):
         row_bytes = items * dtype.itemsize
-        wanted = min(max(64, _BUFFER_BYTES // row_bytes), 1024, queries) if block is None else min(block, queries)
+        wanted = min(max(128, _BUFFER_BYTES // row_bytes), 1024, queries) if block is None else min(block, queries)
         fitting = free // (row_bytes * buffers)
         if wanted < 1 or fitting < 1:
             raise UsageError(

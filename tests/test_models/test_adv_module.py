@@ -90,6 +90,12 @@ def test_the_exchange_falsifies_only_where_the_batch_brings_nothing():
     assert module.logged["train/adversary"] > 0
 
 
+def test_an_exchange_of_no_variants_is_none():
+    module = _module(exchange=WordExchange(variants=0))
+    module.training_step(_batch(), 0)
+    assert "train/adversary" not in module.logged
+
+
 def test_variants_wait_for_their_first_epoch():
     for epoch, names in ((1, set()), (2, {"train/rephrase", "train/concept"})):
         module = _module(epoch=epoch, first_variant_epoch=2)
@@ -97,6 +103,7 @@ def test_variants_wait_for_their_first_epoch():
         assert set(module.logged) - {"train/triplet", "train/angular", "train/norms"} == names
 
 
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")
 def test_data_without_labels_train_no_concept_head():
     module = _module(classes=0)
     assert module.concept is None
