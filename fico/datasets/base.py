@@ -1,8 +1,9 @@
 """What every data set gives: splits with ids, captions, labels and an explicit correspondence."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool
@@ -54,5 +55,23 @@ class RetrievalDataset(Protocol):
 
         Raises:
             DataError: The split is empty or unknown (those that exist are named), or its files are broken.
+        """
+        ...
+
+
+@runtime_checkable
+class FeatureDataset(RetrievalDataset, Protocol):
+    """A data set that comes as features: without image files and words, others cannot be made.
+
+    ``feature_origins`` says by kind of features (``global``, ``doc2vec``, ...) what they are.
+    """
+
+    feature_origins: Mapping[str, str]
+
+    def features(self, split: str, kind: str) -> np.ndarray:
+        """Give the features of one kind, float32, row by row as in the split.
+
+        Raises:
+            DataError: The split is empty or unknown, or its files are broken.
         """
         ...

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytorch_lightning as L
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from fico.errors import DataError, UsageError
+from fico.experiment.build import build
 
 STAMP = "fico"  # the key under which callbacks/stamp.py writes
 
@@ -48,7 +48,7 @@ def build_module(model: DictConfig) -> L.LightningModule:
     Raises:
         DataError: The weights file is missing or does not fit.
     """
-    module: Any = instantiate(model.module)
+    module: Any = build(model.module)
     if model.weights:
         module.network.load_released(Path(model.weights))
     built: L.LightningModule = module
@@ -65,7 +65,7 @@ def load_module(path: Path) -> L.LightningModule:
         DataError: The file is missing or is not such a checkpoint.
     """
     checkpoint = read_checkpoint(path)
-    module: L.LightningModule = instantiate(checkpoint[STAMP]["model"]["module"])
+    module: L.LightningModule = build(checkpoint[STAMP]["model"]["module"])
     module.load_state_dict(checkpoint["state_dict"])
     return module
 

@@ -6,6 +6,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 from fico.datasets.base import RetrievalSplit
 from fico.datasets.pairs import CaptionPairs, ImageGroups, Sample, collate
 from fico.datasets.sampler import BatchShare
+from fico.errors import UsageError
 from fico.features import ModelInputs
 
 
@@ -25,7 +26,9 @@ class RetrievalDataModule(L.LightningDataModule):
         batches are dealt to the processes and none is repeated, so one and many processes encode the same batches.
     """
 
-    EVALUATION_IMAGES = 128  # images per batch, each with all of its captions
+    # Images per evaluation batch, each with all of its captions; the same for any number of processes.
+    MOST_IMAGES = 64
+    LEAST_BATCHES = 8
 
     def __init__(
         self,
@@ -74,7 +77,12 @@ class RetrievalDataModule(L.LightningDataModule):
 
     def _evaluation(self, name: str) -> DataLoader[Sample]:
         groups = ImageGroups(self.splits[name], self.inputs.splits[name])
-        share = BatchShare(len(groups), self.EVALUATION_IMAGES, self._rank, self._world_size)
+        images = max(1, min(self.MOST_IMAGES, len(groups) // self.LEAST_BATCHES))
+        if len(groups) < images * self._world_size:  # Lightning skips the epoch's end where there is no batch
+            raise UsageError(
+                f"{self._world_size} processes cannot share the {len(groups)} images of split {name}; use fewer devices"
+            )
+        share = BatchShare(len(groups), images, self._rank, self._world_size)
         return DataLoader(groups, batch_sampler=share, collate_fn=collate, num_workers=self.workers)
 
     @property

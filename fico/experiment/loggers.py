@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+
+from fico.experiment.build import build
 
 log = logging.getLogger(__name__)
 INIT_SECONDS = "15"
@@ -44,15 +45,18 @@ def open_loggers(config: DictConfig | None, folder: Path, run: dict[str, Any]) -
 
 
 def _csv(config: DictConfig, folder: Path, run: dict[str, Any]) -> CSVLogger:
-    logger: CSVLogger = instantiate(config)(save_dir=str(folder))
+    logger: CSVLogger = build(config)(save_dir=str(folder))
     return logger
 
 
 def _wandb(config: DictConfig, folder: Path, run: dict[str, Any]) -> Logger:
+    import wandb
+
     os.environ.setdefault("WANDB_SILENT", "true")
     os.environ.setdefault("WANDB_INIT_TIMEOUT", INIT_SECONDS)
+    wandb.setup()  # reads these before Lightning's logger makes it print advice to developers
     arguments = {**run, "save_dir": str(folder)}
-    make = instantiate(config)
+    make = build(config)
     logger: WandbLogger = make(**arguments)
     try:
         _ = logger.experiment  # starts the run

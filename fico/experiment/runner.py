@@ -14,13 +14,13 @@ from typing import Any
 import pytorch_lightning as L
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import Logger
 
 from fico.datasets.base import RetrievalDataset
 from fico.errors import UsageError
+from fico.experiment.build import build
 from fico.experiment.checkpoint import build_module, fill_sizes, read_checkpoint
 from fico.experiment.config import DATASET_EXTRAS
 from fico.experiment.datamodule import RetrievalDataModule
@@ -78,7 +78,7 @@ def _told(folder: Path) -> Path:
 
 
 def _data(config: DictConfig) -> RetrievalDataModule:
-    dataset: RetrievalDataset = instantiate(
+    dataset: RetrievalDataset = build(
         {key: value for key, value in config.dataset.items() if key not in DATASET_EXTRAS}
     )
     tested = config.dataset.split
@@ -97,7 +97,7 @@ def _train_and_test(
     best = ModelCheckpoint(folder / "checkpoints", filename="best", monitor=monitor, mode="max", save_last=True)
     is_terminal = sys.stdout.isatty()
     callbacks = _callbacks(folder, config, data, monitor)
-    trainer: L.Trainer = instantiate(
+    trainer: L.Trainer = build(
         config.trainer,
         callbacks=[*callbacks.values(), best, *([RichProgressBar()] if is_terminal else [])],
         logger=loggers,
@@ -131,13 +131,13 @@ def _callbacks(folder: Path, config: DictConfig, data: RetrievalDataModule, moni
         "bits": model.get("bits"),
         "monitor": monitor,
         "metric": OmegaConf.to_container(config.metric, resolve=True),
-        "indexes": {name: partial(instantiate, index) for name, index in (config.get("index") or {}).items()},
+        "indexes": {name: partial(build, index) for name, index in (config.get("index") or {}).items()},
         "origin": {"model": model["name"], "config": model, "features": data.inputs.origin},
         "fingerprint": data.splits["train"].fingerprint,
     }
     callbacks: dict[str, L.Callback] = {}
     for name, node in config.callbacks.items():
-        make: Callable[..., L.Callback] = instantiate(node)
+        make: Callable[..., L.Callback] = build(node)
         wanted = inspect.signature(make).parameters
         callbacks[str(name)] = make(**{key: value for key, value in (given | callbacks).items() if key in wanted})
     return callbacks
@@ -183,5 +183,5 @@ def _quiet() -> None:
         ".*LeafSpec.*",  # a deprecation inside Lightning
     ):
         warnings.filterwarnings("ignore", advice)
-    for chatty in ("pytorch_lightning.utilities.rank_zero", "gensim"):
+    for chatty in ("pytorch_lightning.utilities.rank_zero", "gensim", "faiss"):
         logging.getLogger(chatty).setLevel(logging.ERROR)

@@ -1,13 +1,14 @@
 """From a data set to what a model is fed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, get_args
 
 import numpy as np
 
-from fico.datasets.base import RetrievalDataset, RetrievalSplit
+from fico.datasets.base import FeatureDataset, RetrievalDataset, RetrievalSplit
 from fico.errors import UsageError
 from fico.features.base import ModelInputs, SplitInputs
+from fico.features.beside import Features
 from fico.features.images import ImageKind, image_features
 from fico.features.texts import doc2vec_features
 from fico.features.vocabulary import Vocabulary
@@ -25,7 +26,7 @@ def model_inputs(
     min_count: int = 1,
     progress: bool = True,
 ) -> ModelInputs:
-    """Give the features that a model takes, from beside the data set, from the cache or made now.
+    """Give the features that a model takes, from the data set or beside it, from the cache or made now.
 
     Whatever is fitted (scales, Doc2Vec, the vocabulary) is fitted on the split ``train``, so that split is read
     even where it is not asked for.
@@ -39,22 +40,29 @@ def model_inputs(
         progress: Show bars for what takes longer than a moment.
 
     Raises:
-        UsageError: ``image`` or ``text`` is none of these.
+        UsageError: ``image`` or ``text`` is none of these, or no features of a data set that comes as features.
         DataError: A split is empty or unknown, or an image or feature file is broken; see `image_features` and
             `doc2vec_features`.
     """
     _check_kind("image", image, get_args(ImageKind))
     _check_kind("text", text, get_args(TextKind))
+    if isinstance(dataset, FeatureDataset):
+        _check_own(dataset, image, text)
     read = {name: dataset.split(name) for name in dict.fromkeys(("train", *splits))}
-    images = image_features(dataset.root, read, image, progress=progress)
     texts: Mapping[str, Texts]
-    if text == "words":
-        vocabulary = Vocabulary.build(read["train"].tokens, min_count)
-        texts = {name: tuple(map(vocabulary.encode, split.tokens)) for name, split in read.items()}
-        text_origin = f"{len(vocabulary.words)} words of the training captions (min_count {min_count})"
-    else:
-        vocabulary, vectors = None, doc2vec_features(dataset.root, read, progress=progress)
+    vocabulary = None
+    if isinstance(dataset, FeatureDataset):
+        images, vectors = _own(dataset, read, image), _own(dataset, read, text)
         texts, text_origin = vectors.rows, vectors.origin
+    else:
+        images = image_features(dataset.root, read, image, progress=progress)
+        if text == "words":
+            vocabulary = Vocabulary.build(read["train"].tokens, min_count)
+            texts = {name: tuple(map(vocabulary.encode, split.tokens)) for name, split in read.items()}
+            text_origin = f"{len(vocabulary.words)} words of the training captions (min_count {min_count})"
+        else:
+            vectors = doc2vec_features(dataset.root, read, progress=progress)
+            texts, text_origin = vectors.rows, vectors.origin
     return ModelInputs(
         splits={name: SplitInputs(images.rows[name], texts[name], read[name].labels) for name in splits},
         sizes=_sizes(read["train"], images.rows["train"], texts["train"], vocabulary),
@@ -68,6 +76,18 @@ def model_inputs(
 def _check_kind(what: str, got: str, known: Sequence[str]) -> None:
     if got not in known:
         raise UsageError(f"{what} features are {got!r}; give {' or '.join(known)}")
+
+
+def _check_own(dataset: FeatureDataset, *kinds: str) -> None:
+    if missing := [kind for kind in kinds if kind not in dataset.feature_origins]:
+        raise UsageError(
+            f"the model needs {' and '.join(missing)} features, but the data set {dataset.name} comes as features and "
+            f"has only {' and '.join(dataset.feature_origins)}; take a model that needs no others"
+        )
+
+
+def _own(dataset: FeatureDataset, splits: Iterable[str], kind: str) -> Features:
+    return Features({name: dataset.features(name, kind) for name in splits}, dataset.feature_origins[kind])
 
 
 def _sizes(train: RetrievalSplit, images: np.ndarray, texts: Texts, vocabulary: Vocabulary | None) -> dict[str, int]:

@@ -68,9 +68,9 @@ class _VocabularyUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if name == "Vocabulary":
             return _Attributes
-        if (module, name) == ("copyreg", "_reconstructor"):  # how old protocols make an instance
+        if (module, name) == ("copy_reg", "_reconstructor"):  # how old protocols make an instance
             return _new_attributes
-        if (module, name) == ("builtins", "object"):
+        if (module, name) == ("__builtin__", "object"):
             return object
         raise DataError(
             f"the vocabulary asks for {module}.{name}; it is not opened, because a pickle can run code: "

@@ -32,7 +32,7 @@ def reorder(above: Ints, tied: Ints, right: Ints, groups: int, rule: int, out_ab
 
 
 @kernel
-def _first_places(above: int, hits: int, tied: int, right: int, places: int, harmonic: Reals) -> float:
+def first_places(above: int, hits: int, tied: int, right: int, places: int, harmonic: Reals) -> float:
     """Mean sum of precisions at the right items among the first ``places`` of a block, ``hits`` right items before it.
 
     Place i holds a right item with probability r/t, and then (i-1)(r-1)/(t-1) of the places before it do on average:
@@ -68,7 +68,7 @@ def _over_found(
         probability, x = math.exp(log_mode), mode
         while True:
             if (direction == 1 or x < mode) and hits + x > 0:
-                inner = _first_places(above, hits, places, x, places, harmonic) if x > 0 else 0.0
+                inner = first_places(above, hits, places, x, places, harmonic) if x > 0 else 0.0
                 mean += probability * (total + inner) / (hits + x)
             if x == (high if direction == 1 else low) or probability < 1e-18:
                 break
@@ -81,7 +81,7 @@ def _over_found(
 
 
 @kernel
-def _cut_ap(
+def ap_inside(
     total: float,
     above: int,
     hits: int,
@@ -99,10 +99,10 @@ def _cut_ap(
         if places == 0:
             return total / hits if hits > 0 else 0.0
         if right == tied:
-            return (total + _first_places(above, hits, tied, right, places, harmonic)) / (hits + places)
+            return (total + first_places(above, hits, tied, right, places, harmonic)) / (hits + places)
         return _over_found(total, above, hits, tied, right, places, harmonic, log_factorial)
     if places > 0:
-        total += _first_places(above, hits, tied, right, places, harmonic)
+        total += first_places(above, hits, tied, right, places, harmonic)
     return total / (min(cut, relevant) if denominator == MIN_K_R else relevant)
 
 
@@ -124,9 +124,9 @@ def average_precisions(
     for g in range(groups):
         a, t, r = above[g], tied[g], right[g]
         while c < len(cuts) and cuts[c] < a + t:
-            out[c] = _cut_ap(total, a, hits, t, r, cuts[c], relevant, denominator, harmonic, log_factorial)
+            out[c] = ap_inside(total, a, hits, t, r, cuts[c], relevant, denominator, harmonic, log_factorial)
             c += 1
-        total += _first_places(a, hits, t, r, t, harmonic)
+        total += first_places(a, hits, t, r, t, harmonic)
         hits += r
     for rest in range(c, len(cuts)):  # every relevant item stands before these cuts
         out[rest] = total / relevant if relevant > 0 else 0.0

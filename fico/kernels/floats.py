@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fico.kernels.blocks import EXPECTED, OPTIMISTIC, PESSIMISTIC, category_values, instance_values, reorder
+from fico.kernels.blocks import EXPECTED, OPTIMISTIC, PESSIMISTIC, instance_values, reorder
 from fico.kernels.compiled import Ints, Outputs, Reals, Scores, Tables, Words, kernel
+from fico.kernels.hits import expected_values, find_mixed, pessimistic_values, untied_values
 
 
 @kernel
@@ -97,31 +98,12 @@ def keys_of_rows(
 
 
 @kernel
-def _places(row: NDArray[Any], above: Ints) -> bool:
-    """Items above each relevant one, from ascending keys; returns whether a tied block mixes right and wrong items."""
-    items, found, mixed = len(row), 0, 0
+def _places(row: NDArray[Any], above: Ints) -> None:
+    """Items above each relevant one, from ascending keys."""
+    items, found = len(row), 0
     for place in range(items):
         above[found] = place
         found += row[items - 1 - place] & 1
-    for j in range(items - 1):  # in a mixed block a wrong key is followed by a right one of the same score
-        mixed += (row[j] | 1 == row[j + 1]) & (row[j] != row[j + 1])
-    return mixed > 0
-
-
-@kernel
-def _key_blocks(row: NDArray[Any], above: Ints, tied: Ints, hits: Ints) -> int:
-    """Tied blocks that hold relevant items, from ascending keys."""
-    items, groups, place = len(row), 0, 0
-    while place < items:
-        first, right = place, 0
-        score = row[items - 1 - place] >> 1
-        while place < items and row[items - 1 - place] >> 1 == score:
-            right += row[items - 1 - place] & 1
-            place += 1
-        if right > 0:
-            above[groups], tied[groups], hits[groups] = first, place - first, right
-            groups += 1
-    return groups
 
 
 @kernel
@@ -138,18 +120,22 @@ def category_rows(
     """Category values of each row of sorted keys, and their bounds where tied blocks mix right and wrong items."""
     values, low, high = outputs
     items = keys.shape[1]
-    above, tied, hits = np.empty(items + 1, np.int64), np.empty(items, np.int64), np.empty(items, np.int64)
-    moved, sized, ones = np.empty(items, np.int64), np.empty(items, np.int64), np.ones(items, np.int64)
+    above, precisions, course = np.empty(items + 1, np.int64), np.empty(items), np.empty(items)
+    half = items // 2 + 1
+    found = (np.empty(half, np.int64), np.empty(half, np.int64), np.empty(half, np.int64), np.empty(half, np.int64))
     for q in range(len(keys)):
-        if not _places(keys[q], above):
-            category_values(above, ones, ones, right[q], right[q], cuts, denominator, tables, values[q])
-            low[q], high[q] = values[q], values[q]
+        relevant = right[q]
+        _places(keys[q], above)
+        untied_values(above, relevant, cuts, denominator, tables, precisions, high[q])
+        count = find_mixed(keys[q], above, relevant, found)
+        if count == 0:
+            values[q], low[q] = high[q], high[q]
             continue
         mixed[q] = True
-        groups = _key_blocks(keys[q], above, tied, hits)
-        for order, out in ((rule, values[q]), (PESSIMISTIC, low[q]), (OPTIMISTIC, high[q])):
-            reorder(above, tied, hits, groups, order, moved, sized)
-            category_values(moved, sized, hits, groups, right[q], cuts, denominator, tables, out)
+        expected_values(above, relevant, found, count, cuts, denominator, tables, precisions, course, values[q])
+        pessimistic_values(above, relevant, found, count, cuts, denominator, tables, precisions, low[q])
+        if rule != EXPECTED:
+            values[q] = high[q] if rule == OPTIMISTIC else low[q]
 
 
 @kernel

@@ -180,12 +180,11 @@ class CpuEngine:
         self, pool: ThreadPoolExecutor, queries: np.ndarray, words: np.ndarray, bits: int, start: int
     ) -> BlockValues:
         output = self._output(len(queries))
-        sums = _each(
-            pool,
-            len(queries),
-            self.piece_rows,
-            lambda a, b: self._code_rows(queries[a:b], words, bits, start + a, output, a, b),
-        )
+
+        def work(first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+            return self._code_rows(queries[first:last], words, bits, start + first, output, first, last)
+
+        sums = _each(pool, len(queries), self.piece_rows, work)
         if self.settings.ties == "index":
             scores = np.empty((self.piece_rows, len(self.item_images)), dtype=np.float64)
             again = self._output(len(queries))

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +54,7 @@ class Mortal:
         return self.network.score(images, texts, lengths)
 
     def __repr__(self):
-        return "Mortal()"
+        return "Mortal()"  # the same for all, as the key of a part holds it
 
 
 @pytest.mark.parametrize("kind", ["t2i", "i2t", "imram"])
@@ -140,31 +139,33 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bits(tmp_path, lives)
     assert np.array_equal(scores, score_matrix(_network(), _encoded(), **tiles))
 
 
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[2])
+import test_scoring as t
+from fico import scores_file
+scores_file.FLUSH_SECONDS = 0.0
+
+class Dying(t.Mortal):
+    def score(self, *given):
+        if self.tiles == 6:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().score(*given)
+
+t.score_matrix(Dying(t._network(), -1), t._encoded(), path=sys.argv[1], image_tile=4, text_tile=5, progress=False)
+"""
+
+
 def test_a_killed_process_goes_on_from_its_last_flush(tmp_path):
     path = tmp_path / "scores.npy"
-    script = textwrap.dedent(
-        """
-        import os, signal, sys
-        sys.path.insert(0, sys.argv[2])
-        from test_scoring import Mortal, _encoded, _network, scores_file, score_matrix
-        scores_file.FLUSH_SECONDS = 0.0
-        class Dying(Mortal):
-            def score(self, *given):
-                if self.tiles == 6:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return super().score(*given)
-        score_matrix(Dying(_network(), -1), _encoded(), path=sys.argv[1], image_tile=4, text_tile=5, progress=False)
-        """
-    ).replace("Dying(_network", "Dying(_network")
-    script = script.replace("        def score", "        __repr__ = Mortal.__repr__\n        def score")
-    code = subprocess.run(
-        [sys.executable, "-c", script, str(path), str(Path(__file__).parent)],
+    dead = subprocess.run(
+        [sys.executable, "-c", KILLED, str(path), str(Path(__file__).parent)],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(torch.get_num_threads())},
         capture_output=True,
         text=True,
     )
-    assert code.returncode == -signal.SIGKILL, code.stderr
+    assert dead.returncode == -signal.SIGKILL, dead.stderr
     assert not path.exists()
     survivor = Mortal(_network(), -1)
     scores = score_matrix(survivor, _encoded(), path=path, image_tile=4, text_tile=5, progress=False)
