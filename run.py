@@ -12,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from fico.errors import FicoError
-from fico.experiment.config import check_config, is_wrong_usage, register_resolvers, sentence
+from fico.experiment.config import check_config, check_pairing, is_wrong_usage, register_resolvers, sentence
 from fico.experiment.sweep import sweep_name
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach main() as they were raised
@@ -34,6 +34,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def job(config: DictConfig) -> None:
     """One run; in a multirun one of many."""
     try:
+        check_pairing(config)
         check_config(config)
         from fico.experiment.runner import run  # torch comes inside the job only
 

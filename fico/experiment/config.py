@@ -19,7 +19,7 @@ SPLITS = ("train", "val", "test")
 STAGES = ("fit", "test")
 
 # Keys of a node beside the arguments of its `_target_`.
-DATASET_EXTRAS = frozenset({"split", "model_size"})
+DATASET_EXTRAS = frozenset({"split", "model_size", "inputs"})
 MODEL_KEYS = frozenset(
     {
         "name", "family", "similarity", "size", "bits", "weights", "checkpoint", "query_time_attention",
@@ -75,6 +75,25 @@ def check_config(config: DictConfig) -> None:
     faults += [] if faults else _wrong_targets(config)  # imports the targets, which is slow
     if faults:
         raise UsageError("; ".join(faults))
+
+
+def check_pairing(config: DictConfig) -> None:
+    """Refuse a model whose inputs the data set cannot have: one that comes as features lists them in ``inputs``.
+
+    Nothing is imported for it, so it may come first and answers at once.
+
+    Raises:
+        UsageError: One sentence that names both and what is missing.
+    """
+    offered = OmegaConf.select(config, "dataset.inputs") or {}
+    wanted = {side: OmegaConf.select(config, f"model.inputs.{side}") for side in offered}
+    missing = [f"{kind} ({side})" for side, kind in wanted.items() if kind not in offered[side]]
+    if missing:
+        has = ", ".join(f"{kind} ({side})" for side, kinds in offered.items() for kind in kinds)
+        raise UsageError(
+            f"model={OmegaConf.select(config, 'model.name')} cannot run on this data set, which comes as features: it needs "
+            f"{', '.join(missing)}, and there are only {has}; take a model that needs no others, such as ucch"
+        )
 
 
 def _unknown_keys(config: DictConfig) -> Iterator[str]:

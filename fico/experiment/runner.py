@@ -180,6 +180,7 @@ def _quiet() -> None:
         ".*does not have many workers.*",  # features are read from memory; workers would only cost
         ".*Experiment logs directory .* exists.*",  # ours: Hydra has made it
         ".*Checkpoint directory .* exists.*",
+        ".*number of training batches .* is smaller than the logging interval.*",
         ".*LeafSpec.*",  # a deprecation inside Lightning
     ):
         warnings.filterwarnings("ignore", advice)

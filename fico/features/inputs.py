@@ -46,23 +46,18 @@ def model_inputs(
     """
     _check_kind("image", image, get_args(ImageKind))
     _check_kind("text", text, get_args(TextKind))
-    if isinstance(dataset, FeatureDataset):
-        _check_own(dataset, image, text)
     read = {name: dataset.split(name) for name in dict.fromkeys(("train", *splits))}
+    images = _own(dataset, read, image) or image_features(dataset.root, read, image, progress=progress)
+    vectors = _own(dataset, read, text)
     texts: Mapping[str, Texts]
     vocabulary = None
-    if isinstance(dataset, FeatureDataset):
-        images, vectors = _own(dataset, read, image), _own(dataset, read, text)
-        texts, text_origin = vectors.rows, vectors.origin
+    if vectors is None and text == "words":
+        vocabulary = Vocabulary.build(read["train"].tokens, min_count)
+        texts = {name: tuple(map(vocabulary.encode, split.tokens)) for name, split in read.items()}
+        text_origin = f"{len(vocabulary.words)} words of the training captions (min_count {min_count})"
     else:
-        images = image_features(dataset.root, read, image, progress=progress)
-        if text == "words":
-            vocabulary = Vocabulary.build(read["train"].tokens, min_count)
-            texts = {name: tuple(map(vocabulary.encode, split.tokens)) for name, split in read.items()}
-            text_origin = f"{len(vocabulary.words)} words of the training captions (min_count {min_count})"
-        else:
-            vectors = doc2vec_features(dataset.root, read, progress=progress)
-            texts, text_origin = vectors.rows, vectors.origin
+        vectors = vectors or doc2vec_features(dataset.root, read, progress=progress)
+        texts, text_origin = vectors.rows, vectors.origin
     return ModelInputs(
         splits={name: SplitInputs(images.rows[name], texts[name], read[name].labels) for name in splits},
         sizes=_sizes(read["train"], images.rows["train"], texts["train"], vocabulary),
@@ -78,15 +73,15 @@ def _check_kind(what: str, got: str, known: Sequence[str]) -> None:
         raise UsageError(f"{what} features are {got!r}; give {' or '.join(known)}")
 
 
-def _check_own(dataset: FeatureDataset, *kinds: str) -> None:
-    if missing := [kind for kind in kinds if kind not in dataset.feature_origins]:
+def _own(dataset: RetrievalDataset, splits: Iterable[str], kind: str) -> Features | None:
+    """Features of a data set that comes as features; None of one that has images and words."""
+    if not isinstance(dataset, FeatureDataset):
+        return None
+    if kind not in dataset.feature_origins:
         raise UsageError(
-            f"the model needs {' and '.join(missing)} features, but the data set {dataset.name} comes as features and "
-            f"has only {' and '.join(dataset.feature_origins)}; take a model that needs no others"
+            f"{kind} features of {dataset.name} cannot be made, as it has no images and no words, only "
+            f"{' and '.join(dataset.feature_origins)} features; take a model that needs no others"
         )
-
-
-def _own(dataset: FeatureDataset, splits: Iterable[str], kind: str) -> Features:
     return Features({name: dataset.features(name, kind) for name in splits}, dataset.feature_origins[kind])
 
 

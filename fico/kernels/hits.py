@@ -22,7 +22,7 @@ def _sum(values: Reals) -> float:
 @reduction
 def _largest(values: Reals, best: float) -> float:
     for n in range(len(values)):
-        best = max(best, values[n])
+        best = values[n] if values[n] > best else best  # `max` would not be turned into vector instructions
     return best
 
 
@@ -126,17 +126,23 @@ def pessimistic_values(
 
 
 @kernel
-def find_mixed(keys: np.ndarray, above: Ints, relevant: int, out: tuple[Ints, Ints, Ints, Ints]) -> int:
-    """Mixed blocks of a row of ascending keys (relevance in the lowest bit), best first; returns their number.
+def _meetings(keys: np.ndarray) -> int:
+    """How often a wrong key is followed by a right one of the same score, which differs in the lowest bit alone."""
+    met = 0
+    for j in range(len(keys) - 1):
+        met += (keys[j] | 1 == keys[j + 1]) & (keys[j] != keys[j + 1])
+    return met
 
-    In a mixed block a wrong key is followed by a right one of the same score, which differs in the lowest bit alone.
-    """
+
+@kernel
+def find_mixed(keys: np.ndarray, above: Ints, relevant: int, out: tuple[Ints, Ints, Ints, Ints]) -> int:
+    """Mixed blocks of a row of ascending keys (relevance in the lowest bit), best first; returns their number."""
     items, count, place = len(keys), 0, len(keys) - 1
+    if _meetings(keys) == 0:
+        return 0
     while place > 0:
-        first, met = max(place - 64, 0), 0
-        for j in range(first, place):
-            met += (keys[j] | 1 == keys[j + 1]) & (keys[j] != keys[j + 1])
-        if met == 0:
+        first = max(place - 128, 0)
+        if _meetings(keys[first : place + 1]) == 0:
             place = first
             continue
         while (keys[place - 1] | 1) != keys[place] or keys[place - 1] == keys[place]:
