@@ -130,6 +130,27 @@ def evaluate(
 
 
 @app.command()
+def convert(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Checkpoint that the authors of a model released.")],
+    model: Annotated[str, typer.Option(metavar="NAME", help="Which model it is of: ucch, dadh, adv, vsrn, ...")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to write. Default: beside it, as .safetensors.")
+    ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run the code that a pickle asks for. Only where you trust its source.")
+    ] = False,
+) -> None:
+    """Write an authors' checkpoint as safetensors under our names, which model.weights takes."""
+    from fico.commands.convert import convert as convert_file
+
+    converted = convert_file(file, model, out, trust=trust, warn=lambda text: typer.echo(f"fico: {text}", err=True))
+    typer.echo(
+        f"wrote {converted.tensors} tensors ({converted.values:,} values) to {converted.path}; "
+        f"use them with model={model} model.weights={converted.path}"
+    )
+
+
+@app.command()
 def verify(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")]) -> None:
     """Recompute the metrics of a run from its stored embeddings and say whether they are the same."""
     from fico.commands.verify import verify_run

@@ -135,7 +135,9 @@ def evaluate(
         return embedding_source(*sides, similarity, bits, plan, target)
 
     dtype = np.dtype(np.float64) if similarity == "euclidean" else score_dtype(first)
-    run = _Run(correspondence, len(first), labels, settings, dtype, memory_limit, block, progress, share)
+    run = _Run(
+        correspondence, len(first), first.shape[1], labels, settings, dtype, memory_limit, block, progress, share
+    )
     return run(source, folds, ("i2t", "t2i"))
 
 
@@ -212,7 +214,7 @@ def evaluate_scores(
         return MatrixScores(matrices, {"i2t": rows, "t2i": rows[::-1]})
 
     dtype = MatrixScores(matrices).dtype
-    run = _Run(correspondence, images, labels, settings, dtype, memory_limit, block, progress, share, given=True)
+    run = _Run(correspondence, images, 0, labels, settings, dtype, memory_limit, block, progress, share)
     return run(source, folds, tuple(matrices))
 
 
@@ -286,6 +288,7 @@ class _Run:
         self,
         correspondence: Correspondence,
         images: int,
+        dim: int,
         labels: Any,
         settings: Settings,
         dtype: np.dtype,
@@ -293,7 +296,6 @@ class _Run:
         block: int | None,
         progress: bool,
         share: tuple[int, int],
-        given: bool = False,
     ) -> None:
         if not 0 <= share[0] < share[1]:
             raise UsageError(f"share={share} must be (rank, world) with 0 <= rank < world")
@@ -302,7 +304,7 @@ class _Run:
         self.correspondence, self.images, self.settings, self.dtype = correspondence, images, settings, dtype
         self.labels = None if labels is None else check_labels(_numpy(labels), images)
         self.memory_limit, self.block, self.progress = memory_limit, block, progress
-        self.share, self.given = share, given
+        self.share, self.dim = share, dim
 
     def __call__(
         self, source: Callable[[_Fold, MemoryPlan], Any], folds: int, directions: tuple[Direction, ...]
@@ -335,7 +337,9 @@ class _Run:
         bar: Progress,
     ) -> FoldState:
         images, texts = len(fold.image_rows), len(fold.text_rows)
-        plan = plan_memory(images, texts, self.dtype, self.settings, memory_limit=self.memory_limit, block=self.block)
+        plan = plan_memory(
+            images, texts, self.dim, self.dtype, self.settings, memory_limit=self.memory_limit, block=self.block
+        )
         _LOG.info("%d images, %d captions: at most %.0f MiB", images, texts, plan.predicted_bytes / 2**20)
         scores, states = source(fold, plan), {}
         for direction in directions:
@@ -360,7 +364,7 @@ class _Run:
         parts = (direction, fold.instance, fold.category, self.settings)
         if isinstance(scores, TensorScores):
             return TensorEngine(*parts, scores.device).blocks(scores, ranges)
-        engine = CpuEngine(*parts, self.given)
+        engine = CpuEngine(*parts, find_fills=self.dim == 0)
         return engine.codes(scores, ranges) if isinstance(scores, CodeSource) else engine.floats(scores, ranges, rows)
 
 

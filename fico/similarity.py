@@ -13,7 +13,7 @@ from fico.errors import DataError, UsageError
 
 Similarity = Literal["cosine", "inner", "euclidean", "hamming"]
 SIMILARITIES: tuple[Similarity, ...] = ("cosine", "inner", "euclidean", "hamming")
-_CHUNK_BYTES = 16 * 2**20  # embeddings that need a cast are cast in pieces of this size
+CAST_BYTES = 16 * 2**20  # embeddings that need a cast are cast in pieces of this size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,7 +153,7 @@ class Side:
         """Start row and rows in the scores' precision, a few megabytes at a time where a cast is needed."""
         rows = len(self._array)
         plain = isinstance(self._array, np.ndarray) and self._array.dtype == self.dtype and not self._exponent
-        step = rows if plain else max(1, _CHUNK_BYTES // (self._array.shape[1] * self.dtype.itemsize))
+        step = rows if plain else max(1, CAST_BYTES // (self._array.shape[1] * self.dtype.itemsize))
         for start in range(0, rows, step):
             yield start, self._cast(start, min(start + step, rows))
 

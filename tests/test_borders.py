@@ -93,5 +93,7 @@ def test_no_module_imports_torchvision_at_its_top():
 def test_the_contract_on_frameworks_covers_every_module_but_the_experiment():
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     listed = {name.removeprefix("fico.") for contract in contracts for name in contract.get("source_modules", ())}
-    there = {path.stem for path in (ROOT / "fico").iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    there = {
+        path.stem for path in (ROOT / "fico").iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()
+    }
     assert there - {"__init__", "experiment"} <= listed

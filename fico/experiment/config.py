@@ -91,8 +91,8 @@ def check_pairing(config: DictConfig) -> None:
     if missing:
         has = ", ".join(f"{kind} ({side})" for side, kinds in offered.items() for kind in kinds)
         raise UsageError(
-            f"model={OmegaConf.select(config, 'model.name')} cannot run on this data set, which comes as features: it needs "
-            f"{', '.join(missing)}, and there are only {has}; take a model that needs no others, such as ucch"
+            f"model={OmegaConf.select(config, 'model.name')} cannot run on this data set, which comes as features: it "
+            f"needs {', '.join(missing)}, and there are only {has}; take a model that needs no others, such as ucch"
         )
 
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
 import h5py
 import numpy as np
@@ -45,27 +46,26 @@ def write_regions(root: Path, images: Iterable[Region], *, origin: str) -> Path:
     first = next(stream, None)
     if first is None:
         raise DataError(f"there are no region features for {path}; give a file with at least one image")
-    with written_whole(path) as part, part.with_suffix(".raw").open("w+b") as raw:
+    with written_whole(path) as part, part.open("wb") as file:
+        _write_header(file, (0, *first[1].shape))
         for name, features in chain([first], stream):
             if features.shape != first[1].shape:
                 raise DataError(
                     f"image {name} has regions of shape {features.shape}, but {first[0]} has {first[1].shape}; "
                     "give features with a fixed number of regions"
                 )
-            raw.write(np.ascontiguousarray(features, dtype=np.float32).tobytes())
+            file.write(np.ascontiguousarray(features, dtype="<f4").tobytes())
             ids.append(name)
-        Path(raw.name).unlink()
-        raw.flush()
-        shape = (len(ids), *first[1].shape)
-        with part.open("wb") as target:
-            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(target, header)
-            raw.seek(0)
-            while block := raw.read(2**24):
-                target.write(block)
+        file.seek(0)
+        _write_header(file, (len(ids), *first[1].shape))
     with written_whole(path.with_suffix(".json")) as part:
         part.write_text(json.dumps({"ids": ids, "origin": origin}), encoding="utf-8")
     return path
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """Headers leave room for any number of rows, so this one can be written again when the number is known."""
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
 
 
 def read_npy(path: Path, ids: Sequence[str]) -> Iterator[Region]:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from fico.io.given import Given
+from fico.io.trec import write_qrels, write_run
 from fico.report.collect import collect_metrics, query_tables
 from fico.report.html import write_report
 from fico.report.per_query import DIRECTIONS
@@ -18,7 +19,6 @@ from fico.report.results import DataInfo, ModelInfo, Results, write_results
 from fico.search.exact import ExactSearch
 from fico.store import EmbeddingStore
 from fico.tasks.base import Direction, RetrievalResult
-from fico.io.trec import write_qrels, write_run
 from fico.types import Ranking
 
 

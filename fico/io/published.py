@@ -7,8 +7,8 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Bool
 
-from fico.io.arrays import load_array, load_labels
 from fico.errors import DataError, FicoError, UsageError
+from fico.io.arrays import load_array, load_labels
 from fico.io.given import Given, Orientation, grouped, oriented, reduced
 from fico.similarity import Similarity
 from fico.types import Correspondence

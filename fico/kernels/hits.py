@@ -19,10 +19,10 @@ def _sum(values: Reals) -> float:
     return total
 
 
-@reduction
-def _largest(values: Reals, best: float) -> float:
-    for n in range(len(values)):
-        best = values[n] if values[n] > best else best  # `max` would not be turned into vector instructions
+@kernel
+def _largest(bits: Ints, best: int) -> int:
+    for n in range(len(bits)):
+        best = max(best, bits[n])
     return best
 
 
@@ -40,12 +40,13 @@ def _values(
         found = hits if denominator == HITS else min(cuts[c], relevant) if denominator == MIN_K_R else relevant
         out[c] = total / found if found > 0 else 0.0
     out[n - 1] = _sum(summed[:relevant]) / relevant if relevant > 0 else 0.0
-    best, behind = 0.0, relevant
+    best, behind = 0, relevant
+    bits, best_bits = course.view(np.int64), out.view(np.int64)  # floats from 0 up order as their bits, which is faster
     for level in range(LEVELS - 1, -1, -1):
         needed = max(int(level / 10.0 * relevant + 0.9) - 1, 0)  # trec_eval's cut, in double arithmetic
-        best = _largest(course[needed:behind], best)
+        best = _largest(bits[needed:behind], best)
         behind = min(behind, needed)
-        out[n + level] = best
+        best_bits[n + level] = best
     gain, hit = 0.0, 0
     while hit < relevant and above[hit] < 10:
         gain += discount[above[hit] + 1] - discount[above[hit]]

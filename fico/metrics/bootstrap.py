@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float64, Int64
 
 from fico.kernels.resampling import count_draws, weighted_medians
 
-_CHUNK_BYTES = 32 * 2**20
+RESAMPLING_BYTES = 8 * 2**20  # counts of drawn images at a time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +47,7 @@ def replicates(
     sums = np.concatenate([_sums(s, o, images) for s, o in zip(samples, ordered, strict=True)], axis=1)
     widths = [sample.values.shape[1] + 1 + len(sample.medians) for sample in samples]
     borders = np.cumsum([0, *widths])
-    step = max(1, min(resamples, _CHUNK_BYTES // (8 * images)))
+    step = max(1, min(resamples, RESAMPLING_BYTES // (8 * images)))
     means = [np.empty((resamples, sample.values.shape[1])) for sample in samples]
     medians = [np.empty((resamples, len(sample.medians))) for sample in samples]
     counts = np.empty((step, images))

@@ -103,10 +103,27 @@ class ADV(nn.Module):
             DataError: The file is missing, holds anything but weights, has another code length or the other image
                 side, or its names or shapes differ from this network's (the first are named).
         """
-        state = _by_our_names(read_checkpoint(path), path)
+        state = self.by_our_names(read_checkpoint(path), path)
         self._check_kind(state, path)
         load_strictly(self, self._without_frozen(state), path)
         return self
+
+    @staticmethod
+    def by_our_names(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
+        """Bring what `read_checkpoint` gave to our flat names; ``path`` is for the messages."""
+        if "model" not in checkpoint:
+            return {name: value for name, value in checkpoint.items() if not name.startswith("concept_enc.")}
+        parts = checkpoint["model"]
+        if not isinstance(parts, list) or len(parts) not in (2, 3):  # image and text encoder, concept head
+            raise DataError(
+                f"{path} has a `model` that is no list of two or three state dicts (image encoder, text encoder, "
+                "concept head); give a checkpoint of ADV"
+            )
+        return {
+            f"{side}.{name.removeprefix('module.')}": value
+            for side, part in zip(("img_enc", "txt_enc"), parts, strict=False)
+            for name, value in part.items()
+        }
 
     def _check_kind(self, state: Mapping[str, Any], path: Path | str) -> None:
         last, screening = "txt_enc.mapping.bias", "img_enc.backbone.fc.bias"
@@ -130,19 +147,3 @@ class ADV(nn.Module):
             if not name.startswith(left_out)
             and (not name.startswith("img_enc.backbone.") or name.startswith("img_enc.backbone.fc."))
         }
-
-
-def _by_our_names(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
-    if "model" not in checkpoint:
-        return {name: value for name, value in checkpoint.items() if not name.startswith("concept_enc.")}
-    parts = checkpoint["model"]
-    if not isinstance(parts, list) or len(parts) not in (2, 3):  # image and text encoder, concept head
-        raise DataError(
-            f"{path} has a `model` that is no list of two or three state dicts (image encoder, text encoder, concept "
-            "head); give a checkpoint of ADV"
-        )
-    return {
-        f"{side}.{name.removeprefix('module.')}": value
-        for side, part in zip(("img_enc", "txt_enc"), parts, strict=False)
-        for name, value in part.items()
-    }

@@ -115,14 +115,19 @@ class DADH(nn.Module):
             DataError: The file is missing, holds anything but weights, has another code length or the other
                 dropout layout, or its names or shapes differ from this network's (the first are named).
         """
-        state = {
-            name.removeprefix("generator."): value
-            for name, value in read_checkpoint(path).items()
-            if not name.startswith("discriminator.")
-        }
+        state = self.by_our_names(read_checkpoint(path), path)
         self._check_kind(state, path)
         load_strictly(self, state, path)
         return self
+
+    @staticmethod
+    def by_our_names(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
+        """Bring what `read_checkpoint` gave to our flat names; ``path`` is for the messages."""
+        return {
+            name.removeprefix("generator."): value
+            for name, value in checkpoint.items()
+            if not name.startswith("discriminator.")
+        }
 
     def _check_kind(self, state: Mapping[str, Any], path: Path | str) -> None:
         last = "hash_module.text.0.bias"

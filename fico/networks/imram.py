@@ -1,7 +1,8 @@
 """IMRAM: iterative matching with recurrent attention memory, over regions and words."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -174,12 +175,16 @@ class IMRAM(nn.Module):
             DataError: The file is missing, holds anything but weights, belongs to another vocabulary (both sizes
                 are named), or its names or shapes differ from this network's (the first are named).
         """
-        checkpoint = read_checkpoint(path)
-        stored = checkpoint["model"] if isinstance(checkpoint.get("model"), dict) else checkpoint
-        state = {name.removeprefix("module.").replace("fc_local", "fc"): value for name, value in stored.items()}
+        state = self.by_our_names(read_checkpoint(path), path)
         check_vocabulary(state, len(self.txt_enc.embed.weight), path)
         load_strictly(self, state, path)
         return self
+
+    @staticmethod
+    def by_our_names(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
+        """Bring what `read_checkpoint` gave to our flat names; ``path`` is for the messages."""
+        stored = checkpoint["model"] if isinstance(checkpoint.get("model"), dict) else checkpoint
+        return {name.removeprefix("module.").replace("fc_local", "fc"): value for name, value in stored.items()}
 
 
 class _Memory:

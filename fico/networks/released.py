@@ -26,17 +26,23 @@ _HARMLESS: list[Any] = [
 _NAMED_KEYS = 3  # as many keys as one sentence can hold
 
 
-def read_checkpoint(path: Path | str) -> dict[str, Any]:
+class CodeInCheckpoint(DataError):
+    """The file is a pickle that asks for more than weights, so reading it would run its code."""
+
+
+def read_checkpoint(path: Path | str, *, trust: bool = False) -> dict[str, Any]:
     """Read a checkpoint as plain data: tensors, numbers, strings, lists and dicts.
 
     Args:
         path: A file of ``torch.save`` (any version) or a ``.safetensors``.
+        trust: Also read a pickle that asks for code, and run that code.
 
     Returns:
         The dict that the file holds, tensors on the CPU.
 
     Raises:
-        DataError: The file is missing, damaged, not a dict, or a pickle that asks for other objects.
+        CodeInCheckpoint: It is a pickle that asks for other objects, and ``trust`` is not given.
+        DataError: The file is missing, damaged, not a dict, or asks for code that is not installed.
     """
     file = Path(path)
     if not file.is_file():
@@ -45,12 +51,14 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
         if file.suffix == ".safetensors":
             return dict(load_file(file))
         with torch.serialization.safe_globals(_HARMLESS):
-            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+            checkpoint = torch.load(file, map_location="cpu", weights_only=not trust)
     except pickle.UnpicklingError as error:
-        raise DataError(
-            f"{file} is not a file of weights alone ({_first_line(error)}); it is not opened, because a "
-            "pickle can run code: give the authors' file or a .safetensors"
+        raise CodeInCheckpoint(
+            f"{file} is not a file of weights alone ({_first_line(error)}); it is not opened, because a pickle can "
+            "run code: give the authors' file or a .safetensors, which `fico convert --trust` makes of a trusted file"
         ) from error
+    except (ImportError, AttributeError) as error:
+        raise DataError(f"{file} asks for code that is not here ({_first_line(error)}); install it first") from error
     except (SafetensorError, RuntimeError, EOFError, OSError) as error:
         raise DataError(f"{file} cannot be read as weights ({_first_line(error)}); fetch it again") from error
     if not isinstance(checkpoint, dict):

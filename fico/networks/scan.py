@@ -1,7 +1,8 @@
 """SCAN: stacked cross-attention between regions and words."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int64
@@ -136,10 +137,15 @@ class SCAN(nn.Module):
             DataError: The file is missing, holds anything but weights, belongs to another vocabulary (both sizes
                 are named), or its names or shapes differ from this network's (the first are named).
         """
-        state = join_encoders(read_checkpoint(path), path)
+        state = self.by_our_names(read_checkpoint(path), path)
         check_vocabulary(state, len(self.txt_enc.embed.weight), path)
         load_strictly(self, state, path)
         return self
+
+    @staticmethod
+    def by_our_names(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
+        """Bring what `read_checkpoint` gave to our flat names; ``path`` is for the messages."""
+        return join_encoders(checkpoint, path)
 
 
 class SCANEnsemble(nn.Module):

@@ -106,18 +106,21 @@ class UCCH(nn.Module):
             DataError: The file is missing, holds anything but weights, has another code length, or its
                 names or shapes differ from this network's (the first of them are named).
         """
-        checkpoint = read_checkpoint(path)
-        if "image_model_state_dict" in checkpoint:
-            state = {
-                f"{side}.{name}": value
-                for side in ("image_model", "text_model")
-                for name, value in checkpoint.get(f"{side}_state_dict", {}).items()
-            }
-        else:
-            state = checkpoint
+        state = self.by_our_names(read_checkpoint(path), path)
         self._check_bits(state, path)
         load_strictly(self, state, path)
         return self
+
+    @staticmethod
+    def by_our_names(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
+        """Bring what `read_checkpoint` gave to our flat names; ``path`` is for the messages."""
+        if "image_model_state_dict" not in checkpoint:
+            return dict(checkpoint)
+        return {
+            f"{side}.{name}": value
+            for side in ("image_model", "text_model")
+            for name, value in checkpoint.get(f"{side}_state_dict", {}).items()
+        }
 
     def _check_bits(self, state: Mapping[str, Any], path: Path | str) -> None:
         last = f"text_model.fc.{len(self.text_model.fc) - 1}.bias"

@@ -176,14 +176,17 @@ class VSRN(nn.Module):
             DataError: The file is missing, holds anything but weights, belongs to another vocabulary (both
                 sizes are named), or its names or shapes differ from this network's (the first are named).
         """
-        state = {
-            k: v for k, v in join_encoders(read_checkpoint(path), path).items() if k.split(".")[0] != "caption_model"
-        }
+        state = self.by_our_names(read_checkpoint(path), path)
         check_vocabulary(state, len(self.txt_enc.embed.weight), path)
         self._check_branch(state, path)
         counters = {k: v for k, v in self.state_dict().items() if k.endswith("num_batches_tracked")}
         load_strictly(self, counters | state, path)
         return self
+
+    @staticmethod
+    def by_our_names(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
+        """Bring what `read_checkpoint` gave to our flat names; ``path`` is for the messages."""
+        return {k: v for k, v in join_encoders(checkpoint, path).items() if k.split(".")[0] != "caption_model"}
 
     def _check_branch(self, state: Mapping[str, Any], path: Path | str) -> None:
         own = self.state_dict()

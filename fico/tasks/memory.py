@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from fico.errors import UsageError
+from fico.metrics.bootstrap import RESAMPLING_BYTES
+from fico.similarity import CAST_BYTES
 from fico.tasks.base import Settings
 
 _BUFFER_BYTES = 8 * 2**20  # scores of one block: small enough for the cache, large enough for the product
-_CAST_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +32,21 @@ class MemoryPlan:
 
 
 def plan_memory(
-    images: int, texts: int, dtype: np.dtype, settings: Settings, *, memory_limit: int, block: int | None = None
+    images: int,
+    texts: int,
+    dim: int,
+    dtype: np.dtype,
+    settings: Settings,
+    *,
+    memory_limit: int,
+    block: int | None = None,
 ) -> MemoryPlan:
     """Blocks for a gallery of this size.
 
     Args:
         images: Number of images.
         texts: Number of captions.
+        dim: Width of the embeddings, of which a cast copy may be needed; 0 for given scores.
         dtype: Precision of the scores.
         settings: Tasks decide the buffers: the category task sorts a copy of each block.
         memory_limit: Bytes beyond the embeddings.
@@ -49,9 +58,12 @@ def plan_memory(
     columns = sum(len(settings.columns(task)) for task in settings.tasks)
     results = (images + texts) * columns * 8 * 2  # values as they come in blocks, and joined
     keep = memory_limit // 8
+    sides = [rows * dim * dtype.itemsize for rows in (images, texts)]
+    casts = sum(side if side <= keep else min(side, CAST_BYTES) for side in sides)
     matrix = images * texts * dtype.itemsize
-    whole = matrix <= memory_limit // 4
-    free = memory_limit - results - 2 * keep - _CAST_BYTES - (matrix if whole else 0)
+    whole = dim > 0 and matrix <= memory_limit // 4
+    fixed = results + casts + (matrix if whole else 0)
+    free = memory_limit - fixed
     buffers = 2 if "category" in settings.tasks else 1
     rows, used = [], 0
     for queries, items in ((images, texts), (texts, images)):
@@ -65,5 +77,5 @@ def plan_memory(
             )
         rows.append(int(min(wanted, fitting)))
         used = max(used, rows[-1] * row_bytes * buffers)
-    predicted = results + used + _CAST_BYTES + (matrix if whole else 0) + 2 * keep
-    return MemoryPlan(rows[0], rows[1], whole, keep, int(predicted))
+    resampling = min(RESAMPLING_BYTES, 8 * images * settings.bootstrap) * 3 // 2  # counts, and draws of half the size
+    return MemoryPlan(rows[0], rows[1], whole, keep, fixed + max(used, resampling))

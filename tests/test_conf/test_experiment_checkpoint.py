@@ -22,7 +22,11 @@ def test_a_size_that_contradicts_the_data_is_refused():
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(None, "there is no checkpoint"), (b"PK\x03\x04 cut", "cannot be read"), ({"model": {}}, "was not written by a run")],
+    [
+        (None, "there is no checkpoint"),
+        (b"PK\x03\x04 cut", "cannot be read"),
+        ({"model": {}}, "was not written by a run"),
+    ],
 )
 def test_a_file_that_is_no_checkpoint_of_ours_is_refused(tmp_path, content, told):
     path = tmp_path / "best.ckpt"

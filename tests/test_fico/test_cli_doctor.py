@@ -1,8 +1,8 @@
 import pytest
 from typer.testing import CliRunner
 
-from fico.commands import doctor
 from fico.cli import app
+from fico.commands import doctor
 
 
 def findings(monkeypatch, root, installed):

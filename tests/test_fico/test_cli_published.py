@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 from fico.cli import app
 from fico.errors import DataError, UsageError
 from fico.io.given import evaluate_given
-from fico.report.paper import CATEGORY, DEEP_RECALL, INSTANCE, published
 from fico.io.published import MODELS, find_published, read_published
+from fico.report.paper import CATEGORY, DEEP_RECALL, INSTANCE, published
 
 IMAGES, EACH, BITS = 12, 5, 16
 SIZES = {"f30k": IMAGES * EACH, "coco": IMAGES * EACH + 2}  # two COCO images have a sixth caption

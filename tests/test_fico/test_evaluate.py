@@ -56,7 +56,7 @@ def test_kernels_and_tensors_give_the_same_values(ties, ap, recall):
     options = Settings(ties=ties, ap=ap, recall=recall, map_at=(3, 7, 100), recall_at=(1, 4, 50))
     instance = InstanceRetrieval(pairs, len(images))
     category = CategoryRetrieval(labels, instance)
-    plan = plan_memory(len(images), len(texts), np.dtype(np.float32), options, memory_limit=2**29)
+    plan = plan_memory(len(images), len(texts), images.shape[1], np.dtype(np.float32), options, memory_limit=2**29)
     packed = embedding_source(images, texts, "hamming", None, plan, None)
     scores = images.astype(np.float64) @ texts.T
     floats = MatrixScores({"i2t": scores, "t2i": scores.T})
@@ -451,7 +451,7 @@ def test_memory_is_predicted_below_the_limit_and_logged(caplog):
         for limit in (64 * 2**20, 512 * 2**20):
             if limit < 512 * 2**20 and texts > 25_000:
                 continue
-            plan = plan_memory(images, texts, np.dtype(np.float32), settings_, memory_limit=limit)
+            plan = plan_memory(images, texts, 256, np.dtype(np.float32), settings_, memory_limit=limit)
             assert plan.predicted_bytes <= limit
             assert min(plan.i2t_rows, plan.t2i_rows) >= 1
     images, texts, pairs, _ = problem(1)
@@ -481,5 +481,24 @@ def test_a_progress_bar_changes_no_number():
 
 def test_code_sources_are_what_hamming_evaluates():
     images, texts, _, _ = codes(1)
-    plan = plan_memory(len(images), len(texts), np.dtype(np.float32), Settings(), memory_limit=2**29)
+    plan = plan_memory(len(images), len(texts), images.shape[1], np.dtype(np.float32), Settings(), memory_limit=2**29)
     assert isinstance(embedding_source(images, texts, "hamming", None, plan, None), CodeSource)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scores_of_any_size_keep_their_order(dtype):
+    """Scores from the smallest number to the largest, both zeros, exact ties and minus infinity: as their places do."""
+    generator = np.random.default_rng(21)
+    limits = np.finfo(dtype)
+    values = np.array([limits.max, 1e30, 300, 2, 1, limits.tiny, limits.smallest_subnormal, 0], dtype=dtype)
+    values = np.concatenate([values, -values, [-np.inf]]).astype(dtype)
+    scores = generator.choice(values, size=(30, 30))
+    scores[10:20] = generator.choice(values[3:5], size=(10, 30))
+    places = np.unique(scores, return_inverse=True)[1].reshape(scores.shape).astype(dtype)
+    labels, pairs = generator.random((30, 9)) < 0.2, Correspondence(generator.permutation(30))
+    for ties in ("expected", "index"):
+        options = {"correspondence": pairs, "labels": labels, "ties": ties, "bootstrap": 2}
+        same(
+            evaluate_scores(i2t=scores, t2i=scores.T, **options),
+            evaluate_scores(i2t=places, t2i=places.T, **options),
+        )

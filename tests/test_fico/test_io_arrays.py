@@ -9,8 +9,8 @@ from safetensors.torch import save_file as save_tensors
 from scipy.io import savemat
 from scipy.sparse import csr_matrix
 
-from fico.io.arrays import load_array, load_labels, load_pairs
 from fico.errors import DataError, UsageError
+from fico.io.arrays import load_array, load_labels, load_pairs
 
 ARRAY = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
 OTHER = np.arange(4, dtype=np.int64)

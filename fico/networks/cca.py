@@ -1,0 +1,118 @@
+"""Canonical correlation analysis: linear maps of images and texts to the directions in which both agree most."""
+
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fico.networks.released import load_strictly, read_checkpoint
+
+Vectors = Float[Tensor, "items dims"]
+
+
+class CCA(nn.Module):
+    """Linear CCA, fitted in closed form from the sums of all pairs seen so far; they may come in any batches.
+
+    Before it is fitted the directions are random.
+
+    Args:
+        image_dim: Width of the image features.
+        text_dim: Width of the text features.
+        dims: Pairs of directions, best first, at most the smaller width.
+        ridge: Added to the diagonal of each covariance, in parts of its mean variance; 0 takes it as it is.
+
+    Source:
+        Hotelling, Biometrika 28, 1936; for retrieval Rasiwasia et al., ACM MM 2010.
+    """
+
+    def __init__(self, image_dim: int, text_dim: int, dims: int = 5, ridge: float = 1e-3) -> None:
+        super().__init__()
+        if not 1 <= dims <= min(image_dim, text_dim):
+            raise ValueError(f"dims must be in 1..{min(image_dim, text_dim)}, the smaller width, got {dims}")
+        self.dims = dims
+        self.ridge = ridge
+        self.image_directions = nn.Parameter(torch.randn(image_dim, dims))
+        self.text_directions = nn.Parameter(torch.randn(text_dim, dims))
+        self.image_mean: Tensor
+        self.text_mean: Tensor
+        self.correlations: Tensor
+        self.register_buffer("image_mean", torch.zeros(image_dim))
+        self.register_buffer("text_mean", torch.zeros(text_dim))
+        self.register_buffer("correlations", torch.zeros(dims))
+        self.forget()
+
+    def forget(self) -> None:
+        """Start anew: the next fit knows only what is observed from here on."""
+        self._pairs = 0
+        self._sum: Tensor | float = 0.0
+        self._products: Tensor | float = 0.0
+
+    @torch.no_grad()
+    def observe(self, images: Float[Tensor, "pairs image_dim"], texts: Float[Tensor, "pairs text_dim"]) -> None:
+        """Add pairs to the sums, in double precision."""
+        both = torch.cat([images, texts], dim=1).double()
+        self._pairs += len(both)
+        self._sum = self._sum + both.sum(dim=0)
+        self._products = self._products + both.T @ both
+
+    @torch.no_grad()
+    def solve(self) -> None:
+        """Set means, directions and their correlations from the pairs observed.
+
+        Raises:
+            ValueError: No pair was observed.
+        """
+        if not isinstance(self._sum, Tensor) or not isinstance(self._products, Tensor):
+            raise ValueError("no pair was observed; call observe first")
+        mean = self._sum / self._pairs
+        covariance = self._products / self._pairs - torch.outer(mean, mean)
+        size = len(self.image_mean)
+        image_whitening, text_whitening = (
+            _inverse_root(part, self.ridge) for part in (covariance[:size, :size], covariance[size:, size:])
+        )
+        left, correlations, right = torch.linalg.svd(
+            image_whitening @ covariance[:size, size:] @ text_whitening, full_matrices=False
+        )
+        self.image_mean.copy_(mean[:size])
+        self.text_mean.copy_(mean[size:])
+        self.correlations.copy_(correlations[: self.dims])
+        self.image_directions.copy_(image_whitening @ left[:, : self.dims])
+        self.text_directions.copy_(text_whitening @ right[: self.dims].T)
+
+    def forward(
+        self, images: Float[Tensor, "pairs image_dim"], texts: Float[Tensor, "pairs text_dim"]
+    ) -> tuple[Vectors, Vectors]:
+        """Unit vectors of both sides."""
+        return self.encode_images(images), self.encode_texts(texts)
+
+    def encode_images(self, images: Float[Tensor, "images image_dim"]) -> Vectors:
+        """Unit vectors, so that their inner product is the cosine."""
+        return F.normalize((images - self.image_mean) @ self.image_directions)
+
+    def encode_texts(self, texts: Float[Tensor, "texts text_dim"], lengths: Tensor | None = None) -> Vectors:
+        """Unit vectors. Text features have no length: ``lengths`` is not looked at."""
+        return F.normalize((texts - self.text_mean) @ self.text_directions)
+
+    def load_released(self, path: Path | str) -> "CCA":
+        """Load a ``.safetensors`` under our names; no authors released weights.
+
+        Returns:
+            The network itself.
+
+        Raises:
+            DataError: The file is missing, damaged, or its names or shapes differ from this network's.
+        """
+        load_strictly(self, read_checkpoint(path), path)
+        return self
+
+
+def _inverse_root(covariance: Float[Tensor, "dim dim"], ridge: float) -> Float[Tensor, "dim dim"]:
+    """Inverse square root of the covariance with its ridge; directions without any variance get 0."""
+    values, vectors = torch.linalg.eigh(covariance)
+    values = values + ridge * values.clamp(min=0).mean()
+    smallest = values[-1] * len(values) * torch.finfo(values.dtype).eps
+    roots = torch.where(values > smallest, values.clamp(min=smallest).rsqrt(), 0.0)
+    inverse_root: Tensor = (vectors * roots) @ vectors.T
+    return inverse_root

@@ -1,0 +1,85 @@
+"""Fitting of linear CCA."""
+
+from collections.abc import Callable
+
+import pytorch_lightning as L
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from fico.errors import UsageError
+from fico.networks.cca import CCA
+from fico.types import EncodedBatch, PairBatch
+
+
+class CCAModule(L.LightningModule):
+    """Fits linear CCA and hands out its unit vectors: the classic baseline.
+
+    A step adds its batch to the sums of the epoch and solves for the directions in closed form, so one epoch is a
+    whole training. The loss is one minus the mean cosine of the pairs, before the step.
+
+    Args:
+        network: The linear maps.
+    """
+
+    def __init__(self, network: CCA) -> None:
+        super().__init__()
+        self.network = network
+
+    def setup(self, stage: str) -> None:
+        if stage == "fit" and self.trainer.world_size > 1:
+            raise UsageError(
+                f"CCA is fitted in one process, but {self.trainer.world_size} were asked for; set trainer.devices=1"
+            )
+
+    def encode(self, batch: PairBatch) -> EncodedBatch:
+        """Unit vectors of both sides."""
+        return EncodedBatch(
+            images=self.network.encode_images(batch.images),
+            image_ids=batch.image_ids,
+            texts=self.network.encode_texts(batch.texts),
+            text_ids=batch.text_ids,
+        )
+
+    def on_train_epoch_start(self) -> None:
+        self.network.forget()
+
+    def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
+        images, texts = self.network(batch.images, batch.texts)
+        loss = 1 - (images * texts).sum(dim=1).mean()
+        self.network.observe(batch.images, batch.texts)
+        correlations = self.network.correlations
+        terms = {"first_correlation": correlations[0], "mean_correlation": correlations.mean()}
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(images))
+        self.log_dict({f"train/{name}": term for name, term in terms.items()}, batch_size=len(images))
+        return loss
+
+    def validation_step(self, batch: PairBatch, batch_idx: int) -> EncodedBatch:
+        return self.encode(batch)
+
+    test_step = predict_step = validation_step
+
+    def configure_optimizers(self) -> Optimizer:
+        return ClosedForm(self.network)
+
+
+class ClosedForm(Optimizer):
+    """Sets the parameters to the solution of all pairs observed; no gradient is looked at.
+
+    Args:
+        network: What is solved for.
+    """
+
+    def __init__(self, network: CCA) -> None:
+        super().__init__(network.parameters(), {})
+        self._network = network
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Take one step; the closure, which observes the batch, comes first."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        self._network.solve()
+        return loss

@@ -1,0 +1,62 @@
+"""A model that needs what a data set cannot have is refused before anything is imported."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_class
+from omegaconf import OmegaConf
+
+from fico.errors import UsageError
+from fico.experiment.config import check_pairing, register_resolvers
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def composed(*overrides):
+    register_resolvers()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return compose("config", list(overrides))
+
+
+def names(group):
+    return sorted(path.stem for path in (ROOT / "conf" / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("model", names("model"))
+def test_features_alone_feed_a_model_exactly_where_they_are_all_it_needs(model):
+    config = composed(f"model={model}", "dataset=wikipedia", "dataset.root=somewhere")
+    if OmegaConf.to_container(config.model.inputs, resolve=True) == {"image": "global", "text": "doc2vec"}:
+        check_pairing(config)
+        return
+    with pytest.raises(
+        UsageError, match=f"model={model} cannot run on this data set, .*there are only global"
+    ) as caught:
+        check_pairing(config)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("model", names("model"))
+def test_any_model_may_be_fed_from_images_and_words(model):
+    check_pairing(composed(f"model={model}", "dataset=shapes"))
+
+
+@pytest.mark.parametrize("dataset", names("dataset"))
+def test_a_config_lists_the_features_that_its_data_set_says_it_has(dataset):
+    config = composed(f"dataset={dataset}", "dataset.root=somewhere").dataset
+    made = get_class(config._target_)
+    listed = [kind for kinds in (config.get("inputs") or {}).values() for kind in kinds]
+    assert listed == list(getattr(made, "feature_origins", ()))
+    assert bool(listed) == hasattr(made, "features"), "the two names of FeatureDataset"
+
+
+def test_the_command_line_ends_with_one_sentence_and_exit_code_2(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "run.py", "model=scan", "dataset=wikipedia", "dataset.root=x", f"hydra.run.dir={tmp_path}"],
+        cwd=ROOT, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "regions (image), words (text)" in done.stderr
