@@ -52,7 +52,8 @@ class Correspondence:
         if last >= images:
             caption = int(self.caption_to_image.argmax())
             raise DataError(
-                f"caption {caption} belongs to image row {last}, but only {images} images were given (rows 0 to {images - 1})"
+                f"caption {caption} belongs to image row {last}, but only {images} images were given "
+                f"(rows 0 to {images - 1})"
             )
 
 

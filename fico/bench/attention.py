@@ -69,11 +69,9 @@ def measure(network: SCAN | IMRAM, dim: int, sizes: Sequence[tuple[int, int]] = 
     costs = []
     for images, texts in sizes:
         encoded = _random(images, texts, dim, seed)
-        _tiled(network, encoded, images=64, texts=64)  # warm-up
-        loop = _loop_seconds(network, encoded)
-        loop64 = _loop_seconds(network.double(), _double(encoded))
-        network.float()
-        _, tiled = once(partial(_tiled, network, encoded))
+        score_matrix(network, _part(encoded, 64, 64), progress=False)  # warm-up
+        loop, loop64 = (_loop_seconds(network, encoded, dtype) for dtype in (torch.float32, torch.float64))
+        _, tiled = once(partial(score_matrix, network, encoded, progress=False))
         _, plain = once(partial(torch.mm, encoded.images[:, 0].contiguous(), encoded.texts[:, 0].T.contiguous()))
         costs.append(Cost(name, dim, images, texts, tiled.seconds, tiled.cpu_seconds, loop, loop64, plain.seconds))
     return costs
@@ -111,33 +109,25 @@ def _random(images: int, texts: int, dim: int, seed: int) -> EncodedBatch:
     )
 
 
-def _double(encoded: EncodedBatch) -> EncodedBatch:
-    sides = encoded.images[:LOOP_TILE].double(), encoded.texts[:LOOP_TILE].double()
-    return EncodedBatch(sides[0], encoded.image_ids, sides[1], encoded.text_ids, encoded.text_lengths)
-
-
-def _tiled(network: SCAN | IMRAM, encoded: EncodedBatch, images: int | None = None, texts: int | None = None) -> None:
-    part = EncodedBatch(
-        encoded.images[:images],
-        encoded.image_ids[:images],
-        encoded.texts[:texts],
-        encoded.text_ids[:texts],
-        None if encoded.text_lengths is None else encoded.text_lengths[:texts],
-    )
-    score_matrix(network, part, progress=False)
+def _part(encoded: EncodedBatch, images: int, texts: int) -> EncodedBatch:
+    lengths = None if encoded.text_lengths is None else encoded.text_lengths[:texts]
+    sides = encoded.images[:images], encoded.image_ids[:images], encoded.texts[:texts], encoded.text_ids[:texts]
+    return EncodedBatch(*sides, lengths)
 
 
 @torch.inference_mode()
-def _loop_seconds(network: SCAN | IMRAM, encoded: EncodedBatch) -> float:
+def _loop_seconds(network: SCAN | IMRAM, encoded: EncodedBatch, dtype: torch.dtype) -> float:
     """Processor time over all pairs. Every tile costs the same, so a part of one stands for all."""
     loop: Callable[..., Tensor] = scan_by_captions if isinstance(network, SCAN) else imram_by_captions
-    images = encoded.images[:LOOP_TILE]
-    texts = PAIRS_OF_A_SAMPLE // len(images)
-    lengths = encoded.text_lengths if encoded.text_lengths is not None else torch.empty(0)
-    loop(network, images, encoded.texts[:2], lengths[:2])  # warm-up
-    _, timing = once(lambda: loop(network, images, encoded.texts[:texts], lengths[:texts]))
-    pairs = len(encoded.image_ids) * len(encoded.text_ids)
-    return timing.cpu_seconds * pairs / (len(images) * texts)
+    part = _part(encoded, LOOP_TILE, PAIRS_OF_A_SAMPLE // LOOP_TILE)
+    images, texts, lengths = part.images.to(dtype), part.texts.to(dtype), part.text_lengths
+    assert lengths is not None  # `_random` gives them
+    network.to(dtype)
+    loop(network, images, texts[:2], lengths[:2])  # warm-up
+    _, timing = once(lambda: loop(network, images, texts, lengths))
+    network.float()
+    pairs = len(encoded.images) * len(encoded.texts)
+    return timing.cpu_seconds * pairs / (len(images) * len(texts))
 
 
 def _table(costs: Sequence[Cost]) -> Table:

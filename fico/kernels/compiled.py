@@ -3,12 +3,18 @@
 Divisions follow NumPy (no check for zero in the inner loops): the kernels guard where a zero can matter.
 """
 
+import hashlib
+import os
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import numba
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+from platformdirs import user_cache_path
 
 Ints = NDArray[np.int64]
 Reals = NDArray[np.float64]
@@ -16,19 +22,46 @@ Words = NDArray[np.uint64]
 Scores = NDArray[Any]  # float32 or float64
 Tables = tuple[Reals, Reals, Reals]  # harmonic numbers, logarithms of factorials, summed discounts
 Outputs = tuple[Reals, Reals, Reals]  # values, pessimistic and optimistic bounds: queries x columns
+Blocks = tuple[Ints, Ints, Ints, Ints]  # of mixed blocks: items above, tied, right, hits before
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def kernel(function: _Function) -> _Function:
     """Compiles a function on its first call."""
-    return cast(_Function, njit(cache=True, nogil=True, error_model="numpy")(function))
+    return _compiled(function, fast=False)
 
 
 def reduction(function: _Function) -> _Function:
-    """Compiles a sum or maximum over an array of numbers, whose order of operations is the compiler's, for speed.
+    """Compiles a sum over an array, whose order of additions is the compiler's, for speed.
 
     The result depends on the processor's vector width in the last bit, but not on threads or blocks.
     """
-    fast = {"reassoc", "nsz", "nnan"}
-    return cast(_Function, njit(cache=True, nogil=True, error_model="numpy", fastmath=fast)(function))
+    return _compiled(function, fast=True)
+
+
+def _compiled(function: _Function, fast: bool) -> _Function:
+    """Compiles with a cache for exactly these sources.
+
+    Numba looks at the file of a kernel alone: a cached one would keep the old code of a kernel in another file that it
+    calls. So each state of the sources has its own folder.
+    """
+    flags = {"reassoc", "nsz"} if fast else False
+    config: Any = numba.config
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(_cache_folder(before))
+    try:
+        return cast(_Function, njit(cache=True, nogil=True, error_model="numpy", fastmath=flags)(function))
+    finally:
+        config.CACHE_DIR = before
+
+
+@cache
+def _cache_folder(chosen: str) -> Path:
+    here = Path(__file__).parent
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(here.glob("*.py")))).hexdigest()[:16]
+    if chosen:
+        return Path(chosen) / f"fico-{digest}"
+    beside = here / "__pycache__"
+    writable = os.access(beside if beside.exists() else here, os.W_OK)
+    return (beside if writable else user_cache_path("fico")) / f"kernels-{digest}"

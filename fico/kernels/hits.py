@@ -8,7 +8,7 @@ that hold right and wrong items.
 import numpy as np
 
 from fico.kernels.blocks import HITS, LEVELS, MIN_K_R, ap_inside, first_places
-from fico.kernels.compiled import Ints, Reals, Tables, kernel, reduction
+from fico.kernels.compiled import Blocks, Ints, Reals, Tables, kernel, reduction
 
 
 @reduction
@@ -68,7 +68,7 @@ def untied_values(
 def expected_values(
     above: Ints,
     relevant: int,
-    mixed: tuple[Ints, Ints, Ints, Ints],
+    mixed: Blocks,
     count: int,
     cuts: Ints,
     denominator: int,
@@ -109,7 +109,7 @@ def expected_values(
 def pessimistic_values(
     above: Ints,
     relevant: int,
-    mixed: tuple[Ints, Ints, Ints, Ints],
+    mixed: Blocks,
     count: int,
     cuts: Ints,
     denominator: int,
@@ -136,7 +136,7 @@ def _meetings(keys: np.ndarray) -> int:
 
 
 @kernel
-def find_mixed(keys: np.ndarray, above: Ints, relevant: int, out: tuple[Ints, Ints, Ints, Ints]) -> int:
+def find_mixed(keys: np.ndarray, above: Ints, relevant: int, out: Blocks) -> int:
     """Mixed blocks of a row of ascending keys (relevance in the lowest bit), best first; returns their number."""
     items, count, place = len(keys), 0, len(keys) - 1
     if _meetings(keys) == 0:

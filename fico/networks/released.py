@@ -52,14 +52,15 @@ def read_checkpoint(path: Path | str, *, trust: bool = False) -> dict[str, Any]:
             return dict(load_file(file))
         with torch.serialization.safe_globals(_HARMLESS):
             checkpoint = torch.load(file, map_location="cpu", weights_only=not trust)
-    except pickle.UnpicklingError as error:
-        raise CodeInCheckpoint(
-            f"{file} is not a file of weights alone ({_first_line(error)}); it is not opened, because a pickle can "
-            "run code: give the authors' file or a .safetensors, which `fico convert --trust` makes of a trusted file"
-        ) from error
     except (ImportError, AttributeError) as error:
         raise DataError(f"{file} asks for code that is not here ({_first_line(error)}); install it first") from error
-    except (SafetensorError, RuntimeError, EOFError, OSError) as error:
+    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, OSError) as error:
+        if isinstance(error, pickle.UnpicklingError) and not trust:
+            raise CodeInCheckpoint(
+                f"{file} is not a file of weights alone ({_first_line(error)}); it is not opened, because a pickle "
+                "can run code: give the authors' file or a .safetensors, which `fico convert --trust` makes of a "
+                "trusted file"
+            ) from error
         raise DataError(f"{file} cannot be read as weights ({_first_line(error)}); fetch it again") from error
     if not isinstance(checkpoint, dict):
         raise DataError(f"{file} holds a {type(checkpoint).__name__}, not a dict of weights; is it another file?")

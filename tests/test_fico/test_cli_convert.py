@@ -1,6 +1,8 @@
 """``fico convert``: every authors' layout becomes safetensors that the network loads, and nothing else does."""
 
 import argparse
+import sys
+import types
 from collections import OrderedDict
 
 import pytest
@@ -151,6 +153,19 @@ def test_a_pickle_that_asks_for_code_needs_trust_and_is_warned_of(tmp_path, capf
     assert "asks for code" in trusted.stderr
     assert "code ran" in trusted.stdout + capfd.readouterr().out
     ucch().load_released(tmp_path / "best.safetensors")
+
+
+def test_code_that_is_not_installed_and_a_cut_pickle_are_named_with_trust(tmp_path, monkeypatch):
+    gone = types.ModuleType("authors_options")
+    monkeypatch.setitem(sys.modules, "authors_options", gone)
+    gone.Values = type("Values", (), {"__module__": "authors_options", "__qualname__": "Values"})
+    torch.save(two_dicts(ucch()) | {"opt": gone.Values()}, tmp_path / "best.t7", _use_new_zipfile_serialization=False)
+    monkeypatch.delitem(sys.modules, "authors_options")
+    assert "asks for code that is not here" in convert(tmp_path / "best.t7", "--model", "ucch", "--trust").stderr
+    (tmp_path / "cut.t7").write_bytes((tmp_path / "best.t7").read_bytes()[:300])
+    cut = convert(tmp_path / "cut.t7", "--model", "ucch", "--trust")
+    assert cut.exit_code == 1
+    assert "cannot be read as weights" in cut.stderr
 
 
 def test_weights_alone_run_no_code_and_give_no_warning_with_trust_either(tmp_path):
