@@ -191,8 +191,10 @@ def recalls(
 
 
 @kernel
-def reciprocal_rank(above: int, tied: int, right: int) -> float:
+def reciprocal_rank(above: int, tied: int, right: int, harmonic: Reals) -> float:
     """Mean of 1 / rank of the first right item, which lies at place j of its block with C(t-j, r-1) / C(t, r)."""
+    if right == 1:
+        return (harmonic[above + tied] - harmonic[above]) / tied if tied > 1 else 1.0 / (above + 1.0)
     mean, chance = 0.0, right / tied
     for j in range(1, tied - right + 2):
         mean += chance / (above + j)
@@ -211,15 +213,15 @@ def instance_values(
     relevant: int,
     cuts: Ints,
     fraction: bool,
-    discount: Reals,
+    tables: Tables,
     out: Reals,
 ) -> None:
     """R@K at each cut, rank of the first right item, 1 / rank, nDCG@10: one row of instance values."""
     n = len(cuts)
     recalls(above, tied, right, groups, relevant, cuts, fraction, out[:n])
     out[n] = 1 + above[0] + (tied[0] - right[0]) / (right[0] + 1.0)
-    out[n + 1] = reciprocal_rank(above[0], tied[0], right[0])
-    out[n + 2] = discounted_gain(above, tied, right, groups, relevant, 10, discount)
+    out[n + 1] = reciprocal_rank(above[0], tied[0], right[0], tables[0])
+    out[n + 2] = discounted_gain(above, tied, right, groups, relevant, 10, tables[2])
 
 
 @kernel
@@ -272,6 +274,6 @@ def chance_rows(
         if right[n] == 0:
             out[n] = 0.0
         elif task == 0:
-            instance_values(above, tied, hits, 1, right[n], recall_cuts, fraction, tables[2], out[n])
+            instance_values(above, tied, hits, 1, right[n], recall_cuts, fraction, tables, out[n])
         else:
             category_values(above, tied, hits, 1, right[n], cuts, denominator, tables, out[n])

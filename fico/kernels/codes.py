@@ -121,9 +121,7 @@ def code_rows(
             groups = _blocks(counts, hits_at, above, tied, hits)
             for order, out in ((rule, instance[0][q]), (PESSIMISTIC, instance[1][q]), (OPTIMISTIC, instance[2][q])):
                 mixed[q] |= reorder(above, tied, hits, groups, order, moved, sized)
-                instance_values(
-                    moved, sized, hits, groups, start[q + 1] - start[q], recall_cuts, fraction, tables[2], out
-                )
+                instance_values(moved, sized, hits, groups, start[q + 1] - start[q], recall_cuts, fraction, tables, out)
         elif tasks[0]:
             for n in range(3):
                 instance[n][q] = np.nan

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fico.kernels.blocks import EXPECTED, OPTIMISTIC, PESSIMISTIC, instance_values, reorder
-from fico.kernels.compiled import Ints, Outputs, Reals, Scores, Tables, Words, kernel
+from fico.kernels.compiled import Ints, Outputs, Scores, Tables, Words, kernel
 from fico.kernels.hits import expected_values, find_mixed, pessimistic_values, untied_values
 
 
@@ -167,7 +167,7 @@ def instance_rows(
     rule: int,
     cuts: Ints,
     fraction: bool,
-    discount: Reals,
+    tables: Tables,
     outputs: Outputs,
     mixed: NDArray[np.bool_],
 ) -> None:
@@ -196,9 +196,9 @@ def instance_rows(
         blend = reorder(above, tied, hits, groups, EXPECTED, moved, sized)
         mixed[q] |= blend
         if not blend:
-            instance_values(above, tied, hits, groups, right, cuts, fraction, discount, values[q])
+            instance_values(above, tied, hits, groups, right, cuts, fraction, tables, values[q])
             low[q], high[q] = values[q], values[q]
             continue
         for order, out in ((rule, values[q]), (PESSIMISTIC, low[q]), (OPTIMISTIC, high[q])):
             reorder(above, tied, hits, groups, order, moved, sized)
-            instance_values(moved, sized, hits, groups, right, cuts, fraction, discount, out)
+            instance_values(moved, sized, hits, groups, right, cuts, fraction, tables, out)

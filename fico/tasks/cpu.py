@@ -127,7 +127,7 @@ class CpuEngine:
             own_start = self.start[start : start + len(scores) + 1]
             floats.instance_rows(
                 scores, own_start, self.own, self.rule, self.recall_cuts, self.settings.recall == "fraction",
-                self.tables[2], outputs, mixed,
+                self.tables, outputs, mixed,
             )  # fmt: skip
         if "category" in self.tasks:
             outputs = _part(output.values["category"], first, last)

@@ -107,8 +107,17 @@ def test_two_processes_score_a_checkpoint_as_one_does(runs, tmp_path, model):
     assert done.stdout.count(str(tmp_path.resolve())) == 1
 
 
-def test_a_finished_run_can_be_verified(runs):
-    folder, _ = runs("vsrn")
-    command = [sys.executable, "-m", "fico.cli", "verify", str(folder)]
+@pytest.mark.parametrize("model", ["ucch", "scan"])
+def test_a_finished_run_can_be_verified(runs, model):
+    folder, _ = runs(model)
+    command = [sys.executable, "-c", "from fico.cli import app; app()", "verify", str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert "metrics are the same" in done.stdout
+
+
+def test_a_pair_scorer_is_timed_and_its_scores_are_kept(runs):
+    folder, _ = runs("scan")
+    assert results(folder)["model"]["query_time_attention"]
+    assert results(folder)["efficiency"]["attention_seconds"] > 0
+    assert (folder / "scores.npy").exists()

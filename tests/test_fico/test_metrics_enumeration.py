@@ -78,8 +78,8 @@ def kernel_category(scores, relevant, denominator):
 def kernel_instance(scores, relevant, fraction):
     above, tied, right = kernel_blocks(scores, relevant)
     out = np.zeros(len(CUTS) + 3)
-    cuts, discount = np.array(CUTS, dtype=np.int64), blocks.tables(len(scores))[2]
-    blocks.instance_values(above, tied, right, len(above), sum(relevant), cuts, fraction, discount, out)
+    cuts, tables = np.array(CUTS, dtype=np.int64), blocks.tables(len(scores))
+    blocks.instance_values(above, tied, right, len(above), sum(relevant), cuts, fraction, tables, out)
     return out
 
 
