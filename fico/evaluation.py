@@ -1,19 +1,15 @@
 """Evaluation of embeddings, codes or score matrices: blocks of queries through similarity, tasks and metrics."""
 
-import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from fico.errors import DataError, UsageError
 from fico.similarity import SIMILARITIES, Similarity, as_array, check_pair, score_dtype
 from fico.tasks.base import (
-    BlockValues,
     Denominator,
     Direction,
     DirectionState,
@@ -28,28 +24,15 @@ from fico.tasks.base import (
     Ties,
     join_blocks,
 )  # fmt: skip
-from fico.tasks.category import CategoryRetrieval, check_labels
-from fico.tasks.cpu import CodeSource, CpuEngine
-from fico.tasks.instance import InstanceRetrieval
-from fico.tasks.memory import MemoryPlan, plan_memory
-from fico.tasks.progress import Progress
+from fico.tasks.memory import MemoryPlan
+from fico.tasks.run import Fold, Run, find_device, take
 from fico.tasks.sources import MatrixScores, embedding_source, matrix_side
 from fico.tasks.summary import summarise
-from fico.tasks.tensors import TensorEngine, TensorScores
 from fico.types import Correspondence
 
 __all__ = ["evaluate", "evaluate_scores", "merge_results"]
 
-_LOG = logging.getLogger(__name__)
 _LIMIT = 512 * 2**20
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Fold:
-    image_rows: np.ndarray
-    text_rows: np.ndarray
-    instance: InstanceRetrieval
-    category: CategoryRetrieval | None
 
 
 def evaluate(
@@ -128,16 +111,14 @@ def evaluate(
     check_pair(first, second)
     correspondence.check(len(first), len(second))
 
-    target = _device(first, device)
+    target = find_device(first, device)
 
-    def source(fold: _Fold, plan: MemoryPlan) -> Any:
-        sides = (_take(first, fold.image_rows), _take(second, fold.text_rows))
+    def source(fold: Fold, plan: MemoryPlan) -> Any:
+        sides = (take(first, fold.image_rows), take(second, fold.text_rows))
         return embedding_source(*sides, similarity, bits, plan, target)
 
     dtype = np.dtype(np.float64) if similarity == "euclidean" else score_dtype(first)
-    run = _Run(
-        correspondence, len(first), first.shape[1], labels, settings, dtype, memory_limit, block, progress, share
-    )
+    run = Run(correspondence, len(first), first.shape[1], labels, settings, dtype, memory_limit, block, progress, share)
     return run(source, folds, ("i2t", "t2i"))
 
 
@@ -207,14 +188,14 @@ def evaluate_scores(
     matrices = {direction: matrix_side(direction, matrix, shapes[direction]) for direction, matrix in given.items()}
     correspondence.check(images, captions)
 
-    def source(fold: _Fold, plan: MemoryPlan) -> MatrixScores:
+    def source(fold: Fold, plan: MemoryPlan) -> MatrixScores:
         if folds == 1:
             return MatrixScores(matrices)
         rows = (fold.image_rows, fold.text_rows)
         return MatrixScores(matrices, {"i2t": rows, "t2i": rows[::-1]})
 
     dtype = MatrixScores(matrices).dtype
-    run = _Run(correspondence, images, 0, labels, settings, dtype, memory_limit, block, progress, share)
+    run = Run(correspondence, images, 0, labels, settings, dtype, memory_limit, block, progress, share)
     return run(source, folds, tuple(matrices))
 
 
@@ -279,113 +260,3 @@ def _count_images(given: dict[Direction, Any], captions: int) -> int:
     if len(shape) != 2:
         raise DataError(f"{direction} scores have shape {shape}; give a matrix, queries x items")
     return int(shape[0] if direction == "i2t" else shape[1])
-
-
-class _Run:
-    """One evaluation: folds, blocks, share and the state they leave."""
-
-    def __init__(
-        self,
-        correspondence: Correspondence,
-        images: int,
-        dim: int,
-        labels: Any,
-        settings: Settings,
-        dtype: np.dtype,
-        memory_limit: int,
-        block: int | None,
-        progress: bool,
-        share: tuple[int, int],
-    ) -> None:
-        if not 0 <= share[0] < share[1]:
-            raise UsageError(f"share={share} must be (rank, world) with 0 <= rank < world")
-        if labels is None and tuple(settings.tasks) == ("category",):
-            raise UsageError("the category task needs labels=, multi-hot images x classes")
-        self.correspondence, self.images, self.settings, self.dtype = correspondence, images, settings, dtype
-        self.labels = None if labels is None else check_labels(_numpy(labels), images)
-        self.memory_limit, self.block, self.progress = memory_limit, block, progress
-        self.share, self.dim = share, dim
-
-    def __call__(
-        self, source: Callable[[_Fold, MemoryPlan], Any], folds: int, directions: tuple[Direction, ...]
-    ) -> RetrievalResult:
-        parts = list(self._folds(folds))
-        pairs = sum(len(part.image_rows) * len(part.text_rows) for part in parts) * len(directions) // self.share[1]
-        with Progress(self.progress, pairs) as bar:
-            states = tuple(self._fold(part, source, directions, bar) for part in parts)
-        return summarise(EvaluationState(self.settings, states, self.share))
-
-    def _folds(self, folds: int) -> Iterator[_Fold]:
-        if not 1 <= folds <= self.images:
-            raise UsageError(f"folds={folds} must lie between 1 and the number of images, {self.images}")
-        rows = self.correspondence.caption_to_image
-        for n in range(folds):
-            first, last = (self.images * m // folds for m in (n, n + 1))
-            texts = np.flatnonzero((rows >= first) & (rows < last))
-            if len(texts) == 0:
-                raise DataError(f"images {first} to {last - 1} of fold {n} have no captions; use fewer folds")
-            instance = InstanceRetrieval(Correspondence(rows[texts] - first), last - first)
-            known = self.labels is not None and "category" in self.settings.tasks
-            category = CategoryRetrieval(self.labels[first:last], instance) if known else None  # type: ignore[index]
-            yield _Fold(np.arange(first, last), texts, instance, category)
-
-    def _fold(
-        self,
-        fold: _Fold,
-        source: Callable[[_Fold, MemoryPlan], Any],
-        directions: tuple[Direction, ...],
-        bar: Progress,
-    ) -> FoldState:
-        images, texts = len(fold.image_rows), len(fold.text_rows)
-        plan = plan_memory(
-            images, texts, self.dim, self.dtype, self.settings, memory_limit=self.memory_limit, block=self.block
-        )
-        _LOG.info("%d images, %d captions: at most %.0f MiB", images, texts, plan.predicted_bytes / 2**20)
-        scores, states = source(fold, plan), {}
-        for direction in directions:
-            rows = plan.i2t_rows if direction == "i2t" else plan.t2i_rows
-            query_images, item_images = fold.instance.images_of(direction)
-            blocks = []
-            for block in self._values(fold, direction, scores, self._ranges(len(query_images), rows), rows):
-                blocks.append(block)
-                bar.advance(block.queries * len(item_images))
-            states[direction] = DirectionState(query_images, len(item_images), join_blocks(blocks))
-        return FoldState(fold.image_rows, fold.text_rows, states)
-
-    def _ranges(self, queries: int, rows: int) -> list[tuple[int, int]]:
-        """This process's blocks; their borders do not depend on the number of processes."""
-        ranges = [(first, min(first + rows, queries)) for first in range(0, queries, rows)]
-        rank, world = self.share
-        return ranges[len(ranges) * rank // world : len(ranges) * (rank + 1) // world]
-
-    def _values(
-        self, fold: _Fold, direction: Direction, scores: Any, ranges: list[tuple[int, int]], rows: int
-    ) -> Iterator[BlockValues]:
-        parts = (direction, fold.instance, fold.category, self.settings)
-        if isinstance(scores, TensorScores):
-            return TensorEngine(*parts, scores.device).blocks(scores, ranges)
-        engine = CpuEngine(*parts, find_fills=self.dim == 0)
-        return engine.codes(scores, ranges) if isinstance(scores, CodeSource) else engine.floats(scores, ranges, rows)
-
-
-def _device(array: np.ndarray | Tensor, device: str | None) -> torch.device | None:
-    """The torch device to compute on, or None for the kernels of the CPU.
-
-    Raises:
-        UsageError: The device is not there.
-    """
-    found = torch.device(device or (array.device if isinstance(array, Tensor) else "cpu"))
-    if found.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"device={device!r} was asked for, but torch finds no CUDA device; use device='cpu'")
-    return None if found.type == "cpu" else found
-
-
-def _take(array: np.ndarray | Tensor, rows: np.ndarray) -> np.ndarray | Tensor:
-    """Rows of an array, without a copy where they follow each other."""
-    if len(rows) == rows[-1] - rows[0] + 1:
-        return array[int(rows[0]) : int(rows[-1]) + 1]
-    return array[rows]
-
-
-def _numpy(labels: Any) -> np.ndarray:
-    return labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)

@@ -40,9 +40,10 @@ def first_places(above: int, hits: int, tied: int, right: int, places: int, harm
     """
     if tied == 1:
         return (hits + 1.0) / (above + 1.0) if places == 1 else 0.0
-    share: float = right / tied
-    step = (right - 1.0) / (tied - 1.0)
     inverse = harmonic[above + places] - harmonic[above]
+    if tied == right:
+        return float((hits - above) * inverse + places)
+    share, step = right / tied, (right - 1.0) / (tied - 1.0)
     return float(share * ((hits + 1.0 - step * (above + 1.0)) * inverse + step * places))
 
 

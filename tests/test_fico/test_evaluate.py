@@ -455,7 +455,7 @@ def test_memory_is_predicted_below_the_limit_and_logged(caplog):
             assert plan.predicted_bytes <= limit
             assert min(plan.i2t_rows, plan.t2i_rows) >= 1
     images, texts, pairs, _ = problem(1)
-    with caplog.at_level(logging.INFO, "fico.evaluation"):
+    with caplog.at_level(logging.INFO, "fico.tasks.run"):
         evaluate(images, texts, pairs, bootstrap=2)
     assert "MiB" in caplog.text
 
