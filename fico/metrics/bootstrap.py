@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float64, Int64
 
 from fico.kernels.resampling import count_draws, weighted_medians
@@ -55,7 +56,8 @@ def replicates(
         size = min(step, resamples - first)
         draws = generator.integers(0, images, size=(size, images), dtype=np.int32)
         count_draws(draws, counts[:size])
-        totals = counts[:size] @ sums
+        # torch, because NumPy's BLAS threads spin on after a product and take the time of the next pass
+        totals = (torch.from_numpy(counts[:size]) @ torch.from_numpy(sums)).numpy()
         for n in range(len(samples)):
             own, width, rows = totals[:, borders[n] : borders[n + 1]], means[n].shape[1], slice(first, first + size)
             with np.errstate(invalid="ignore"):
