@@ -35,6 +35,7 @@ class RetrievalEvaluation(L.Callback):
         """The result of the last test epoch."""
 
     def on_validation_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        # one resample: nobody reads the intervals of a validation epoch
         self._log(module, "val", self._evaluate(trainer, bootstrap=1))
 
     def on_test_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:

@@ -30,6 +30,7 @@ from fico.tasks.tensors import TensorEngine, TensorScores
 from fico.types import Correspondence
 
 _LOG = logging.getLogger(__name__)
+_WORTH_TELLING = 2**26  # bytes of memory beyond the embeddings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,7 +137,8 @@ class Run:
         plan = plan_memory(
             images, texts, self.dim, self.dtype, self.settings, memory_limit=self.memory_limit, block=self.block
         )
-        _LOG.info("%d images, %d captions: at most %.0f MiB", images, texts, plan.predicted_bytes / 2**20)
+        level = logging.INFO if plan.predicted_bytes > _WORTH_TELLING else logging.DEBUG
+        _LOG.log(level, "%d images, %d captions: at most %.0f MiB", images, texts, plan.predicted_bytes / 2**20)
         scores, states = source(fold, plan), {}
         for direction in directions:
             rows = plan.i2t_rows if direction == "i2t" else plan.t2i_rows
