@@ -82,8 +82,13 @@ class ImageGroups(Dataset[Sample]):
         return _sample(self.inputs, index, tuple(self.text_rows[index]))
 
 
+def _length(text: np.ndarray) -> int:
+    """Words of a caption: of its ids all, of its states those before the padding of zero rows."""
+    return len(text) if text.ndim == 1 else int(np.flatnonzero(text.any(axis=1)).max(initial=-1)) + 1
+
+
 def collate(samples: Sequence[Sample]) -> PairBatch:
-    """Stack samples to a batch; word ids are padded with 0 and their lengths given."""
+    """Stack samples to a batch; word ids are padded with 0, and the lengths of word ids and word states are given."""
     texts = [text for sample in samples for text in sample.texts]
     labels = [sample.labels for sample in samples if sample.labels is not None]
     is_words = np.issubdtype(texts[0].dtype, np.integer)
@@ -92,7 +97,7 @@ def collate(samples: Sequence[Sample]) -> PairBatch:
         image_ids=torch.tensor([sample.image_row for sample in samples]),
         texts=torch.from_numpy(_padded(texts) if is_words else np.stack(texts)),
         text_ids=torch.tensor([row for sample in samples for row in sample.text_rows]),
-        lengths=torch.tensor([len(text) for text in texts]) if is_words else None,
+        lengths=torch.tensor([_length(text) for text in texts]) if is_words or texts[0].ndim == 2 else None,
         labels=torch.from_numpy(np.stack(labels)) if labels else None,
     )
 

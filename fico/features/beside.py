@@ -26,7 +26,7 @@ def read_beside(root: Path, kind: str, ids: Mapping[str, Sequence[str]], axes: i
 
     Args:
         root: The data set's folder.
-        kind: ``vgg19``, ``regions`` or ``doc2vec``.
+        kind: ``vgg19``, ``regions``, ``doc2vec`` or ``bert``.
         ids: Image or caption ids of each split.
         axes: Axes that the array must have, the rows included.
 

@@ -1,6 +1,7 @@
 """From a data set to what a model is fed."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Literal, get_args
 
 import numpy as np
@@ -10,10 +11,10 @@ from fico.errors import UsageError
 from fico.features.base import ModelInputs, SplitInputs
 from fico.features.beside import Features
 from fico.features.images import ImageKind, image_features
-from fico.features.texts import doc2vec_features
+from fico.features.texts import bert_states, doc2vec_features
 from fico.features.vocabulary import Vocabulary
 
-TextKind = Literal["doc2vec", "words"]
+TextKind = Literal["doc2vec", "words", "bert"]
 Texts = np.ndarray | tuple[np.ndarray, ...]
 
 
@@ -35,7 +36,8 @@ def model_inputs(
         dataset: Any data set.
         splits: Names of the splits wanted.
         image: ``"global"``: one descriptor an image; ``"regions"``: a set of region features.
-        text: ``"doc2vec"``: one vector a caption; ``"words"``: word ids.
+        text: ``"doc2vec"``: one vector a caption; ``"words"``: word ids;
+            ``"bert"``: a frozen BERT's states of each caption's words, from beside the data set.
         min_count: Words of the vocabulary occur at least so often in the training captions.
         progress: Show bars for what takes longer than a moment.
 
@@ -56,7 +58,9 @@ def model_inputs(
         texts = {name: tuple(map(vocabulary.encode, split.tokens)) for name, split in read.items()}
         text_origin = f"{len(vocabulary.words)} words of the training captions (min_count {min_count})"
     else:
-        vectors = vectors or doc2vec_features(dataset.root, read, progress=progress)
+        if vectors is None:
+            make = bert_states if text == "bert" else partial(doc2vec_features, progress=progress)
+            vectors = make(dataset.root, read)
         texts, text_origin = vectors.rows, vectors.origin
     return ModelInputs(
         splits={name: SplitInputs(images.rows[name], texts[name], read[name].labels) for name in splits},

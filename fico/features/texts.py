@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fico.datasets.base import RetrievalSplit
+from fico.errors import DataError
 from fico.features.beside import Features, read_beside
 from fico.features.store import cached_rows
 
@@ -40,6 +41,26 @@ def doc2vec_features(root: Path, splits: Mapping[str, RetrievalSplit], *, progre
     fitted = _Fitted(splits["train"], progress)
     rows = {name: fitted.vectors(split) for name, split in splits.items()}
     return Features(rows, f"Doc2Vec v{DOC2VEC_VERSION} (PV-DM, {DIM} values), fitted on the training captions")
+
+
+def bert_states(root: Path, splits: Mapping[str, RetrievalSplit]) -> Features:
+    """Read the states of a frozen BERT from ``features/bert.npy``, ``captions words dim``, padded with zero rows.
+
+    Args:
+        root: The data set's folder.
+        splits: By name.
+
+    Raises:
+        DataError: The files are not there or broken.
+    """
+    ids = {name: split.caption_ids for name, split in splits.items()}
+    found = read_beside(root, "bert", ids, axes=3)
+    if found is None:
+        raise DataError(
+            f"there are no BERT states in {root / 'features'}; put bert.npy (captions x words x dim, padded with zero "
+            "rows) and bert.json (ids, origin) there, or take model.size=tiny, which needs none"
+        )
+    return found
 
 
 class _Fitted:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from fico.datasets import Karpathy, Shapes
+from fico.datasets.pairs import ImageGroups, collate
 from fico.errors import DataError, UsageError
 from fico.features import Vocabulary, model_inputs
 from fico.features import images as image_module
@@ -287,3 +288,23 @@ def test_real_photographs_are_described(data_dir, image):
     assert np.isfinite(made.splits["test"].images).all()
     assert len(made.splits["test"].images) == 42
     assert os.access(dataset.root, os.R_OK)
+
+
+def test_bert_states_are_joined_by_id_and_their_lengths_found(folder):
+    ids = every_id(folder, "caption_ids")
+    states = np.zeros((len(ids), 4, 3), np.float32)
+    for row in range(len(ids)):
+        states[row, : 1 + row % 4] = row + 1
+    order = np.random.default_rng(0).permutation(len(ids))
+    put_beside(folder, "bert", states[order], [ids[row] for row in order])
+    made = model_inputs(Karpathy(folder), ["test"], image="global", text="bert", progress=False)
+    split = Karpathy(folder).split("test")
+    rows = [ids.index(item) for item in split.caption_ids]
+    assert np.array_equal(made.splits["test"].texts, states[rows])
+    batch = collate([ImageGroups(split, made.splits["test"])[0]])
+    assert batch.lengths.tolist() == [1 + rows[caption] % 4 for caption in batch.text_ids.tolist()]
+
+
+def test_missing_bert_states_say_what_to_put_where(folder):
+    with pytest.raises(DataError, match=r"bert\.npy .* bert\.json"):
+        model_inputs(Karpathy(folder), ["test"], image="global", text="bert", progress=False)
