@@ -455,7 +455,12 @@ def test_memory_is_predicted_below_the_limit_and_logged(caplog):
             assert plan.predicted_bytes <= limit
             assert min(plan.i2t_rows, plan.t2i_rows) >= 1
     images, texts, pairs, _ = problem(1)
-    with caplog.at_level(logging.INFO, "fico.tasks.run"):
+    with caplog.at_level(logging.DEBUG, "fico.tasks.run"):
+        evaluate(images, texts, pairs, bootstrap=2)
+    assert [record.levelname for record in caplog.records if "MiB" in record.message] == ["DEBUG"]
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "fico.tasks.run"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fico.tasks.run._WORTH_TELLING", 1)  # a large evaluation tells its size to everybody
         evaluate(images, texts, pairs, bootstrap=2)
     assert "MiB" in caplog.text
 
