@@ -64,13 +64,16 @@ def _over_found(
         + log_factorial[wrong] - log_factorial[places - mode] - log_factorial[wrong - places + mode]
         - log_factorial[tied] + log_factorial[places] + log_factorial[tied - places]
     )  # fmt: skip
+    # `first_places` with x right items in a block of just these places, as a polynomial in x
+    inverse = harmonic[above + places] - harmonic[above]
+    linear = (hits + 1.0) * inverse / places
+    square = (places - (above + 1.0) * inverse) / (places * (places - 1.0)) if places > 1 else 0.0
     mean = 0.0
     for direction in (1, -1):
         probability, x = math.exp(log_mode), mode
         while True:
             if (direction == 1 or x < mode) and hits + x > 0:
-                inner = first_places(above, hits, places, x, places, harmonic) if x > 0 else 0.0
-                mean += probability * (total + inner) / (hits + x)
+                mean += probability * (total + x * (linear + (x - 1.0) * square)) / (hits + x)
             if x == (high if direction == 1 else low) or probability < 1e-18:
                 break
             if direction == 1:

@@ -33,42 +33,68 @@ def distance_row(query: Words, words: Words, out: NDArray[np.uint16]) -> None:
 
 
 @kernel
-def _count_distances(
-    distances: NDArray[np.uint16], relevant: NDArray[np.uint8], ways: NDArray[np.int32], counts: Ints
-) -> None:
-    """Items by distance and relevance: ``counts[2 d + relevant]``. Four tables, so that no count waits for the last."""
+def _count_distances(distances: NDArray[np.uint16], ways: NDArray[np.int32], counts: Ints) -> None:
+    """Items by distance. Eight tables, so that no count waits for the last."""
     ways[:] = 0
-    n = len(distances) // 4 * 4
-    for j in range(0, n, 4):
-        ways[0, 2 * distances[j] + relevant[j]] += 1
-        ways[1, 2 * distances[j + 1] + relevant[j + 1]] += 1
-        ways[2, 2 * distances[j + 2] + relevant[j + 2]] += 1
-        ways[3, 2 * distances[j + 3] + relevant[j + 3]] += 1
+    n = len(distances) // 8 * 8
+    for j in range(0, n, 8):
+        ways[0, distances[j]] += 1
+        ways[1, distances[j + 1]] += 1
+        ways[2, distances[j + 2]] += 1
+        ways[3, distances[j + 3]] += 1
+        ways[4, distances[j + 4]] += 1
+        ways[5, distances[j + 5]] += 1
+        ways[6, distances[j + 6]] += 1
+        ways[7, distances[j + 7]] += 1
     for j in range(n, len(distances)):
-        ways[0, 2 * distances[j] + relevant[j]] += 1
+        ways[0, distances[j]] += 1
     for d in range(len(counts)):
-        counts[d] = ways[0, d] + ways[1, d] + ways[2, d] + ways[3, d]
+        low = ways[0, d] + ways[1, d] + ways[2, d] + ways[3, d]
+        counts[d] = low + ways[4, d] + ways[5, d] + ways[6, d] + ways[7, d]
+
+
+@kernel
+def _relevant_items(
+    labels: Words, image: int, captions: tuple[Ints, Ints], identity: bool, by_image: NDArray[np.uint8], out: Ints
+) -> int:
+    """Items that share a label with the image, into ``out``; returns their number.
+
+    ``captions`` gives the items of image i as ``captions[1][captions[0][i]:captions[0][i + 1]]``; under ``identity``
+    the items are the images themselves.
+    """
+    relevance_row(labels, image, by_image)
+    found = 0
+    if identity:
+        for i in range(len(by_image)):
+            out[found] = i
+            found += by_image[i]
+    else:
+        for i in range(len(by_image)):
+            if by_image[i]:
+                for n in range(captions[0][i], captions[0][i + 1]):
+                    out[found] = captions[1][n]
+                    found += 1
+    return found
 
 
 @kernel
 def _blocks(counts: Ints, own: Ints, above: Ints, tied: Ints, hits: Ints) -> int:
-    """Tied blocks from counts per distance; ``own`` counts the relevant items per distance."""
+    """Tied blocks from all items per distance and the relevant ones among them, ``own``."""
     seen, groups = 0, 0
     for d in range(len(own)):
-        size = counts[2 * d] + counts[2 * d + 1]
         if own[d] > 0:
-            above[groups], tied[groups], hits[groups] = seen, size, own[d]
+            above[groups], tied[groups], hits[groups] = seen, counts[d], own[d]
             groups += 1
-        seen += size
+        seen += counts[d]
     return groups
 
 
 @kernel
-def _add_curves(counts: Ints, relevant: int, precision: Reals, recall: Reals) -> None:
+def _add_curves(counts: Ints, hits: Ints, relevant: int, precision: Reals, recall: Reals) -> None:
     found, seen = 0, 0
     for d in range(len(precision)):
-        found += counts[2 * d + 1]
-        seen += counts[2 * d] + counts[2 * d + 1]
+        found += hits[d]
+        seen += counts[d]
         if found > 0:
             precision[d] += found / seen
             recall[d] += found / relevant
@@ -79,7 +105,7 @@ def code_rows(
     queries: Words,
     words: Words,
     query_images: Ints,
-    item_images: Ints,
+    captions: tuple[Ints, Ints],
     identity: bool,
     start: Ints,
     own: Ints,
@@ -104,16 +130,16 @@ def code_rows(
     which of the two to fill. ``precision`` and ``recall`` receive sums over the queries per Hamming radius.
     """
     items, radii = words.shape[1], len(precision)
-    distances, relevant = np.empty(items, np.uint16), np.zeros(items, np.uint8)
-    by_image, ways = np.empty(len(labels), np.uint8), np.empty((4, 2 * radii), np.int32)
-    counts, hits_at = np.empty(2 * radii, np.int64), np.empty(radii, np.int64)
+    distances, relevant, found = np.empty(items, np.uint16), np.empty(items + 1, np.int64), 0
+    by_image, ways = np.empty(len(labels), np.uint8), np.empty((8, radii), np.int32)
+    counts, hits_at = np.empty(radii, np.int64), np.empty(radii, np.int64)
     above, tied, hits = np.empty(radii, np.int64), np.empty(radii, np.int64), np.empty(radii, np.int64)
     moved, sized = np.empty(radii, np.int64), np.empty(radii, np.int64)
     for q in range(len(queries)):
         if tasks[1] and (q == 0 or query_images[q] != query_images[q - 1]):
-            relevance_row(labels, query_images[q], item_images, identity, by_image, relevant)
+            found = _relevant_items(labels, query_images[q], captions, identity, by_image, relevant)
         distance_row(queries[q], words, distances)
-        _count_distances(distances, relevant, ways, counts)
+        _count_distances(distances, ways, counts)
         if tasks[0] and start[q + 1] > start[q]:
             hits_at[:] = 0
             for n in range(start[q], start[q + 1]):
@@ -126,10 +152,11 @@ def code_rows(
             for n in range(3):
                 instance[n][q] = np.nan
         if tasks[1]:
-            for d in range(radii):
-                hits_at[d] = counts[2 * d + 1]
-            right[q] = hits_at.sum()
-            _add_curves(counts, right[q], precision, recall)
+            hits_at[:] = 0
+            for n in range(found):
+                hits_at[distances[relevant[n]]] += 1
+            right[q] = found
+            _add_curves(counts, hits_at, found, precision, recall)
             groups = _blocks(counts, hits_at, above, tied, hits)
             for order, out in ((rule, category[0][q]), (PESSIMISTIC, category[1][q]), (OPTIMISTIC, category[2][q])):
                 mixed[q] |= reorder(above, tied, hits, groups, order, moved, sized)

@@ -11,35 +11,23 @@ from fico.kernels.hits import expected_values, find_mixed, pessimistic_values, u
 
 
 @kernel
-def relevance_row(
-    labels: Words,
-    image: int,
-    item_images: Ints,
-    identity: bool,
-    by_image: NDArray[np.uint8],
-    by_item: NDArray[np.uint8],
-) -> None:
-    """Writes 1 into ``by_item`` for every item that shares a label with the image; captions inherit from theirs."""
+def relevance_row(labels: Words, image: int, out: NDArray[np.uint8]) -> None:
+    """Writes 1 into ``out`` for every image that shares a label with ``image``, else 0."""
     images, words = labels.shape
     if words == 1:
         wanted = labels[image, 0]
         for i in range(images):
-            by_image[i] = (labels[i, 0] & wanted) != 0
+            out[i] = (labels[i, 0] & wanted) != 0
     elif words == 2:
         first, second = labels[image, 0], labels[image, 1]
         for i in range(images):
-            by_image[i] = ((labels[i, 0] & first) | (labels[i, 1] & second)) != 0
+            out[i] = ((labels[i, 0] & first) | (labels[i, 1] & second)) != 0
     else:
         for i in range(images):
             common = np.uint64(0)
             for w in range(words):
                 common |= labels[i, w] & labels[image, w]
-            by_image[i] = common != 0
-    if identity:
-        by_item[:] = by_image
-    else:
-        for j in range(len(item_images)):
-            by_item[j] = by_image[item_images[j]]
+            out[i] = common != 0
 
 
 @kernel
@@ -78,7 +66,12 @@ def keys_of_rows(
     zero = word(0)
     for q in range(len(bits)):
         if q == 0 or query_images[q] != query_images[q - 1]:
-            relevance_row(labels, query_images[q], item_images, identity, by_image, by_item)
+            relevance_row(labels, query_images[q], by_image)
+            if identity:
+                by_item[:] = by_image
+            else:  # captions inherit from their image
+                for j in range(items):
+                    by_item[j] = by_image[item_images[j]]
         row, largest, tiny = bits[q], zero, False
         for j in range(items):
             magnitude = word(row[j] & mask)

@@ -1,15 +1,18 @@
 """Bootstrap over images: all queries of one image are drawn together, because their scores depend on each other."""
 
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float64, Int32, Int64
 
-from fico.kernels.resampling import count_draws, weighted_medians
+from fico.kernels.resampling import resample_sums, weighted_medians
 
-RESAMPLING_BYTES = 8 * 2**20  # counts of drawn images at a time
+RESAMPLING_BYTES = 8 * 2**20  # counts of drawn images at a time, in all pieces
+PIECES = 8  # of the resamples, so that threads can share them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,27 +48,34 @@ def replicates(
     """
     generator = np.random.default_rng(list(seed))
     ordered = [[_ordered(sample, column) for column in sample.medians] for sample in samples]
-    sums = np.concatenate([_sums(s, o, images) for s, o in zip(samples, ordered, strict=True)], axis=1)
-    widths = [sample.values.shape[1] + 1 + len(sample.medians) for sample in samples]
-    borders = np.cumsum([0, *widths])
-    step = max(1, min(resamples, RESAMPLING_BYTES // (8 * images)))
+    sums = np.concatenate([_sums(s, o, images) for s, o in zip(samples, ordered, strict=True)])
     means = [np.empty((resamples, sample.values.shape[1])) for sample in samples]
     medians = [np.empty((resamples, len(sample.medians))) for sample in samples]
-    counts = np.empty((step, images))
-    for first in range(0, resamples, step):
-        size = min(step, resamples - first)
-        draws = generator.integers(0, images, size=(size, images), dtype=np.int32)
-        count_draws(draws, counts[:size])
-        # torch, because NumPy's BLAS threads spin on after a product and take the time of the next pass
-        totals = (torch.from_numpy(counts[:size]) @ torch.from_numpy(sums)).numpy()
-        for n in range(len(samples)):
-            own, width, rows = totals[:, borders[n] : borders[n + 1]], means[n].shape[1], slice(first, first + size)
+    step = max(1, min(resamples // PIECES, RESAMPLING_BYTES // (8 * PIECES * images)))
+
+    def work(first: int, draws: Int32[np.ndarray, "resamples images"]) -> None:
+        counts, totals = np.empty(draws.shape), np.empty((len(draws), len(sums)))
+        resample_sums(draws, sums, counts, totals)
+        rows, column = slice(first, first + len(draws)), 0
+        for n, sample in enumerate(samples):
+            width = sample.values.shape[1]
+            own = totals[:, column : column + width + 1 + len(sample.medians)]
+            column += own.shape[1]
             with np.errstate(invalid="ignore"):
                 np.divide(own[:, :width], own[:, width, None], out=means[n][rows])
             for m, (values, member) in enumerate(ordered[n]):
-                before = own[:, width + 1 + m]
-                middle = len(values) // 2
-                weighted_medians(values, member, counts[:size], own[:, width], middle, before, medians[n][rows, m])
+                before, middle = own[:, width + 1 + m], len(values) // 2
+                weighted_medians(values, member, counts, own[:, width], middle, before, medians[n][rows, m])
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        waiting: deque[Future[None]] = deque()
+        for first in range(0, resamples, step):
+            shape = (min(step, resamples - first), images)
+            waiting.append(pool.submit(work, first, generator.integers(0, images, size=shape, dtype=np.int32)))
+            if len(waiting) > PIECES:
+                waiting.popleft().result()
+        for piece in waiting:
+            piece.result()
     return list(zip(means, medians, strict=True))
 
 
@@ -83,13 +93,13 @@ def percentile_intervals(
 
 def _sums(
     sample: Sample, ordered: list[tuple[np.ndarray, np.ndarray]], images: int
-) -> Float64[np.ndarray, "images columns"]:
+) -> Float64[np.ndarray, "columns images"]:
     """Per image the sums of its queries' values, their number, and how many lie in the lower half of a median's."""
     values, rows = sample.values[sample.valid], sample.images[sample.valid]
     columns = [np.bincount(rows, weights=column, minlength=images) for column in values.T]
     columns.append(np.bincount(rows, minlength=images))
     columns += [np.bincount(member[: len(member) // 2], minlength=images) for _, member in ordered]
-    return np.stack(columns, axis=1).astype(np.float64)
+    return np.stack(columns).astype(np.float64)
 
 
 def _ordered(sample: Sample, column: int) -> tuple[Float64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:

@@ -19,6 +19,7 @@ from fico.tasks.instance import InstanceRetrieval
 _RULES = {"expected": blocks.EXPECTED, "optimistic": blocks.OPTIMISTIC, "pessimistic": blocks.PESSIMISTIC}
 _DENOMINATORS = {"hits": blocks.HITS, "min_k_r": blocks.MIN_K_R, "r": blocks.R}
 _PIECE = 2**18  # scores in a piece of work, whatever the number of threads, so that no sum depends on it
+
 _SIGNED = {4: np.int32, 8: np.int64}
 _FORMATS: dict[int, np.ndarray] = {  # magnitude mask, infinity, bit of 2.0, mantissa bits, exponent field of 1.0
     4: np.array([2**31 - 1, 0x7F800000, 2**30, 23, 127], dtype=np.int32),
@@ -81,6 +82,7 @@ class CpuEngine:
         self.settings, self.find_fills = settings, find_fills
         self.query_images, self.item_images = instance.images_of(direction)
         self.start, self.own = instance.own(direction)
+        self.captions = instance.own("i2t")
         self.labels = category.words if category else _NO_LABELS
         items = len(self.item_images)
         self.tables = blocks.tables(items)
@@ -184,7 +186,7 @@ class CpuEngine:
         def work(first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
             return self._code_rows(queries[first:last], words, bits, start + first, output, first, last)
 
-        sums = _each(pool, len(queries), self.piece_rows, work)
+        sums = _each(pool, len(queries), max(8, _PIECE // words.shape[1]), work)
         if self.settings.ties == "index":
             scores = np.empty((self.piece_rows, len(self.item_images)), dtype=np.float64)
             again = self._output(len(queries))
@@ -211,7 +213,7 @@ class CpuEngine:
         instance, category = (_part(output.values[task], first, last) for task in TASKS)
         precision, recall = np.zeros(bits + 1), np.zeros(bits + 1)
         codes.code_rows(
-            queries, words, self.query_images[start : start + len(queries)], self.item_images,
+            queries, words, self.query_images[start : start + len(queries)], self.captions,
             self.direction == "t2i", self.start[start : start + len(queries) + 1], self.own, self.labels,
             ("instance" in self.tasks, "category" in self.tasks), self.rule, self.recall_cuts,
             self.settings.recall == "fraction", self.cuts, _DENOMINATORS[self.settings.ap], self.tables, instance,
