@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, UInt64
 from torch import Tensor
 
 from fico.errors import DataError, UsageError
+from fico.matmul import matmul
 
 Similarity = Literal["cosine", "inner", "euclidean", "hamming"]
 SIMILARITIES: tuple[Similarity, ...] = ("cosine", "inner", "euclidean", "hamming")
@@ -215,7 +216,10 @@ class EmbeddingScores:
         self._sides = {"i2t": (images, texts), "t2i": (texts, images)}
         self.similarity = similarity
         self.dtype = images.dtype
-        self._whole = images.rows(0, len(images)) @ texts.rows(0, len(texts)).T if whole else None
+        self._whole: np.ndarray | None = None
+        if whole:
+            self._whole = np.empty((len(images), len(texts)), dtype=self.dtype)
+            matmul(images.rows(0, len(images)), texts.rows(0, len(texts)).T, self._whole)
 
     def block(self, direction: str, start: int, stop: int, out: Float[np.ndarray, "queries items"]) -> None:
         """Products of the queries from ``start`` to before ``stop`` with every item, into ``out``."""
@@ -224,7 +228,7 @@ class EmbeddingScores:
         queries, items = self._sides[direction]
         rows = queries.rows(start, stop)
         for first, piece in items.pieces():
-            np.matmul(rows, piece.T, out=out[:, first : first + len(piece)])
+            matmul(rows, piece.T, out[:, first : first + len(piece)])
 
     def finish(self, direction: str, start: int, out: Float[np.ndarray, "queries items"]) -> None:
         """Turns products into scores, for the rows of a block from query ``start``; called by several threads."""

@@ -1,0 +1,39 @@
+"""Matrix products shared by a few threads, each with one thread of BLAS.
+
+The threads of OpenBLAS spin for tens of milliseconds after every product, and take the time of whatever comes next.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+
+def matmul(
+    left: Float[np.ndarray, "rows dim"], right: Float[np.ndarray, "dim columns"], out: Float[np.ndarray, "rows columns"]
+) -> None:
+    """Write ``left @ right`` into ``out``, as many threads at work as torch was given.
+
+    Args:
+        left: Its rows are shared between the threads.
+        right: Read by all.
+        out: Of the same dtype.
+    """
+    threads = torch.get_num_threads()
+    step = -(-len(left) // threads)
+
+    def piece(first: int) -> None:
+        np.matmul(left[first : first + step], right, out=out[first : first + step])
+
+    with _libraries().limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+        list(pool.map(piece, range(0, len(left), max(1, step))))
+
+
+@cache
+def _libraries() -> Any:
+    from threadpoolctl import ThreadpoolController  # looks through all loaded libraries
+
+    return ThreadpoolController()
