@@ -1,8 +1,10 @@
 """Doc2Vec vectors of captions, fitted on training captions and the same in every process."""
 
-import re
+import hashlib
 import zlib
 from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -10,29 +12,16 @@ from gensim.matutils import zeros_aligned
 from gensim.models.doc2vec import Doc2Vec, TaggedDocument, train_document_dm
 from jaxtyping import Float32
 
+from fico.datasets.cache import cache_dir, ensure_folder
 from fico.datasets.progress import track
+from fico.features.treebank import tokenize
 
+FIT_VERSION = 1  # raise it when the fit changes
 DIM = 300
 WINDOW = 5
 ROUNDS = 10
 PASSES_PER_ROUND = 10
 INFERENCE_STEPS = 10
-
-# A word before n't; n't; an ending as 's; a word with hyphens; a quotation mark; three full stops; any other mark.
-_TOKEN = re.compile(r"\w+(?=n't\b)|n't\b|'(?:s|m|d|ll|re|ve)\b|\w+(?:-\w+)*|``|''|\.{3}|[^\w\s]")
-
-
-def tokenize(caption: str) -> list[str]:
-    """Split a caption as the Penn Treebank does: lower case, punctuation kept as words.
-
-    Source:
-        FiCo-ITR's feature toolkit, which calls the word tokenizer of NLTK.
-
-    Differs:
-        Needs no download; a full stop between two sentences is a word of its own; abbreviations lose theirs.
-    """
-    opened = re.sub(r'(^|[\s(\[])"', r"\1`` ", caption.lower())
-    return _TOKEN.findall(opened.replace('"', " '' "))
 
 
 def fit(captions: Sequence[str], *, seed: int = 0, progress: bool = True) -> Doc2Vec:
@@ -60,6 +49,27 @@ def fit(captions: Sequence[str], *, seed: int = 0, progress: bool = True) -> Doc
     for _ in track(range(ROUNDS), ROUNDS, "Fitting Doc2Vec", is_shown=progress):
         order.shuffle(documents)
         model.train(documents, total_examples=len(documents), epochs=PASSES_PER_ROUND)
+    return model
+
+
+def fitted_once(captions: Sequence[str], *, seed: int = 0, progress: bool = True) -> Doc2Vec:
+    """As `fit`, from the user's cache where the same captions were fitted before.
+
+    A fit on all captions of COCO takes hours, and a killed run shall not begin it again.
+
+    Args:
+        captions: As of `fit`.
+        seed: As of `fit`.
+        progress: Show a bar.
+    """
+    content = [FIT_VERSION, version("gensim"), seed, *captions]
+    folder = cache_dir() / "doc2vec" / hashlib.sha256("\n".join(map(str, content)).encode()).hexdigest()[:24]
+
+    def write(work: Path) -> None:
+        fit(captions, seed=seed, progress=progress).save(str(work / "model"))
+
+    ensure_folder(folder, lambda there: (there / "model").is_file(), write)
+    model: Doc2Vec = Doc2Vec.load(str(folder / "model"))  # a pickle, but of the user's own cache
     return model
 
 

@@ -6,8 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Int64
+
+from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError
-from fico.features.vocabulary import SPECIAL, Vocabulary
+from fico.features.treebank import tokenize
+from fico.features.vocabulary import SPECIAL, UNKNOWN, Vocabulary
+
+MOST_UNKNOWN = 0.1  # of the words; the right vocabulary knows nearly all of them
 
 
 def read_released_vocabulary(path: Path | str, *, words: int | None = None) -> Vocabulary:
@@ -54,6 +61,50 @@ def _from_pickle(file: Path) -> Any:
     except Exception as error:  # a damaged pickle raises nearly anything
         raise DataError(f"{file} cannot be read as a vocabulary ({type(error).__name__}); fetch it again") from error
     return vars(found) if isinstance(found, _Attributes) else found
+
+
+class ReleasedWords:
+    """Reads captions as word ids of a released vocabulary, so that a released checkpoint sees the words it knows.
+
+    Args:
+        path: The authors' file, see `read_released_vocabulary`.
+
+    Raises:
+        DataError: The file is missing or no such vocabulary.
+
+    Source:
+        The loaders of SCAN, VSRN and IMRAM: lower case, words of the Penn Treebank, punctuation among them, between a
+        start and an end mark.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self._path = Path(path)
+        self._vocabulary = read_released_vocabulary(path)
+        self.sizes = {"vocab_size": len(self._vocabulary)}
+
+    @property
+    def origin(self) -> str:
+        """Which vocabulary."""
+        return f"{len(self._vocabulary.words)} words of {self._path.name}"
+
+    def fitted(self, train: RetrievalSplit) -> "ReleasedWords":
+        """Nothing is fitted: the words are those of the file."""
+        return self
+
+    def ids(self, split: RetrievalSplit) -> tuple[Int64[np.ndarray, " ids"], ...]:
+        """Word ids of each caption with the two marks.
+
+        Raises:
+            DataError: More than a tenth of the words are unknown, so the file is of other data.
+        """
+        ids = tuple(self._vocabulary.encode(tokenize(caption)) for caption in split.captions)
+        words, unknown = sum(map(len, ids)) - 2 * len(ids), sum(int((row == UNKNOWN).sum()) for row in ids)
+        if unknown > MOST_UNKNOWN * words:
+            raise DataError(
+                f"{self._path} does not know {unknown} of {words} words of split {split.name}; give the vocabulary "
+                "that belongs to the checkpoint and to this data set"
+            )
+        return ids
 
 
 class _Attributes:

@@ -8,8 +8,9 @@ import types
 
 import pytest
 
+from fico.datasets import load_dataset
 from fico.errors import DataError
-from fico.features.released_vocabulary import read_released_vocabulary
+from fico.features.released_vocabulary import ReleasedWords, read_released_vocabulary
 
 WORDS = ("<pad>", "<start>", "<end>", "<unk>", "dog", "a", "café")
 
@@ -107,3 +108,37 @@ def test_a_damaged_or_missing_file_is_named(tmp_path):
             read_released_vocabulary(tmp_path / name)
     with pytest.raises(DataError, match="there is no vocabulary"):
         read_released_vocabulary(tmp_path / "missing.json")
+
+
+@pytest.fixture
+def captions(tmp_path):
+    """Three images with one caption each; the images are never read."""
+    said = ("A dog, a café.", "the dog's dog", "a zebra sees a dog")
+    images = [
+        {
+            "filename": f"{n}.jpg",
+            "imgid": n,
+            "split": "train",
+            "sentences": [{"raw": text, "tokens": ["never", "read"]}],
+        }
+        for n, text in enumerate(said)
+    ]
+    (tmp_path / "dataset_tiny.json").write_text(json.dumps({"images": images}))
+    return load_dataset(tmp_path).split("train")
+
+
+def test_captions_are_read_as_the_authors_read_them(tmp_path, captions):
+    words = (*WORDS, ",", ".", "the", "'s", "sees")
+    reader = ReleasedWords(_json(tmp_path / "vocab.json", words)).fitted(captions)
+    assert [row.tolist() for row in reader.ids(captions)] == [
+        [1, 5, 4, 7, 5, 6, 8, 2],
+        [1, 9, 4, 10, 4, 2],
+        [1, 5, 3, 11, 5, 4, 2],
+    ]
+    assert reader.sizes == {"vocab_size": 12}
+    assert reader.origin == "8 words of vocab.json"
+
+
+def test_a_vocabulary_of_other_data_is_refused(tmp_path, captions):
+    with pytest.raises(DataError, match=r"does not know 6 of 15 words.*belongs to the checkpoint"):
+        ReleasedWords(_json(tmp_path / "vocab.json")).ids(captions)
