@@ -12,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from fico.errors import FicoError
-from fico.experiment.config import check_config, check_pairing, is_wrong_usage, register_resolvers, sentence
+from fico.experiment.config import check_config, check_data, check_pairing, is_wrong_usage, register_resolvers, sentence
 from fico.experiment.sweep import sweep_name
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach main() as they were raised
@@ -37,9 +37,12 @@ def job(config: DictConfig) -> None:
     """One run; in a multirun one of many."""
     try:
         check_pairing(config)
+        check_data(config)
         check_config(config)
-        from fico.experiment.runner import run  # torch comes inside the job only
-
+        if config.get("bench"):
+            from fico.experiment.bench import run
+        else:
+            from fico.experiment.runner import run  # torch comes inside the job only
         run(config)
     except FicoError as error:
         if HydraConfig.get().mode is RunMode.MULTIRUN:

@@ -51,12 +51,12 @@ class RetrievalEvaluation(L.Callback):
             **self._metric,
             **changed,
         }
-        both, matrix = self._encoded.embeddings, self._scores.matrix
-        if matrix is None:
+        both, i2t, t2i = self._encoded.embeddings, self._scores.i2t, self._scores.t2i
+        if i2t is None or t2i is None:
             options |= {"similarity": self._similarity}
             result = evaluate(both.images, both.texts, split.correspondence, **options)
         else:
-            result = evaluate_scores(i2t=matrix, t2i=matrix.T, correspondence=split.correspondence, **options)
+            result = evaluate_scores(i2t=i2t, t2i=t2i, correspondence=split.correspondence, **options)
         if trainer.world_size == 1:
             return result
         shares: list[Any] = [None] * trainer.world_size

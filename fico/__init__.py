@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fico.search.faiss_index import FaissSearch as FaissSearch
     from fico.search.hybrid import HybridSearch as HybridSearch
     from fico.search.popcount import PopcountSearch as PopcountSearch
+    from fico.search.rerank import Rerank as Rerank
     from fico.store import EmbeddingStore as EmbeddingStore
     from fico.tasks.base import RetrievalResult as RetrievalResult
     from fico.types import Correspondence as Correspondence
@@ -36,6 +37,7 @@ _HOME = {
     "PairBatch": "fico.types",
     "PopcountSearch": "fico.search.popcount",
     "Ranking": "fico.types",
+    "Rerank": "fico.search.rerank",
     "RetrievalResult": "fico.tasks.base",
     "encode": "fico.encoding",
     "evaluate": "fico.evaluation",

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from fico.errors import FicoError
+from fico.commands.features_app import features_app, label_app
+from fico.errors import FicoError, UsageError
 
 
 class OneSentence(TyperGroup):
@@ -31,6 +32,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Fine-grained and coarse-grained image-text retrieval on one bench.",
 )
+app.add_typer(features_app, name="features")
+app.add_typer(label_app, name="label")
 
 
 @app.command()
@@ -151,6 +154,17 @@ def convert(
 
 
 @app.command()
+def ensemble(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Finished runs of the same split.")],
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the files of a run here.")] = None,
+) -> None:
+    """All metrics of the mean of several runs' scores, as papers combine two models of a kind."""
+    from fico.commands.ensemble import ensemble as evaluate_ensemble
+
+    evaluate_ensemble(runs, out)
+
+
+@app.command()
 def verify(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")]) -> None:
     """Recompute the metrics of a run from its stored embeddings and say whether they are the same."""
     from fico.commands.verify import verify_run
@@ -167,14 +181,177 @@ def verify(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a 
 
 
 @app.command()
-def doctor() -> None:
+def report(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Runs, or folders with runs below them.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to write. Default: report in the first folder.")
+    ] = None,
+) -> None:
+    """Every table and figure of the paper that these runs can fill, as Markdown, LaTeX, CSV and HTML."""
+    from fico.commands.report import report_runs
+
+    folder, found, filled = report_runs(folders, out)
+    for grid in filled.grids:
+        typer.echo(grid.title)
+    for caption in filled.captions.values():
+        typer.echo(caption)
+    for remark in (*filled.remarks, *(f"left out: {path}: {reason}" for path, reason in found.left_out)):
+        typer.echo(f"fico: {remark}", err=True)
+    typer.echo(folder / "report.html")
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs or sweeps; the first is the reference.")],
+    every: Annotated[bool, typer.Option("--all", help="All metrics, not only the main ones.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write .md, .tex or .csv too.")] = None,
+) -> None:
+    """Runs side by side: differences, best in bold, seeds averaged, paired significance tests."""
+    from fico.commands.compare import compare_runs, print_comparison, write_comparison
+
+    grid, left_out = compare_runs(runs, every=every)
+    if out is not None:
+        write_comparison(out, grid)
+    print_comparison(grid, as_markdown=as_markdown)
+    for path, reason in left_out:
+        typer.echo(f"fico: left out: {path}: {reason}", err=True)
+
+
+@app.command()
+def growth(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run, which asks.")],
+    distractors: Annotated[
+        list[Path],
+        typer.Option("--distractors", metavar="RUN", help="Run of the same model on other images; several times."),
+    ],
+    sizes: Annotated[
+        str | None, typer.Option(metavar="N,N", help="Images of each gallery. Default: doubled again and again.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Order of the distractors.")] = 0,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to write. Default: the run.")] = None,
+) -> None:
+    """R@K and cost while real distractors join the gallery: embeddings of other splits or other data sets."""
+    from rich.console import Console
+
+    from fico.bench.growth_command import FILES, grow_run, table
+
+    wanted = None if sizes is None else [_number(size) for size in sizes.split(",")]
+    grown = grow_run(run, distractors, sizes=wanted, seed=seed, out=out)
+    console = Console()
+    Console(width=max(100, console.width)).print(table(grown))
+    typer.echo("\n".join(str(grown.folder / name) for name in FILES))
+
+
+def _number(text: str) -> int:
+    if not text.strip().isdigit():
+        raise UsageError(f"--sizes holds {text!r}; give whole numbers with commas, such as 1000,5000")
+    return int(text)
+
+
+@app.command()
+def doctor(
+    dataset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A data set to look into, such as flickr30k or karpathy.")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(metavar="DIR", help="Its folder.")] = None,
+    split_key: Annotated[
+        str, typer.Option(metavar="KEY", help="Field of the JSON that names an image's split.")
+    ] = "split",
+    splits: Annotated[str, typer.Option(metavar="NAMES", help="Splits to look at, with commas.")] = "train,val,test",
+    size: Annotated[Literal["tiny", "paper"] | None, typer.Option(help="Default: as the data set has it.")] = None,
+) -> None:
     """What is installed, what clashes, and what is missing for which model. Exit code 1 if something will break."""
+    from fico.commands.dataset_option import DatasetOption
     from fico.commands.doctor import examine
 
-    findings = examine(Path.cwd())
+    if dataset is None and root is not None:
+        raise UsageError("--root is the folder of a data set; give its --dataset too, karpathy for any folder")
+    option = None if dataset is None else DatasetOption(dataset, root, split_key, splits)
+    findings = examine(Path.cwd(), option, size)
     width = max(len(finding.subject) for finding in findings)
     for finding in findings:
-        typer.echo(f"{finding.level:5}  {finding.subject:{width}}  {finding.text}")
+        text = finding.text.replace("\n", "\n" + " " * (width + 11))
+        typer.echo(f"{finding.level:5}  {finding.subject:{width}}  {text}")
     faults = sum(finding.level == "fault" for finding in findings)
     if faults:
         raise FicoError(f"{faults} of {len(findings)} checks found a fault; the lines above say what to do")
+
+
+@app.command()
+def prepare(
+    dataset: Annotated[str, typer.Argument(metavar="NAME", help="coco, flickr30k or flickr8k.")],
+    root: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where it shall lie. Default: data/NAME, as dataset.root.")
+    ] = None,
+    annotations_only: Annotated[
+        bool, typer.Option("--annotations-only", help="Captions, split and labels without images.")
+    ] = False,
+    keep_archives: Annotated[bool, typer.Option("--keep-archives", help="Keep them once they are unpacked.")] = False,
+    mirror: Annotated[
+        str | None, typer.Option(metavar="URL", help="A folder with the same archives, for the official servers.")
+    ] = None,
+) -> None:
+    """Fetch a data set from its official servers, unpack it and check that it is whole.
+
+    May be interrupted and repeated: it goes on from what is there. Where images need a licence, it says where to ask.
+    """
+    from fico.commands.prepare import prepare as prepare_dataset
+
+    prepare_dataset(
+        dataset,
+        root or Path("data") / dataset,
+        annotations_only=annotations_only,
+        keep_archives=keep_archives,
+        mirror=mirror,
+        said=typer.echo,
+    )
+
+
+@app.command()
+def split(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="With a Karpathy JSON or COCO's captions JSON.")],
+    val: Annotated[float, typer.Option(min=0, max=1, help="Share of the images to validate on.")] = 0.1,
+    test: Annotated[float, typer.Option(min=0, max=1, help="Share of the images to test on.")] = 0.2,
+    seed: Annotated[int, typer.Option(help="Another one gives other splits.")] = 0,
+    key: Annotated[
+        str, typer.Option(metavar="NAME", help="Field for the splits; give it as dataset.split_key.")
+    ] = "split",
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write here. Default: the JSON that was read, replaced whole.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a field that is there.")] = False,
+) -> None:
+    """Give a new data set splits in which every category has its share; the JSON records how they were made."""
+    from fico.commands.split import split_dataset
+
+    made = split_dataset(folder, val=val, test=test, seed=seed, key=key, out=out, is_forced=force)
+    for name, (images, captions) in made.counts.items():
+        typer.echo(f"{name}: {images:,} images, {captions:,} captions")
+    if made.largest_gap is not None:
+        typer.echo(f"a category's share in a split differs from that in all images by at most {made.largest_gap:.4f}")
+    typer.echo(f"wrote {made.path} (fingerprint {made.fingerprint[:12]}); use it with dataset.split_key={key}")
+
+
+data_app = typer.Typer(no_args_is_help=True, help="Look at a data set.")
+app.add_typer(data_app, name="data")
+
+
+@data_app.command("show")
+def data_show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="shapes, coco, ..., or a folder in Karpathy form.")],
+    root: Annotated[Path | None, typer.Option(metavar="DIR", help="Where a data set given by its name lies.")] = None,
+    split: Annotated[str, typer.Option(help="The split of which samples are shown.")] = "test",
+    samples: Annotated[int, typer.Option(min=0, help="Images to show.")] = 24,
+    split_key: Annotated[str | None, typer.Option(metavar="KEY", help="Split field of a Karpathy JSON.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: NAME-data.html here.")] = None,
+) -> None:
+    """Write a page with sample images, captions, labels and the data set's numbers, what chance reaches among them."""
+    from fico.commands.data_show import show
+
+    options = {} if split_key is None else {"split_key": split_key}
+    path, numbers = show(name, root, split=split, samples=samples, out=out, options=options)
+    for found in numbers:
+        labels = "" if found.density is None else f", relevance density {found.density:.4f}"
+        typer.echo(f"{found.name}: {found.images:,} images, {found.captions:,} captions{labels}")
+    typer.echo(f"wrote {path}")

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fico.errors import DataError
-from fico.networks import PairScorer
+from fico.networks import Matcher, PairScorer
 from fico.types import EncodedBatch
 
 FLUSH_SECONDS = 20.0  # a killed run loses no more work than this
@@ -105,7 +105,7 @@ class ScoresFile:
 
 
 def content_key(
-    scorer: PairScorer, encoded: EncodedBatch, device: str, tile: tuple[int, int], mixed_precision: bool
+    scorer: PairScorer | Matcher, encoded: EncodedBatch, device: str, tile: tuple[int, int], mixed_precision: bool
 ) -> str:
     """Hash of all that the bits of the scores depend on.
 

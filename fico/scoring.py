@@ -107,7 +107,9 @@ class _Tiling:
         if encoded.text_lengths is None:
             return _TextTile(rows.numpy(), encoded.texts[rows].to(self._device), None)
         lengths = encoded.text_lengths.cpu()[rows]
-        vectors = encoded.texts[rows.to(encoded.texts.device), : int(lengths.max())]
+        vectors = encoded.texts[rows.to(encoded.texts.device)]
+        if vectors.ndim > 2:  # one vector per word
+            vectors = vectors[:, : int(lengths.max())]
         return _TextTile(rows.numpy(), vectors.to(self._device), lengths.to(self._device))
 
     def numbers(self) -> Iterator[int]:

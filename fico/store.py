@@ -9,16 +9,18 @@ from typing import Any, Self
 import numpy as np
 from jaxtyping import Bool, Int8, Int64, Shaped, UInt8
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 from torch import Tensor
 
 from fico.errors import DataError
 from fico.files import sha256, written_whole
+from fico.tensor_file import save_tensors
 from fico.types import Correspondence
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 FILES = {"images": "images.safetensors", "texts": "texts.safetensors"}
+CHECKED_ROWS = 65_536  # rows looked at in one go, so that mapped ones never lie in memory as a whole
 NAMED = 3  # ids that an error spells out before it only counts
 
 Embeddings = Tensor | Shaped[np.ndarray, "items dim"]
@@ -119,7 +121,7 @@ class EmbeddingStore:
             tensors["texts"]["lengths"] = store.text_lengths
         for side, file in FILES.items():
             with written_whole(folder / file) as temporary:
-                save_file({k: np.ascontiguousarray(v) for k, v in tensors[side].items()}, temporary)
+                save_tensors(tensors[side], temporary)
         with written_whole(folder / MANIFEST) as temporary:
             temporary.write_text(json.dumps(store._manifest(folder), indent=1), encoding="utf-8")
         return store
@@ -214,7 +216,8 @@ def check_finite(embeddings: Embeddings, ids: Sequence[str], side: str, model: s
     rows = _array(embeddings)
     if not np.issubdtype(rows.dtype, np.floating):
         return
-    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    blocks = (rows[start : start + CHECKED_ROWS] for start in range(0, len(rows), CHECKED_ROWS))
+    bad = np.flatnonzero(np.concatenate([~np.isfinite(block).reshape(len(block), -1).all(axis=1) for block in blocks]))
     if not len(bad):
         return
     names = ", ".join(str(ids[row]) for row in bad[:NAMED]) + (", ..." if len(bad) > NAMED else "")

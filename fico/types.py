@@ -65,7 +65,8 @@ class PairBatch:
     evaluation every image stands once, followed in ``texts`` by all of its captions.
 
     Args:
-        images: ``images ...``: descriptors ``images dim`` or region features ``images regions dim``.
+        images: ``images ...``: descriptors ``images dim``, region features ``images regions dim`` or pixels
+            ``images 3 size size``.
         image_ids: ``images``, int64: the image's row in its split.
         texts: ``texts ...``: text features ``texts dim`` or word ids ``texts words``, padded with 0.
         text_ids: ``texts``, int64: the caption's row in its split.
@@ -91,7 +92,9 @@ class EncodedBatch:
         image_ids: ``images``, int64: the image's row in its split.
         texts: ``texts dim``; of a pair scorer one vector per word, ``texts words dim``, padded.
         text_ids: ``texts``, int64.
-        text_lengths: ``texts``, int64: words of each text, from a pair scorer only.
+        text_lengths: ``texts``, int64: words of each text, from a pair scorer or with ``text_states``.
+        image_states: ``images ...``: what a re-ranker's ``match`` needs of each image, such as its tokens.
+        text_states: ``texts words ...``: what it needs of each text, padded: hidden states, or token ids.
     """
 
     images: Tensor
@@ -99,6 +102,8 @@ class EncodedBatch:
     texts: Tensor
     text_ids: Tensor
     text_lengths: Tensor | None = None
+    image_states: Tensor | None = None
+    text_states: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,26 +1,26 @@
 """Table 7 of the paper: float and binary indexes on synthetic vectors, streamed, so that any size fits."""
 
 import math
-import resource
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fico.bench.search import recalls
+from fico.bench.checks import check_code, check_counts, check_ks, check_names
+from fico.bench.machine import conditions, refuse_beyond_memory
+from fico.bench.outcome import Outcome, Report
 from fico.bench.synthetic import SyntheticBlocks
+from fico.bench.table7_sheet import sheet
 from fico.bench.timing import once, timed
-from fico.errors import UsageError
-from fico.search.base import Searcher, merge
+from fico.bench.truth import StreamedTruth, recalls_by_item
+from fico.search.base import Searcher
 from fico.search.binarise import Binariser
-from fico.search.exact import prepare, scores, top_k
 from fico.search.faiss_index import FaissSearch
 from fico.search.hybrid import HybridSearch
 from fico.search.popcount import PopcountSearch, cores
-from fico.types import Ranking
 
 INDEXES = ("flat", "hnsw", "binary_flat", "binary_ivf", "popcount", "hybrid")
 _FLOAT = ("flat", "hnsw", "hybrid")
@@ -31,7 +31,7 @@ _LIST_ROWS = 100_000  # that the partition of the coarse-to-fine index is learnt
 
 @dataclass(frozen=True, slots=True)
 class Table7:
-    """What to measure.
+    """What to measure. The paper's sizes are 100K queries of 500K items, 500K of 2.5M and 1M of 5M.
 
     Args:
         queries: Queries of the experiment; the paper has a fifth of the items.
@@ -43,7 +43,7 @@ class Table7:
         ks: Places.
         searched: Queries that are searched and timed, the first ones; times are scaled to all.
         truth: Queries, the first ones, for which the exact answer is computed.
-        threads: Cores.
+        threads: Cores. None: all of this process.
         rows_path: File for the floats of the coarse-to-fine index. None: memory.
     """
 
@@ -56,23 +56,28 @@ class Table7:
     ks: Sequence[int] = (1, 100, 1000)
     searched: int = 10_000
     truth: int = 1000
-    threads: int = field(default_factory=cores)
-    rows_path: Path | None = None
+    threads: int | None = None
+    rows_path: str | Path | None = None
+
+    @property
+    def cores(self) -> int:
+        """Cores that it uses."""
+        return self.threads or cores()
 
     def predicted(self) -> dict[str, tuple[float, float]]:
         """Seconds and bytes of each index, from rates of one core of 2025; within a factor of three elsewhere."""
         searched, pairs = min(self.searched, self.queries), min(self.searched, self.queries) * self.items
         made = self.items * self.dim / 4e7
-        product = 2 * self.dim / 6e10 / self.threads
-        rows, per_thread = 4 * self.dim * self.items, 1 / self.threads
+        product = 2 * self.dim / 6e10 / self.cores
+        rows, per_thread = 4 * self.dim * self.items, 1 / self.cores
         times = {
             "truth": made + min(self.truth, self.queries) * self.items * product,
             "flat": made + pairs * product,
             "hnsw": made + (self.items * 1e-5 * math.log(self.items) ** 1.5 + searched * 3e-4) * per_thread,
             "binary_flat": pairs / 1e9 * per_thread,
-            "binary_ivf": 30 * per_thread + pairs / 4e9 * per_thread,
+            "binary_ivf": min(30, self.items * 3e-5) * per_thread + pairs / 4e9 * per_thread,
             "popcount": pairs / 8e9 * per_thread,
-            "hybrid": 2 * made + 40 + searched * 4e-4 * per_thread,
+            "hybrid": 2 * made + min(40, self.items * 4e-4) + searched * 4e-4 * per_thread,
         }
         fixed = 80 * (self.items + self.queries) + 4 * self.dim * (searched + 4 * _BLOCK) + self.items * self.bits // 8
         sizes = {"flat": rows, "hnsw": rows + 272 * self.items, "hybrid": 56 * self.items}
@@ -90,29 +95,22 @@ class Table7:
         Raises:
             UsageError: Memory is short (the predicted size is named), an index is unknown, or a count is not positive.
         """
-        unknown = [name for name in self.indexes if name not in INDEXES]
-        if unknown:
-            raise UsageError(f"index {unknown[0]!r} is unknown; choose of {', '.join(INDEXES)}")
-        if min(self.queries, self.items, self.searched, self.truth, self.threads) < 1 or max(self.ks) > self.items:
-            raise UsageError(
-                f"counts must be positive and the largest k, {max(self.ks)}, at most the items, {self.items}"
-            )
-        free = available_bytes()
-        for name, (_, size) in self.predicted().items():
-            if free is not None and size > free:
-                raise UsageError(
-                    f"{name} with {self.items} items of {self.dim} floats needs about {size / 2**30:.1f} GiB, but "
-                    f"{free / 2**30:.1f} GiB are free; leave it out of the indexes or take fewer items"
-                )
+        check_names(self.indexes, INDEXES)
+        check_counts(self, ("queries", "items", "dim", "bits", "searched", "truth", "threads"))
+        check_ks(self.ks, self.items)
+        check_code(self.bits, self.items, self.dim)
+        needs = {name: size for name, (_, size) in self.predicted().items()}
+        advice = "leave it out of bench.indexes or take fewer items"
+        refuse_beyond_memory(needs, f"with {self.items:,} items of {self.dim} floats", advice)
 
-    def run(self, report: Callable[[str], None]) -> dict[str, Any]:
+    def run(self, report: Report) -> Outcome:
         """Makes the data and measures every index.
 
         Args:
             report: Told what begins.
 
         Returns:
-            ``settings``, ``codes`` (times of ITQ) and ``rows``, one per index as ``compare_indexes`` gives them.
+            One row per index as ``compare_indexes`` gives them; under ``settings`` the times of ITQ.
 
         Raises:
             UsageError: As ``check``.
@@ -131,28 +129,31 @@ class Table7:
             report(name)
             given = queries if name in _FLOAT else query_codes
             blocks = (lambda: _blocks(data)) if name in _FLOAT else (lambda: iter([codes]))
-            rows.append({"index": name} | self._measure(self._make(name, data), blocks, given, exact))
-        times = {"fit_seconds": fitted.seconds, "items_seconds": encode_seconds, "queries_seconds": encoded.seconds}
-        return {"settings": asdict(self), "codes": times, "rows": rows}
+            rows.append({"index": name} | self._measure(self._make(name), data, blocks, given, exact))
+        codes_took = {
+            "itq_fit_seconds": fitted.seconds,
+            "itq_items_seconds": encode_seconds,
+            "itq_queries_cpu_seconds": encoded.cpu_seconds,
+        }
+        cost = 1e6 * encoded.cpu_seconds / len(queries)
+        note = f"Codes: ITQ of {self.bits} bits; encoding a query costs {cost:.1f} us of CPU, which the rows leave out."
+        table = sheet(rows, self.queries, self.items, self.ks, self.cores)
+        return Outcome(rows, (table,), settings=asdict(self) | codes_took, notes=(note,))
 
-    def _make(self, name: str, data: SyntheticBlocks) -> Searcher:
+    def _make(self, name: str) -> Searcher:
         makers: dict[str, Callable[[], Searcher]] = {
-            "flat": lambda: FaissSearch("Flat", "inner", threads=self.threads),
-            "hnsw": lambda: FaissSearch("HNSW32", "inner", threads=self.threads),
-            "binary_flat": lambda: FaissSearch("BFlat", bits=self.bits, threads=self.threads),
+            "flat": lambda: FaissSearch("Flat", "inner", threads=self.cores),
+            "hnsw": lambda: FaissSearch("HNSW32", "inner", threads=self.cores),
+            "binary_flat": lambda: FaissSearch("BFlat", bits=self.bits, threads=self.cores),
             "binary_ivf": lambda: FaissSearch(
-                "BIVF{lists}", bits=self.bits, search_params={"nprobe": 16}, threads=self.threads
+                "BIVF{lists}", bits=self.bits, search_params={"nprobe": 16}, threads=self.cores
             ),
-            "popcount": lambda: PopcountSearch(self.bits, threads=self.threads),
-            "hybrid": lambda: self._hybrid(data),
+            "popcount": lambda: PopcountSearch(self.bits, threads=self.cores),
+            "hybrid": lambda: HybridSearch(
+                "inner", candidates=max(100, *self.ks), rows="float16", rows_path=self.rows_path, threads=self.cores
+            ),
         }
         return makers[name]()
-
-    def _hybrid(self, data: SyntheticBlocks) -> Searcher:
-        searcher = HybridSearch(
-            "inner", candidates=max(100, *self.ks), rows="float16", rows_path=self.rows_path, threads=self.threads
-        )
-        return searcher.fit(data.chosen_items(self._sample(_LIST_ROWS)), self.items)
 
     def _sample(self, count: int) -> np.ndarray:
         return np.sort(np.random.default_rng(self.seed).permutation(self.items)[:count])
@@ -162,27 +163,37 @@ class Table7:
     ) -> tuple[np.ndarray, float, np.ndarray]:
         """One pass over the items: their codes, the seconds that encoding took, and the exact nearest items."""
         codes = np.empty((self.items, self.bits // 8), np.uint8)
-        left, best, seconds, start = prepare(queries, "inner"), None, 0.0, 0
+        truth, seconds, start = StreamedTruth(queries, max(self.ks)), 0.0, 0
         for block in _blocks(data):
             encoded, time = once(partial(binariser.encode, block))
             codes[start : start + len(block)] = encoded
             seconds += time.seconds
-            found = top_k(scores(left, prepare(block, "inner"), "inner"), min(max(self.ks), len(block)), start)
-            best = found if best is None else merge([best, found], max(self.ks))
+            truth.add(block)
             start += len(block)
-        assert best is not None
-        return codes, seconds, best.indices
+        return codes, seconds, truth.ranking.indices
 
     def _measure(
-        self, searcher: Searcher, blocks: Callable[[], Iterator[np.ndarray]], queries: np.ndarray, exact: np.ndarray
+        self,
+        searcher: Searcher,
+        data: SyntheticBlocks,
+        blocks: Callable[[], Iterator[np.ndarray]],
+        queries: np.ndarray,
+        exact: np.ndarray,
     ) -> dict[str, Any]:
-        build = [once(partial(searcher.add, block))[1] for block in blocks()]
+        """Build, without making the data but with all that is learnt from them, and search."""
+        build = []
+        if isinstance(searcher, HybridSearch):
+            chosen = data.chosen_items(self._sample(_LIST_ROWS))
+            build.append(once(partial(searcher.fit, chosen, self.items))[1])
+            del chosen
+        build += [once(partial(searcher.add, block))[1] for block in blocks()]
         k = max(self.ks)
         found, search = timed(lambda: searcher.search(queries, k), repeats=3, budget_seconds=20, warm_up=False)
         top1, overlap = recalls_by_item(found, exact, self.ks)
         return {
             "settings": searcher.name,
             "queries": len(queries),
+            "all_queries": self.queries,
             "items": self.items,
             "k": k,
             "build_seconds": sum(time.seconds for time in build),
@@ -192,44 +203,13 @@ class Table7:
             "search_spread_seconds": search.spread_seconds,
             "all_queries_seconds": search.seconds * self.queries / len(queries),
             "repeats": search.repeats,
-            "threads": self.threads,
+            "threads": self.cores,
             "index_bytes": searcher.size_bytes,
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             "recall_queries": len(exact),
             "top1_in_k": top1,
             "overlap_at_k": overlap,
-        }
-
-
-def recalls_by_item(found: Ranking, exact: np.ndarray, ks: Sequence[int]) -> tuple[dict[int, float], dict[int, float]]:
-    """``recalls`` where the exact items are known and their scores are not; ties are not looked for.
-
-    Args:
-        found: What the index gave; its first queries are those of ``exact``.
-        exact: ``queries places``: exact nearest items, best first.
-        ks: Places.
-
-    Returns:
-        ``top1_in_k`` and ``overlap_at_k``.
-    """
-    order = np.argsort(exact, axis=1)
-    got = np.full((len(exact), found.indices.shape[1]), -np.inf)
-    for row, items in enumerate(found.indices[: len(exact)]):
-        known = exact[row, order[row]]
-        at = np.minimum(np.searchsorted(known, items), len(known) - 1)
-        got[row] = np.where(known[at] == items, -order[row, at].astype(float), -np.inf)
-    places = np.broadcast_to(-np.arange(exact.shape[1]), exact.shape)
-    return recalls(got, places, ks)
+        } | conditions()
 
 
 def _blocks(data: SyntheticBlocks) -> Iterator[np.ndarray]:
     return (data.item_rows(start, start + _BLOCK) for start in range(0, data.items, _BLOCK))
-
-
-def available_bytes() -> int | None:
-    """Free memory of this machine; None where the system does not tell."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), None)

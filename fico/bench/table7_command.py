@@ -2,16 +2,13 @@
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
+from fico.bench.outcome import predictions
 from fico.bench.table7 import INDEXES, Table7
-from fico.bench.table7_paper import PAPER
 from fico.files import written_whole
 
 
@@ -35,45 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         searched=options.searched,
         truth=options.truth,
         rows_path=options.rows,
+        threads=options.threads,
     )
-    bench = bench if options.threads is None else replace(bench, threads=options.threads)
     bench.check()
-    console.print(predictions(bench))
-    result = bench.run(lambda step: console.print(f"measuring: {step}"))
+    console.print(predictions(bench).terminal())
+    outcome = bench.run(lambda step: console.print(f"measuring: {step}"))
     with written_whole(options.out) as path:
-        path.write_text(json.dumps(result, indent=1, default=str))
-    Console(width=max(140, console.width)).print(measurements(result["rows"], bench))
+        path.write_text(json.dumps({"settings": outcome.settings, "rows": outcome.rows}, indent=1, default=str))
+    for table in outcome.sheets:
+        Console(width=max(140, console.width)).print(table.terminal())
     Console().print(str(options.out), soft_wrap=True)
-
-
-def predictions(bench: Table7) -> Table:
-    """Table of the expected seconds and memory."""
-    table = Table("index", "seconds", "GiB", title=f"predicted for {bench.queries} queries, {bench.items} items")
-    for name, (seconds, size) in bench.predicted().items():
-        table.add_row(name, f"{seconds:.0f}", f"{size / 2**30:.2f}")
-    return table
-
-
-def measurements(rows: Sequence[Mapping[str, Any]], bench: Table7) -> Table:
-    """Table of the measurements, the paper's recall below ours where it is known; recalls in percent."""
-    title = f"{bench.queries} queries, {bench.items} items, {bench.threads} threads"
-    table = Table("index", "build s", "search s", "CPU us/query", "MB", title=title)
-    for kind in ("top1_in", "overlap_at"):
-        for k in bench.ks:
-            table.add_column(f"{kind}_{k}", justify="right")
-    paper = PAPER.get((bench.queries, bench.items), {})
-    for row in rows:
-        cost = 1e6 * row["search_cpu_seconds"] / row["queries"]
-        cells = [f"{row['build_seconds']:.1f}", f"{row['all_queries_seconds']:.1f}", f"{cost:.1f}"]
-        cells.append(f"{row['index_bytes'] / 1e6:.1f}")
-        recalls = [row[kind][k] for kind in ("top1_in_k", "overlap_at_k") for k in bench.ks]
-        table.add_row(row["settings"], *cells, *(f"{100 * recall:.1f}" for recall in recalls))
-        if row["index"] in paper:
-            known = paper[row["index"]]
-            times = ["" if value is None else f"{value:.1f}" for value in (known.build_seconds, known.search_seconds)]
-            found = ["" if k not in known.recall else f"{known.recall[k]:.1f}" for k in bench.ks]
-            table.add_row("  the paper", *times, "", "", *found, style="dim")
-    return table
 
 
 def _parser() -> argparse.ArgumentParser:

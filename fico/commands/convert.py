@@ -23,6 +23,7 @@ ANY_SIZE = 16  # sizes that only the data know change shapes, never names
 # Options that change the names of a released model, beside those of the constructor.
 FORMS: dict[str, tuple[dict[str, Any], ...]] = {
     "adv": ({}, {"is_screening": True}),
+    "blip2": ({"captions": True}, {}),
     "dadh": ({}, {"dropout": 0.5}),
     "scan": tuple({"bidirectional": both, "weight_norm": norm} for both, norm in product((True, False), (False, True))),
     "ucch": tuple({"image_layers": image, "text_layers": text} for image, text in product(range(1, 6), repeat=2)),
@@ -75,7 +76,7 @@ def convert(
 
 def _network(model: str) -> Any:
     """The class of ``fico/networks/<model>.py`` that knows its authors' names."""
-    known = {path.stem for path in NETWORKS.glob("*.py") if "def by_our_names" in path.read_text(encoding="utf-8")}
+    known = {path.stem for path in NETWORKS.glob("*.py") if "    def by_our_names" in path.read_text(encoding="utf-8")}
     if model not in known:
         raise UsageError(f"there is no released layout for --model {model}; give one of {', '.join(sorted(known))}")
     module = import_module(f"fico.networks.{model}")

@@ -1,7 +1,6 @@
 """What is installed, what clashes and what is missing, for ``fico doctor``."""
 
 import importlib.util
-import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +10,9 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any, Literal
 
+from fico.commands.dataset_option import DatasetOption
+from fico.commands.needs import Found, needs, read_model
+from fico.errors import FicoError
 from fico.report.provenance import versions
 
 Level = Literal["ok", "note", "fault"]
@@ -34,13 +36,15 @@ class Finding:
     text: str
 
 
-def examine(root: Path) -> list[Finding]:
+def examine(root: Path, option: DatasetOption | None = None, size: str | None = None) -> list[Finding]:
     """Looks at packages, the machine, the cache and, in a checkout, at what each model config needs.
 
     Args:
         root: Folder of the checkout; without ``conf/model`` in it the models are left out.
+        option: A data set to look into: what each model needs is then there, made by the run or missing.
+        size: ``tiny`` or ``paper``; default as the data set has it, without one ``paper``, which needs more.
     """
-    return [*_packages(), *_clashes(), *_accelerator(), *_cache(), *_models(root)]
+    return [*_packages(), *_clashes(), *_accelerator(), *_cache(), *_models(root, option, size)]
 
 
 def _packages() -> Iterator[Finding]:
@@ -109,32 +113,47 @@ def _cache() -> Iterator[Finding]:
         )
 
 
-def _models(root: Path) -> Iterator[Finding]:
+def _models(root: Path, option: DatasetOption | None, size: str | None) -> Iterator[Finding]:
     configs = sorted((root / "conf" / "model").glob("*.yaml"))
     if not configs:
         yield Finding(
             "note", "models", f"no conf/model in {root.resolve()}; run this in a checkout to check the models"
         )
         return
-    yaml = import_module("yaml")  # comes with OmegaConf and has no types
+    try:
+        found = None if option is None else Found(option)
+    except FicoError as error:
+        yield Finding("fault", "data set", str(error))
+        found = None
+    size = size or _size_of(root, option)
     for path in configs:
         try:
-            config = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (OSError, yaml.YAMLError) as error:
+            config = read_model(path, size)
+        except (OSError, ValueError, TypeError, AttributeError, import_module("yaml").YAMLError) as error:
             yield Finding("fault", f"model {path.stem}", f"{path} cannot be read: {' '.join(str(error).split())}")
             continue
-        missing = _missing(config, root)
-        text = f"missing: {'; '.join(missing)}" if missing else "everything its config names is there"
-        yield Finding("fault" if missing else "ok", f"model {path.stem}", text)
+        yield _model(path.stem, config, found, root, size)
 
 
-def _missing(config: dict[str, Any], root: Path) -> list[str]:
+def _model(name: str, config: dict[str, Any], found: Found | None, root: Path, size: str) -> Finding:
+    """One finding, a line for each need; what is missing stands first."""
     missing = [f"{target} cannot be found" for target in sorted(set(_targets(config))) if not _exists(target, root)]
-    for key in ("weights", "checkpoint"):
-        path = config.get(key)
-        if isinstance(path, str) and os.sep in path and not (root / path).exists():
-            missing.append(f"{key} {path}")
-    return missing
+    wanted = list(needs(config, found, root))
+    wanted.sort(key=lambda need: need.state != "missing")
+    if not missing and not wanted:
+        return Finding("ok", f"model {name}", "everything its config names is there")
+    states = {need.state for need in wanted}
+    fault = bool(missing) or "missing" in states
+    level: Level = "fault" if fault else "note" if "made by the run" in states else "ok"
+    verb = "needs" if found is None else "takes"
+    return Finding(level, f"model {name}", "\n".join([f"at size {size} {verb}", *missing, *map(str, wanted)]))
+
+
+def _size_of(root: Path, option: DatasetOption | None) -> str:
+    """The size that a run on the data set would take."""
+    path = root / "conf" / "dataset" / f"{option.name if option else 'coco'}.yaml"
+    config = import_module("yaml").safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return str(config.get("model_size", "tiny" if option else "paper"))
 
 
 def _targets(node: Any) -> Iterator[str]:

@@ -20,6 +20,8 @@ from fico.report.tables import WIDTH, print_results
 from fico.tasks.base import RetrievalResult
 from fico.types import Correspondence
 
+DATA_SETS = {"coco": "coco", "f30k": "flickr30k"}  # the collection's names -> ours
+
 
 @dataclass(frozen=True, slots=True)
 class Sources:
@@ -106,6 +108,7 @@ def evaluate_published(
                 seconds=seconds,
                 options=used,
                 files={"results_data": str(folder)},
+                data=DATA_SETS[dataset],
             )
             write_given(out / f"{dataset}-{model}", found.given, result, results)
     console = Console(width=WIDTH, highlight=False)

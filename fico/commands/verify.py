@@ -7,6 +7,7 @@ from fico.errors import DataError
 from fico.evaluation import evaluate, evaluate_scores
 from fico.io.arrays import load_array
 from fico.report.results import read_results
+from fico.search.candidates import candidates
 from fico.store import EmbeddingStore
 
 TOLERANCE = 1e-9  # sums in another order differ in the last digits; a wrong rank differs by far more
@@ -25,7 +26,8 @@ def verify_run(folder: Path) -> tuple[int, list[Difference]]:
     """Evaluates the stored embeddings again, with the definitions of the run's config.
 
     Args:
-        folder: A finished run with ``results.json`` and ``embeddings/``; of a pair scorer ``scores.npy`` too.
+        folder: A finished run with ``results.json`` and ``embeddings/``; of a pair scorer ``scores.npy`` too, of a
+            re-ranker ``rerank.npy``.
 
     Returns:
         Number of metrics compared, and those that differ by more than 1e-9.
@@ -40,11 +42,15 @@ def verify_run(folder: Path) -> tuple[int, list[Difference]]:
         metric = dict(results.config["metric"])
     except (KeyError, TypeError) as error:
         raise DataError(f"the config of {folder} has no {error}; it cannot be evaluated again") from error
-    if store.images.ndim == 3:  # a pair scorer: its scores are what is evaluated
-        scores = load_array(str(folder / "scores.npy"))
-        result = evaluate_scores(
-            i2t=scores, t2i=scores.T, correspondence=store.correspondence, labels=store.labels, **metric
-        )
+    rerank = results.config["model"].get("rerank")
+    scores = load_array(str(folder / "scores.npy")) if store.images.ndim == 3 else None  # of a pair scorer
+    if rerank or scores is not None:
+        i2t, t2i = (scores, scores.T) if scores is not None else (None, None)
+        if rerank:
+            first = candidates(store.images, store.texts, rerank["k"], scores)
+            reranked = first.filled(load_array(str(folder / "rerank.npy"))[0], rerank["rule"])
+            i2t, t2i = reranked.i2t, reranked.t2i
+        result = evaluate_scores(i2t=i2t, t2i=t2i, correspondence=store.correspondence, labels=store.labels, **metric)
     else:
         result = evaluate(
             store.images,

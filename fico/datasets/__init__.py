@@ -1,30 +1,70 @@
-"""Data sets: readers, the embedded one, and what hands them to torch."""
+"""Data sets: readers, the embedded one, and what hands them to torch.
 
+The readers are loaded on first use, so that what only looks at folders needs no torch.
+"""
+
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fico.datasets.base import RetrievalDataset, RetrievalSplit
-from fico.datasets.karpathy import Karpathy
-from fico.datasets.shapes import Shapes
-from fico.datasets.wikipedia import Wikipedia
+if TYPE_CHECKING:
+    from fico.datasets.base import RetrievalDataset as RetrievalDataset
+    from fico.datasets.base import RetrievalSplit as RetrievalSplit
+    from fico.datasets.coco import Coco as Coco
+    from fico.datasets.feature_files import FeatureFiles as FeatureFiles
+    from fico.datasets.flickr8k import Flickr8k as Flickr8k
+    from fico.datasets.flickr30k import Flickr30k as Flickr30k
+    from fico.datasets.karpathy import Karpathy as Karpathy
+    from fico.datasets.precomp import Precomp as Precomp
+    from fico.datasets.shapes import Shapes as Shapes
+    from fico.datasets.wikipedia import Wikipedia as Wikipedia
 
-__all__ = ["Karpathy", "RetrievalDataset", "RetrievalSplit", "Shapes", "Wikipedia", "load_dataset"]
+_HOME = {
+    "Coco": "coco",
+    "FeatureFiles": "feature_files",
+    "Flickr30k": "flickr30k",
+    "Flickr8k": "flickr8k",
+    "Karpathy": "karpathy",
+    "Precomp": "precomp",
+    "RetrievalDataset": "base",
+    "RetrievalSplit": "base",
+    "Shapes": "shapes",
+    "Wikipedia": "wikipedia",
+}
+_BY_NAME = {
+    "coco": "Coco",
+    "features": "FeatureFiles",
+    "flickr30k": "Flickr30k",
+    "flickr8k": "Flickr8k",
+    "precomp": "Precomp",
+    "shapes": "Shapes",
+    "wikipedia": "Wikipedia",
+}
+
+__all__ = [*_HOME, "load_dataset"]  # noqa: PLE0604
 
 
-def load_dataset(name_or_path: str | Path, **options: Any) -> RetrievalDataset:
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"fico.datasets.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'fico.datasets' has no attribute {name!r}")
+
+
+def load_dataset(name_or_path: str | Path, **options: Any) -> "RetrievalDataset":
     """Open a data set.
 
     Args:
-        name_or_path: ``"shapes"``, the embedded data set, ``"wikipedia"``, which needs a ``root``, or a folder with a
-            Karpathy JSON.
-        options: Arguments of `Shapes`, `Wikipedia` or `Karpathy`.
+        name_or_path: ``"shapes"``, the embedded data set; ``"coco"``, ``"flickr30k"``, ``"flickr8k"``, ``"precomp"``,
+            ``"features"`` or ``"wikipedia"``, which need a ``root``; or a folder with a Karpathy JSON.
+        options: Arguments of the reader's class: `Shapes`, `Coco`, ..., `Karpathy`.
 
     Raises:
         UsageError: An option has a value that does not exist.
-        DataError: The folder or its JSON is missing.
+        DataError: The folder or what it must hold is missing.
     """
-    if name_or_path == "shapes":
-        return Shapes(**options)
-    if name_or_path == "wikipedia":
-        return Wikipedia(**options)
+    if str(name_or_path) in _BY_NAME:
+        reader: RetrievalDataset = __getattr__(_BY_NAME[str(name_or_path)])(**options)
+        return reader
+    from fico.datasets.karpathy import Karpathy
+
     return Karpathy(name_or_path, **options)

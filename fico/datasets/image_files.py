@@ -1,6 +1,7 @@
 """Where the file of an image lies, and reading it."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,21 +11,25 @@ from PIL import Image
 from fico.errors import DataError
 
 MISSING = -1
+COCO_NAMES = ("{:012d}.jpg", "COCO_train2014_{:012d}.jpg", "COCO_val2014_{:012d}.jpg")
 
 
 class ImageFiles:
     """Finds images below a data set's folder, listing each folder once.
 
-    An image may lie in ``images/``, in the folder of its record (``filepath``), in both, or beside the JSON,
-    under the name of its record or under the name that COCO 2017 gave to the same image.
+    An image may lie in ``images/``, in the folder of its record (``filepath``), in both, beside the JSON, or in one of
+    the folders given, under the name of its record. A COCO image goes by its number: the names that the releases of
+    2014 and of 2017 gave to it do as well, wherever it lies.
 
     Args:
         root: The data set's folder.
+        folders: Further folders, relative to it.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, folders: Sequence[str] = ()) -> None:
         self.root = root
-        self._sizes: dict[Path, dict[str, int]] = {}
+        self.folders = tuple(folders)
+        self._sizes: dict[str, dict[str, int]] = {}
 
     def locate(self, filename: str, filepath: str, coco_id: int | None) -> tuple[Path, int]:
         """Give the path of an image and its size.
@@ -32,25 +37,25 @@ class ImageFiles:
         Args:
             filename: Name in the record.
             filepath: Folder in the record; may be empty.
-            coco_id: Number of a COCO image, whose 2017 name is tried too.
+            coco_id: Number of a COCO image.
 
         Returns:
             Path and bytes; the first place that was tried and `MISSING` where there is no such file.
         """
-        names = [filename] if coco_id is None else [filename, f"{coco_id:012d}.jpg"]
-        folders = ("images", filepath, f"images/{filepath}", "")
-        places = [(self.root / folder / name) for folder in folders for name in names]
-        for place in places:
-            size = self._listing(place.parent).get(place.name, MISSING)
-            if size != MISSING:
-                return place, size
-        return places[0], MISSING
+        names = [filename] if coco_id is None else [filename, *(name.format(coco_id) for name in COCO_NAMES)]
+        folders = ("images", filepath, f"images/{filepath}", "", *self.folders)
+        for folder in dict.fromkeys(folders):
+            listing = self._listing(folder)
+            for name in names if listing else ():
+                if name in listing:
+                    return self.root / folder / name, listing[name]
+        return self.root / folders[0] / filename, MISSING
 
-    def _listing(self, folder: Path) -> dict[str, int]:
+    def _listing(self, folder: str) -> dict[str, int]:
         if folder not in self._sizes:
             self._sizes[folder] = {}
-            if folder.is_dir():
-                with os.scandir(folder) as entries:
+            if (self.root / folder).is_dir():
+                with os.scandir(self.root / folder) as entries:
                     self._sizes[folder] = {e.name: e.stat().st_size for e in entries if e.is_file()}
         return self._sizes[folder]
 

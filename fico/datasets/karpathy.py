@@ -5,13 +5,14 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from fico.datasets.base import CaptionsPerImage, RetrievalSplit
 from fico.datasets.image_files import ImageFiles
 from fico.datasets.karpathy_json import ImageRecord, find_json, read_records
-from fico.datasets.labels import LabelFile
+from fico.datasets.labels import LabelFile, Labels, labels_by_position
 from fico.errors import DataError, UsageError
 from fico.types import Correspondence
 
@@ -29,7 +30,10 @@ class Karpathy:
             with fewer keeps what it has.
         use_restval: Count the split ``restval`` as training images, as every paper on COCO does.
         expected: Images that each split must have; splits not named are not checked.
-        name: Name of the data set in results.
+        expected_captions: Captions that each split has before ``captions_per_image`` cuts them.
+        label_files: Files of labels without ids by split, such as the ``LAll`` of a ``.mat``, read by position;
+            they go before ``labels.npz``.
+        name: Name of the data set in results; default: the reader's.
 
     Raises:
         UsageError: ``captions_per_image`` is neither ``"all"`` nor a positive integer.
@@ -39,6 +43,8 @@ class Karpathy:
         Karpathy and Fei-Fei, CVPR 2015; the files of their release ``caption_datasets.zip``.
     """
 
+    image_folders: ClassVar[tuple[str, ...]] = ()
+
     def __init__(
         self,
         root: str | Path,
@@ -46,17 +52,22 @@ class Karpathy:
         captions_per_image: CaptionsPerImage = "all",
         use_restval: bool = True,
         expected: Mapping[str, int] | None = None,
-        name: str = "karpathy",
+        expected_captions: Mapping[str, int] | None = None,
+        label_files: Mapping[str, str] | None = None,
+        name: str | None = None,
     ) -> None:
         if captions_per_image != "all" and (type(captions_per_image) is not int or captions_per_image < 1):
             raise UsageError(f"dataset.captions_per_image is {captions_per_image!r}; give 'all' or a positive integer")
-        self.json_path = find_json(Path(root).expanduser())
-        self.root = self.json_path.parent
-        self.name = name
+        given = Path(root).expanduser()
+        self.json_path = self._find(given)
+        self.root = given if given.is_dir() else self.json_path.parent
+        self.name = name or type(self).__name__.lower()
         self.split_key = split_key
         self.captions_per_image = captions_per_image
         self.use_restval = use_restval
         self.expected = dict(expected or {})
+        self.expected_captions = dict(expected_captions or {})
+        self.label_files = dict(label_files or {})
         self._splits: dict[str, RetrievalSplit] = {}
 
     def split(self, name: str) -> RetrievalSplit:
@@ -73,27 +84,43 @@ class Karpathy:
             self._splits[name] = self._read_split(name)
         return self._splits[name]
 
+    def _find(self, root: Path) -> Path:
+        """Give the file that says which images and captions there are."""
+        return find_json(root)
+
+    def _read_records(self) -> list[ImageRecord]:
+        """Read that file."""
+        return read_records(self.json_path, self.split_key)
+
+    def _label_file(self) -> LabelFile | None:
+        path = self.root / "labels.npz"
+        return LabelFile(path) if path.exists() else None
+
     @cached_property
     def _records(self) -> dict[str, list[ImageRecord]]:
         """Images by split."""
         records: dict[str, list[ImageRecord]] = {}
-        for record in read_records(self.json_path, self.split_key):
+        for record in self._read_records():
             is_training = self.use_restval and record.split == "restval"
             records.setdefault("train" if is_training else record.split, []).append(record)
         return records
 
     @cached_property
     def _files(self) -> ImageFiles:
-        return ImageFiles(self.root)
+        return ImageFiles(self.root, self.image_folders)
 
     @cached_property
     def _labels(self) -> LabelFile | None:
-        path = self.root / "labels.npz"
-        return LabelFile(path) if path.exists() else None
+        return self._label_file()
+
+    def _labels_of(self, split: str, image_ids: Sequence[str]) -> tuple[Labels | None, tuple[str, ...]]:
+        if split in self.label_files:
+            return labels_by_position(self.label_files[split], len(image_ids))
+        return (None, ()) if self._labels is None else (self._labels.of(image_ids), self._labels.classes)
 
     def _read_split(self, name: str) -> RetrievalSplit:
         records = self._records.get(name, [])
-        self._check_count(name, len(records))
+        self._check_count(name, records)
         kept = None if self.captions_per_image == "all" else self.captions_per_image
         captions = [(row, caption) for row, image in enumerate(records) for caption in image.captions[:kept]]
         located = [self._files.locate(image.filename, image.filepath, image.coco_id) for image in records]
@@ -101,8 +128,7 @@ class Karpathy:
         caption_ids = tuple(caption.id for _, caption in captions)
         texts = tuple(caption.text for _, caption in captions)
         image_rows = [row for row, _ in captions]
-        labels = None if self._labels is None else self._labels.of(image_ids)
-        classes = () if self._labels is None else self._labels.classes
+        labels, classes = self._labels_of(name, image_ids)
         sizes = [size for _, size in located]
         parts = (image_ids, sizes, caption_ids, texts, image_rows, classes)
         return RetrievalSplit(
@@ -119,19 +145,23 @@ class Karpathy:
             fingerprint=_fingerprint(parts, labels),
         )
 
-    def _check_count(self, name: str, images: int) -> None:
-        if images == 0:
-            there = ", ".join(f"{split} ({len(records)})" for split, records in sorted(self._records.items()))
+    def _check_count(self, name: str, records: Sequence[ImageRecord]) -> None:
+        if not records:
+            there = ", ".join(f"{split} ({len(found)})" for split, found in sorted(self._records.items()))
             raise DataError(
                 f"split {name!r} of {self.json_path} has no images (field {self.split_key!r}); "
                 f"the splits there: {there}"
             )
-        wanted = self.expected.get(name, images)
-        if images != wanted:
-            raise DataError(
-                f"split {name!r} of {self.json_path} has {images} images, expected {wanted}; "
-                "fetch the file again or correct dataset.expected"
-            )
+        captions = sum(len(record.captions) for record in records)
+        for what, got, expected, key in (
+            ("images", len(records), self.expected, "expected"),
+            ("captions", captions, self.expected_captions, "expected_captions"),
+        ):
+            if got != expected.get(name, got):
+                raise DataError(
+                    f"split {name!r} of {self.json_path} has {got} {what}, expected {expected[name]}; "
+                    f"fetch the file again or correct dataset.{key}"
+                )
 
 
 def _fingerprint(parts: Sequence[Sequence[object]], labels: np.ndarray | None) -> str:

@@ -68,7 +68,20 @@ def read_records(path: Path, split_key: str) -> list[ImageRecord]:
         DataError: The file is not of Karpathy's form, no image has ``split_key``, an id occurs twice, a
             caption belongs to another image than it stands under, or an image has no caption. The id is named.
     """
-    images = _load(path)
+    return check_records(path, read_json(path)["images"], split_key)
+
+
+def check_records(path: Path, images: Sequence[dict[str, Any]], split_key: str) -> list[ImageRecord]:
+    """Check the images of a split file that is read already.
+
+    Args:
+        path: Where they come from; named in errors.
+        images: As in the file.
+        split_key: As of `read_records`.
+
+    Raises:
+        DataError: As of `read_records`, save for the form of the file.
+    """
     _check_split_key(path, images, split_key)
     records = [_record(path, row, image, split_key) for row, image in enumerate(images)]
     _check_unique(path, "image", [record.id for record in records])
@@ -81,7 +94,12 @@ def tokenize(text: str) -> tuple[str, ...]:
     return tuple(re.findall(r"\w+", text.lower().replace("'", "")))
 
 
-def _load(path: Path) -> list[dict[str, Any]]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a split file as it is; ``images`` is a list of at least one record.
+
+    Raises:
+        DataError: The file is missing or not of Karpathy's form.
+    """
     try:
         data = path.read_bytes()
         content = json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
@@ -90,7 +108,7 @@ def _load(path: Path) -> list[dict[str, Any]]:
     images = content.get("images") if isinstance(content, dict) else None
     if not isinstance(images, list) or not images or not all(isinstance(image, dict) for image in images):
         raise DataError(f'{path} is not of Karpathy\'s form: it needs {{"images": [...]}} with at least one image')
-    return images
+    return dict(content)
 
 
 def _check_split_key(path: Path, images: Sequence[dict[str, Any]], split_key: str) -> None:
@@ -112,6 +130,8 @@ def _record(path: Path, row: int, image: dict[str, Any], split_key: str) -> Imag
     if not isinstance(filename, str) or not filename:
         raise DataError(f"image {row} of {path} has no filename; give each image the name of its file")
     coco_id = image.get("cocoid")
+    if coco_id is not None and not str(coco_id).isdecimal():
+        raise DataError(f"image {row} of {path} has the cocoid {coco_id!r}; it must be a whole number")
     image_id = Path(filename).stem if coco_id is None else str(coco_id)
     where = f"image {image_id} ({filename}) of {path}"
     split = image.get(split_key)
@@ -121,7 +141,7 @@ def _record(path: Path, row: int, image: dict[str, Any], split_key: str) -> Imag
         id=image_id,
         filename=filename,
         filepath=str(image.get("filepath") or ""),
-        coco_id=coco_id,
+        coco_id=None if coco_id is None else int(coco_id),
         split=split,
         captions=_captions(where, image, image_id),
     )

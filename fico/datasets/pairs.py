@@ -1,7 +1,7 @@
 """Torch data sets over the features of a split, and the collation of their samples."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError
-from fico.features.base import SplitInputs
+from fico.features.base import ReadRows, SplitInputs
 from fico.features.vocabulary import PAD
 from fico.types import PairBatch
 
@@ -47,7 +47,8 @@ class CaptionPairs(Dataset[Sample]):
 
     def __init__(self, split: RetrievalSplit, inputs: SplitInputs) -> None:
         _check_rows(split, inputs)
-        self.inputs = inputs
+        images = inputs.images
+        self.inputs = replace(inputs, images=images.for_training()) if isinstance(images, ReadRows) else inputs
         self.image_rows = split.correspondence.caption_to_image
 
     def __len__(self) -> int:

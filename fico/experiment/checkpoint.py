@@ -9,8 +9,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from fico.errors import DataError, UsageError
 from fico.experiment.build import build
+from fico.files import sha256
 
 STAMP = "fico"  # the key under which callbacks/stamp.py writes
+WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".tar", ".ckpt")
 
 
 def fill_sizes(module: DictConfig, sizes: dict[str, int]) -> DictConfig:
@@ -53,6 +55,23 @@ def build_module(model: DictConfig) -> L.LightningModule:
         module.network.load_released(Path(model.weights))
     built: L.LightningModule = module
     return built
+
+
+def weights_origin(weights: str | None) -> dict[str, str] | None:
+    """Say which released weights a run used.
+
+    Args:
+        weights: ``model.weights``: a file, a folder of weight files, or a hub name.
+
+    Returns:
+        SHA-256 of each file by its name; for a hub name, which the hub's cache keeps, the name alone. None without
+        weights.
+    """
+    if not weights:
+        return None
+    path = Path(weights)
+    files = [path] if path.is_file() else sorted(file for file in path.glob("*") if file.suffix in WEIGHT_SUFFIXES)
+    return {file.name: sha256(file) for file in files} or {"hub": str(weights)}
 
 
 def load_module(path: Path) -> L.LightningModule:

@@ -13,21 +13,24 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from fico.datasets.layouts import check_prepared
 from fico.errors import UsageError
 
 SPLITS = ("train", "val", "test")
 STAGES = ("fit", "test")
 
 # Keys of a node beside the arguments of its `_target_`.
-DATASET_EXTRAS = frozenset({"split", "model_size", "inputs"})
+DATASET_EXTRAS = frozenset({"split", "model_size", "inputs", "rerank_k"})
 MODEL_KEYS = frozenset(
     {
         "name", "family", "similarity", "size", "bits", "weights", "checkpoint", "query_time_attention",
-        "inputs", "batch_size", "epochs", "gradient_clip", "monitor", "module",
+        "inputs", "batch_size", "epochs", "gradient_clip", "monitor", "module", "rerank", "precision", "vocabulary",
     }
 )  # fmt: skip
 CHOICES = {
     "model.size": ("tiny", "paper"),
+    "model.precision": ("bf16", "fp16"),
+    "model.rerank.rule": ("itm", "itm_plus_similarity"),
     "dataset.split": SPLITS,
     "metric.ties": ("expected", "optimistic", "pessimistic", "index"),
     "metric.ap": ("hits", "min_k_r", "r"),
@@ -59,9 +62,24 @@ def _stages(*, _root_: DictConfig) -> ListConfig:
 
 def _run_name(*, _root_: DictConfig) -> str:
     """``<model>[-<bits>]-<dataset>-s<seed>``."""
-    model, dataset = _root_.model, str(_root_.dataset._target_).rsplit(".", maxsplit=1)[-1].lower()
+    model, dataset = _root_.model, dataset_name(_root_)
     bits = f"-{model.bits}" if "bits" in model else ""
     return f"{model.name}{bits}-{dataset}-s{_root_.seed}"
+
+
+def dataset_name(config: DictConfig) -> str:
+    """Give the data set's ``name``, or else the name of its class."""
+    return str(config.dataset.get("name") or str(config.dataset._target_).rsplit(".", maxsplit=1)[-1].lower())
+
+
+def check_data(config: DictConfig) -> None:
+    """Refuse a well-known data set whose folder does not hold it, before anything heavy is imported.
+
+    Raises:
+        DataError: One sentence on what is missing and the command that gets it.
+    """
+    if root := OmegaConf.select(config, "dataset.root"):
+        check_prepared(dataset_name(config), str(root))
 
 
 def check_config(config: DictConfig) -> None:
@@ -86,7 +104,7 @@ def check_pairing(config: DictConfig) -> None:
         UsageError: One sentence that names both and what is missing.
     """
     offered = OmegaConf.select(config, "dataset.inputs") or {}
-    wanted = {side: OmegaConf.select(config, f"model.inputs.{side}") for side in offered}
+    wanted = {side: _kind(side, OmegaConf.select(config, f"model.inputs.{side}")) for side in offered}
     missing = [f"{kind} ({side})" for side, kind in wanted.items() if kind not in offered[side]]
     if missing:
         has = ", ".join(f"{kind} ({side})" for side, kinds in offered.items() for kind in kinds)
@@ -96,11 +114,16 @@ def check_pairing(config: DictConfig) -> None:
         )
 
 
+def _kind(side: str, given: Any) -> Any:
+    """Name of a side's features; a node is a reader of the images or captions themselves."""
+    return {"image": "pixels", "text": "tokens"}[side] if isinstance(given, DictConfig) else given
+
+
 def _unknown_keys(config: DictConfig) -> Iterator[str]:
     known = {
-        "model", "dataset", "metric", "index", "callbacks", "trainer", "logger", "stage", "seed", "name",
+        "model", "dataset", "metric", "index", "callbacks", "trainer", "logger", "bench", "stage", "seed", "name",
     }  # fmt: skip
-    for prefix, node, keys in (("", config, known), ("model.", config.model, MODEL_KEYS)):
+    for prefix, node, keys in (("", config, known), ("model.", config.get("model") or {}, MODEL_KEYS)):
         for key in node:
             if key not in keys:
                 yield f"unknown key {prefix}{key!s}{_meant(str(key), keys)}"
@@ -115,7 +138,9 @@ def _wrong_choices(config: DictConfig) -> Iterator[str]:
 
 def _wrong_values(config: DictConfig) -> Iterator[str]:
     stage = config.stage
-    if not isinstance(stage, ListConfig) or not stage or any(step not in STAGES for step in stage):
+    if config.get("bench"):
+        yield from _beside_a_bench(config)
+    elif not isinstance(stage, ListConfig) or not stage or any(step not in STAGES for step in stage):
         yield f"stage is {stage}, but must be a list out of {', '.join(STAGES)}, such as stage=[test]"
     bits = OmegaConf.select(config, "model.bits")
     if bits is not None and not (_is_whole(bits) and bits > 0 and bits % 8 == 0):
@@ -124,13 +149,23 @@ def _wrong_values(config: DictConfig) -> Iterator[str]:
     if captions is not None and captions != "all" and not (_is_whole(captions) and captions > 0):
         yield f"dataset.captions_per_image is {captions!r}, but must be all or a positive whole number"
     for path, least in (
-        ("seed", 0), ("model.epochs", 1), ("model.batch_size", 2), ("metric.bootstrap", 0), ("dataset.images", 20),
+        ("seed", 0), ("model.epochs", 1), ("model.batch_size", 2), ("metric.bootstrap", 1), ("dataset.images", 20),
+        ("model.rerank.k", 1),
     ):  # fmt: skip
         value = OmegaConf.select(config, path)
         if value is not None and not (_is_whole(value) and value >= least):
             yield f"{path} is {value!r}, but must be a whole number of at least {least}"
     for key in sorted(OmegaConf.missing_keys(config)):
         yield f"{key} is not given; add {key}=VALUE to the command line"
+
+
+def _beside_a_bench(config: DictConfig) -> Iterator[str]:
+    """A bench makes its own data: what was given for a model would be ignored."""
+    given = [group for group in ("model", "dataset", "metric", "index", "callbacks", "trainer") if config.get(group)]
+    if given:
+        yield f"a bench runs without {given[0]}, which would have no effect; leave it out, or use experiment=BENCH"
+    elif config.stage:
+        yield f"a bench has no stages, but stage is {config.stage}; leave it out"
 
 
 def _is_whole(value: object) -> bool:

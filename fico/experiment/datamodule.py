@@ -1,5 +1,7 @@
 """The splits of a data set as Lightning's loaders."""
 
+import os
+
 import pytorch_lightning as L
 from torch.utils.data import DataLoader, DistributedSampler
 
@@ -8,6 +10,7 @@ from fico.datasets.pairs import CaptionPairs, ImageGroups, Sample, collate
 from fico.datasets.sampler import BatchShare
 from fico.errors import UsageError
 from fico.features import ModelInputs
+from fico.features.base import ReadRows, SplitInputs
 
 
 class RetrievalDataModule(L.LightningDataModule):
@@ -19,7 +22,8 @@ class RetrievalDataModule(L.LightningDataModule):
         test_split: Name of the split that is tested.
         batch_size: Caption pairs per training batch and process.
         seed: Of the shuffling.
-        workers: Processes that load features; 0 loads in the training process.
+        workers: Processes that load rows; 0 loads in the training process. Where none are given, rows that cost reading
+            a file are read by as many as there are cores, 8 at most.
 
     Differs:
         Lightning's own distributed sampler repeats items until the shares are equal, which spoils recall. Here whole
@@ -29,6 +33,7 @@ class RetrievalDataModule(L.LightningDataModule):
     # Images per evaluation batch, each with all of its captions; the same for any number of processes.
     MOST_IMAGES = 64
     LEAST_BATCHES = 8
+    MOST_WORKERS = 8
 
     def __init__(
         self,
@@ -38,7 +43,7 @@ class RetrievalDataModule(L.LightningDataModule):
         test_split: str,
         batch_size: int,
         seed: int,
-        workers: int = 0,
+        workers: int | None = None,
     ) -> None:
         super().__init__()
         self.splits = splits
@@ -64,7 +69,7 @@ class RetrievalDataModule(L.LightningDataModule):
             sampler=sampler,
             drop_last=len(sampler) >= self.batch_size,
             collate_fn=collate,
-            num_workers=self.workers,
+            num_workers=self._workers(pairs.inputs),
         )
 
     def val_dataloader(self) -> DataLoader[Sample]:
@@ -83,7 +88,14 @@ class RetrievalDataModule(L.LightningDataModule):
                 f"{self._world_size} processes cannot share the {len(groups)} images of split {name}; use fewer devices"
             )
         share = BatchShare(len(groups), images, self._rank, self._world_size)
-        return DataLoader(groups, batch_sampler=share, collate_fn=collate, num_workers=self.workers)
+        workers = self._workers(groups.inputs)
+        return DataLoader(groups, batch_sampler=share, collate_fn=collate, num_workers=workers)
+
+    def _workers(self, inputs: SplitInputs) -> int:
+        if self.workers is not None:
+            return self.workers
+        is_lazy = isinstance(inputs.images, ReadRows) and inputs.images.is_lazy
+        return min(os.cpu_count() or 1, self.MOST_WORKERS) if is_lazy else 0
 
     @property
     def _rank(self) -> int:

@@ -1,22 +1,25 @@
 """What a finished run leaves in its folder; ``results.json`` comes last."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from fico.datasets.base import RetrievalSplit
+from fico.experiment.checkpoint import weights_origin
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.files import written_whole
 from fico.report.collect import collect_metrics, query_tables
 from fico.report.html import write_report
 from fico.report.provenance import commit, hardware, versions
 from fico.report.results import DataInfo, ModelInfo, Results, SearchRow, write_results
-from fico.report.samples import exact_rank, matrix_rank, sample_queries
+from fico.report.samples import Rank, exact_rank, matrix_rank, sample_queries
 from fico.report.tables import print_results
-from fico.tasks.base import RetrievalResult
-from fico.types import EncodedBatch
+from fico.tasks.base import Direction, RetrievalResult
+from fico.types import EncodedBatch, Ranking
 
 
 def write_config(folder: Path, config: DictConfig) -> None:
@@ -73,17 +76,26 @@ def write_outputs(
         key=key,
         notes=(
             *(f"{side} features: {origin}" for side, origin in data.inputs.origin.items()),
+            *(
+                f"weights: {name} {digest}"
+                for name, digest in (weights_origin(plain["model"]["weights"]) or {}).items()
+            ),
             *result.notes,
         ),
     )
     print_results(results)
-    if scores.matrix is None:
+    if scores.i2t is None:
         rank = exact_rank(embeddings.images, embeddings.texts, plain["model"]["similarity"])
     else:
-        rank = matrix_rank(scores.matrix)
+        rank = partial(_ranked, {"i2t": matrix_rank(scores.i2t), "t2i": matrix_rank(scores.t2i.T)})
     samples = sample_queries(rank, split, seed=config.seed)
     write_report(folder / "report.html", results, samples)
     write_results(folder, results, query_tables(result, split.image_ids, split.caption_ids))
+
+
+def _ranked(by_direction: Mapping[Direction, Rank], direction: Direction, rows: np.ndarray) -> Ranking:
+    """Each direction by its own matrix: of a re-ranker they differ."""
+    return by_direction[direction](direction, rows)
 
 
 def _model(model: dict[str, Any], embeddings: EncodedBatch) -> ModelInfo:
@@ -118,6 +130,9 @@ def _efficiency(
     values = sum(side.numel() for side in items)
     unpacked = values if bits else values * embeddings.images.element_size()
     features = len(split.image_ids) * inputs.bytes_per_image + len(split.caption_ids) * inputs.bytes_per_text
+    states = [side for side in (embeddings.image_states, embeddings.text_states) if side is not None]
+    if states:  # a re-ranker needs these of every item at query time, and nothing of its input
+        features = sum(side.numel() * side.element_size() for side in states)
     sizes = {
         "embedding_bytes": values // 8 if bits else unpacked,
         "unpacked_embedding_bytes": unpacked,

@@ -6,12 +6,14 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as L
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -21,13 +23,14 @@ from pytorch_lightning.loggers import Logger
 from fico.datasets.base import RetrievalDataset
 from fico.errors import UsageError
 from fico.experiment.build import build
-from fico.experiment.checkpoint import build_module, fill_sizes, read_checkpoint
+from fico.experiment.checkpoint import build_module, fill_sizes, read_checkpoint, weights_origin
 from fico.experiment.config import DATASET_EXTRAS
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.experiment.loggers import open_loggers
 from fico.experiment.outputs import write_config, write_outputs
 from fico.experiment.sweep import content_key, is_finished
 from fico.features import model_inputs
+from fico.features.released_vocabulary import ReleasedWords
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +88,11 @@ def _data(config: DictConfig) -> RetrievalDataModule:
     # Training text features (vocabulary, Doc2Vec) are needed to test too, hence always the training split.
     names = dict.fromkeys(("train", "val", tested) if "fit" in config.stage else ("train", tested))
     splits = {name: dataset.split(name) for name in names}
-    inputs = model_inputs(dataset, list(splits), image=config.model.inputs.image, text=config.model.inputs.text)
+    given = {str(side): node for side, node in config.model.inputs.items()}
+    readers = {side: build(node) if isinstance(node, DictConfig) else node for side, node in given.items()}
+    if config.model.get("vocabulary"):
+        readers["text"] = ReleasedWords(config.model.vocabulary)
+    inputs = model_inputs(dataset, list(splits), **readers)
     return RetrievalDataModule(splits, inputs, test_split=tested, batch_size=config.model.batch_size, seed=config.seed)
 
 
@@ -117,8 +124,17 @@ def _train_and_test(
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
         checkpoint = best.best_model_path
     if "test" in config.stage:
-        trainer.test(module, datamodule=data, ckpt_path=checkpoint, verbose=False)
+        with _precision(config.model.get("precision"), trainer):
+            trainer.test(module, datamodule=data, ckpt_path=checkpoint, verbose=False)
     return trainer, callbacks
+
+
+def _precision(name: str | None, trainer: L.Trainer) -> AbstractContextManager[object]:
+    """Matrix products of encoding and re-ranking in half precision, where the model says so."""
+    if name is None:
+        return nullcontext()
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[name]
+    return torch.autocast(trainer.strategy.root_device.type, dtype=dtype)
 
 
 def _callbacks(folder: Path, config: DictConfig, data: RetrievalDataModule, monitor: str) -> dict[str, L.Callback]:
@@ -130,9 +146,15 @@ def _callbacks(folder: Path, config: DictConfig, data: RetrievalDataModule, moni
         "similarity": model["similarity"],
         "bits": model.get("bits"),
         "monitor": monitor,
+        "rerank": model.get("rerank"),
         "metric": OmegaConf.to_container(config.metric, resolve=True),
         "indexes": {name: partial(build, index) for name, index in (config.get("index") or {}).items()},
-        "origin": {"model": model["name"], "config": model, "features": data.inputs.origin},
+        "origin": {
+            "model": model["name"],
+            "config": model,
+            "features": data.inputs.origin,
+            "weights": weights_origin(model["weights"]),
+        },
         "fingerprint": data.splits["train"].fingerprint,
     }
     callbacks: dict[str, L.Callback] = {}
@@ -178,6 +200,7 @@ def _quiet() -> None:
     """Keep the advice that Lightning gives to developers out of the user's log."""
     for advice in (
         ".*does not have many workers.*",  # features are read from memory; workers would only cost
+        ".*suggested max number of worker.*",  # the data module counts the cores itself
         ".*Experiment logs directory .* exists.*",  # ours: Hydra has made it
         ".*Checkpoint directory .* exists.*",
         ".*number of training batches .* is smaller than the logging interval.*",

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -86,4 +87,6 @@ class SweepTable(Callback):
         write_sweep(folder)
         for overrides, error in self._failed:
             log.error("failed: %s (%s)", overrides, error)
-        sys.stdout.write(f"{folder.resolve()}\n")
+        sys.stdout.write(
+            f"tables and figures of these runs: fico report {shlex.quote(str(folder))}\n{folder.resolve()}\n"
+        )

@@ -1,11 +1,80 @@
 """What a model is fed: arrays per split, and the sizes and origins that go with them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from fico.datasets.base import RetrievalSplit
 from fico.features.vocabulary import Vocabulary
+
+
+@runtime_checkable
+class ReadRows(Protocol):
+    """Rows that are made when they are asked for, such as `fico.features.pixels.PixelRows`."""
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether each row costs reading a file, so that several processes should."""
+        ...
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes that are stored for a row."""
+        ...
+
+    def for_training(self) -> "ReadRows":
+        """The same rows, perhaps varied at every access."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int, /) -> np.ndarray: ...
+
+
+@runtime_checkable
+class ImageReader(Protocol):
+    """Gives a model the images themselves, such as `fico.features.pixels.Pixels`."""
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Sizes that the network takes from it."""
+        ...
+
+    @property
+    def origin(self) -> str:
+        """What is made of the images, in a few words."""
+        ...
+
+    def rows(self, split: RetrievalSplit, *, progress: bool = True) -> ReadRows:
+        """Give one array per image."""
+        ...
+
+
+class ReadTexts(Protocol):
+    """A text reader that has seen the training captions, such as `fico.features.tokens.CaptionTokens`."""
+
+    sizes: Mapping[str, int]
+
+    @property
+    def origin(self) -> str:
+        """What makes the ids, in a few words; what had to be cut is counted."""
+        ...
+
+    def ids(self, split: RetrievalSplit) -> tuple[np.ndarray, ...]:
+        """Give one int64 array per caption."""
+        ...
+
+
+@runtime_checkable
+class TextReader(Protocol):
+    """Gives a model the captions as token ids, such as `fico.features.tokens.WordPieces`."""
+
+    def fitted(self, train: RetrievalSplit) -> ReadTexts:
+        """Open or fit what numbers the tokens."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -13,12 +82,13 @@ class SplitInputs:
     """Features of one split, row by row as in its `RetrievalSplit`.
 
     Args:
-        images: ``images dim`` (one descriptor an image) or ``images regions dim``; may be memory-mapped.
+        images: ``images dim`` (one descriptor an image) or ``images regions dim``; may be memory-mapped. Or rows that
+            are made when they are asked for: pixels ``3 size size``.
         texts: ``captions dim`` text features, or one int64 array of word ids per caption.
         labels: Multi-hot categories, where the data set has them.
     """
 
-    images: Float32[np.ndarray, "images ..."]
+    images: Float32[np.ndarray, "images ..."] | ReadRows
     texts: Float32[np.ndarray, "captions dim"] | tuple[np.ndarray, ...]
     labels: Bool[np.ndarray, "images classes"] | None
 
@@ -29,12 +99,12 @@ class ModelInputs:
 
     Args:
         splits: By name of the split.
-        sizes: ``image_dim``, ``regions`` (region features only), ``text_dim`` or ``vocab_size``,
-            ``train_pairs``, ``train_images``, ``classes`` (0 without labels).
+        sizes: ``image_dim``, ``regions`` (region features only) or ``image_size`` (pixels), ``text_dim`` or
+            ``vocab_size``, ``train_pairs``, ``train_images``, ``classes`` (0 without labels).
         origin: What made the features: keys ``image`` and ``text``, one sentence each.
         bytes_per_image: Size of the stored features of one image.
         bytes_per_text: Size of the stored features of one caption; the mean for word ids.
-        vocabulary: Of the word ids; None with text features.
+        vocabulary: Of the word ids; None with text features and token ids.
     """
 
     splits: dict[str, SplitInputs]

@@ -1,29 +1,40 @@
 """From a data set to what a model is fed."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from fico.datasets.base import FeatureDataset, RetrievalDataset, RetrievalSplit
 from fico.errors import UsageError
-from fico.features.base import ModelInputs, SplitInputs
+from fico.features.base import ImageReader, ModelInputs, ReadRows, SplitInputs, TextReader
 from fico.features.beside import Features
 from fico.features.images import ImageKind, image_features
 from fico.features.texts import bert_states, doc2vec_features
 from fico.features.vocabulary import Vocabulary
 
 TextKind = Literal["doc2vec", "words", "bert"]
-Texts = np.ndarray | tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Side:
+    """What one side of a model is fed, by split."""
+
+    rows: Mapping[str, Any]
+    sizes: Mapping[str, int]
+    origin: str
+    row_bytes: int
+    vocabulary: Vocabulary | None = None
 
 
 def model_inputs(
     dataset: RetrievalDataset,
     splits: Sequence[str],
     *,
-    image: ImageKind,
-    text: TextKind,
+    image: ImageKind | ImageReader,
+    text: TextKind | TextReader,
     min_count: int = 1,
     progress: bool = True,
 ) -> ModelInputs:
@@ -35,9 +46,11 @@ def model_inputs(
     Args:
         dataset: Any data set.
         splits: Names of the splits wanted.
-        image: ``"global"``: one descriptor an image; ``"regions"``: a set of region features.
-        text: ``"doc2vec"``: one vector a caption; ``"words"``: word ids;
-            ``"bert"``: a frozen BERT's states of each caption's words, from beside the data set.
+        image: ``"global"``: one descriptor an image; ``"regions"``: a set of region features; or a reader of the images
+            themselves, such as `fico.features.pixels.Pixels`.
+        text: ``"doc2vec"``: one vector a caption; ``"words"``: word ids; ``"bert"``: a frozen BERT's states of each
+            caption's words, from beside the data set; or a reader of token ids, such as
+            `fico.features.tokens.WordPieces`.
         min_count: Words of the vocabulary occur at least so often in the training captions.
         progress: Show bars for what takes longer than a moment.
 
@@ -46,30 +59,72 @@ def model_inputs(
         DataError: A split is empty or unknown, or an image or feature file is broken; see `image_features` and
             `doc2vec_features`.
     """
-    _check_kind("image", image, get_args(ImageKind))
-    _check_kind("text", text, get_args(TextKind))
+    if isinstance(image, str):
+        _check_kind("image", image, get_args(ImageKind))
+    if isinstance(text, str):
+        _check_kind("text", text, get_args(TextKind))
     read = {name: dataset.split(name) for name in dict.fromkeys(("train", *splits))}
-    images = _own(dataset, read, image) or image_features(dataset.root, read, image, progress=progress)
-    vectors = _own(dataset, read, text)
-    texts: Mapping[str, Texts]
-    vocabulary = None
+    texts = _texts(dataset, read, text, min_count, progress)  # first: a wrong vocabulary is told before images are read
+    images = _images(dataset, read, image, progress)
+    train = read["train"]
+    counts = {"train_pairs": len(train.captions), "train_images": len(train.image_ids), "classes": len(train.classes)}
+    return ModelInputs(
+        splits={name: SplitInputs(images.rows[name], texts.rows[name], read[name].labels) for name in splits},
+        sizes={**images.sizes, **texts.sizes, **counts},
+        origin={"image": images.origin, "text": texts.origin},
+        bytes_per_image=images.row_bytes,
+        bytes_per_text=texts.row_bytes,
+        vocabulary=texts.vocabulary,
+    )
+
+
+def _images(
+    dataset: RetrievalDataset, read: Mapping[str, RetrievalSplit], image: ImageKind | ImageReader, progress: bool
+) -> _Side:
+    if not isinstance(image, str):
+        _refuse_features_alone(dataset, "pixels")
+        rows: dict[str, ReadRows] = {name: image.rows(split, progress=progress) for name, split in read.items()}
+        return _Side(rows, image.sizes, image.origin, rows["train"].row_bytes)
+    found = _own(dataset, read, image) or image_features(dataset.root, read, image, progress=progress)
+    first = found.rows["train"]
+    sizes = {"image_dim": first.shape[-1]} | ({"regions": first.shape[1]} if first.ndim == 3 else {})
+    return _Side(found.rows, sizes, found.origin, first[0].nbytes)
+
+
+def _texts(
+    dataset: RetrievalDataset,
+    read: Mapping[str, RetrievalSplit],
+    text: TextKind | TextReader,
+    min_count: int,
+    progress: bool,
+) -> _Side:
+    has_words = any(read["train"].tokens)  # of a data set of features too, where only its images are features
+    if not isinstance(text, str):
+        if not has_words:
+            _refuse_features_alone(dataset, "tokens")
+        tokens = text.fitted(read["train"])
+        rows = {name: tokens.ids(split) for name, split in read.items()}
+        return _Side(rows, tokens.sizes, tokens.origin, _mean_bytes(rows["train"]))
+    vectors = None if has_words else _own(dataset, read, text)
     if vectors is None and text == "words":
         vocabulary = Vocabulary.build(read["train"].tokens, min_count)
-        texts = {name: tuple(map(vocabulary.encode, split.tokens)) for name, split in read.items()}
-        text_origin = f"{len(vocabulary.words)} words of the training captions (min_count {min_count})"
-    else:
-        if vectors is None:
-            make = bert_states if text == "bert" else partial(doc2vec_features, progress=progress)
-            vectors = make(dataset.root, read)
-        texts, text_origin = vectors.rows, vectors.origin
-    return ModelInputs(
-        splits={name: SplitInputs(images.rows[name], texts[name], read[name].labels) for name in splits},
-        sizes=_sizes(read["train"], images.rows["train"], texts["train"], vocabulary),
-        origin={"image": images.origin, "text": text_origin},
-        bytes_per_image=images.rows["train"][0].nbytes,
-        bytes_per_text=round(sum(row.nbytes for row in texts["train"]) / len(texts["train"])),
-        vocabulary=vocabulary,
-    )
+        rows = {name: tuple(map(vocabulary.encode, split.tokens)) for name, split in read.items()}
+        origin = f"{len(vocabulary.words)} words of the training captions (min_count {min_count})"
+        return _Side(rows, {"vocab_size": len(vocabulary)}, origin, _mean_bytes(rows["train"]), vocabulary)
+    if vectors is None:
+        make = bert_states if text == "bert" else partial(doc2vec_features, progress=progress)
+        vectors = make(dataset.root, read)
+    first = vectors.rows["train"]
+    return _Side(vectors.rows, {"text_dim": first[0].shape[-1]}, vectors.origin, _mean_bytes(first))
+
+
+def _mean_bytes(texts: Sequence[np.ndarray] | np.ndarray) -> int:
+    return round(sum(row.nbytes for row in texts) / len(texts))
+
+
+def _refuse_features_alone(dataset: RetrievalDataset, kind: str) -> None:
+    if isinstance(dataset, FeatureDataset):
+        raise UsageError(_cannot_be_made(dataset, kind))
 
 
 def _check_kind(what: str, got: str, known: Sequence[str]) -> None:
@@ -82,19 +137,12 @@ def _own(dataset: RetrievalDataset, splits: Iterable[str], kind: str) -> Feature
     if not isinstance(dataset, FeatureDataset):
         return None
     if kind not in dataset.feature_origins:
-        raise UsageError(
-            f"{kind} features of {dataset.name} cannot be made, as it has no images and no words, only "
-            f"{' and '.join(dataset.feature_origins)} features; take a model that needs no others"
-        )
+        raise UsageError(_cannot_be_made(dataset, kind))
     return Features({name: dataset.features(name, kind) for name in splits}, dataset.feature_origins[kind])
 
 
-def _sizes(train: RetrievalSplit, images: np.ndarray, texts: Texts, vocabulary: Vocabulary | None) -> dict[str, int]:
-    sizes = {"image_dim": images.shape[-1]}
-    sizes |= {"regions": images.shape[1]} if images.ndim == 3 else {}
-    sizes |= {"text_dim": texts[0].shape[-1]} if vocabulary is None else {"vocab_size": len(vocabulary)}
-    return sizes | {
-        "train_pairs": len(train.captions),
-        "train_images": len(train.image_ids),
-        "classes": len(train.classes),
-    }
+def _cannot_be_made(dataset: FeatureDataset, kind: str) -> str:
+    return (
+        f"{kind} features of {dataset.name} cannot be made, as it has no images and no words, only "
+        f"{' and '.join(dataset.feature_origins)} features; take a model that needs no others"
+    )

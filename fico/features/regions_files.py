@@ -1,13 +1,14 @@
 """Region features in the forms that others give away, and how they become ``features/regions.npy`` of a data set.
 
-Three forms are read: the ``.npy`` of SCAN, VSRN and IMRAM, the ``.tsv`` of bottom-up attention, and ``.h5``. Each
-gives pairs of an image id and its features, ``regions dim``, one image at a time.
+Four forms are read: the ``.npy`` of SCAN, VSRN and IMRAM, the ``.tsv`` of bottom-up attention, ``.h5``, and a folder
+with one ``.npz`` for each image. Each gives pairs of an image id and its features, ``regions dim``, one at a time.
 """
 
 import base64
 import binascii
 import csv
 import json
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -24,6 +25,7 @@ Region = tuple[str, Float32[np.ndarray, "regions dim"]]
 
 _TSV_COLUMNS = ("image_id", "image_w", "image_h", "num_boxes", "boxes", "features")
 _TSV_FIELD_BYTES = 2**26  # one field holds the features of an image; Python's own limit is 2**17
+_NPZ_ARRAYS = ("feat", "x", "features")
 _H5_TABLES = (("features", "ids"), ("image_features", "image_ids"), ("features", "image_ids"))
 
 
@@ -148,3 +150,20 @@ def read_h5(path: Path) -> Iterator[Region]:
                     "or one such array per image id"
                 )
             yield name, array[:].astype(np.float32)
+
+
+def read_npz_folder(folder: Path) -> Iterator[Region]:
+    """Read a folder with one ``<image id>.npz`` for each image: its array ``feat``, ``x`` or ``features``.
+
+    Raises:
+        DataError: A file is broken or has no such array of regions by width.
+    """
+    for path in sorted(folder.glob("*.npz")):
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                features = archive[next(name for name in _NPZ_ARRAYS if name in archive.files)]
+        except (OSError, ValueError, EOFError, StopIteration, zipfile.BadZipFile) as error:
+            raise DataError(f"{path} is no npz file with an array {', '.join(_NPZ_ARRAYS)}; fetch it again") from error
+        if features.ndim != 2:
+            raise DataError(f"{path} has features of shape {features.shape}; it needs regions by width")
+        yield path.stem, features.astype(np.float32)

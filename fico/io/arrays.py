@@ -156,13 +156,13 @@ def _safetensors(path: Path, opened: ExitStack) -> Arrays:
 
 
 def _mat(path: Path, opened: ExitStack) -> Arrays:
+    import h5py
     from scipy.io import loadmat
     from scipy.sparse import issparse
 
-    try:
-        found = loadmat(path)
-    except NotImplementedError:  # version 7.3 is HDF5, written by columns: h5py sees every array transposed
+    if h5py.is_hdf5(path):  # version 7.3, written by columns: h5py sees every array transposed
         return {key: partial(_transposed, read) for key, read in _hdf5(path, opened).items()}
+    found = loadmat(path)
     arrays = {key: value.toarray() if issparse(value) else value for key, value in found.items() if key[:2] != "__"}
     return {key: partial(np.asarray, value) for key, value in arrays.items() if isinstance(value, np.ndarray)}
 

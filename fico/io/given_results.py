@@ -16,10 +16,9 @@ from fico.report.html import write_report
 from fico.report.per_query import DIRECTIONS
 from fico.report.provenance import commit, hardware, versions
 from fico.report.results import DataInfo, ModelInfo, Results, write_results
-from fico.search.exact import ExactSearch
+from fico.report.samples import Rank, exact_rank, matrix_rank
 from fico.store import EmbeddingStore
 from fico.tasks.base import Direction, RetrievalResult
-from fico.types import Ranking
 
 
 def given_results(
@@ -31,6 +30,7 @@ def given_results(
     seconds: float,
     options: Mapping[str, Any],
     files: Mapping[str, str],
+    data: str = "given files",
 ) -> Results:
     """A results object for files that no run of ours made.
 
@@ -42,6 +42,7 @@ def given_results(
         seconds: Wall-clock time of reading and evaluating.
         options: Arguments of the evaluation, kept in the config so that it can be repeated.
         files: Paths as the user gave them, by option.
+        data: Name of the data set, where it is known.
     """
     options = dict(options)
     similarity = options.pop("similarity", None)
@@ -63,7 +64,7 @@ def given_results(
             "bits" if bits else dtype,
         ),  # fmt: skip
         data=DataInfo(
-            name="given files",
+            name=data,
             split=split,
             images=given.image_count,
             captions=given.caption_count,
@@ -112,31 +113,27 @@ def write_trec(folder: Path, given: Given, similarity: str, depth: int, tag: str
     """
     ids = dict(zip(("image", "caption"), _ids(given), strict=True))
     images = given.correspondence.caption_to_image
-    for direction in DIRECTIONS:
-        ranking = _rank(given, direction, similarity, depth)
-        if ranking is None:
-            continue
+    for direction, rank in _ranks(given, similarity, depth).items():
         queries, items = (ids["image"], ids["caption"]) if direction == "i2t" else (ids["caption"], ids["image"])
         owners = (np.arange(len(queries)), images) if direction == "i2t" else (images, np.arange(len(items)))
-        write_run(folder / f"{direction}.run", ranking, queries, items, tag)
+        write_run(folder / f"{direction}.run", rank(direction, np.arange(len(queries))), queries, items, tag)
         write_qrels(folder / f"{direction}.instance.qrels", _own(*owners), queries, items)
         if given.labels is not None:
             shared = _shared(given.labels, *owners)
             write_qrels(folder / f"{direction}.category.qrels", shared, queries, items)
 
 
-def _rank(given: Given, direction: Direction, similarity: str, depth: int) -> Ranking | None:
-    scores = given.i2t if direction == "i2t" else given.t2i
-    if scores is not None:
-        k = min(depth, scores.shape[1])
-        order = np.argsort(-np.asarray(scores, np.float64), axis=1, kind="stable")[:, :k]
-        return Ranking(np.take_along_axis(np.asarray(scores), order, axis=1), order)
-    if given.images is None or given.texts is None:
-        return None
-    queries, items = (given.images, given.texts) if direction == "i2t" else (given.texts, given.images)
-    search = ExactSearch(similarity, given.bits)  # type: ignore[arg-type]  # checked by the evaluation before
-    search.add(items)
-    return search.search(queries, min(depth, len(items)))
+def _ranks(given: Given, similarity: str, depth: int) -> dict[Direction, Rank]:
+    """How to rank in each direction that something was given for."""
+    if given.images is not None and given.texts is not None:
+        # the evaluation before has checked the similarity
+        found = exact_rank(given.images, given.texts, similarity, given.bits, depth=depth)  # type: ignore[arg-type]
+        return dict.fromkeys(DIRECTIONS, found)
+    scores: dict[Direction, np.ndarray | None] = {"i2t": given.i2t, "t2i": given.t2i}
+    return {
+        way: matrix_rank(matrix if way == "i2t" else matrix.T, depth=depth)
+        for way, matrix in scores.items() if matrix is not None
+    }  # fmt: skip
 
 
 def _own(queries: np.ndarray, items: np.ndarray) -> Iterator[Bool[np.ndarray, " items"]]:

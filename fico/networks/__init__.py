@@ -1,4 +1,4 @@
-"""Architectures as plain ``nn.Module``, and the three protocols by which a model enters a retrieval."""
+"""Architectures as plain ``nn.Module``, and the protocols by which a model enters a retrieval."""
 
 from typing import Protocol, runtime_checkable
 
@@ -29,5 +29,18 @@ class PairScorer(Protocol):
 
 
 @runtime_checkable
-class Reranker(Encoder, PairScorer, Protocol):
-    """An encoder that finds the first ``k`` items, and a pair scorer that puts those in order."""
+class Matcher(Protocol):
+    """Scores aligned pairs, for example with attention between image and text; `fico.Rerank` hands it the best few."""
+
+    def match(
+        self, image_states: Tensor, text_states: Tensor, lengths: Tensor | None = None
+    ) -> Float[Tensor, " pairs"]:
+        """Score image ``i`` with text ``i``; higher is nearer.
+
+        Args:
+            image_states: ``pairs ...``, of the encoded batch. Where all pairs share one image its rows are one and the
+                same memory (``stride(0) == 0``), so that what depends on the image alone can be computed once.
+            text_states: ``pairs words ...``, padded: hidden states, or token ids.
+            lengths: Real words of each text.
+        """
+        ...

@@ -44,6 +44,8 @@ def query_tables(
             tuple(str(ids[direction][row]) for row in values.rows),
             values.ranks,
             dict(values.average_precision),
+            tuple(str(image_ids[row]) for row in values.images),
+            {name.partition("@")[2]: found for name, found in values.values.items() if name.startswith("instance/R@")},
         )
         for direction, values in result.per_query.items()
     )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -51,7 +52,7 @@ def write_report(path: Path, results: Results, samples: Sequence[QuerySample] = 
     """
     rows = {task: _rows(results, task) for task in tables.TITLES}
     page = (
-        _environment()
+        page_environment()
         .get_template("report.html.jinja")
         .render(
             r=results,
@@ -72,7 +73,8 @@ def write_report(path: Path, results: Results, samples: Sequence[QuerySample] = 
         temporary.write_text(page, encoding="utf-8")
 
 
-def _environment() -> Environment:
+def page_environment() -> Environment:
+    """Of the templates beside this module: every value is escaped, and a missing one is an error."""
     environment = Environment(
         loader=PackageLoader("fico", "report"),
         autoescape=True,
@@ -140,8 +142,9 @@ def _cell(name: str, metric: Metric, chance: Metric | None) -> Cell:
     )
 
 
-def _search(results: Results) -> dict[str, list[int]]:
+def _search(results: Results) -> dict[str, list[Any]]:
     return {
         "top1": sorted({k for row in results.search for k in row.top1_in_k}),
         "overlap": sorted({k for row in results.search for k in row.overlap_at_k} - {1}),  # at 1 it is "top 1 in 1"
+        "task": list(dict.fromkeys(name for row in results.search for name in row.details.get("task", {}))),
     }

@@ -2,8 +2,10 @@
 
 Source:
     FiCo-ITR, arXiv 2407.20114: Table 2 (R@1, R@5, R@10), Table 3 (R@50, R@100, R@200 on Flickr30K) and Table 4
-    (mAP@10, mAP@100, mAP@N). Of BLIP-2, BEiT-3 and X-VLM only R@1 is known.
+    (mAP@10, mAP@100, mAP@N), Table 1 and Table 5. Of BLIP-2, BEiT-3 and X-VLM only R@1 is known.
 """
+
+from fico.report.results import Results
 
 R, DEEP, MAP = ("R@1", "R@5", "R@10"), ("R@50", "R@100", "R@200"), ("mAP@10", "mAP@100", "mAP@N")
 
@@ -67,6 +69,54 @@ CATEGORY: Numbers = {
     ("f30k", "dadh", "i2t"): (98.6, 97.8, 96.3),
     ("f30k", "dadh", "t2i"): (96.7, 96.1, 95.7),
 }
+
+# Table 1: width of the embedding, then of image and text features for attention at query time
+ARCHITECTURE: dict[str, tuple[str, str, str]] = {
+    "blip2": ("256", "677 x 1408", "40 x 768"),
+    "xvlm": ("256", "145 x 1024", "40 x 768"),
+    "beit3": ("768", "none", "none"),
+}
+
+# Table 5: seconds to encode 1K/5K, 10K/50K, 100K/500K, 1M/5M images and captions
+ENCODING: dict[str, tuple[float, ...]] = {
+    "adv(2048bit)": (5.86, 37.19, 447.0, 9854.41),
+    "adv(64bit)": (5.75, 35.29, 334.67, 3571.91),
+    "ucch": (0.40, 4.12, 60.57, 488.28),
+    "dadh": (0.53, 1.13, 6.46, 59.41),
+}
+# Table 5: GiB of the embeddings of 1M images and 5M captions, codes with a byte for each bit
+STORAGE: dict[str, float] = {
+    "beit3": 17.2,
+    "xvlm": 5.72,
+    "xvlm(nf)": 5.72,
+    "adv(2048bit)": 11.71,
+    "adv(64bit)": 0.36,
+    "ucch": 0.36,
+    "dadh": 0.36,
+}
+# Table 5: GiB of what attention at query time needs of 1M images and 5M captions
+FEATURES: dict[str, float] = {"blip2": 4240.25, "xvlm": 1126.8}
+
+_BITS = 64  # of every hashing model in the paper, save ADV's second row
+_DATA = {"coco": ("coco", 5000), "flickr30k": ("f30k", 1000)}  # name of the data set -> that of the paper, test images
+
+
+def paper_model(results: Results) -> str | None:
+    """The paper's name of a run's model, or None where the run has another code length or size."""
+    model = results.model
+    if model.size == "tiny" or model.bits not in (None, _BITS, 2048):
+        return None
+    if model.name == "adv":
+        return f"adv({model.bits}bit)"
+    if model.bits == 2048 and not model.name.startswith("adv("):  # the authors' files carry the length in their name
+        return None
+    return model.name.replace("_nf", "(nf)")
+
+
+def paper_data(results: Results) -> str | None:
+    """The paper's name of a run's data, or None where the run was on another data set, split or subset."""
+    name, images = _DATA.get(results.data.name, ("", 0))
+    return name if results.data.split == "test" and results.data.images == images else None
 
 
 def published(numbers: Numbers, dataset: str, model: str, direction: str, column: int) -> float | None:

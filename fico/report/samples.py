@@ -65,7 +65,9 @@ class QuerySample:
     items: int
 
 
-def exact_rank(images: Rows, texts: Rows, similarity: Similarity, bits: int | None = None) -> Rank:
+def exact_rank(
+    images: Rows, texts: Rows, similarity: Similarity, bits: int | None = None, *, depth: int | None = None
+) -> Rank:
     """Ranks by exact search over embeddings or codes.
 
     Args:
@@ -73,27 +75,31 @@ def exact_rank(images: Rows, texts: Rows, similarity: Similarity, bits: int | No
         texts: One row per caption.
         similarity: Measure of the model.
         bits: Code length where the codes are packed.
+        depth: Items of each ranking; all of them if not given or if there are fewer.
     """
 
     def rank(direction: Direction, rows: Int64[np.ndarray, " queries"]) -> Ranking:
         queries, items = (images, texts) if direction == "i2t" else (texts, images)
         search = ExactSearch(similarity, bits)
         search.add(items)
-        return search.search(queries[rows], len(items))
+        return search.search(queries[rows], min(depth or len(items), len(items)))
 
     return rank
 
 
-def matrix_rank(scores: np.ndarray) -> Rank:
+def matrix_rank(i2t: np.ndarray, t2i: np.ndarray | None = None, *, depth: int | None = None) -> Rank:
     """Ranks by given scores; equal ones in the order of the items.
 
     Args:
-        scores: ``images captions``, higher is nearer.
+        i2t: ``images captions``, higher is nearer.
+        t2i: ``captions images``; the same matrix turned if not given.
+        depth: Items of each ranking; all of them if not given or if there are fewer.
     """
 
     def rank(direction: Direction, rows: Int64[np.ndarray, " queries"]) -> Ranking:
-        asked = np.asarray(scores[rows] if direction == "i2t" else scores[:, rows].T)
-        order = np.argsort(-asked, axis=1, kind="stable")
+        scores = i2t if direction == "i2t" else i2t.T if t2i is None else t2i
+        asked = np.asarray(scores[rows])
+        order = np.argsort(-asked.astype(np.float64), axis=1, kind="stable")[:, :depth]
         return Ranking(np.take_along_axis(asked, order, axis=1), order)
 
     return rank

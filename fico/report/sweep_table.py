@@ -12,6 +12,7 @@ from rich.table import Table
 from fico.errors import DataError
 from fico.files import written_whole
 from fico.report.results import Results, read_results
+from fico.report.settings import is_untrained
 from fico.report.tables import WIDTH, seconds_text, shown
 
 METRICS = ("category/i2t/mAP@N", "category/t2i/mAP@N", "instance/i2t/R@10", "instance/t2i/R@10")
@@ -42,7 +43,10 @@ def print_sweep(folder: Path) -> None:
             f"{bytes_per_item(results):g}",
             seconds_text(results.efficiency.get("encode_seconds", 0.0)),
         )
-    Console(width=WIDTH, highlight=False).print(table)
+    console = Console(width=WIDTH, highlight=False)
+    console.print(table)
+    if any(is_untrained(results) for results in _sorted(folder)):
+        console.print("Without weights or checkpoint stage=[test] is untrained: times and sizes alone count.")
 
 
 def write_sweep(folder: Path) -> None:

@@ -20,6 +20,7 @@ TITLES = {
     "instance": "Instance level: the query's own partner is right",
     "category": "Category level: every item that shares a label is right",
 }
+TASK_COLUMNS = ("R@10", "mAP@100")  # of the task through an index
 BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -136,12 +137,14 @@ def search_table(rows: Iterable[SearchRow]) -> Table:
     table.add_column("index", overflow="fold")
     for heading in ("queries\nin items", "build", "search", "size"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for k in top1[-3:]:
-        table.add_column(f"top 1\nin {k}", justify="right", no_wrap=True)
-    for k in overlap[-1:]:
-        table.add_column(f"overlap\nat {k}", justify="right", no_wrap=True)
+    task = [name for name in TASK_COLUMNS if any(name in row.details.get("task", {}) for row in rows)]
+    top1 = top1[:1] if task else top1[-3:]
+    headings = [f"top 1\nin {k}" for k in top1] + [f"overlap\nat {k}" for k in overlap[-1:]]
+    for heading in (*headings, *(f"task's\n{name}" for name in task)):
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
-        shares = [row.top1_in_k.get(k) for k in top1[-3:]] + [row.overlap_at_k.get(k) for k in overlap[-1:]]
+        shares = [row.top1_in_k.get(k) for k in top1] + [row.overlap_at_k.get(k) for k in overlap[-1:]]
+        shares += [row.details.get("task", {}).get(name) for name in task]
         table.add_row(
             f"{row.index} {row.details.get('direction', '')}".rstrip(),
             f"{row.queries:,} in {row.items:,}",

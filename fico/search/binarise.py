@@ -1,13 +1,13 @@
 """Hash codes from floats by iterative quantisation (ITQ), learnt by FAISS."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from fico.errors import DataError, UsageError
 from fico.search.base import Embeddings, import_faiss, to_floats
 from fico.search.codes import check_bits, is_code, pack_codes
+from fico.search.index_file import Arrays, Settings
 
 _ROWS = 65_536
 
@@ -31,7 +31,8 @@ class Binariser:
         check_bits(bits)
         self.bits, self.seed = bits, seed
         self.train_rows = train_rows
-        self._transform: Any = None
+        self._matrix: np.ndarray | None = None
+        self._offset = np.empty(0, np.float32)
 
     def fit(self, *rows: Embeddings) -> "Binariser":
         """Learns the transform.
@@ -40,10 +41,11 @@ class Binariser:
             rows: One matrix, or several that shall count by their length (images and texts).
 
         Raises:
-            DataError: Fewer rows or dimensions than bits, or rows with NaN.
+            DataError: Fewer rows or dimensions than bits, different widths, or rows with NaN.
         """
         faiss = import_faiss()
-        matrices = [to_floats(matrix, "items") for matrix in rows]
+        matrices = [to_floats(rows[0], "items")]
+        matrices += [to_floats(other, "queries", matrices[0].shape[1]) for other in rows[1:]]
         chosen = draw_rows(matrices, self.train_rows or max(10 * matrices[0].shape[1], 32_768), self.seed)
         if min(chosen.shape) < self.bits:
             raise DataError(
@@ -53,7 +55,10 @@ class Binariser:
         transform = faiss.ITQTransform(chosen.shape[1], self.bits, True)
         transform.itq.seed = self.seed
         transform.train(chosen)
-        self._transform = transform
+        linear, vector = transform.pca_then_itq, faiss.vector_to_array
+        self._matrix = vector(linear.A).reshape(linear.d_out, linear.d_in)
+        # FAISS takes off the mean and brings rows to length 1 before it rotates; the length changes no sign.
+        self._offset = -self._matrix @ vector(transform.mean)
         return self
 
     @property
@@ -63,17 +68,14 @@ class Binariser:
         Raises:
             UsageError: Read before ``fit``.
         """
-        if self._transform is None:
+        if self._matrix is None:
             raise UsageError("the binariser knows no data yet; call fit(rows) first")
-        linear, vector = self._transform.pca_then_itq, import_faiss().vector_to_array
-        matrix = vector(linear.A).reshape(linear.d_out, linear.d_in)
-        # FAISS takes off the mean and brings rows to length 1 before it rotates; the length changes no sign.
-        return matrix, -matrix @ vector(self._transform.mean)
+        return self._matrix, self._offset
 
     @property
     def dim(self) -> int | None:
         """Width of the rows it was fitted on."""
-        return None if self._transform is None else int(self._transform.d_in)
+        return None if self._matrix is None else int(self._matrix.shape[1])
 
     def encode(self, rows: Embeddings, what: str = "items") -> np.ndarray:
         """Packed codes, ``rows x bits / 8``.
@@ -82,11 +84,27 @@ class Binariser:
             UsageError: Called before ``fit``.
             DataError: Another width than the rows of ``fit``, or NaN.
         """
-        if self._transform is None:
-            raise UsageError("the binariser knows no data yet; call fit(rows) before encode")
-        floats = to_floats(rows, what, self._transform.d_in)
-        blocks = (np.ascontiguousarray(floats[at : at + _ROWS]) for at in range(0, len(floats), _ROWS))
-        return np.concatenate([np.packbits(self._transform.apply(block) > 0, axis=1) for block in blocks])
+        matrix, offset = self.projection
+        floats = to_floats(rows, what, self.dim)
+        codes = np.empty((len(floats), self.bits // 8), np.uint8)
+        for at in range(0, len(floats), _ROWS):
+            codes[at : at + _ROWS] = np.packbits(floats[at : at + _ROWS] @ matrix.T + offset > 0, axis=1)
+        return codes
+
+    def state(self) -> tuple[Settings, Arrays]:
+        """Settings and arrays for an index file."""
+        matrix, offset = self.projection
+        return {"bits": self.bits, "seed": self.seed, "train_rows": self.train_rows}, {
+            "itq_matrix": matrix,
+            "itq_offset": offset,
+        }
+
+    @classmethod
+    def restored(cls, settings: Settings, arrays: Arrays) -> "Binariser":
+        """What ``state`` described."""
+        binariser = cls(**settings)
+        binariser._matrix, binariser._offset = arrays["itq_matrix"], arrays["itq_offset"]
+        return binariser
 
 
 class Coder:
@@ -103,7 +121,7 @@ class Coder:
     def __init__(self, bits: int | None, binariser: Binariser | None = None, seed: int = 1234) -> None:
         if bits is not None:
             check_bits(bits)
-        self.bits, self.binariser, self._seed = bits, binariser, seed
+        self.bits, self.binariser, self.seed = bits, binariser, seed
         self.takes_codes: bool | None = None
 
     @property
@@ -111,25 +129,28 @@ class Coder:
         """``64`` for codes of 64 bits, ``itq64`` for floats made into such."""
         return f"{'itq' if self.takes_codes is False else ''}{self.bits}"
 
-    def fit(self, items: np.ndarray, learn: bool = True) -> None:
+    def fit(self, items: np.ndarray, learn: bool = True, queries: np.ndarray | None = None) -> None:
         """Decides, and learns ITQ where it is needed.
 
         Args:
             items: The first items.
             learn: False where floats shall stay floats.
+            queries: Rows of the other side that ITQ shall be learnt from too.
 
         Raises:
             DataError: Too few items for a code of 8 bits, or NaN.
             UsageError: Codes whose width is no multiple of 8.
         """
-        self.takes_codes = is_code(items, self.bits)
-        if self.takes_codes:
+        takes_codes = is_code(items, self.bits)
+        if takes_codes:
             self.bits = self.bits or items.shape[1]
             check_bits(self.bits)
         elif learn:
             if self.binariser is None:
-                self.binariser = Binariser(self.bits or _bits_for(items), self._seed).fit(items)
+                sides = [items] if queries is None else [items, queries]
+                self.binariser = Binariser(self.bits or _bits_for(items), self.seed).fit(*sides)
             self.bits = self.binariser.bits
+        self.takes_codes = takes_codes
 
     def encode(self, array: np.ndarray, what: str) -> np.ndarray:
         """Packed codes, ``rows x bits / 8``.
@@ -142,6 +163,20 @@ class Coder:
             return pack_codes(array, self.bits, what)
         assert self.binariser is not None
         return self.binariser.encode(array, what)
+
+    def state(self) -> tuple[Settings, Arrays]:
+        """Settings and arrays for an index file."""
+        learnt = None if self.binariser is None else self.binariser.state()
+        settings = {"bits": self.bits, "seed": self.seed, "takes_codes": self.takes_codes}
+        return settings | {"itq": learnt and learnt[0]}, learnt[1] if learnt else {}
+
+    @classmethod
+    def restored(cls, settings: Settings, arrays: Arrays) -> "Coder":
+        """What ``state`` described."""
+        binariser = None if settings["itq"] is None else Binariser.restored(settings["itq"], arrays)
+        coder = cls(settings["bits"], binariser, settings["seed"])
+        coder.takes_codes = settings["takes_codes"]
+        return coder
 
 
 def _bits_for(array: np.ndarray) -> int:

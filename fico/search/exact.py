@@ -1,5 +1,7 @@
 """Exact search by matrix product: the oracle that every other searcher is measured against."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -7,6 +9,7 @@ from torch import Tensor
 from fico.errors import UsageError
 from fico.search.base import Embeddings, Similarity, check_k, merge, to_array, to_floats
 from fico.search.codes import check_bits, pack_codes, unpack_codes
+from fico.search.index_file import read_index, write_index
 from fico.types import Ranking
 
 SIMILARITIES = ("cosine", "inner", "euclidean", "hamming")
@@ -56,10 +59,23 @@ class ExactSearch:
         Raises:
             DataError: Wrong shape, NaN, or no codes under ``hamming``.
         """
-        rows = self._check(items, "items")
+        self._take(self._check(items, "items"))
+
+    def _take(self, rows: np.ndarray) -> None:
         self._items.append(rows)
         self._length += len(rows)
         self._width = rows.shape[1]
+
+    def fit(self, items: Embeddings, queries: Embeddings | None = None) -> "ExactSearch":
+        """Learns nothing but the width of codes; here so that every searcher has it."""
+        if self.similarity == "hamming" and self.bits is None:
+            self.bits = to_array(items, "items").shape[1]
+            check_bits(self.bits)
+        return self
+
+    def empty(self) -> "ExactSearch":
+        """A searcher with the same settings, without items."""
+        return ExactSearch(self.similarity, self.bits, self._memory_limit, self.device)
 
     def search(self, queries: Embeddings, k: int) -> Ranking:
         """The k nearest items.
@@ -80,10 +96,36 @@ class ExactSearch:
     def _check(self, values: Embeddings, what: str) -> np.ndarray:
         if self.similarity != "hamming":
             return to_floats(values, what, self._width)
-        if self.bits is None:
-            self.bits = to_array(values, what).shape[1]
-            check_bits(self.bits)
+        self.fit(values)
+        assert self.bits is not None
         return pack_codes(values, self.bits, what)
+
+    def save(self, path: str | Path) -> None:
+        """Writes the items to one file.
+
+        Raises:
+            UsageError: Nothing was added.
+        """
+        check_k(1, self._length)
+        settings = {"similarity": self.similarity, "bits": self.bits}
+        write_index(Path(path), "exact", settings, {f"items{n}": rows for n, rows in enumerate(self._items)})
+
+    @classmethod
+    def load(cls, path: str | Path, device: str = "cpu") -> "ExactSearch":
+        """Reads what ``save`` wrote.
+
+        Args:
+            path: The file.
+            device: Where to multiply.
+
+        Raises:
+            DataError: The file is missing, cut off, changed, or of another version or searcher.
+        """
+        settings, arrays = read_index(Path(path), "exact")
+        searcher = cls(**settings, device=device)
+        for number in range(len(arrays)):
+            searcher._take(arrays[f"items{number}"])
+        return searcher
 
     def _search(self, queries: np.ndarray, k: int, width: int) -> Ranking:
         left = prepare(queries, self.similarity, self.device)

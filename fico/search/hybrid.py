@@ -1,19 +1,20 @@
 """Coarse to fine: nearest lists, nearest codes within them, floats for the few that are left."""
 
 import math
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from fico.errors import DataError, UsageError
-from fico.search.base import Embeddings, check_k, import_faiss, to_floats
+from fico.search.base import Embeddings, check_k, import_faiss, to_array, to_floats
 from fico.search.binarise import Binariser, draw_rows
+from fico.search.code_lists import CodeLists
+from fico.search.codes import check_bits, pack_codes
 from fico.search.index_file import read_index, write_index
-from fico.search.popcount import as_words, cores
-from fico.search.stored_rows import RowType, StoredRows
+from fico.search.popcount_scan import as_words, cores, run_parts
+from fico.search.room import need_disk, need_memory
+from fico.search.stored_rows import ROW_BYTES, RowType, StoredRows
 from fico.types import Ranking
 
 Metric = Literal["cosine", "inner", "euclidean"]
@@ -26,8 +27,9 @@ class HybridSearch:
     """Searches with the cost of short codes and the recall of floats.
 
     The items are projected to ``bits`` dimensions by ITQ, partitioned there by k-means, and kept as the signs of the
-    projection, list after list. A query looks into its ``nprobe`` nearest lists, takes the ``candidates`` nearest
-    codes by an exact Hamming scan, and orders those by their floats.
+    projection, list after list; or as codes that somebody learnt, which ``add`` and ``search`` then are given. A query
+    looks into its ``nprobe`` nearest lists, takes the ``candidates`` nearest codes by an exact Hamming scan, and orders
+    those by their floats.
 
     Args:
         metric: ``cosine``, ``inner`` or ``euclidean`` (score: negative distance).
@@ -75,103 +77,163 @@ class HybridSearch:
         self._rows = StoredRows(rows, rows_path)
         self._matrix: np.ndarray | None = None  # "bits dim": the ITQ projection, and its offset
         self._offset = self._centres = np.empty(0, np.float32)
-        self._added: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # codes, list of each, norms
-        self._columns, self._places = np.empty((0, 0), np.uint64), np.empty(0, np.int64)
-        self._starts, self._norms = np.empty(0, np.int64), np.empty(0, np.float32)
+        self._lists = CodeLists(0)
+        self._learned: int | None = None  # length of codes that were given
 
     @property
     def name(self) -> str:
         """``hybrid(...)`` with the code length, lists, probes, candidates and the type of the rows."""
-        return f"hybrid({self.bits},{self.lists},{self.nprobe},{self.candidates},{self._rows.kind})"
+        code = f"learned{self._learned}" if self._learned else self.bits
+        return f"hybrid({code},{self.lists},{self.nprobe},{self.candidates},{self._rows.kind})"
 
     @property
     def size_bytes(self) -> int:
         """Bytes in memory; floats that lie in a file are counted by ``disk_bytes``."""
-        held: list[np.ndarray] = [self._columns, self._places, self._starts, self._norms, self._offset, self._centres]
-        held += [part for added in self._added for part in added]
-        held += [] if self._matrix is None else [self._matrix]
-        return sum(part.nbytes for part in held) + self._rows.memory_bytes
+        learnt = [self._offset, self._centres] + ([] if self._matrix is None else [self._matrix])
+        return sum(int(part.nbytes) for part in learnt) + self._lists.size_bytes + self._rows.memory_bytes
 
     @property
     def disk_bytes(self) -> int:
         """Bytes of the floats in a mapped file."""
         return self._rows.disk_bytes
 
-    def fit(self, items: Embeddings, count: int | None = None) -> "HybridSearch":
+    def fit(self, items: Embeddings, count: int | None = None, queries: Embeddings | None = None) -> "HybridSearch":
         """Learns projection and partition; ``add`` does it from its items where it was not called.
 
         Args:
             items: Rows to learn from.
             count: Items that will be added, which sets the number of lists. None: as many as these.
+            queries: Rows of the other side to learn the projection from too, each counting as much as an item.
 
         Raises:
-            DataError: Wrong shape, NaN, or fewer than 8 rows or dimensions.
+            DataError: Wrong shape, NaN, fewer than 8 rows or dimensions, or queries of another width.
         """
         floats = to_floats(items, "items")
         self.bits = min(self.bits, min(floats.shape) // 8 * 8)
         if self.bits == 0:
             raise DataError(f"{len(floats)} items of {floats.shape[1]} dimensions are too few for a code of 8 bits")
         train = draw_rows([floats], self.train_rows, self.seed)
-        self._matrix, self._offset = Binariser(self.bits, self.seed).fit(train).projection
+        sides = [train] if queries is None else [train, to_floats(queries, "queries", floats.shape[1])]
+        self._matrix, self._offset = Binariser(self.bits, self.seed).fit(*sides).projection
         self.lists = max(1, min(self.lists or round(1.2 * math.sqrt(count or len(floats))), len(train) // 39))
         means = import_faiss().Kmeans(self.bits, self.lists, niter=10, seed=self.seed)
         means.train(self._project(train))
         self._centres = means.centroids
+        self._lists = CodeLists(len(self._centres))
         self._rows.fit(train)
         return self
 
-    def add(self, items: Embeddings) -> None:
+    def empty(self) -> "HybridSearch":
+        """A searcher with the same settings and what was learnt, without items.
+
+        Where the floats lie in a file, those of the n-th such searcher lie in one with ``.n`` behind its name.
+        """
+        twin = HybridSearch(**self._settings(), rows=self._rows.kind, threads=self.threads)
+        twin._matrix, twin._offset, twin._centres = self._matrix, self._offset, self._centres
+        twin._lists, twin._rows = CodeLists(self._lists.count), self._rows.empty()
+        return twin
+
+    def add(self, items: Embeddings, codes: Embeddings | None = None) -> None:
         """Takes ``n x d`` floats; +-1 codes count as floats.
 
+        Args:
+            items: The floats, by which lists are chosen and candidates ordered.
+            codes: Learnt codes of the same items, +-1 or 0/1, to be scanned instead of ITQ's; given once, they are
+                given always, and to ``search`` too.
+
         Raises:
-            DataError: Wrong shape, NaN, or another width than before.
+            DataError: Wrong shape, NaN, or another width or count than before.
+            UsageError: Codes are given now and not before or the reverse, or memory or disk is short (the predicted
+                size is named).
         """
         dim = None if self._matrix is None else self._matrix.shape[1]
         floats = to_floats(items, "items", dim)
+        given = self._given(codes, len(floats), "items")
+        self._check_room(len(floats), floats.shape[1])
         if self._matrix is None:
             self.fit(floats)
         for start in range(0, len(floats), _ROWS):
             block = floats[start : start + _ROWS]
             projected = self._project(block)
             near = self._nearest_lists(projected, 1)[:, 0]
-            self._added.append((np.packbits(projected > 0, axis=1), near, self._norms_of(block)))
+            packed = np.packbits(projected > 0, axis=1) if given is None else given[start : start + _ROWS]
+            self._lists.add(packed, near, self._norms_of(block))
         self._rows.add(floats)
 
-    def search(self, queries: Embeddings, k: int) -> Ranking:
+    def _given(self, codes: Embeddings | None, rows: int, what: str) -> np.ndarray | None:
+        """Learnt codes, checked and packed; None where this index makes its own."""
+        if self._rows.length and (codes is None) != (self._learned is None):
+            held = "its own codes" if self._learned is None else f"learnt codes of {self._learned} bits"
+            raise UsageError(f"the index holds {held}; give codes= with all items and queries or with none")
+        if codes is None:
+            return None
+        array = to_array(codes, f"codes of the {what}")
+        if len(array) != rows:
+            raise DataError(f"{len(array)} codes were given for {rows} {what}; each row needs its code")
+        bits = self._learned or array.shape[1]
+        packed = pack_codes(array, bits, f"codes of the {what}")
+        check_bits(bits)
+        self._learned = bits
+        return packed
+
+    def _check_room(self, items: int, dim: int) -> None:
+        """Refuses what memory or disk cannot hold."""
+        floats = items * dim * ROW_BYTES[self._rows.kind]
+        # Codes are held twice while they are put into their lists; a list, a place and a length for each item.
+        memory = (items + self._rows.length) * (2 * max(self.bits, self._learned or 0) // 8 + 40)
+        what = f"{items} items of {dim} dimensions as {self._rows.kind}"
+        if self._rows.path is not None:
+            need_disk(self._rows.path, floats, what)
+        elif self._rows.kind != "float32" or self._rows.length:  # the first float32 rows stay where they lie
+            memory += floats + self._rows.memory_bytes
+        if self._matrix is None:
+            memory += 3 * 4 * dim * min(items, self.train_rows)
+        need_memory(memory, what, "keep the floats in a file (rows_path), narrower (rows), or add fewer items")
+
+    def search(self, queries: Embeddings, k: int, codes: Embeddings | None = None) -> Ranking:
         """The k best candidates; a place beyond what the lists held has item -1 and the lowest score.
 
+        Args:
+            queries: ``queries dim`` floats.
+            k: Places, at most ``candidates``.
+            codes: Learnt codes of the queries, where the items came with such.
+
         Raises:
-            UsageError: Nothing was added, k is below 1 or above the number of items, or above ``candidates``.
-            DataError: Queries of another width, or with NaN.
+            UsageError: Nothing was added, k is below 1 or above the number of items, or above ``candidates``; codes
+                are given to an index without or the reverse.
+            DataError: Queries of another width, or with NaN; codes of another width or number.
         """
         check_k(k, self._rows.length)
         if k > self.candidates:
             raise UsageError(f"k is {k}, but only {self.candidates} candidates are compared; set candidates to {k}")
         assert self._matrix is not None
         floats = to_floats(queries, "queries", self._matrix.shape[1])
-        self._settle()
+        given = self._given(codes, len(floats), "queries")
+        self._lists.settle()
         scores = np.full((len(floats), k), -np.inf, np.float32)
         items = np.full((len(floats), k), -1, np.int64)
         tile = max(1, min(_TILE, math.ceil(len(floats) / self.threads)))
 
         def work(start: int) -> None:
             rows = slice(start, start + tile)
-            self._search_tile(floats[rows], scores[rows], items[rows])
+            self._search_tile(floats[rows], None if given is None else given[rows], scores[rows], items[rows])
 
-        self._run(work, range(0, len(floats), tile))
+        run_parts(work, range(0, len(floats), tile), self.threads)
         return Ranking(self._final(scores, floats), items)
 
-    def _search_tile(self, queries: np.ndarray, scores: np.ndarray, items: np.ndarray) -> None:
+    def _search_tile(
+        self, queries: np.ndarray, given: np.ndarray | None, scores: np.ndarray, items: np.ndarray
+    ) -> None:
         from fico.search.rerank_kernel import rerank, screen
 
-        projected = self._project(queries)
+        projected, held = self._project(queries), self._lists
         lists = self._nearest_lists(projected, min(self.nprobe, len(self._centres)))
         hits = np.empty((len(queries), self.candidates), np.int64)
         found = np.empty(len(queries), np.int64)
-        codes = as_words(np.packbits(projected > 0, axis=1))
-        screen(tuple(self._columns), self._starts, lists, codes, hits, found)
+        codes = as_words(np.packbits(projected > 0, axis=1) if given is None else given)
+        screen(tuple(held.columns), held.starts, lists, codes, hits, found)
         scaled, shift = self._rows.scaled(queries)
-        stored = (self._rows.flat, queries.shape[1], self._norms, _MEASURES[self.metric], self._places)
+        stored = (self._rows.flat, queries.shape[1], held.norms, _MEASURES[self.metric], held.places)
         rerank(*stored, hits, found, scaled, shift, scores, items)
 
     def _final(self, scores: np.ndarray, queries: np.ndarray) -> np.ndarray:
@@ -201,36 +263,9 @@ class HybridSearch:
         squares = np.einsum("ij,ij->i", floats, floats)
         return np.asarray(1 / np.sqrt(np.maximum(squares, 1e-24)) if self.metric == "cosine" else squares)
 
-    def _settle(self) -> None:
-        """Puts the codes added since the last search into their lists."""
-        from fico.search.popcount_kernel import GROUP
-
-        if not self._added:
-            return
-        codes, lists, norms = (np.concatenate(parts) for parts in zip(*self._added, strict=True))
-        before = len(self._places)
-        held = np.repeat(np.arange(len(self._starts) - 1), np.diff(self._starts)) if before else lists[:0]
-        order = np.argsort(np.concatenate([held, lists]), kind="stable")
-        words = (
-            np.concatenate([self._columns[:, :before].T.reshape(before, -1), as_words(codes)])
-            if before
-            else as_words(codes)
-        )
-        self._columns = np.ascontiguousarray(np.pad(words[order].T, ((0, 0), (0, GROUP))))
-        self._places = np.concatenate([self._places, before + np.arange(len(lists))])[order]
-        counts = np.bincount(np.concatenate([held, lists]), minlength=len(self._centres))
-        self._starts = np.concatenate([[0], np.cumsum(counts)])
-        self._norms = np.concatenate([self._norms, norms])
-        self._added = []
-
-    def _run(self, work: Callable[[int], None], parts: range) -> None:
-        if self.threads == 1 or len(parts) == 1:
-            for part in parts:
-                work(part)
-            return
-        with ThreadPoolExecutor(self.threads) as pool:
-            for done in [pool.submit(work, part) for part in parts]:
-                done.result()
+    def _settings(self) -> dict[str, Any]:
+        names = ("metric", "bits", "lists", "nprobe", "candidates", "train_rows", "seed")
+        return {name: getattr(self, name) for name in names}
 
     def save(self, path: str | Path) -> None:
         """Writes the index to one file; floats in a mapped file stay there and are named.
@@ -239,15 +274,11 @@ class HybridSearch:
             UsageError: Nothing was added.
         """
         check_k(1, self._rows.length)
-        self._settle()
         assert self._matrix is not None
-        settings = {
-            name: getattr(self, name)
-            for name in ("metric", "bits", "lists", "nprobe", "candidates", "train_rows", "seed")
-        }
         rows, arrays = self._rows.state()
-        arrays |= {name: getattr(self, f"_{name}") for name in _ARRAYS}
-        write_index(Path(path), "hybrid", {"search": settings, "rows": rows}, arrays)
+        arrays |= self._lists.state() | {name: getattr(self, f"_{name}") for name in _ARRAYS}
+        settings = {"search": self._settings(), "rows": rows, "learned": self._learned}
+        write_index(Path(path), "hybrid", settings, arrays)
 
     @classmethod
     def load(cls, path: str | Path, threads: int | None = None) -> "HybridSearch":
@@ -265,10 +296,12 @@ class HybridSearch:
         searcher._rows = StoredRows.restored(settings["rows"], arrays)
         for name in _ARRAYS:
             setattr(searcher, f"_{name}", arrays[name])
+        searcher._lists = CodeLists.restored(len(searcher._centres), arrays)
+        searcher._learned = settings["learned"]
         return searcher
 
 
-_ARRAYS = ("matrix", "offset", "centres", "columns", "places", "starts", "norms")
+_ARRAYS = ("matrix", "offset", "centres")
 
 
 def _choice(name: str, value: Any, choices: tuple[str, ...]) -> None:

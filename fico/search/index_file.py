@@ -1,5 +1,6 @@
-"""Index files: named arrays with a format, a version and settings; whole or refused."""
+"""Index files: named arrays with a format, a version, settings and a checksum; whole or refused."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,10 @@ import numpy as np
 from fico.errors import DataError
 from fico.files import written_whole
 
-VERSION = 1
+VERSION = 2
+
+Settings = dict[str, Any]
+Arrays = dict[str, np.ndarray]
 
 
 def write_index(path: Path, kind: str, settings: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
@@ -24,21 +28,45 @@ def write_index(path: Path, kind: str, settings: Mapping[str, Any], arrays: Mapp
     """
     from safetensors.numpy import save_file
 
-    header = {"format": "fico-index", "version": str(VERSION), "kind": kind, "settings": json.dumps(dict(settings))}
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    header = {
+        "format": "fico-index",
+        "version": str(VERSION),
+        "kind": kind,
+        "settings": json.dumps(dict(settings)),
+        "sha256": _digest(whole),
+    }
     with written_whole(path) as temporary:
         save_file(whole, temporary, header)
 
 
-def read_index(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def read_index(path: Path, kind: str) -> tuple[Settings, Arrays]:
     """Reads what ``write_index`` wrote.
 
     Returns:
         Settings and arrays.
 
     Raises:
-        DataError: The file is missing, cut off or foreign, or of another version or searcher.
+        DataError: The file is missing, cut off, changed or foreign, or of another version or searcher.
     """
+    header, arrays = _read(path, with_arrays=True)
+    if header["kind"] != kind:
+        raise DataError(f"{path} holds an index of kind {header['kind']!r}, not {kind!r}; load it as that")
+    if _digest(arrays) != header.get("sha256"):
+        raise DataError(f"{path} was changed since it was written (its checksum differs); build the index again")
+    return dict(json.loads(header["settings"])), arrays
+
+
+def index_kind(path: Path) -> str:
+    """Which searcher an index file belongs to.
+
+    Raises:
+        DataError: The file is missing, cut off or foreign, or of another version.
+    """
+    return _read(path, with_arrays=False)[0]["kind"]
+
+
+def _read(path: Path, with_arrays: bool) -> tuple[dict[str, str], Arrays]:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -51,10 +79,17 @@ def read_index(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndar
                     f"{path} is an index file of version {header['version']}, this release reads {VERSION}; "
                     "build the index again"
                 )
-            if header["kind"] != kind:
-                raise DataError(f"{path} holds an index of kind {header['kind']!r}, not {kind!r}; load it as that")
-            return json.loads(header["settings"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = file.keys() if with_arrays else []
+            return header, {name: file.get_tensor(name) for name in names}
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; save an index there first") from error
-    except SafetensorError as error:
+    except (SafetensorError, IsADirectoryError) as error:
         raise DataError(f"{path} is cut off or no index file ({error}); build the index again") from error
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
+        digest.update(arrays[name].reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()

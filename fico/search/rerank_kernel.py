@@ -14,7 +14,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.core import cgutils
 
-from fico.search.popcount_kernel import GROUP, ID_BITS, call, collect, emit, intrinsic, nearest
+from fico.search.popcount_kernel import GROUP, ID_BITS, WAITING, call, collect, emit, intrinsic, near_one
 
 _LANES = 16
 _STEP = 64  # four accumulators hide the latency of the addition
@@ -142,16 +142,23 @@ def screen(
     rows, candidates = out.shape
     histogram = np.zeros((rows, 64 * len(columns) + 2), np.int64)
     hits = np.empty((rows, 4 * candidates + 64), np.int64)
-    counts = np.zeros((rows, 2), np.int64)
+    counts = np.zeros((rows, 3), np.int64)
+    groups, looked = np.empty((rows, WAITING), np.int64), np.empty((2 * WAITING, 2), np.uint64)
+    limits = np.full(rows, 64 * len(columns))
     for row in range(rows):
-        limit = 64 * len(columns)
         held = 0
         for probe in range(lists.shape[1]):
             begin, stop = starts[lists[row, probe]], starts[lists[row, probe] + 1]
             held += stop - begin
             for group in range(begin, stop, GROUP):
-                if nearest(columns, queries, row, group) <= limit:
-                    limit = collect(columns, queries, row, candidates, group, stop, limit, histogram, counts, hits)
+                if near_one(columns, queries, row, group, limits):
+                    groups[row, counts[row, 2]] = group
+                    counts[row, 2] += 1
+                if counts[row, 2] == WAITING or (counts[row, 2] and group + GROUP >= stop):
+                    limits[row] = collect(
+                        columns, queries, row, candidates, groups, looked, stop, limits[row], histogram, counts, hits
+                    )
+        limit = limits[row]
         emit(hits[row], counts[row, 1], limit, histogram[row], out[row])
         found[row] = min(held, candidates)
 

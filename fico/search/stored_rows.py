@@ -11,6 +11,7 @@ from fico.errors import DataError, UsageError
 RowType = Literal["float32", "float16", "int8"]
 _BLOCK = 65_536
 _TYPES: dict[str, type] = {"float32": np.float32, "float16": np.float16, "int8": np.int8}
+ROW_BYTES = {name: np.dtype(kind).itemsize for name, kind in _TYPES.items()}  # of one number
 
 
 class StoredRows:
@@ -29,7 +30,7 @@ class StoredRows:
         self.path = None if path is None else Path(path)
         self._rows: np.ndarray | None = None
         self._added: list[np.ndarray] = []  # in memory, since the last look at the rows
-        self.length = 0
+        self.length = self._twins = 0
         self._step = self._middle = np.empty(0, np.float32)
 
     @property
@@ -102,6 +103,13 @@ class StoredRows:
         with self.path.open("wb" if self._rows is None else "ab") as file:
             file.truncate(self.length * dim * np.dtype(_TYPES[self.kind]).itemsize)
         return np.memmap(self.path, _TYPES[self.kind], "r+", shape=(self.length, dim))
+
+    def empty(self) -> "StoredRows":
+        """Rows of the same kind and ranges, none yet; with a path the n-th ones get it with ``.n`` behind."""
+        self._twins += 1
+        twin = StoredRows(self.kind, None if self.path is None else f"{self.path}.{self._twins}")
+        twin._step, twin._middle = self._step, self._middle
+        return twin
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Settings and arrays for an index file; mapped rows are named by their path."""

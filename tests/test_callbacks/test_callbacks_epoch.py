@@ -40,7 +40,7 @@ def split():
 @pytest.fixture
 def trainer(split):
     data = SimpleNamespace(evaluated_split=lambda trainer: split, test_split="test")
-    return SimpleNamespace(datamodule=data, world_size=1, global_rank=0, is_global_zero=True)
+    return SimpleNamespace(datamodule=data, world_size=1, global_rank=0, is_global_zero=True, loggers=[])
 
 
 @pytest.fixture

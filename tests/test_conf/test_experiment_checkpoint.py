@@ -5,7 +5,8 @@ import torch
 from omegaconf import OmegaConf
 
 from fico.errors import DataError, UsageError
-from fico.experiment.checkpoint import fill_sizes, read_checkpoint
+from fico.experiment.checkpoint import fill_sizes, read_checkpoint, weights_origin
+from fico.files import sha256
 
 
 def test_empty_leaves_take_the_size_of_the_data_and_others_stay():
@@ -36,3 +37,14 @@ def test_a_file_that_is_no_checkpoint_of_ours_is_refused(tmp_path, content, told
         torch.save(content, path)
     with pytest.raises(DataError, match=told):
         read_checkpoint(path)
+
+
+def test_released_weights_are_known_by_the_hash_of_every_file(tmp_path):
+    (tmp_path / "a.safetensors").write_bytes(b"a")
+    (tmp_path / "b.bin").write_bytes(b"b")
+    (tmp_path / "config.json").write_text("{}")
+    digests = {name: sha256(tmp_path / name) for name in ("a.safetensors", "b.bin")}
+    assert weights_origin(str(tmp_path)) == digests
+    assert weights_origin(str(tmp_path / "b.bin")) == {"b.bin": digests["b.bin"]}
+    assert weights_origin("owner/name") == {"hub": "owner/name"}
+    assert weights_origin(None) is None

@@ -53,5 +53,7 @@ def test_failed_jobs_are_listed_and_the_folder_comes_last(tmp_path, caplog, caps
     table.on_job_end(None, SimpleNamespace(status=JobStatus.COMPLETED))
     table.on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
     assert "failed: model=a (broken)" in caplog.text
-    assert capsys.readouterr().out.strip().splitlines()[-1] == str(tmp_path)
+    *_, advice, last = capsys.readouterr().out.strip().splitlines()
+    assert last == str(tmp_path)
+    assert advice.endswith(f"fico report {tmp_path}")
     assert (tmp_path / "sweep.csv").exists()

@@ -54,10 +54,10 @@ def test_models_are_read_from_their_configs(monkeypatch, tmp_path):
 
 def test_the_command_prints_one_line_each_and_exits_1_on_a_fault(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(doctor, "examine", lambda root: [doctor.Finding("ok", "a", "fine")])
+    monkeypatch.setattr(doctor, "examine", lambda *_: [doctor.Finding("ok", "a", "fine")])
     done = CliRunner().invoke(app, ["doctor"])
     assert (done.exit_code, done.stdout) == (0, "ok     a  fine\n")
-    monkeypatch.setattr(doctor, "examine", lambda root: [doctor.Finding("fault", "a", "broken")])
+    monkeypatch.setattr(doctor, "examine", lambda *_: [doctor.Finding("fault", "a", "broken")])
     done = CliRunner().invoke(app, ["doctor"])
     assert done.exit_code == 1
     assert "1 of 1" in done.stderr

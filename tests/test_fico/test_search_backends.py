@@ -79,7 +79,7 @@ def test_large_k_takes_its_first_limit_from_a_sample_and_stays_exact():
     oracle.add(items)
     words = queries.view(np.uint64)
     searcher.search(queries, 1)
-    assert (searcher._first_limits(words, 300) < 64).all()
+    assert (searcher._codes._first_limits(words, 300) < 64).all()
     expected = oracle.search(queries, 300)
     assert_same(searcher.search(queries, 300), expected.scores, expected.indices)
 
@@ -92,7 +92,7 @@ def test_a_sample_that_misleads_is_found_out():
     searcher = PopcountSearch(64, threads=1)
     searcher.add(items)
     searcher.search(queries, 1)
-    assert (searcher._first_limits(queries.view(np.uint64), 1000) == 0).all()
+    assert (searcher._codes._first_limits(queries.view(np.uint64), 1000) == 0).all()
     found = searcher.search(queries, 1000)
     sample = np.arange(0, len(items), 128)
     rest = np.delete(np.arange(len(items)), sample)[:550]

@@ -6,12 +6,13 @@ from functools import partial
 import numpy as np
 import pytest
 
-from fico.bench import table7
+from fico.bench import machine
 from fico.bench.search import compare_indexes, recalls
 from fico.bench.synthetic import SyntheticBlocks
-from fico.bench.table7 import Table7, recalls_by_item
+from fico.bench.table7 import Table7
 from fico.bench.table7_command import main
 from fico.bench.timing import timed
+from fico.bench.truth import exact_by_stream, recalls_by_item
 from fico.errors import UsageError
 from fico.search.exact import ExactSearch
 from fico.search.faiss_index import FaissSearch
@@ -85,6 +86,18 @@ def test_synthetic_blocks_are_those_of_faiss_bit_by_bit(train):
     assert np.array_equal(ours.chosen_items(np.array([3, 699])), reference.get_database()[[3, 699]])
 
 
+@pytest.mark.parametrize("block", [1, 7, 80, 200])
+def test_the_exact_answer_of_a_stream_is_that_of_the_whole(block):
+    generator = np.random.default_rng(4)
+    queries, items = generator.normal(size=(9, 5)), generator.integers(-2, 3, (80, 5))  # with ties
+    whole = ExactSearch("inner")
+    whole.add(items.astype(np.float32))
+    blocks = (items[at : at + block].astype(np.float32) for at in range(0, 80, block))
+    streamed, wanted = exact_by_stream(blocks, queries.astype(np.float32), 12), whole.search(queries, 12)
+    assert np.array_equal(streamed.indices, wanted.indices)
+    assert np.allclose(streamed.scores, wanted.scores)
+
+
 def test_timing_repeats_within_its_budget():
     calls = []
     result, timing = timed(lambda: calls.append(1) or len(calls), repeats=4, budget_seconds=60)
@@ -110,11 +123,15 @@ def test_table_7_in_small(tmp_path, capsys):
 
 
 def test_what_does_not_fit_is_refused_before_the_start(monkeypatch):
-    monkeypatch.setattr(table7, "available_bytes", lambda: 2**32)
+    monkeypatch.setattr(machine, "available_bytes", lambda: 2**32)
     with pytest.raises(UsageError, match=r"flat .*GiB, but 4\.0 GiB"):
         Table7(1_000_000, 5_000_000).check()
     Table7(1000, 5_000_000 // 20, indexes=("popcount", "binary_flat")).check()
     with pytest.raises(UsageError, match="'foo' is unknown"):
         Table7(indexes=("foo",)).check()
-    with pytest.raises(UsageError, match="largest k, 1000"):
+    with pytest.raises(UsageError, match=r"1 to the 500 items"):
         Table7(items=500).check()
+    with pytest.raises(UsageError, match="at most 40"):
+        Table7(items=40, ks=(1,)).check()
+    with pytest.raises(UsageError, match="bench.queries is 0"):
+        Table7(queries=0).check()

@@ -9,7 +9,9 @@ from fico.errors import DataError, UsageError
 from fico.search import stored_rows
 from fico.search.binarise import Binariser
 from fico.search.exact import ExactSearch
+from fico.search.faiss_index import FaissSearch
 from fico.search.hybrid import HybridSearch
+from fico.search.popcount import PopcountSearch
 
 ITEMS = 1500
 
@@ -177,3 +179,59 @@ def test_a_cpu_that_cannot_read_float16_is_told(data, monkeypatch):
     monkeypatch.setattr(stored_rows, "_widens_float16", lambda: False)
     with pytest.raises(UsageError, match="F16C"):
         built(data[0], rows="float16")
+
+
+def test_learnt_codes_are_scanned_instead_of_itq(data, tmp_path):
+    items, queries = data
+    plane = np.random.default_rng(3).normal(size=(items.shape[1], 128)).astype(np.float32)
+    codes, asked = (np.where((rows - items.mean(0)) @ plane > 0, 1, -1) for rows in (items, queries))
+    searcher = HybridSearch("inner", 32, nprobe=99, candidates=30, threads=1)
+    searcher.add(items[:900], codes=codes[:900])
+    searcher.add(items[900:], codes=codes[900:])
+    assert "learned128" in searcher.name
+    oracle = ExactSearch("hamming", 128)
+    oracle.add(codes)
+    near = oracle.search(asked, 30)
+    found = searcher.search(queries, 30, codes=asked)
+    for row in range(len(queries)):
+        distances = (codes[found.indices[row]] != asked[row]).sum(axis=1)
+        assert sorted(distances) == sorted(-near.scores[row])  # the candidates are the nearest learnt codes
+    searcher.save(tmp_path / "index")
+    loaded = HybridSearch.load(tmp_path / "index")
+    assert np.array_equal(loaded.search(queries, 30, codes=asked).indices, found.indices)
+
+
+def test_learnt_codes_go_with_all_items_and_queries_or_with_none(data):
+    items, queries = data
+    with_codes, without = (HybridSearch("inner", 32, threads=1) for _ in range(2))
+    codes = np.where(items[:, :16] > items[:, :16].mean(), 1, -1)
+    with_codes.add(items, codes=codes)
+    without.add(items)
+    for call in (lambda: with_codes.add(items), lambda: with_codes.search(queries, 1)):
+        with pytest.raises(UsageError, match="learnt codes of 16 bits"):
+            call()
+    with pytest.raises(UsageError, match="its own codes"):
+        without.search(queries, 1, codes=codes[: len(queries)])
+    with pytest.raises(DataError, match="5 codes were given for 60 queries"):
+        with_codes.search(queries, 1, codes=codes[:5])
+    with pytest.raises(DataError, match="8 columns"):
+        with_codes.search(queries, 1, codes=codes[: len(queries), :8])
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: PopcountSearch(32), lambda: FaissSearch("BFlat", bits=32), lambda: HybridSearch(bits=32)]
+)
+def test_itq_learns_from_both_sides_where_they_are_given(make, data):
+    # The queries lie elsewhere, and spread where the items do not: a code of the items alone cannot tell them apart.
+    generator = np.random.default_rng(4)
+    items = np.concatenate([generator.normal(size=(800, 32)), np.zeros((800, 32))], axis=1).astype(np.float32)
+    queries = np.concatenate([np.zeros((800, 32)), generator.normal(size=(800, 32)) + 3], axis=1).astype(np.float32)
+    alone, both = make().fit(items), make().fit(items, queries=queries)
+
+    def spread(searcher):
+        matrix = searcher._matrix if isinstance(searcher, HybridSearch) else searcher._coder.binariser.projection[0]
+        return np.abs(matrix[:, 32:]).mean()
+
+    assert spread(alone) < 1e-3 < 0.01 < spread(both)
+    with pytest.raises(DataError, match="dimensions"):
+        make().fit(items, queries=queries[:, :9])

@@ -1,0 +1,58 @@
+"""What every bench refuses before it starts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fico.errors import UsageError
+from fico.search.codes import check_bits
+
+
+def check_counts(bench: Any, names: Sequence[str], least: int = 1) -> None:
+    """Refuses what is no whole number of at least ``least``; None is left to the bench.
+
+    Raises:
+        UsageError: The key and its value are named.
+    """
+    for name in names:
+        value = getattr(bench, name)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+            raise UsageError(f"bench.{name} is {value!r}, but must be a whole number of at least {least}")
+
+
+def check_names(chosen: Sequence[str], known: Sequence[str], key: str = "bench.indexes") -> None:
+    """Refuses unknown names, and none at all.
+
+    Raises:
+        UsageError: The first one is named with what there is.
+    """
+    unknown = [name for name in chosen if name not in known]
+    if unknown or not chosen or isinstance(chosen, str):
+        got = f"{unknown[0]!r} is unknown" if unknown and not isinstance(chosen, str) else f"it is {chosen!r}"
+        raise UsageError(f"{key}: {got}; give a list out of {', '.join(known)}")
+
+
+def check_ks(ks: Sequence[int], items: int) -> None:
+    """Refuses places that the items cannot fill.
+
+    Raises:
+        UsageError: The largest k and the items are named.
+    """
+    if not ks or min(ks) < 1 or max(ks) > items:
+        raise UsageError(
+            f"bench.ks is {list(ks)}, but each k must be from 1 to the {items} items; give more items or other ks, "
+            "such as bench.ks=[1,10]"
+        )
+
+
+def check_code(bits: int, items: int, dim: int) -> None:
+    """Refuses a code length that ITQ cannot learn.
+
+    Raises:
+        UsageError: No multiple of 8, or more bits than items or dimensions.
+    """
+    check_bits(bits)
+    if bits > min(items, dim):
+        raise UsageError(
+            f"bench.bits is {bits}, but {items} items of {dim} dimensions teach at most {min(items, dim)}; "
+            "give fewer bits or more items"
+        )

@@ -1,0 +1,48 @@
+"""Which settings are worth having, and what one kind of index costs at the recall of another."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def dominated(gains: np.ndarray, costs: np.ndarray) -> np.ndarray:
+    """Points that another one beats or equals in everything, and beats in something.
+
+    Args:
+        gains: ``points n``: higher is better.
+        costs: ``points m``: lower is better.
+
+    Returns:
+        ``points``, bool.
+    """
+    values = np.concatenate([gains, -costs], axis=1)
+    no_worse = (values[:, None] >= values[None]).all(axis=2)  # row: the beater
+    better = (values[:, None] > values[None]).any(axis=2)
+    return np.asarray((no_worse & better).any(axis=0))
+
+
+def cost_at_recall(recalls: Sequence[float], costs: Sequence[float], recall: float) -> float | None:
+    """What an index costs at a recall, between its measured settings.
+
+    Of its settings only those count that no other one beats in both. Between two neighbours the logarithm of the cost
+    runs straight; below the lowest recall the cheapest setting stands as it is, above the highest there is nothing.
+
+    Args:
+        recalls: Of its settings.
+        costs: Of the same, positive.
+        recall: The recall asked for.
+
+    Returns:
+        The cost, or None where no setting reaches that recall.
+    """
+    left_out = dominated(np.array(recalls)[:, None], np.array(costs)[:, None])
+    points = sorted({(r, c) for r, c, out in zip(recalls, costs, left_out, strict=True) if not out})
+    if not points or recall > points[-1][0]:
+        return None
+    above = next(place for place, point in enumerate(points) if point[0] >= recall)
+    if above == 0:
+        return points[0][1]
+    (low, cheap), (high, dear) = points[above - 1], points[above]
+    share = (recall - low) / (high - low)
+    return math.exp((1 - share) * math.log(cheap) + share * math.log(dear))

@@ -1,0 +1,59 @@
+# mypy: disallow-untyped-decorators=False
+"""How fast a core can compare codes at all: xor, popcount and comparison of codes that lie in its first cache."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import njit, types
+
+from fico.search.popcount_kernel import LANES, distances, intrinsic, splat
+
+_WORDS = 1024  # 8 KB
+_STEP = 16  # vectors between two turns of the loop
+_I64 = ir.IntType(64)
+
+
+@intrinsic
+def _near(typing_context: Any, columns: Any, queries: Any, row: Any, start: Any, limit: Any) -> Any:
+    """Lanes in which any of the codes from ``start`` on is within the limit; which codes they are is lost."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        answer = None
+        for step in range(_STEP):
+            start = builder.add(arguments[3], ir.Constant(_I64, LANES * step))
+            found = distances(context, builder, signature, arguments, start, LANES, 1)[0]
+            within = builder.icmp_signed("<=", found, splat(builder, arguments[4], LANES))
+            answer = within if answer is None else builder.or_(answer, within)
+        return builder.zext(builder.bitcast(answer, ir.IntType(LANES)), _I64)
+
+    return types.int64(columns, queries, types.int64, types.int64, types.int64), codegen
+
+
+@njit(nogil=True, cache=True)
+def _compare(columns: tuple[np.ndarray, ...], queries: np.ndarray, limit: int, rounds: int) -> int:
+    seen = 0
+    for _ in range(rounds):
+        for start in range(0, len(columns[0]), LANES * _STEP):
+            seen |= _near(columns, queries, 0, start, limit)
+    return seen
+
+
+def limit_call(bits: int, pairs: int, seed: int = 0) -> tuple[Callable[[], int], int]:
+    """A call that compares one query with codes in the first cache, over and over.
+
+    Args:
+        bits: Code length.
+        pairs: About so many comparisons.
+        seed: Of the codes.
+
+    Returns:
+        The call, and its comparisons.
+    """
+    words = -(-bits // 64)
+    codes = max(LANES * _STEP, _WORDS // words)
+    drawn = np.random.default_rng(seed).integers(0, 2**63, (words, codes + 1)).astype(np.uint64)
+    columns, query = tuple(np.ascontiguousarray(column[:codes]) for column in drawn), drawn[:, codes:].T.copy()
+    rounds = max(1, pairs // codes)
+    return lambda: _compare(columns, query, 0, rounds), rounds * codes

@@ -1,0 +1,56 @@
+"""``--dataset``, ``--root``, ``--split-key`` and ``--splits``, as several commands take them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fico.datasets import load_dataset
+from fico.datasets.base import RetrievalDataset, RetrievalSplit
+from fico.errors import UsageError
+
+KNOWN = ("coco", "flickr30k", "flickr8k", "karpathy", "shapes")
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetOption:
+    """A data set of images and captions as the command line names it.
+
+    Args:
+        name: One of `KNOWN`.
+        root: Its folder; only ``shapes`` has one of its own.
+        split_key: Field of the JSON that names the split of an image.
+        splits: Names with commas between them.
+    """
+
+    name: str
+    root: Path | None = None
+    split_key: str = "split"
+    splits: str = "train,val,test"
+
+    def open(self) -> RetrievalDataset:
+        """Open it.
+
+        Raises:
+            UsageError: There is no such data set, or its folder was not given.
+            DataError: The folder or what it must hold is missing.
+        """
+        if self.name not in KNOWN:
+            raise UsageError(f"--dataset is {self.name!r}; give one of {', '.join(KNOWN)}")
+        if self.name == "shapes":
+            return load_dataset("shapes", **({} if self.root is None else {"root": self.root}))
+        if self.root is None:
+            raise UsageError(f"--dataset {self.name} needs --root with its folder")
+        if self.name == "karpathy":
+            return load_dataset(self.root, split_key=self.split_key)
+        return load_dataset(self.name, root=self.root, split_key=self.split_key)
+
+    def read(self, dataset: RetrievalDataset) -> dict[str, RetrievalSplit]:
+        """Read the splits.
+
+        Raises:
+            UsageError: No split is named.
+            DataError: A split is empty or unknown (those that exist are named).
+        """
+        names = [name.strip() for name in self.splits.split(",") if name.strip()]
+        if not names:
+            raise UsageError("--splits is empty; give names with commas, such as train,val,test")
+        return {name: dataset.split(name) for name in dict.fromkeys(names)}

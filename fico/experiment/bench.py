@@ -1,0 +1,165 @@
+"""A run without a model: a bench of ``fico.bench``, from its checked config to the files of its folder."""
+
+import csv
+import io
+import json
+import logging
+import random
+import sys
+import time
+import warnings
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from fico.bench.figures import write_figures
+from fico.bench.logged import log_outcome
+from fico.bench.outcome import Bench, Outcome, predictions
+from fico.bench.page import write_page
+from fico.experiment.build import build
+from fico.experiment.outputs import write_config
+from fico.experiment.sweep import content_key, is_finished
+from fico.files import written_whole
+from fico.report.provenance import commit, hardware, versions
+from fico.report.results import RESULTS, DataInfo, ModelInfo, Results, SearchRow
+
+log = logging.getLogger(__name__)
+WIDTH = 140  # columns: a row of the bench has a dozen numbers
+
+
+def run(config: DictConfig) -> Path:
+    """Measure as the ``bench`` node says.
+
+    Args:
+        config: Checked by `fico.experiment.config.check_config`.
+
+    Returns:
+        The run's folder, whose path is also the last line of standard output. ``results.json`` is in it.
+
+    Raises:
+        FicoError: Whatever the user can mend; what does not fit into memory before anything starts.
+    """
+    begin, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
+    bench: Bench = build(config.bench)
+    bench.check()
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    key = content_key(plain, [])
+    if is_finished(folder, key):
+        log.info("%s holds the results of the same config and code; nothing to do", folder)
+        return _told(folder)
+    _quiet()
+    random.seed(bench.seed)
+    np.random.seed(bench.seed)  # noqa: NPY002  libraries draw from it
+    if bench.predicted():
+        Console(stderr=True, width=WIDTH).print(predictions(bench).terminal())
+    write_config(folder, config)
+    outcome = _measured(bench, config, plain, folder)
+    results = _results(bench, outcome, plain, key=key, started=started, seconds=time.perf_counter() - begin)
+    _write(folder, results, outcome)
+    return _told(folder)
+
+
+def _measured(bench: Bench, config: DictConfig, plain: dict[str, Any], folder: Path) -> Outcome:
+    if not config.get("logger"):
+        return bench.run(_report)
+    from fico.experiment.loggers import open_loggers  # Lightning is needed for nothing else here
+
+    hydra = HydraConfig.get()
+    group = Path(hydra.sweep.dir).name if hydra.mode is RunMode.MULTIRUN else None
+    shown = {"name": plain["name"], "group": group, "job_type": "bench", "tags": ["search"], "config": plain}
+    with open_loggers(config.logger, folder, shown) as loggers:
+        outcome = bench.run(_report)
+        log_outcome(loggers, outcome)
+    return outcome
+
+
+def _quiet() -> None:
+    """Keep what libraries tell their developers out of the user's log."""
+    warnings.filterwarnings("ignore", ".*Experiment logs directory .* exists.*")  # ours: Hydra has made it
+    logging.getLogger("faiss").setLevel(logging.ERROR)
+
+
+def _report(step: str) -> None:
+    log.info("measuring: %s", step)
+
+
+def _results(
+    bench: Bench, outcome: Outcome, plain: dict[str, Any], *, key: str, started: str, seconds: float
+) -> Results:
+    """Without model and metrics; the images are the items and the captions the queries of the bench."""
+    items = max(row["items"] for row in outcome.rows)
+    queries = max(row.get("all_queries", row["queries"]) for row in outcome.rows)
+    return Results(
+        name=plain["name"],
+        seed=bench.seed,
+        started=started,
+        seconds=round(seconds, 3),
+        commit=commit(),
+        model=ModelInfo("none", None, None, bench.dim, None, "float32"),
+        data=DataInfo("synthetic", "bench", items, queries, 0, f"seed {bench.seed}"),
+        metrics={},
+        efficiency={"embedding_bytes": 4 * bench.dim * (items + queries), **_numbers(outcome.settings)},
+        search=tuple(SearchRow.from_mapping(row) for row in outcome.rows),
+        versions=versions(),
+        hardware=hardware(),
+        config=plain,
+        key=key,
+        notes=outcome.notes,
+    )
+
+
+def _numbers(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name.endswith(("_seconds", "_bytes"))}
+
+
+def _write(folder: Path, results: Results, outcome: Outcome) -> None:
+    """Figures, page, tables, and last ``results.json``."""
+    (folder / RESULTS).unlink(missing_ok=True)
+    svgs = write_figures(folder, outcome.figures)
+    write_page(folder / "report.html", results, outcome, svgs)
+    texts = {
+        "report.md": "\n".join([*(sheet.markdown() for sheet in outcome.sheets), *outcome.notes]) + "\n",
+        "results.csv": _csv(outcome),
+        RESULTS: json.dumps(results.as_json(), indent=1, allow_nan=False) + "\n",
+    }
+    console = Console(width=WIDTH, highlight=False)
+    for sheet in outcome.sheets:
+        console.print(sheet.terminal())
+    for note in outcome.notes:
+        console.print(note)
+    for name, text in texts.items():
+        with written_whole(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def _csv(outcome: Outcome) -> str:
+    """One row per index; tables by k become a column for each k."""
+    flat = [_flat(row) for row in outcome.rows]
+    columns = list(dict.fromkeys(name for row in flat for name in row))
+    table = io.StringIO()
+    writer = csv.DictWriter(table, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return table.getvalue()
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        nested = value if isinstance(value, Mapping) else None
+        flat |= {name: value} if nested is None else {f"{name}/{inner}": nested[inner] for inner in nested}
+    return flat
+
+
+def _told(folder: Path) -> Path:
+    sys.stdout.write(f"{folder.resolve()}\n")
+    sys.stdout.flush()
+    return folder

@@ -1,0 +1,119 @@
+"""From the names of released BLIP-2 weights to those of our network."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fico.errors import DataError
+
+LIBRARY = "retrieval."  # what our names put before those of transformers
+_OURS = ("temp", "caption_head.", LIBRARY)
+_CAPTIONS = "Qformer.cls.predictions."
+
+# Original name -> name in transformers, tried in this order on the beginning of each name.
+_BEGINNINGS = (
+    ("visual_encoder.cls_token", "vision_model.embeddings.class_embedding"),
+    ("visual_encoder.pos_embed", "vision_model.embeddings.position_embedding"),
+    ("visual_encoder.patch_embed.proj", "vision_model.embeddings.patch_embedding"),
+    ("visual_encoder.blocks.", "vision_model.encoder.layers."),
+    ("ln_vision.", "vision_model.post_layernorm."),
+    ("Qformer.bert.embeddings.LayerNorm.", "qformer.layernorm."),
+    ("Qformer.bert.embeddings.", "embeddings."),
+    ("Qformer.bert.encoder.", "qformer.encoder."),
+    ("vision_proj.", "vision_projection."),
+    ("text_proj.", "text_projection."),
+)
+_PARTS = (
+    (".norm1.", ".layer_norm1."),
+    (".norm2.", ".layer_norm2."),
+    (".attn.proj.", ".self_attn.projection."),
+    (".attn.qkv.", ".self_attn.qkv."),
+    (".attention.self.", ".attention.attention."),
+    (".crossattention.self.", ".crossattention.attention."),
+)
+_CAPTION_PARTS = (("transform.dense.", "dense."), ("transform.LayerNorm.", "norm."))
+
+
+def under_our_names(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
+    """Bring original names, or those of transformers, to ours.
+
+    Args:
+        checkpoint: Tensors by name, perhaps under ``model``; original or transformers names.
+        path: Where they come from, for the message.
+
+    Returns:
+        Tensors by our names. An unknown name is passed on, so that strict loading names it.
+
+    Raises:
+        DataError: Original names without an image encoder: a file of the first stage, whose frozen encoder was not
+            saved.
+    """
+    state = checkpoint.get("model", checkpoint)
+    if not isinstance(state, Mapping):
+        raise DataError(f"{path} has a `model` that is no dict of weights; give a checkpoint of BLIP-2")
+    state = {name.removeprefix("module."): value for name, value in state.items()}
+    state = {name: value for name, value in state.items() if not name.endswith("position_ids")}  # counted, not learnt
+    if not any(name.startswith(("Qformer.", "visual_encoder.")) for name in state):
+        return {name if name.startswith(_OURS) else LIBRARY + name: value for name, value in state.items()}
+    if not any(name.startswith("visual_encoder.") for name in state):
+        raise DataError(
+            f"{path} has no visual_encoder.*: its image encoder was frozen while training and not saved; give a file "
+            "that holds it, such as blip2_finetune_coco.pth"
+        )
+    return _from_original(state)
+
+
+def _from_original(state: Mapping[str, Any]) -> dict[str, Any]:
+    renamed: dict[str, Any] = {}
+    for name, value in state.items():
+        if name.startswith(_CAPTIONS):
+            if not name.startswith(_CAPTIONS + "decoder."):  # tied: the word table, and `bias` again
+                renamed["caption_head." + _replaced(name.removeprefix(_CAPTIONS), _CAPTION_PARTS)] = value
+        elif name == "temp":
+            renamed[name] = value
+        elif name.endswith(".attn.q_bias") and name.replace("q_bias", "v_bias") in state:
+            block = _library_name(name.removesuffix("attn.q_bias"))
+            renamed[f"{LIBRARY}{block}self_attn.qkv.bias"] = _joint_bias(value, state[name.replace("q_bias", "v_bias")])
+        elif not (name.endswith(".attn.v_bias") and name.replace("v_bias", "q_bias") in state):
+            renamed[LIBRARY + _library_name(name)] = value
+    return renamed
+
+
+def _library_name(name: str) -> str:
+    for old, new in _BEGINNINGS:
+        if name.startswith(old):
+            return _replaced(new + name.removeprefix(old), _PARTS)
+    return name
+
+
+def _replaced(name: str, parts: tuple[tuple[str, str], ...]) -> str:
+    for old, new in parts:
+        name = name.replace(old, new)
+    return name
+
+
+def _joint_bias(query: Tensor, value: Tensor) -> Tensor:
+    """The original has no bias for keys, transformers one bias for all three."""
+    return torch.cat([query, torch.zeros_like(query), value])
+
+
+def resize_positions(table: Tensor, places: int) -> Tensor:
+    """Fit a table of image positions to another number of patches.
+
+    Args:
+        table: ``1 1+patches dim``: the class token's row, then those of a square grid.
+        places: Rows of the result, the class token's counted.
+
+    Returns:
+        The table, its grid resized bicubically (corners not aligned), the class token's row as it was.
+    """
+    old, new = round((table.shape[1] - 1) ** 0.5), round((places - 1) ** 0.5)
+    if old == new:
+        return table
+    grid = table[:, 1:].float().unflatten(1, (old, old)).permute(0, 3, 1, 2)
+    resized = F.interpolate(grid, size=(new, new), mode="bicubic", align_corners=False)
+    return torch.cat([table[:, :1], resized.flatten(2).transpose(1, 2).to(table.dtype)], dim=1)

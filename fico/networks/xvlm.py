@@ -1,0 +1,195 @@
+"""X-VLM: a Swin transformer, the lower half of a BERT, and its upper half that looks at the image."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fico.networks.attention import word_mask
+from fico.networks.fusion import FusionLayer, match_head, one_source
+from fico.networks.released import load_strictly, read_checkpoint
+from fico.networks.xvlm_names import by_our_names, resize_bias_table
+
+log = logging.getLogger(__name__)
+_INITIAL_TEMP = 0.07
+_BIAS_TABLE = "relative_position_bias_table"
+
+
+class XVLM(nn.Module):
+    """X-VLM for retrieval: one vector per image and per text, and a head that reads both at once.
+
+    Args:
+        vocab_size: Word pieces, the markers counted.
+        image_size: Side of the images in pixels.
+        patch_size: Side of a patch in pixels.
+        window: Side of an attention window, in patches.
+        vision_dim: Width of the first stage; each further stage is twice as wide and has a quarter of the tokens.
+        vision_depths: Blocks of each stage.
+        vision_heads: Attention heads of each stage.
+        drop_path: Share of vision blocks skipped in training, growing with the depth, 0..1.
+        dim: Width of text and fusion layers.
+        heads: Their attention heads.
+        layers: Layers of the text alone.
+        fusion_layers: Layers that look at the image too.
+        inner_dim: Width inside their perceptrons.
+        positions: Longest text, in word pieces.
+        embed_dim: Width of the vectors.
+        dropout: In text and fusion layers, 0..1.
+
+    Source:
+        Zeng, Zhang, Li: ICML 2022, arXiv 2111.08276, and the authors' public code. The Swin transformer and the text
+        half of BERT are those of transformers.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        image_size: int = 384,
+        patch_size: int = 4,
+        window: int = 12,
+        vision_dim: int = 128,
+        vision_depths: Sequence[int] = (2, 2, 18, 2),
+        vision_heads: Sequence[int] = (4, 8, 16, 32),
+        drop_path: float = 0.1,
+        dim: int = 768,
+        heads: int = 12,
+        layers: int = 6,
+        fusion_layers: int = 6,
+        inner_dim: int = 3072,
+        positions: int = 512,
+        embed_dim: int = 256,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        from transformers import BertConfig, BertModel, SwinConfig, SwinModel  # seconds to import
+
+        vision = SwinConfig(
+            image_size=image_size,
+            patch_size=patch_size,
+            window_size=window,
+            embed_dim=vision_dim,
+            depths=list(vision_depths),
+            num_heads=list(vision_heads),
+            drop_path_rate=drop_path,
+            layer_norm_eps=1e-5,
+        )
+        text = BertConfig(
+            vocab_size=vocab_size,
+            hidden_size=dim,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            intermediate_size=inner_dim,
+            max_position_embeddings=positions,
+            hidden_dropout_prob=dropout,
+            attention_probs_dropout_prob=dropout,
+        )
+        source_dim = vision_dim * 2 ** (len(vision_depths) - 1)
+        self.vision = SwinModel(vision, add_pooling_layer=False)
+        self.text = BertModel(text, add_pooling_layer=False)
+        made = (FusionLayer(dim, heads, inner_dim, source_dim, dropout) for _ in range(fusion_layers))
+        self.fusion = nn.ModuleList(made)
+        self.vision_proj = nn.Linear(source_dim, embed_dim)
+        self.text_proj = nn.Linear(dim, embed_dim)
+        self.itm_head = match_head(dim)
+        self.temp = nn.Parameter(torch.tensor(_INITIAL_TEMP))
+        self.fusion.apply(_start)
+        self.itm_head.apply(_start)
+
+    def image_states(self, images: Float[Tensor, "images rgb side side"]) -> Float[Tensor, "images places wide"]:
+        """Image tokens, and in front of them their mean, which stands for the whole image."""
+        tokens: Tensor = self.vision(pixel_values=images).last_hidden_state
+        return torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1)
+
+    def text_states(
+        self, texts: Int64[Tensor, "texts words"], lengths: Int64[Tensor, " texts"] | None = None
+    ) -> Float[Tensor, "texts words dim"]:
+        """States of the word pieces of texts alone; those behind a text's end mean nothing."""
+        mask = word_mask(texts.shape[1], lengths)
+        states: Tensor = self.text(input_ids=texts, attention_mask=None if mask is None else mask.long())[0]
+        return states
+
+    def image_embeddings(self, states: Float[Tensor, "images places wide"]) -> Float[Tensor, "images embedding"]:
+        """Unit vectors, from `image_states`."""
+        return F.normalize(self.vision_proj(states[:, 0]).float(), dim=1)
+
+    def text_embeddings(self, states: Float[Tensor, "texts words dim"]) -> Float[Tensor, "texts embedding"]:
+        """Unit vectors, from `text_states`."""
+        return F.normalize(self.text_proj(states[:, 0]).float(), dim=1)
+
+    def encode_images(self, images: Float[Tensor, "images rgb side side"]) -> Float[Tensor, "images embedding"]:
+        """Unit vectors of normalised pixels."""
+        return self.image_embeddings(self.image_states(images))
+
+    def encode_texts(
+        self, texts: Int64[Tensor, "texts words"], lengths: Int64[Tensor, " texts"] | None = None
+    ) -> Float[Tensor, "texts embedding"]:
+        """Unit vectors of word pieces; ``lengths`` count the marker in front."""
+        return self.text_embeddings(self.text_states(texts, lengths))
+
+    def fuse(
+        self,
+        image_states: Float[Tensor, "pairs places wide"],
+        text_states: Float[Tensor, "pairs words dim"],
+        lengths: Int64[Tensor, " pairs"] | None = None,
+    ) -> Float[Tensor, "pairs words dim"]:
+        """States of the words after they looked at the image of their row."""
+        source, is_word = one_source(image_states), word_mask(text_states.shape[1], lengths)
+        for layer in self.fusion:
+            text_states = layer(text_states, source, is_word)
+        return text_states
+
+    def match_logits(
+        self,
+        image_states: Float[Tensor, "pairs places wide"],
+        text_states: Float[Tensor, "pairs words dim"],
+        lengths: Int64[Tensor, " pairs"] | None = None,
+    ) -> Float[Tensor, "pairs 2"]:
+        """Logits of no match and of a match, for each row."""
+        logits: Tensor = self.itm_head(self.fuse(image_states, text_states, lengths)[:, 0])
+        return logits
+
+    def match(
+        self,
+        image_states: Float[Tensor, "pairs places wide"],
+        text_states: Float[Tensor, "pairs words dim"],
+        lengths: Int64[Tensor, " pairs"] | None = None,
+    ) -> Float[Tensor, " pairs"]:
+        """How surely each text describes the image of its row: the logit of a match, any real number."""
+        return self.match_logits(image_states, text_states, lengths)[:, 1]
+
+    def load_released(self, path: Path) -> "XVLM":
+        """Load the authors' checkpoint: fine-tuned, or pre-trained at another resolution.
+
+        Bias tables of another window are resized; what only pre-training used is left out and reported in the log.
+
+        Raises:
+            DataError: The file is missing or damaged, or names or sizes differ; the first are named.
+        """
+        state = self.by_our_names(read_checkpoint(path), path)
+        own = self.state_dict()
+        for name, value in state.items():
+            if name.endswith(_BIAS_TABLE) and name in own and value.shape[1:] == own[name].shape[1:]:
+                state[name] = resize_bias_table(value, len(own[name]))
+        load_strictly(self, state, path)
+        return self
+
+    @staticmethod
+    def by_our_names(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
+        """Bring the authors' names to ours; see `fico.networks.xvlm_names`.
+
+        Raises:
+            DataError: ``model`` is no dict of weights.
+        """
+        return by_our_names(checkpoint, path)
+
+
+def _start(module: nn.Module) -> None:
+    """Starting weights of the layers that are ours, as those of transformers have them."""
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,119 @@
+"""Which pairs a re-ranking scores, and the matrices that come of their scores."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int64
+from torch import Tensor
+
+from fico.errors import DataError
+from fico.search.exact import ExactSearch, top_k
+from fico.types import Ranking
+
+Rule = Literal["itm", "itm_plus_similarity"]
+FILL = -100.0  # score of a pair that was no candidate, as in the originals
+_QUERIES = 1024  # rows of a given score matrix that are sorted at once
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reranked:
+    """Scores of both directions. They are no transposes of one another: each has its own candidates.
+
+    Args:
+        i2t: ``images captions``; `FILL` where the caption is none of the image's candidates.
+        t2i: ``captions images``; `FILL` where the image is none of the caption's candidates.
+        pairs: Pairs that were scored, each once.
+    """
+
+    i2t: Float32[np.ndarray, "images captions"]
+    t2i: Float32[np.ndarray, "captions images"]
+    pairs: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """The k best items of each query in both directions, by the first stage.
+
+    Args:
+        i2t: Captions of each image.
+        t2i: Images of each caption.
+    """
+
+    i2t: Ranking
+    t2i: Ranking
+
+    @property
+    def pairs(self) -> Int64[np.ndarray, " pairs"]:
+        """Every pair that either direction asks for, once, as ``image * captions + caption``, in this order."""
+        return np.union1d(*self._keys())
+
+    def filled(self, scores: Float32[np.ndarray, " pairs"], rule: Rule) -> Reranked:
+        """Put the scores of `pairs` in their places.
+
+        Args:
+            scores: Of each of `pairs`.
+            rule: What is added to them; see `fico.Rerank`.
+
+        Raises:
+            DataError: There are more or fewer scores than pairs.
+        """
+        pairs = self.pairs
+        if len(scores) != len(pairs):
+            raise DataError(f"there are {len(scores)} scores for {len(pairs)} pairs; re-rank again")
+        images, captions = len(self.i2t.indices), len(self.t2i.indices)
+        matrices = []
+        for keys, first, shape in zip(
+            self._keys(), (self.i2t, self.t2i), ((images, captions), (captions, images)), strict=True
+        ):
+            values = scores[np.searchsorted(pairs, keys)]
+            values = values + first.scores if rule == "itm_plus_similarity" else values
+            matrix = np.full(shape, FILL, np.float32)
+            np.put_along_axis(matrix, first.indices, values.astype(np.float32), axis=1)
+            matrices.append(matrix)
+        return Reranked(matrices[0], matrices[1], len(pairs))
+
+    def _keys(self) -> tuple[Int64[np.ndarray, "images k"], Int64[np.ndarray, "captions k"]]:
+        images, captions = len(self.i2t.indices), len(self.t2i.indices)
+        return (
+            np.arange(images)[:, None] * captions + self.i2t.indices,
+            np.arange(captions)[:, None] + self.t2i.indices * captions,
+        )
+
+
+def candidates(
+    images: Tensor | np.ndarray,
+    texts: Tensor | np.ndarray,
+    k: int,
+    scores: Float[np.ndarray, "images captions"] | None = None,
+) -> Candidates:
+    """Find the k best of each image and of each caption, by score, then by row.
+
+    Args:
+        images: ``images dim``.
+        texts: ``captions dim``.
+        k: Candidates of each query; a smaller gallery is taken as a whole.
+        scores: Of a first stage that is no inner product of embeddings.
+
+    Raises:
+        DataError: The embeddings are several vectors an item, and no scores are given.
+    """
+    if scores is not None:
+        return Candidates(_best(scores, k), _best(scores.T, k))
+    if images.ndim != 2 or texts.ndim != 2:
+        raise DataError("the embeddings are several vectors an item; give the scores of the first stage")
+    found = []
+    for queries, items in ((images, texts), (texts, images)):
+        search = ExactSearch("inner")
+        search.add(items)
+        found.append(search.search(queries, min(k, len(items))))
+    return Candidates(found[0], found[1])
+
+
+def _best(scores: np.ndarray, k: int) -> Ranking:
+    """The k highest of each row, by blocks of rows."""
+    most = min(k, scores.shape[1])
+    blocks = (np.array(scores[start : start + _QUERIES]) for start in range(0, len(scores), _QUERIES))
+    parts = [top_k(torch.from_numpy(block), most) for block in blocks]
+    return Ranking(np.concatenate([part.scores for part in parts]), np.concatenate([part.indices for part in parts]))

@@ -1,0 +1,77 @@
+"""The sweeps behind the paper's tables: every job of each composes and fits what it configures."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from fico.experiment.config import check_config, check_pairing, register_resolvers
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+TABLES = ("table2", "table3", "table4", "table5", "table6", "figure3")
+MODELS = {"blip2", "blip2_nf", "beit3", "xvlm", "xvlm_nf", "imram", "vsrn", "scan", "adv", "ucch", "dadh"}
+
+
+def composed(*overrides):
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", list(overrides), return_hydra_config=True)
+
+
+def jobs(table):
+    """As many jobs as hold every value of every key of the sweep; that all pairs fit is tested beside this."""
+    params = composed(f"experiment={table}").hydra.sweeper.params
+    choices = {key: str(values).split(",") for key, values in params.items()}
+    count = max(map(len, choices.values()))
+    return [
+        (f"experiment={table}", *(f"{key}={values[place % len(values)]}" for key, values in choices.items()))
+        for place in range(count)
+    ]
+
+
+def is_there(job):
+    groups = (override.split("=") for override in job if override.split("=")[0] in ("model", "dataset"))
+    return all((CONF / group / f"{option}.yaml").exists() for group, option in groups)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_job_composes_and_fits_what_it_configures(table):
+    there = [job for job in jobs(table) if is_there(job)]
+    assert there
+    for job in there:
+        config = composed(*job)
+        del config.hydra
+        check_pairing(config)
+        check_config(config)
+
+
+@pytest.mark.parametrize("table", ["table2", "table5", "figure3"])
+def test_the_tables_over_all_models_hold_all_of_them(table):
+    assert set(composed(f"experiment={table}").hydra.sweeper.params.model.split(",")) == MODELS
+
+
+@pytest.mark.parametrize("model", sorted(MODELS))
+def test_table_6_holds_exactly_the_models_with_attention_at_query_time(model):
+    if not is_there((f"model={model}",)):
+        return
+    listed = composed("experiment=table6").hydra.sweeper.params.model.split(",")
+    attends = composed(f"model={model}").model.query_time_attention and not model.endswith("_nf")  # no fusion
+    assert (model in listed) == attends
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_each_names_its_seed_and_runs_no_index(table):
+    config = composed(f"experiment={table}")
+    assert config.seed == 0
+    assert "seed:" in (CONF / "experiment" / f"{table}.yaml").read_text()
+    assert not config.get("index")
+
+
+def test_costs_need_no_training_and_quality_does():
+    stages = {table: list(composed(f"experiment={table}").stage) for table in TABLES}
+    assert {table for table in TABLES if stages[table] == ["test"]} == {"table5", "table6"}
+
+
+def test_the_command_line_beats_the_sweep():
+    config = composed("experiment=table2", "model=ucch", "dataset=shapes", "metric=both")
+    assert (config.model.name, list(config.metric.tasks)) == ("ucch", ["instance", "category"])
