@@ -8,7 +8,15 @@ import numpy as np
 
 BLOCK_BYTES = 64 * 2**20
 # Of the dtypes that embeddings, codes, labels and lengths have.
-_NAMES = {"float64": "F64", "float32": "F32", "float16": "F16", "int64": "I64", "int32": "I32", "int8": "I8", "uint8": "U8"}
+_NAMES = {
+    "float64": "F64",
+    "float32": "F32",
+    "float16": "F16",
+    "int64": "I64",
+    "int32": "I32",
+    "int8": "I8",
+    "uint8": "U8",
+}
 
 
 def save_tensors(tensors: Mapping[str, np.ndarray], path: Path) -> None:

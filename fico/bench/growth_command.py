@@ -109,6 +109,6 @@ def draw(rows: Sequence[GrowthRow], name: str) -> Figure:
             above.plot(items, [100 * row.recall[k] for row in part], marker="o", markersize=4, label=f"R@{k}")
         below.plot(items, [row.search_seconds for row in part], marker="o", markersize=4, color="0.35")
         above.set(title=title, xscale="log", ylim=(0, None), ylabel="%" if column == 0 else None)
-        below.set(yscale="log", xlabel="items in the gallery", ylabel="s / 1,000 queries" if column == 0 else None)
+        below.set(ylim=(0, None), xlabel="items in the gallery", ylabel="s / 1,000 queries" if column == 0 else None)
     axes[0][0].legend(frameon=False)
     return figure

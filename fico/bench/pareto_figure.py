@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from fico.bench.figures import COLOURS, INK, MARKERS, style
 
@@ -47,7 +47,7 @@ def _draw(axes: Axes, rows: Sequence[Mapping[str, Any]], kind: str, cut: int, pl
     across, up = [row[kind][cut] for row in rows], [row["cpu_us"] for row in rows]
     worth = [(x, y) for x, y, row in zip(across, up, rows, strict=True) if not row["is_dominated"]]
     label = f"{name}, {rows[0]['index_bytes'] / 1e6:,.1f} MB"
-    marks: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": "none", "clip_on": False}
+    marks: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": "none"}
     axes.plot(across, up, markersize=5.5, markerfacecolor="white", **marks)
     axes.plot(*zip(*worth, strict=True) if worth else ([], []), markersize=6.5, label=label, **marks)
     if len(worth) > 1:
@@ -65,11 +65,14 @@ def _staircase(points: Sequence[tuple[float, float]]) -> list[tuple[float, float
 
 def _recall_axis(axes: Axes) -> None:
     """Stretched towards a full recall, where the differences are."""
-    forward = lambda recall: -np.log10(1 + _LAST - np.minimum(recall, 1.0))  # noqa: E731
+    forward = lambda recall: -np.log10(np.maximum(1 + _LAST - recall, _LAST / 9))  # noqa: E731
     back = lambda place: 1 + _LAST - 10 ** -np.asarray(place)  # noqa: E731
     axes.set_xscale("function", functions=(forward, back))
     axes.set_xticks(_TICKS, [f"{100 * tick:g}" for tick in _TICKS])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlim(0, 1.0003)
+    axes.set_xlim(-0.1, 1 + _LAST / 3)  # room for the marks at both ends
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    plain = FuncFormatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_major_formatter(plain)
+    axes.yaxis.set_minor_formatter(plain)
+    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))

@@ -9,6 +9,7 @@ import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -80,9 +81,9 @@ def measure(bits: int, items: int, queries: int, ks: Sequence[int], repeats: int
     rows = []
     for k in ks:
         calls: dict[str, Callable[[], Ranking | int]] = {
-            "one": lambda k=k: one.search(asked, k),
-            "two": lambda k=k: two.search(asked, k),
-            "faiss": lambda k=k: faiss.search(asked, k),
+            "one": partial(one.search, asked, k),
+            "two": partial(two.search, asked, k),
+            "faiss": partial(faiss.search, asked, k),
             "limit": limit,
         }
         _check(calls)

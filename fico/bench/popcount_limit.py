@@ -31,7 +31,7 @@ def _near(typing_context: Any, columns: Any, queries: Any, row: Any, start: Any,
     return types.int64(columns, queries, types.int64, types.int64, types.int64), codegen
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _compare(columns: tuple[np.ndarray, ...], queries: np.ndarray, limit: int, rounds: int) -> int:
     seen = 0
     for _ in range(rounds):

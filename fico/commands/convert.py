@@ -23,6 +23,7 @@ ANY_SIZE = 16  # sizes that only the data know change shapes, never names
 # Options that change the names of a released model, beside those of the constructor.
 FORMS: dict[str, tuple[dict[str, Any], ...]] = {
     "adv": ({}, {"is_screening": True}),
+    "beit3": ({}, {"layers": 24}),  # base and large
     "blip2": ({"captions": True}, {}),
     "dadh": ({}, {"dropout": 0.5}),
     "scan": tuple({"bidirectional": both, "weight_norm": norm} for both, norm in product((True, False), (False, True))),

@@ -74,6 +74,7 @@ def prepare(
     _check_disk(root, steps, keep_archives=keep_archives)
     _run(root, steps, keep_archives=keep_archives)
     if recipe.licensed and not annotations_only:
+        list(_check(name, root, recipe, annotations_only=True))  # before it is said that captions are there
         _unpack_licensed(name, root, recipe.licensed, said)
     if not keep_archives:
         shutil.rmtree(root / DOWNLOADS, ignore_errors=True)

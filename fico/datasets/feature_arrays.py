@@ -5,17 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float32, Int64
 
 from fico.datasets.feature_rows import lines
+from fico.datasets.progress import track
 from fico.errors import DataError, UsageError
 from fico.io.arrays import load_array
 
+PICTURES_AT_ONCE = 64
 Files = str | Mapping[str, str]  # FILE[:KEY], or one such by split
 
 # Names under which the hashing literature keeps its arrays, for files of which no key is given.
 _KEYS = {
-    "images": ("images", "XAll", "I", "VAll"),
+    "images": ("images", "XAll", "I", "VAll", "IAll"),
     "texts": ("texts", "YAll", "T"),
     "labels": ("labels", "LAll", "L"),
     "image_ids": ("image_ids", "ids"),
@@ -68,8 +70,13 @@ def read_arrays(root: Path, files: Mapping[str, Files | None], items: int | None
 def _part(root: Path, sources: Mapping[str, str], items: int | None) -> Arrays:
     arrays = {name: _load(root, name, source) for name, source in sources.items()}
     paired = ["images", "labels"] if "rows" in arrays else ["images", "texts", "labels"]
+    is_pictures = arrays["images"].ndim == 4
     shapes = {name: arrays[name].shape for name in paired if name in arrays and min(arrays[name].shape) > 1}
+    if is_pictures:
+        del shapes["images"]
     count = items if items is not None else _count(shapes, sources)
+    if is_pictures:
+        arrays["images"] = _described(arrays["images"], count, sources["images"])
     for name in shapes:
         arrays[name] = _oriented(arrays[name], count, sources[name])
     labels = arrays.get("labels")
@@ -90,9 +97,33 @@ def _load(root: Path, name: str, source: str) -> np.ndarray:
     if name == "image_ids" and source.endswith(".txt"):
         return np.array(list(lines(source, (root / source).read_text(encoding="utf-8"))))
     array = load_array(str(root / source), prefer=_KEYS[name])
-    if name in ("images", "texts") and array.ndim != 2:
+    if name in ("images", "texts") and array.ndim != 2 and not (name == "images" and array.ndim == 4):
         raise DataError(f"{source} has shape {array.shape}; wanted is one vector for each item")
     return array
+
+
+def _described(pictures: np.ndarray, count: int, source: str) -> Float32[np.ndarray, "images 392"]:
+    """Fixed descriptors of pictures, whose axes are in MATLAB's order or in that of one of its readers."""
+    from PIL import Image
+
+    from fico.features import descriptors
+
+    if pictures.shape[-1] == count and pictures.shape[2] == 3:  # height width 3 items, as MATLAB has them
+        pictures = np.moveaxis(pictures, -1, 0)
+    elif pictures.shape[:2] == (count, 3):  # items 3 width height, as HDF5 has them
+        pictures = pictures.transpose(0, 3, 2, 1)
+    if pictures.shape[0] != count or pictures.shape[3] != 3 or pictures.dtype != np.uint8:
+        raise DataError(
+            f"{source} has shape {pictures.shape} and dtype {pictures.dtype} for {count} images; wanted are whole "
+            "numbers of one byte, three colours a point"
+        )
+    side = (descriptors.SIDE, descriptors.SIDE)
+    blocks, starts = [], range(0, count, PICTURES_AT_ONCE)
+    for start in track(starts, len(starts), f"Describing {source}"):
+        chosen = pictures[start : start + PICTURES_AT_ONCE]
+        small = [Image.fromarray(np.ascontiguousarray(p)).resize(side, Image.Resampling.BOX) for p in chosen]
+        blocks.append(descriptors.global_descriptor(np.stack([np.asarray(image) for image in small])))
+    return np.concatenate(blocks)
 
 
 def _count(shapes: Mapping[str, tuple[int, ...]], sources: Mapping[str, str]) -> int:

@@ -27,7 +27,8 @@ class FeatureFiles:
 
     Args:
         root: Folder of the files.
-        image_features: ``FILE`` or ``FILE:KEY`` below it: one vector an image; or one such by split.
+        image_features: ``FILE`` or ``FILE:KEY`` below it: one vector an image, or pictures (``IAll``), of which the
+            fixed descriptors of `fico.features.descriptors` are made; or one such by split.
         text_features: The same for the texts: bags of words, tags, Doc2Vec. A text without words goes by its id.
         labels: The same for 0/1 labels, one row an image, or for numbers of classes, one an image.
         image_ids: The same for numbers as ids, or a ``.txt`` with one id a line; default: row numbers.

@@ -61,9 +61,9 @@ LAYOUTS = {
 
 
 def check_prepared(name: str, root: str | Path) -> None:
-    """Refuse a folder that does not hold what a well-known data set consists of.
+    """Refuse a folder that is not there, or that does not hold what a well-known data set consists of.
 
-    Images may be absent where features lie beside the data set. Data sets that are not well known pass.
+    Images may be absent where features lie beside the data set. ``shapes`` makes its folder itself.
 
     Args:
         name: ``coco``, ``flickr30k``, ``flickr8k`` or any other.
@@ -73,6 +73,8 @@ def check_prepared(name: str, root: str | Path) -> None:
         DataError: One sentence on what is missing and the command that gets it.
     """
     layout, folder = LAYOUTS.get(name), Path(root).expanduser()
+    if layout is None and name != "shapes" and not folder.exists():
+        raise DataError(f"there is no folder {folder} with the data set {name}; correct dataset.root")
     if layout is None or folder.is_file():
         return
     missing = []

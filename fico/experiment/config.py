@@ -88,7 +88,7 @@ def check_config(config: DictConfig) -> None:
     Raises:
         UsageError: All faults in one message, each with its key path.
     """
-    faults = [*_unknown_keys(config), *_wrong_choices(config)]
+    faults = [*_unknown_keys(config), *(_beside_a_bench(config) or _wrong_choices(config))]
     faults += [] if faults else _wrong_values(config)  # resolves the whole config, which needs right choices
     faults += [] if faults else _wrong_targets(config)  # imports the targets, which is slow
     if faults:
@@ -138,9 +138,8 @@ def _wrong_choices(config: DictConfig) -> Iterator[str]:
 
 def _wrong_values(config: DictConfig) -> Iterator[str]:
     stage = config.stage
-    if config.get("bench"):
-        yield from _beside_a_bench(config)
-    elif not isinstance(stage, ListConfig) or not stage or any(step not in STAGES for step in stage):
+    is_known = isinstance(stage, ListConfig) and stage and all(step in STAGES for step in stage)
+    if not is_known and not config.get("bench"):
         yield f"stage is {stage}, but must be a list out of {', '.join(STAGES)}, such as stage=[test]"
     bits = OmegaConf.select(config, "model.bits")
     if bits is not None and not (_is_whole(bits) and bits > 0 and bits % 8 == 0):
@@ -159,13 +158,14 @@ def _wrong_values(config: DictConfig) -> Iterator[str]:
         yield f"{key} is not given; add {key}=VALUE to the command line"
 
 
-def _beside_a_bench(config: DictConfig) -> Iterator[str]:
+def _beside_a_bench(config: DictConfig) -> list[str]:
     """A bench makes its own data: what was given for a model would be ignored."""
-    given = [group for group in ("model", "dataset", "metric", "index", "callbacks", "trainer") if config.get(group)]
-    if given:
-        yield f"a bench runs without {given[0]}, which would have no effect; leave it out, or use experiment=BENCH"
-    elif config.stage:
-        yield f"a bench has no stages, but stage is {config.stage}; leave it out"
+    if not config.get("bench"):
+        return []
+    for group in ("model", "dataset", "metric", "index", "callbacks", "trainer"):
+        if config.get(group):
+            return [f"a bench runs without {group}, which would have no effect; leave it out, or use experiment=BENCH"]
+    return [f"a bench has no stages, but stage is {config.stage}; leave it out"] if config.stage else []
 
 
 def _is_whole(value: object) -> bool:

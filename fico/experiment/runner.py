@@ -6,7 +6,6 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -124,17 +123,19 @@ def _train_and_test(
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
         checkpoint = best.best_model_path
     if "test" in config.stage:
-        with _precision(config.model.get("precision"), trainer):
-            trainer.test(module, datamodule=data, ckpt_path=checkpoint, verbose=False)
+        _in_half_precision(module, config.model.get("precision"), trainer.strategy.root_device.type)
+        trainer.test(module, datamodule=data, ckpt_path=checkpoint, verbose=False)
     return trainer, callbacks
 
 
-def _precision(name: str | None, trainer: L.Trainer) -> AbstractContextManager[object]:
-    """Matrix products of encoding and re-ranking in half precision, where the model says so."""
-    if name is None:
-        return nullcontext()
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[name]
-    return torch.autocast(trainer.strategy.root_device.type, dtype=dtype)
+def _in_half_precision(module: L.LightningModule, precision: str | None, device: str) -> None:
+    """Let encoding and pair scoring multiply in half precision; search and metrics around them stay as they are."""
+    if precision is None:
+        return
+    autocast = torch.autocast(device, dtype={"bf16": torch.bfloat16, "fp16": torch.float16}[precision])
+    for name in ("test_step", "score", "match"):
+        if hasattr(module, name):
+            setattr(module, name, autocast(getattr(module, name)))
 
 
 def _callbacks(folder: Path, config: DictConfig, data: RetrievalDataModule, monitor: str) -> dict[str, L.Callback]:

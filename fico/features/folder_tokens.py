@@ -13,7 +13,7 @@ from fico.features.tokens import MOST_UNKNOWN, WordPieces
 from fico.networks.model_folder import model_folder
 
 _TOKENISERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
-_PADDED = ("siglip", "siglip2")  # trained on captions padded to full length, with no mask
+_SIGLIP = ("siglip", "siglip2")  # trained on lower case, padded to full length, with no mask
 
 
 def text_reader(source: str | Path | None, max_length: int) -> "WordPieces | FolderTokens":
@@ -50,7 +50,7 @@ class FolderTokens:
         except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
             raise DataError(f"{folder} names no usable tokeniser ({str(error).splitlines()[0]})") from error
         self._longest = int(config.get_text_config().max_position_embeddings)
-        self._is_padded = config.model_type in _PADDED
+        self._is_siglip = config.model_type in _SIGLIP
         self._name = Path(source).name
         self.sizes: Mapping[str, int] = {"vocab_size": len(self._tokenizer)}
         self._read, self._cut = 0, 0
@@ -77,12 +77,13 @@ class FolderTokens:
                 f"{len(empty)} captions of split {split.name} have no word, among them {', '.join(empty[:3])}; mend "
                 "them or take them out"
             )
-        texts = list(split.captions)
+        # The folders of SigLIP 2 for one image size name Gemma's tokeniser, which keeps capitals.
+        texts = [caption.lower() if self._is_siglip else caption for caption in split.captions]
         whole = self._tokenizer(texts)["input_ids"]
         self._check_known(texts)
         self._read += len(texts)
         self._cut += sum(len(row) > self._longest for row in whole)
-        how = {"padding": "max_length"} if self._is_padded else {}
+        how = {"padding": "max_length"} if self._is_siglip else {}
         rows = self._tokenizer(texts, truncation=True, max_length=self._longest, **how)["input_ids"]
         return tuple(np.array(row, dtype=np.int64) for row in rows)
 

@@ -140,7 +140,7 @@ class BEiT3(nn.Module):
 
     def encode_images(self, images: Float[Tensor, "images 3 height width"]) -> Float[Tensor, "images dim"]:
         """Image vectors of unit length, from the class token."""
-        return F.normalize(self.vision_head(self.image_states(images)[:, 0]), dim=1)
+        return F.normalize(self.vision_head(self.image_states(images)[:, 0]).float(), dim=1)
 
     def encode_texts(
         self, texts: Int64[Tensor, "texts words"], lengths: Int64[Tensor, " texts"] | None = None
@@ -151,7 +151,7 @@ class BEiT3(nn.Module):
             texts: Ids with start and end marker, padded with anything.
             lengths: Ids per caption, both markers counted; up to the first end marker when not given.
         """
-        return F.normalize(self.language_head(self.text_states(texts, lengths)[:, 0]), dim=1)
+        return F.normalize(self.language_head(self.text_states(texts, lengths)[:, 0]).float(), dim=1)
 
     def load_released(self, path: Path | str) -> "BEiT3":
         """Load the authors' checkpoint, or the same tensors as safetensors; a table of another image size is resized.
@@ -166,7 +166,7 @@ class BEiT3(nn.Module):
         Raises:
             DataError: The file is missing or unreadable, or a name or a shape differs; the first ones are named.
         """
-        state = _state(read_checkpoint(path), path)
+        state = self.by_our_names(read_checkpoint(path), path)
         if _WORDS in state and len(state[_WORDS]) != len(self.beit3.text_embed.weight):
             raise DataError(
                 f"{path} has a word table of {len(state[_WORDS])} rows instead of "
@@ -180,6 +180,20 @@ class BEiT3(nn.Module):
             log.info("%s: the visual position table was resized from %d to %d rows", path, len(table), wanted)
         load_strictly(self, state, path)
         return self
+
+    @staticmethod
+    def by_our_names(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
+        """Find the state in what `read_checkpoint` gave; ``path`` is for the messages.
+
+        Raises:
+            DataError: What stands in its place is no dict.
+        """
+        for key in ("model", "module"):
+            if key in checkpoint:
+                if not isinstance(checkpoint[key], Mapping):
+                    raise DataError(f"{path} has a `{key}` that is no dict of tensors; give a checkpoint of this model")
+                return dict(checkpoint[key])
+        return dict(checkpoint)
 
 
 def resized_positions(
@@ -204,12 +218,3 @@ def resized_positions(
     grid = table[_KEPT_ROWS:].float().T.reshape(1, -1, side, side)
     resized = F.interpolate(grid, size=(new_side, new_side), mode="bicubic", align_corners=False)
     return torch.cat([table[:_KEPT_ROWS], resized.flatten(2)[0].T.to(table.dtype)])
-
-
-def _state(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
-    for key in ("model", "module"):
-        if key in checkpoint:
-            if not isinstance(checkpoint[key], Mapping):
-                raise DataError(f"{path} has a `{key}` that is no dict of tensors; give a checkpoint of this model")
-            return dict(checkpoint[key])
-    return dict(checkpoint)

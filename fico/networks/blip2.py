@@ -22,7 +22,6 @@ log = logging.getLogger(__name__)
 _POSITIONS = LIBRARY + "vision_model.embeddings.position_embedding"
 _BLOCKS = LIBRARY + "vision_model.encoder.layers."
 _TABLES = LIBRARY + "vision_model.embeddings."
-_INITIAL_TEMP = 0.07
 
 
 class BLIP2(nn.Module):
@@ -47,6 +46,7 @@ class BLIP2(nn.Module):
         embed_dim: Width of the vectors.
         cross_every: Every so many layers, from the first, the queries attend to the image.
         dropout: In the transformer of queries and texts, in training, 0..1.
+        temp: Temperature at the start, which similarities are divided by in training; learnt.
         captions: Also hold the captioning head, for the third loss of the original; retrieval does not use it.
 
     Raises:
@@ -82,6 +82,7 @@ class BLIP2(nn.Module):
         embed_dim: int = 256,
         cross_every: int = 2,
         dropout: float = 0.1,
+        temp: float = 0.07,
         captions: bool = False,
     ) -> None:
         super().__init__()
@@ -116,8 +117,10 @@ class BLIP2(nn.Module):
         self.caption_start = (vocab_size or int(config.qformer_config.vocab_size)) - 1
         self.retrieval = Blip2ForImageTextRetrieval(config)
         self.retrieval.vision_model.post_layernorm.eps = FINAL_EPS
-        nn.init.normal_(self.retrieval.query_tokens, std=0.02)  # the library's zeros make all queries the same
-        self.temp = nn.Parameter(torch.tensor(_INITIAL_TEMP))
+        nn.init.normal_(
+            self.retrieval.query_tokens, std=self.retrieval.query_tokens.shape[-1] ** -0.5
+        )  # the library's zeros make all queries the same
+        self.temp = nn.Parameter(torch.tensor(temp))
         self.caption_head = CaptionHead(config.qformer_config) if captions else None
 
     def image_states(self, images: Float[Tensor, "images rgb side side"]) -> Float[Tensor, "images places width"]:

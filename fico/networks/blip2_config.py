@@ -41,7 +41,7 @@ def explicit_config(
         "num_hidden_layers": vision_layers,
         "num_attention_heads": vision_heads,
         "intermediate_size": vision_inner_dim,
-        "initializer_range": 0.02,  # the library's 1e-10 cannot be trained from scratch
+        "initializer_range": vision_dim**-0.5,  # the library's 1e-10 cannot be trained from scratch
     }
     text = {
         "vocab_size": vocab_size,
@@ -53,13 +53,11 @@ def explicit_config(
         "cross_attention_frequency": cross_every,
         "hidden_dropout_prob": dropout,
         "attention_probs_dropout_prob": dropout,
+        "initializer_range": dim**-0.5,  # 0.02 is made for wide layers; narrow ones learn several times slower from it
         "use_qformer_text_input": True,
     }
-    return _plain(
-        Blip2Config(
-            vision_config=vision, qformer_config=text, num_query_tokens=queries, image_text_hidden_size=embed_dim
-        )
-    )
+    sizes: dict[str, Any] = {"num_query_tokens": queries, "image_text_hidden_size": embed_dim}
+    return _plain(Blip2Config(vision_config=vision, qformer_config=text, initializer_range=dim**-0.5, **sizes))
 
 
 def released_config(folder: Path) -> "Blip2Config":

@@ -111,7 +111,6 @@ class DualEncoder(nn.Module):
         mask = torch.ones_like(texts)
         if lengths is not None:
             mask = (torch.arange(texts.shape[1], device=texts.device) < lengths.unsqueeze(1)).long()
-            texts = texts * mask  # the end marker is searched among all ids
         return F.normalize(_pooled(self.model.get_text_features(input_ids=texts, attention_mask=mask)), dim=1)
 
     def load_released(self, path: Path | str) -> "DualEncoder":
@@ -205,7 +204,7 @@ def _weights(folder: Path) -> nn.Module:
 def _pooled(found: Any) -> Float[Tensor, "items dim"]:
     """The embedding; transformers 5 gives it as the pooled output, others as it is."""
     values: Tensor = found if isinstance(found, Tensor) else found.pooler_output
-    return values
+    return values.float()  # of matrix products in half precision too
 
 
 @contextmanager

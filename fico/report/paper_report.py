@@ -87,7 +87,7 @@ def write_paper_report(folder: Path, found: FoundRuns, report: PaperReport) -> N
 def _protocols(runs: Iterable[Results]) -> dict[Protocol, list[Results]]:
     groups: dict[Protocol, list[Results]] = {}
     for run in runs:
-        groups.setdefault(Protocol.of(runs[0]), []).append(run)
+        groups.setdefault(Protocol.of(run), []).append(run)
     return dict(sorted(groups.items(), key=lambda group: (group[0].data, group[0].split, group[0].images)))
 
 

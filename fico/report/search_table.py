@@ -51,7 +51,7 @@ def search_grid(protocol: Protocol, runs: Sequence[Results], key: str) -> Grid |
         "Times of different machines must not be compared." if len(machines) > 1 else "",
         "paper: FiCo-ITR, arXiv 2407.20114, 56 cores." if any(line.kind == "paper" for line in lines) else "",
     ])  # fmt: skip
-    return Grid(f"table7-{key}", f"Table 7: indexes, {_told(protocol)}", columns, tuple(lines), notes)
+    return Grid(f"table7-{key}", f"Table 7: indexes, {protocol.words}", columns, tuple(lines), notes)
 
 
 def searched_rows(setting: Setting) -> list[SearchRow]:
@@ -63,12 +63,6 @@ def searched_rows(setting: Setting) -> list[SearchRow]:
             if what not in found or run.seed < found[what][0]:
                 found[what] = run.seed, row
     return [row for _, row in found.values()]
-
-
-def _told(protocol: Protocol) -> str:
-    if protocol.split != "bench":
-        return protocol.words
-    return f"{protocol.captions:,} {protocol.data} queries in {protocol.images:,} items, {protocol.fingerprint}"
 
 
 def _rows(label: str, row: SearchRow, top1: Sequence[int], overlap: Sequence[int], task: Sequence[str]) -> list[Row]:

@@ -51,6 +51,8 @@ class Protocol:
     @property
     def words(self) -> str:
         """Data set, split, counts, and the definitions that are not the defaults."""
+        if self.split == "bench":  # vectors that were made for it, with neither images nor captions
+            return f"{self.captions:,} {self.data} queries in {self.images:,} items, {self.fingerprint}"
         told = f"{self.data} {self.split}: {self.images:,} images, {self.captions:,} captions"
         return told + "".join(f", {rule}" for rule in self.rules)
 
@@ -164,6 +166,8 @@ def _order(group: list[Results]) -> tuple[Any, ...]:
 
 
 def _name(results: Results) -> str:
+    if results.model.name == "none":  # the search bench
+        return "vectors"
     bits = f", {results.model.bits} bits" if results.model.bits else ""
     return f"{results.model.name}{bits}"
 

@@ -224,7 +224,8 @@ class HybridSearch:
     def _search_tile(
         self, queries: np.ndarray, given: np.ndarray | None, scores: np.ndarray, items: np.ndarray
     ) -> None:
-        from fico.search.rerank_kernel import rerank, screen
+        from fico.search.popcount_kernel import screen
+        from fico.search.rerank_kernel import rerank
 
         projected, held = self._project(queries), self._lists
         lists = self._nearest_lists(projected, min(self.nprobe, len(self._centres)))

@@ -70,6 +70,14 @@ class IdRanges:
         piece = np.maximum(np.searchsorted(inner, ids, side="right") - 1, 0)
         return np.where(ids < 0, ids, ids - inner[piece] + whole[piece])
 
+    def held(self) -> "IdRanges":
+        """Without the shards that hold nothing."""
+        kept = [shard for shard, count in enumerate(self.counts) if count]
+        ranges = IdRanges(len(kept))
+        ranges.counts = [self.counts[shard] for shard in kept]
+        ranges._pieces = [self._pieces[shard] for shard in kept]
+        return ranges
+
     def state(self) -> dict[str, list[object]]:
         """What JSON can hold."""
         return {"counts": [*self.counts], "pieces": [*self._pieces]}

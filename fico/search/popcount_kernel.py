@@ -8,7 +8,8 @@ no branch); the rare groups that are near enough wait in a list and are looked a
 as vectors of fixed width, the code does not depend on what LLVM's loop vectoriser makes of a loop; LLVM splits them
 into what the CPU has (AVX-512, AVX2, NEON or plain words).
 
-Importing this module imports numba; it compiles on first use and keeps the result in numba's cache.
+Importing this module imports numba; it compiles on first use and keeps the result in numba's cache, which looks at the
+file of a function alone: whatever calls a compiled function of this file stands in it too.
 """
 
 from collections.abc import Callable
@@ -284,3 +285,46 @@ def scan(
         if limits[row] < first[row]:
             emit(hits[row], counts[row, 1], limits[row], histogram[row], out[row])
     return limits < first
+
+
+@njit(nogil=True, cache=True)
+def screen(
+    columns: tuple[np.ndarray, ...],
+    starts: np.ndarray,
+    lists: np.ndarray,
+    queries: np.ndarray,
+    out: np.ndarray,
+    found: np.ndarray,
+) -> None:
+    """Nearest codes of each query within its lists.
+
+    Args:
+        columns: Words of all codes, list after list, padded by ``GROUP`` codes.
+        starts: First code of each list, and one behind the last.
+        lists: ``queries probes``: lists to look into.
+        queries: ``queries words``.
+        out: ``queries candidates``: receives ``distance << ID_BITS | place``, sorted.
+        found: ``queries``: receives how many there are; fewer where the lists hold fewer.
+    """
+    rows, candidates = out.shape
+    histogram = np.zeros((rows, 64 * len(columns) + 2), np.int64)
+    hits = np.empty((rows, 4 * candidates + 64), np.int64)
+    counts = np.zeros((rows, 3), np.int64)
+    groups, looked = np.empty((rows, WAITING), np.int64), np.empty((2 * WAITING, 2), np.uint64)
+    limits = np.full(rows, 64 * len(columns))
+    for row in range(rows):
+        held = 0
+        for probe in range(lists.shape[1]):
+            begin, stop = starts[lists[row, probe]], starts[lists[row, probe] + 1]
+            held += stop - begin
+            for group in range(begin, stop, GROUP):
+                if near_one(columns, queries, row, group, limits):
+                    groups[row, counts[row, 2]] = group
+                    counts[row, 2] += 1
+                if counts[row, 2] == WAITING or (counts[row, 2] and group + GROUP >= stop):
+                    limits[row] = collect(
+                        columns, queries, row, candidates, groups, looked, stop, limits[row], histogram, counts, hits
+                    )
+        limit = limits[row]
+        emit(hits[row], counts[row, 1], limit, histogram[row], out[row])
+        found[row] = min(held, candidates)

@@ -105,7 +105,7 @@ class ScannedCodes:
         if len(queries) < self.threads:
             return self._search_ranges(columns, queries, limits, k)
         found = np.empty((len(queries), k), np.int64)
-        height = min(TILE, math.ceil(len(queries) / self.threads))
+        height = tile_height(len(queries), self.threads)
 
         def tile(start: int) -> None:
             rows = slice(start, start + height)
@@ -139,12 +139,13 @@ class ScannedCodes:
             return widest
         assert self._sample is not None
         sample, found = self._sample, np.empty((len(queries), place), np.int64)
+        height = tile_height(len(queries), self.threads)
 
         def tile(start: int) -> None:
-            rows = slice(start, start + TILE)
+            rows = slice(start, start + height)
             _scan(sample, (0, count), queries[rows], widest[rows], found[rows])
 
-        run_parts(tile, range(0, len(queries), TILE), self.threads)
+        run_parts(tile, range(0, len(queries), height), self.threads)
         return found[:, -1] >> ID_BITS
 
 
@@ -190,6 +191,12 @@ def sampled_place(k: int) -> int:
     """
     share = k / STRIDE
     return math.ceil(share + 3 * math.sqrt(share) + 2)
+
+
+def tile_height(queries: int, threads: int) -> int:
+    """Queries of a tile, at most ``TILE``: as many tiles for one thread as for another, in fours that share loads."""
+    tiles = math.ceil(math.ceil(queries / TILE) / threads) * threads
+    return min(TILE, 4 * math.ceil(queries / tiles / 4))
 
 
 def run_parts(work: Callable[[int], None], parts: Sequence[int], threads: int) -> None:

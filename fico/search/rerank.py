@@ -90,12 +90,7 @@ class Rerank:
         size = self.tile or _TILES.get(device.type, _TILES["cuda"])
         work = _Pairs(encoded, pairs, size, device)
         rank, processes = _share()
-        file = None
-        if self._path is not None and processes == 1:
-            key = hashlib.sha256(pairs.tobytes())
-            is_mixed = torch.is_autocast_enabled(device.type)
-            key.update(content_key(self.scorer, encoded, device.type, (size, self.k), is_mixed).encode())
-            file = ScoresFile(self._path, (1, len(pairs)), np.dtype(np.float32), key.hexdigest())
+        file = self._file(encoded, pairs, device, size) if processes == 1 else None
         scores = np.zeros((1, len(pairs)), np.float32) if file is None else file.scores
         done = set() if file is None else file.done
         tiles = [tile for tile in range(rank, len(work), processes) if tile not in done]
@@ -116,6 +111,14 @@ class Rerank:
                 np.save(stream, scores)
         found: np.ndarray = scores[0]
         return found
+
+    def _file(self, encoded: EncodedBatch, pairs: np.ndarray, device: torch.device, size: int) -> ScoresFile | None:
+        """The file in which scores survive a kill, named by all that they depend on."""
+        if self._path is None:
+            return None
+        key = hashlib.sha256(pairs.tobytes())
+        key.update(content_key(self.scorer, encoded, device.type, (size, self.k), mixed_precision=False).encode())
+        return ScoresFile(self._path, (1, len(pairs)), np.dtype(np.float32), key.hexdigest())
 
 
 class _Pairs:

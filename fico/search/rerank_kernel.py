@@ -1,5 +1,5 @@
 # mypy: disallow-untyped-decorators=False
-"""The compiled part of the coarse-to-fine search: partial selection, scan of lists, products with stored rows.
+"""The compiled part of the coarse-to-fine search: partial selection and products with stored rows.
 
 Rows may be stored as ``float32``, as the bits of ``float16`` (``uint16``) or as ``int8``; the product widens them in
 registers, sixteen at a time, and asks for the next row while it works on one: rows lie far apart in memory.
@@ -14,7 +14,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.core import cgutils
 
-from fico.search.popcount_kernel import GROUP, ID_BITS, WAITING, call, collect, emit, intrinsic, near_one
+from fico.search.popcount_kernel import ID_BITS, call, intrinsic
 
 _LANES = 16
 _STEP = 64  # four accumulators hide the latency of the addition
@@ -118,49 +118,6 @@ def smallest(values: np.ndarray, out: np.ndarray) -> None:
             best[at] = value
             out[row, at] = column
             filled = min(filled + 1, places)
-
-
-@njit(nogil=True, cache=True)
-def screen(
-    columns: tuple[np.ndarray, ...],
-    starts: np.ndarray,
-    lists: np.ndarray,
-    queries: np.ndarray,
-    out: np.ndarray,
-    found: np.ndarray,
-) -> None:
-    """Nearest codes of each query within its lists.
-
-    Args:
-        columns: Words of all codes, list after list, padded by ``GROUP`` codes.
-        starts: First code of each list, and one behind the last.
-        lists: ``queries probes``: lists to look into.
-        queries: ``queries words``.
-        out: ``queries candidates``: receives ``distance << ID_BITS | place``, sorted.
-        found: ``queries``: receives how many there are; fewer where the lists hold fewer.
-    """
-    rows, candidates = out.shape
-    histogram = np.zeros((rows, 64 * len(columns) + 2), np.int64)
-    hits = np.empty((rows, 4 * candidates + 64), np.int64)
-    counts = np.zeros((rows, 3), np.int64)
-    groups, looked = np.empty((rows, WAITING), np.int64), np.empty((2 * WAITING, 2), np.uint64)
-    limits = np.full(rows, 64 * len(columns))
-    for row in range(rows):
-        held = 0
-        for probe in range(lists.shape[1]):
-            begin, stop = starts[lists[row, probe]], starts[lists[row, probe] + 1]
-            held += stop - begin
-            for group in range(begin, stop, GROUP):
-                if near_one(columns, queries, row, group, limits):
-                    groups[row, counts[row, 2]] = group
-                    counts[row, 2] += 1
-                if counts[row, 2] == WAITING or (counts[row, 2] and group + GROUP >= stop):
-                    limits[row] = collect(
-                        columns, queries, row, candidates, groups, looked, stop, limits[row], histogram, counts, hits
-                    )
-        limit = limits[row]
-        emit(hits[row], counts[row, 1], limit, histogram[row], out[row])
-        found[row] = min(held, candidates)
 
 
 @njit(nogil=True, cache=True)

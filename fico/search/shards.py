@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol, Self, cast
 
 import numpy as np
 
@@ -112,7 +112,7 @@ class ShardedSearch:
         return best
 
     def save(self, folder: str | Path) -> None:
-        """Writes one file for each shard, and one that says what they hold, which comes last.
+        """Writes one file for each shard that holds items, and one that says which, which comes last.
 
         Raises:
             UsageError: Nothing was added, or an ``add`` failed.
@@ -120,10 +120,10 @@ class ShardedSearch:
         check_k(1, self._ranges.total)
         self._ranges.check_whole()
         folder = Path(folder)
-        for number, count in enumerate(self._ranges.counts):
-            if count:
-                self._shards[number].save(folder / f"shard{number}.index")
-        write_index(folder / _PLAN, "shards", {"ranges": self._ranges.state()}, {})
+        held = [shard for shard, count in zip(self._shards, self._ranges.counts, strict=True) if count]
+        for number, shard in enumerate(held):
+            shard.save(folder / f"shard{number}.index")
+        write_index(folder / _PLAN, "shards", {"ranges": self._ranges.held().state()}, {})
 
     @classmethod
     def load(cls, folder: str | Path) -> "ShardedSearch":
@@ -136,11 +136,10 @@ class ShardedSearch:
 
         folder = Path(folder)
         ranges = IdRanges.restored(read_index(folder / _PLAN, "shards")[0]["ranges"])
-        held = [number for number, count in enumerate(ranges.counts) if count]
-        loaded = {number: load_index(folder / f"shard{number}.index") for number in held}
-        sharded = cls(lambda: loaded[held[0]], len(ranges.counts))  # type: ignore[arg-type,return-value]
-        sharded._ranges = ranges
-        sharded._shards = [loaded.get(number, loaded[held[0]]) for number in range(len(ranges.counts))]  # type: ignore[misc]
+        paths = [folder / f"shard{number}.index" for number in range(len(ranges.counts))]
+        loaded = [cast(Shardable, load_index(path)) for path in paths]
+        sharded = cls(lambda: loaded[0], len(loaded))
+        sharded._ranges, sharded._shards = ranges, loaded
         return sharded
 
 

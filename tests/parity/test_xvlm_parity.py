@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from fico.commands import convert
 from fico.errors import DataError
 from fico.features.pixels import Pixels
 from fico.features.tokens import WordPieces
@@ -225,3 +226,18 @@ def test_xvlm_scores_a_batch_of_one_image_as_it_scores_each_alone(xvlm_case, ref
         once = network.match(shared, encoded.text_states, encoded.text_lengths)
         each = network.match(shared.clone(), encoded.text_states, encoded.text_lengths)
     torch.testing.assert_close(once, each)
+
+
+def test_xvlm_is_converted_to_a_file_that_loads(xvlm_case, reference, tmp_path, monkeypatch):
+    case = reference(xvlm_case)
+    config = case.meta["config"]
+    depths = {"vision_depths": config["swin_depths"], "vision_heads": config["swin_heads"]}
+    fusion = config["text_layers"] - config["fusion_layer"]
+    form = depths | {"layers": config["fusion_layer"], "fusion_layers": fusion}
+    monkeypatch.setitem(convert.FORMS, "xvlm", (form,))
+    made = convert.convert(case.folder / "weights.safetensors", "xvlm", tmp_path / "ours.safetensors")
+    wanted = _network(case).state_dict()
+    case.folder = tmp_path
+    found = _network(case, "ours.safetensors").state_dict()
+    assert made.tensors == len(wanted)
+    assert all(torch.equal(found[name], value) for name, value in wanted.items())

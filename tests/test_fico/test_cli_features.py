@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from fico.cli import app
 from fico.datasets import Shapes, load_dataset
 from fico.features import doc2vec, model_inputs, rows
+from fico.features.bert import FrozenBert
 from fico.features.beside import read_beside
 
 
@@ -195,9 +196,15 @@ def test_bert_states_are_those_of_the_captions_and_padding_is_zero(root, bert):
     with torch.no_grad():
         wanted = AutoModel.from_pretrained(bert).eval()(**told).last_hidden_state[0].numpy()
     np.testing.assert_allclose(found[3, : len(wanted)], wanted, atol=1e-5)
-    assert not found[3, len(wanted) :].any()
     inputs = model_inputs(load_dataset(root), ["test"], image="global", text="bert", progress=False)
     assert inputs.sizes["text_dim"] == 8
+
+
+def test_bert_states_of_a_short_caption_do_not_depend_on_its_padding(bert):
+    short, alone = FrozenBert(bert, 12).states(["abc", "a longer one"])[0], FrozenBert(bert, 5).states(["abc"])[0]
+    np.testing.assert_allclose(short[:5], alone, atol=1e-5)
+    assert alone.any(axis=1).all()
+    assert not short[5:].any()
 
 
 def test_a_folder_without_a_text_model_is_told(root, tmp_path):

@@ -208,7 +208,6 @@ def test_a_folder_that_lacks_something_names_it_and_the_command(tmp_path):
         check_prepared("coco", tmp_path)
     (tmp_path / "features").mkdir()
     check_prepared("coco", tmp_path)
-    check_prepared("karpathy", tmp_path / "nowhere")
 
 
 # Flickr
@@ -343,9 +342,9 @@ def test_the_names_of_all_flickr30k_splits_pair_with_a_token_file(data_dir, tmp_
     from fico.datasets.token_file import _read_splits
 
     names = [name for split in _read_splits(tmp_path).values() for name in split]
-    lines = [f"{name}#{place}\tcaption {place}" for name in names for place in range(5)]
+    lines = [f"{name}#0\tcaption of {name}" for name in names]
     (tmp_path / "results_20130124.token").write_text("\n".join(lines))
     flickr = load_dataset("flickr30k", root=tmp_path, expected={"train": 29000, "val": 1014, "test": 1000})
-    assert len(flickr.split("train").captions) == 145000
+    assert len(flickr.split("train").captions) == 29000
     karpathy = load_dataset("flickr30k", root=data_dir / "flickr30k_karpathy").split("test")
     assert flickr.split("test").image_ids == karpathy.image_ids

@@ -1,14 +1,17 @@
 """Downloads from a server on the loopback address that misbehaves in every known way."""
 
 import hashlib
+import io
 import os
 import re
 import signal
 import subprocess
 import sys
 import threading
+import zipfile
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -85,6 +88,14 @@ class Handler(BaseHTTPRequestHandler):
         with suppress(OSError):  # the other end was killed
             self.wfile.write(body)
         self.close_connection = True
+
+
+def zip_of(files):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
 
 
 @pytest.fixture
@@ -235,6 +246,25 @@ def test_a_killed_download_goes_on_and_two_at_once_are_refused(server, tmp_path)
     assert 0 < there < len(CONTENT)
     assert got(server, target) == CONTENT
     assert server.ranges == [None, f"bytes={there}-"]
+
+
+def test_an_interrupted_command_ends_with_130_and_goes_on(server, tmp_path):
+    server.content = zip_of({"dataset_flickr8k.json": "{}"})
+    server.hold = 40
+    command = [str(Path(sys.executable).with_name("fico")), "prepare", "flickr8k", "--root", str(tmp_path)]
+    process = subprocess.Popen(
+        [*command, "--mirror", server.url("")], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert server.is_held.wait(60)
+    process.send_signal(signal.SIGINT)
+    server.go.set()
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in told
+    server.hold = None
+    done = subprocess.run([*command, "--mirror", server.url("")], capture_output=True, text=True, timeout=60)
+    assert "dataset_flickr8k.json is not of Karpathy" in done.stderr, "it is fetched and unpacked"
+    assert done.returncode == 1
 
 
 def test_a_full_disk_is_one_sentence_and_what_was_written_stays(server, tmp_path, monkeypatch):

@@ -214,3 +214,20 @@ def test_values_that_are_no_numbers_are_refused_by_id(tmp_path):
     dataset = load_dataset("features", root=tmp_path, image_features="f.npz", text_features="f.npz", queries=8)
     with pytest.raises(DataError, match=r"no finite numbers, for \d+, \d+, \d+"):
         dataset.features("test", "global")
+
+
+@pytest.mark.parametrize("layout", ["MATLAB 7.3", "items 3 width height", "items height width 3"])
+def test_pictures_become_descriptors(tmp_path, layout):
+    from fico.features import descriptors
+
+    side = descriptors.SIDE
+    pictures = np.random.default_rng(0).integers(0, 256, (6, side, side, 3), dtype=np.uint8)
+    stored = pictures if layout == "items height width 3" else pictures.transpose(0, 3, 2, 1)
+    name = "i.mat" if layout == "MATLAB 7.3" else "i.h5"
+    with h5py.File(tmp_path / name, "w") as file:
+        file["IAll"] = stored
+    np.savez(tmp_path / "t.npz", YAll=np.arange(54.0).reshape(6, 9))
+    sources = {"image_features": f"{name}:IAll", "text_features": "t.npz:YAll"}
+    dataset = load_dataset("features", root=tmp_path, **sources, queries=3, validation=0)
+    rows = [int(item) for item in dataset.split("test").image_ids]
+    assert np.allclose(dataset.features("test", "global"), descriptors.global_descriptor(pictures)[rows])

@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from fico.commands.convert import convert
 from fico.errors import DataError
 from fico.networks.beit3 import BEiT3, resized_positions
 from fico.networks.multiway import MultiwayLayer
@@ -63,6 +64,18 @@ def test_embeddings_have_unit_length():
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(3))
 
 
+def test_half_precision_stays_inside():
+    network, images, texts = _network().eval(), _images(), torch.tensor([[0, 4, 7, 2]])
+    with torch.no_grad():
+        wanted = network.encode_images(images), network.encode_texts(texts)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            got = network.encode_images(images), network.encode_texts(texts)
+    for half, whole in zip(got, wanted, strict=True):
+        assert half.dtype == torch.float32
+        assert not torch.equal(half, whole)
+        torch.testing.assert_close(half, whole, atol=0.05, rtol=0)
+
+
 def test_drop_path_grows_over_the_layers_and_keeps_the_mean():
     assert [layer.drop_path for layer in _network(layers=3, drop_path=0.2).beit3.encoder.layers] == pytest.approx(
         [0, 0.1, 0.2]
@@ -110,6 +123,14 @@ def test_the_authors_layouts_load(tmp_path, key):
     assert not _same(trained, fresh)
     torch.save({key: trained.state_dict()} if key else trained.state_dict(), tmp_path / "beit3.pth")
     assert _same(fresh.load_released(tmp_path / "beit3.pth"), trained)
+
+
+@pytest.mark.parametrize("layers", [12, 24])
+def test_the_base_and_the_large_model_are_converted(tmp_path, layers):
+    trained, fresh = _network(layers=layers), _network(seed=1, layers=layers)
+    torch.save({"model": trained.state_dict()}, tmp_path / "beit3.pth")
+    converted = convert(tmp_path / "beit3.pth", "beit3")
+    assert _same(fresh.load_released(converted.path), trained)
 
 
 def test_a_checkpoint_of_another_image_size_loads_with_its_table_resized(tmp_path, caplog):

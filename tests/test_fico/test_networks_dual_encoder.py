@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -149,6 +150,23 @@ def test_an_item_is_encoded_the_same_in_any_batch(released, split, kind):
         torch.testing.assert_close(network.encode_images(images[alone]), network.encode_images(images)[alone])
 
 
+def test_a_model_whose_words_see_all_others_does_not_see_the_padding(tmp_path):
+    from transformers import ChineseCLIPConfig, ChineseCLIPModel
+
+    text = WIDTHS | {"vocab_size": 40, "max_position_embeddings": 20}
+    vision = WIDTHS | {"image_size": 32, "patch_size": 8}
+    config = ChineseCLIPConfig(text_config=text, vision_config=vision, projection_dim=8)
+    torch.manual_seed(0)
+    ChineseCLIPModel(config).save_pretrained(tmp_path)
+    network = DualEncoder(tmp_path, 40).load_released(tmp_path).eval()
+    texts = torch.tensor([[3, 7, 8, 9, 4]])
+    padded = torch.cat([texts, torch.tensor([[11, 12]])], dim=1)
+    with torch.no_grad():
+        wanted = network.encode_texts(texts)
+        torch.testing.assert_close(network.encode_texts(padded, torch.tensor([5])), wanted)
+        assert not torch.allclose(network.encode_texts(padded, torch.tensor([7])), wanted, atol=1e-4)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_parameter_is_trained_by_the_contrast(released, split, kind):
     folder = released / kind
@@ -175,6 +193,21 @@ def test_a_long_caption_is_cut_with_its_end_marker_and_counted(released, split):
     assert [len(row) for row in ids[2:]] == [6, 20]
     assert ids[3][-1] == ids[2][-1] == tokens.sizes["vocab_size"] - 1
     assert tokens.origin.endswith("1 of 4 captions were cut")
+
+
+def test_siglip_reads_lower_case_whatever_its_tokeniser_does(released, split, tmp_path):
+    """The folders of SigLIP 2 for one image size call themselves SigLIP with Gemma's tokeniser."""
+    folder = shutil.copytree(released / "siglip", tmp_path / "fixed")
+    (folder / "spiece.model").unlink()
+    tokeniser = json.loads((released / "siglip2" / "tokenizer.json").read_text())
+    tokeniser["normalizer"] = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}  # no lower case
+    (folder / "tokenizer.json").write_text(json.dumps(tokeniser))
+    settings = json.loads((released / "siglip2" / "tokenizer_config.json").read_text())
+    settings["tokenizer_class"] = "PreTrainedTokenizerFast"
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    shouted = replace(split, captions=tuple(caption.upper() for caption in CAPTIONS))
+    quiet, loud = (FolderTokens(folder).ids(captions) for captions in (split, shouted))
+    assert all(np.array_equal(left, right) for left, right in zip(quiet, loud, strict=True))
 
 
 def test_patches_unpack_as_they_were_packed():

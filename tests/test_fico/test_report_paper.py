@@ -16,6 +16,7 @@ from fico.commands.report import report_runs
 from fico.errors import UsageError
 from fico.report.grid import Cell, Column, Grid, Row
 from fico.report.grid_text import comma_separated, latex, latex_escaped, markdown
+from fico.report.paper import paper_model
 from fico.report.paper_figures import precision_recall_figure
 from fico.report.paper_report import paper_report
 from fico.report.per_query import QueryTable, read_queries
@@ -44,6 +45,8 @@ def metrics_of(value, split="test"):
 
 
 def results(model="ucch", bits=64, seed=0, value=0.5, data=None, size="tiny", config=None, **changed):
+    if isinstance(model, ModelInfo):
+        return replace(results(seed=seed, value=value, data=data, config=config, **changed), model=model)
     is_hash = model in ("ucch", "dadh", "adv")
     bits = bits if is_hash else None
     data = data or DataInfo("shapes", "test", 100, 500, 20, "ab" * 32)
@@ -160,6 +163,21 @@ class TestPaper:
         grid = filled(results("xvlm", data=self.COCO, size="paper", value=0.8))["table2-coco"]
         assert cells(grid, "paper")[0][4:10] == ["81.0", "–", "–", "63.0", "–", "–"]
         assert cells(grid, "difference")[0][4:10] == ["−1.00", "–", "–", "+17.00", "–", "–"]
+
+    @pytest.mark.parametrize(
+        ("name", "bits", "wanted"),
+        [
+            ("xvlm_nf", None, "xvlm(nf)"),
+            ("blip2(nf)", None, "blip2(nf)"),
+            ("adv(64bit)", 64, "adv(64bit)"),
+            ("adv(2048bit)", 2048, "adv(2048bit)"),
+            ("ucch", 2048, None),
+            ("dadh", 16, None),
+            ("dadh", None, "dadh"),
+        ],
+    )
+    def test_our_names_and_those_of_the_authors_files_lead_to_the_papers(self, name, bits, wanted):
+        assert paper_model(results(model=ModelInfo(name, None, None, None, bits, "float32"))) == wanted
 
     def test_both_lengths_of_adv_are_known(self):
         flickr = DataInfo("flickr30k", "test", 1000, 5000, 80, "ef" * 32)
@@ -389,6 +407,8 @@ class TestCommand:
             config={"model": None, "metric": None, "dataset": None, "stage": []},
         )
         (grid,) = paper_report([bench]).grids
+        assert grid.title == "Table 7: indexes, 100,000 synthetic queries in 500,000 items, seed 1338"
+        assert grid.rows[0].cells[0].text == "vectors"
         assert [row.kind for row in grid.rows] == ["run", "paper"]
         assert [cell.text for cell in grid.rows[1].cells[8:10]] == ["10.7", "60.6"]
 

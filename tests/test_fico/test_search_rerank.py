@@ -7,7 +7,7 @@ import torch
 import fico
 from fico.errors import DataError, UsageError
 from fico.networks import Matcher
-from fico.search.candidates import FILL
+from fico.search.candidates import FILL, candidates
 from fico.search.rerank import Rerank
 from fico.types import EncodedBatch
 
@@ -173,3 +173,14 @@ def test_what_cannot_be_done_is_said():
 def test_a_module_that_can_match_is_one():
     assert isinstance(Scorer(), Matcher)
     assert not isinstance(torch.nn.Linear(1, 1), Matcher)
+
+
+@pytest.mark.parametrize("rule", ["itm", "itm_plus_similarity"])
+def test_the_file_and_the_embeddings_give_the_matrices_again(tmp_path, rule):
+    encoded, path = _encoded(), tmp_path / "rerank.npy"
+    wanted = Rerank(Scorer(), 4, rule=rule, path=path, progress=False)(encoded)
+    again = candidates(encoded.images.numpy(), encoded.texts.numpy(), 4).filled(np.load(path)[0], rule)
+    assert (again.i2t == wanted.i2t).all()
+    assert (again.t2i == wanted.t2i).all()
+    with pytest.raises(DataError, match="3 scores for"):
+        candidates(encoded.images, encoded.texts, 4).filled(np.zeros(3, np.float32), rule)

@@ -116,6 +116,18 @@ def test_a_shard_that_is_missing_is_named(tmp_path):
         load_index(tmp_path)
 
 
+def test_shards_without_items_are_not_saved(tmp_path):
+    items, searcher = rows(40, 4, 40), ShardedSearch(lambda: PopcountSearch(40, 1), 5)
+    whole = PopcountSearch(40)
+    searcher.add(items[:3])
+    searcher.save(tmp_path)
+    loaded = ShardedSearch.load(tmp_path)
+    whole.add(items)
+    loaded.add(items[3:])
+    assert len(list(tmp_path.iterdir())) == 4
+    assert np.array_equal(loaded.search(items, 40).indices, whole.search(items, 40).indices)
+
+
 def test_an_index_saved_with_numba_is_searched_without(tmp_path, monkeypatch):
     items, queries = rows(300, 5, 72), rows(5, 6, 72)
     searcher = PopcountSearch(72)

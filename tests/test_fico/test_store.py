@@ -154,7 +154,7 @@ def test_an_interrupted_write_leaves_no_store_not_even_the_old_one(tmp_path, flo
     import fico.store
 
     calls = []
-    real = fico.store.save_file
+    real = fico.store.save_tensors
 
     def failing(tensors, path):
         calls.append(path)
@@ -162,7 +162,7 @@ def test_an_interrupted_write_leaves_no_store_not_even_the_old_one(tmp_path, flo
             raise KeyboardInterrupt
         real(tensors, path)
 
-    monkeypatch.setattr(fico.store, "save_file", failing)
+    monkeypatch.setattr(fico.store, "save_tensors", failing)
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path, floats[0] + 1, floats[1])
     assert not (tmp_path / "manifest.json").exists()

@@ -29,9 +29,7 @@ SIZES = {
 
 def _config(name, size="tiny"):
     register_resolvers()
-    config = OmegaConf.create(
-        {"seed": 0, "dataset": {"model_size": size, "rerank_k": 32}, "model": _model_node(name)}
-    )
+    config = OmegaConf.create({"seed": 0, "dataset": {"model_size": size, "rerank_k": 32}, "model": _model_node(name)})
     config.model.module = fill_sizes(config.model.module, SIZES | _image_size(config.model.inputs))
     return config.model
 
