@@ -163,3 +163,31 @@ def test_an_epoch_line_tells_loss_metric_and_time_left(caplog):
     with caplog.at_level("INFO"):
         lines.on_train_epoch_end(trainer, None)
     assert "epoch 1 of 3: train/loss 1.5000, val/x 0.2500" in caplog.text
+
+
+def test_the_rows_of_search_reach_loggers_as_numbers_table_and_image(encoded, trainer, split):
+    class Logger:
+        """Keeps what it is given."""
+
+        def log_metrics(self, values):
+            self.values = values
+
+        def log_table(self, key, columns, data):
+            self.table = key, columns, data
+
+        def log_image(self, key, images):
+            self.image = key, images
+
+        def save(self):
+            pass
+
+    logger = Logger()
+    trainer.loggers = [logger]
+    search = SearchScaling(encoded, {"exact": lambda: ExactSearch("cosine")}, "cosine", None, OPTIONS)
+    search.on_test_epoch_end(trainer, None)
+    both = encoded.embeddings
+    wanted = evaluate(both.images, both.texts, split.correspondence, labels=split.labels, ties="index", bootstrap=1)
+    for way in ("i2t", "t2i"):
+        assert logger.values[f"search/{way}/exact/R@1"] == pytest.approx(wanted.metrics[f"instance/{way}/R@1"])
+        assert logger.values[f"search/{way}/exact/mAP@10"] == pytest.approx(wanted.metrics[f"category/{way}/mAP@10"])
+    assert (logger.table[0], len(logger.table[2]), logger.image[0]) == ("search/rows", 2, "search/recall_and_time")

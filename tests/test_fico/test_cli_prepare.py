@@ -287,3 +287,12 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(DataError, match=r"cannot be written .*; give another folder as --root"):
         prepare("coco", tmp_path / "file" / "coco", said=print)
+
+
+def test_a_file_of_another_size_is_unpacked_again_and_a_whole_one_stays(tmp_path):
+    zipped(tmp_path / "a.zip", {"in/a.txt": "whole", "in/b.txt": "whole"})
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("hal")
+    (tmp_path / "in" / "b.txt").write_text("stays")
+    assert unpack(tmp_path / "a.zip", tmp_path) == 2
+    assert [(tmp_path / "in" / f"{name}.txt").read_text() for name in "ab"] == ["whole", "stays"]
