@@ -18,14 +18,19 @@ if TYPE_CHECKING:
     from fico.search.hybrid import HybridSearch as HybridSearch
     from fico.search.popcount import PopcountSearch as PopcountSearch
     from fico.search.rerank import Rerank as Rerank
+    from fico.search.saved import load_index as load_index
+    from fico.search.shards import ShardedSearch as ShardedSearch
     from fico.store import EmbeddingStore as EmbeddingStore
     from fico.tasks.base import RetrievalResult as RetrievalResult
+    from fico.tasks.category import CategoryRetrieval as CategoryRetrieval
+    from fico.tasks.instance import InstanceRetrieval as InstanceRetrieval
     from fico.types import Correspondence as Correspondence
     from fico.types import EncodedBatch as EncodedBatch
     from fico.types import PairBatch as PairBatch
     from fico.types import Ranking as Ranking
 
 _HOME = {
+    "CategoryRetrieval": "fico.tasks.category",
     "Correspondence": "fico.types",
     "DataError": "fico.errors",
     "EmbeddingStore": "fico.store",
@@ -34,15 +39,18 @@ _HOME = {
     "FaissSearch": "fico.search.faiss_index",
     "FicoError": "fico.errors",
     "HybridSearch": "fico.search.hybrid",
+    "InstanceRetrieval": "fico.tasks.instance",
     "PairBatch": "fico.types",
     "PopcountSearch": "fico.search.popcount",
     "Ranking": "fico.types",
     "Rerank": "fico.search.rerank",
     "RetrievalResult": "fico.tasks.base",
+    "ShardedSearch": "fico.search.shards",
     "encode": "fico.encoding",
     "evaluate": "fico.evaluation",
     "evaluate_scores": "fico.evaluation",
     "load_dataset": "fico.datasets",
+    "load_index": "fico.search.saved",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605
