@@ -8,14 +8,7 @@ from typing import Any
 
 from fico.errors import UsageError
 from fico.report.provenance import hardware
-
-_CGROUP = Path("/sys/fs/cgroup")
-
-
-def available_bytes() -> int | None:
-    """Free memory: of the system, or what a container still allows; None where nothing tells."""
-    known = [size for size in (_system_bytes(), _container_bytes()) if size is not None]
-    return min(known) if known else None
+from fico.search.room import free_memory
 
 
 def refuse_beyond_memory(needs: Mapping[str, float], what: str, advice: str) -> None:
@@ -29,7 +22,7 @@ def refuse_beyond_memory(needs: Mapping[str, float], what: str, advice: str) -> 
     Raises:
         UsageError: A step needs more than is free; both sizes are named.
     """
-    free = available_bytes()
+    free = free_memory()
     for name, size in needs.items():
         if free is not None and size > free:
             raise UsageError(
@@ -57,22 +50,3 @@ def _rss_bytes() -> int | None:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return None  # not Linux
-
-
-def _system_bytes() -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), None)
-
-
-def _container_bytes() -> int | None:
-    try:
-        limit, used = ((_CGROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
-    except OSError:
-        return None
-    if limit == "max":
-        return None
-    reclaimable = (line for line in (_CGROUP / "memory.stat").read_text().splitlines() if line.startswith("file "))
-    return int(limit) - int(used) + sum(int(line.split()[1]) for line in reclaimable)

@@ -123,7 +123,7 @@ def test_table_7_in_small(tmp_path, capsys):
 
 
 def test_what_does_not_fit_is_refused_before_the_start(monkeypatch):
-    monkeypatch.setattr(machine, "available_bytes", lambda: 2**32)
+    monkeypatch.setattr(machine, "free_memory", lambda: 2**32)
     with pytest.raises(UsageError, match=r"flat .*GiB, but 4\.0 GiB"):
         Table7(1_000_000, 5_000_000).check()
     Table7(1000, 5_000_000 // 20, indexes=("popcount", "binary_flat")).check()

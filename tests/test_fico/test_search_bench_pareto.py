@@ -117,7 +117,7 @@ def test_what_cannot_be_compared_is_refused(changed, told):
 def test_memory_is_asked_for_all_indexes_together(monkeypatch):
     need = max(size for _, size in Pareto(**SMALL).predicted().values())
     for free, fits in ((need + 1, True), (need - 1, False)):
-        monkeypatch.setattr(machine, "available_bytes", lambda free=free: free)
+        monkeypatch.setattr(machine, "free_memory", lambda free=free: free)
         if fits:
             Pareto(**SMALL).check()
         else:
