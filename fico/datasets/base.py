@@ -29,6 +29,7 @@ class RetrievalSplit:
         labels: Multi-hot categories, where the data set has them. A row may be all False.
         classes: Names of the label columns; empty without labels.
         fingerprint: SHA-256 over ids, captions, correspondence, labels and sizes of the image files.
+        label_origin: What made the labels where it was a model and no person; empty otherwise.
     """
 
     dataset: str
@@ -42,6 +43,7 @@ class RetrievalSplit:
     labels: Bool[np.ndarray, "images classes"] | None
     classes: tuple[str, ...]
     fingerprint: str
+    label_origin: str = ""
 
 
 class RetrievalDataset(Protocol):

@@ -143,6 +143,7 @@ class Karpathy:
             labels=labels,
             classes=classes,
             fingerprint=_fingerprint(parts, labels),
+            label_origin="" if self._labels is None or name in self.label_files else self._labels.origin,
         )
 
     def _check_count(self, name: str, records: Sequence[ImageRecord]) -> None:

@@ -22,7 +22,7 @@ class LabelFile:
     ``category_ids`` per column. The names of the classes are its ``classes``; else those of the categories in
     ``categories.json`` or ``annotations/*.json`` of the folder, in ascending order of their ids; else ``class_0``, ...
 
-    A file that a model made says so by ``is_pseudo``.
+    A file that a model made says so by ``is_pseudo``, and how in ``origin``.
 
     Args:
         path: The file.
@@ -43,6 +43,7 @@ class LabelFile:
             raise DataError(f"{path} holds {len(ids) - len(self.rows)} image ids twice; ids must be unique")
         self.classes = _class_names(path, arrays, self.labels.shape[1])
         self.is_pseudo = bool(arrays.get("is_pseudo", False))
+        self.origin = str(arrays["origin"]) if self.is_pseudo and "origin" in arrays else ""
 
     def of(self, image_ids: Sequence[str]) -> Labels:
         """Give the label rows of these images, in their order.

@@ -1,11 +1,9 @@
 """What a finished run leaves in its folder; ``results.json`` comes last."""
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from fico.datasets.base import RetrievalSplit
@@ -16,10 +14,10 @@ from fico.report.collect import collect_metrics, query_tables
 from fico.report.html import write_report
 from fico.report.provenance import commit, hardware, versions
 from fico.report.results import DataInfo, ModelInfo, Results, SearchRow, write_results
-from fico.report.samples import Rank, exact_rank, matrix_rank, sample_queries
+from fico.report.samples import exact_rank, matrix_rank, sample_queries
 from fico.report.tables import print_results
-from fico.tasks.base import Direction, RetrievalResult
-from fico.types import EncodedBatch, Ranking
+from fico.tasks.base import RetrievalResult
+from fico.types import EncodedBatch
 
 
 def write_config(folder: Path, config: DictConfig) -> None:
@@ -80,6 +78,7 @@ def write_outputs(
                 f"weights: {name} {digest}"
                 for name, digest in (weights_origin(plain["model"]["weights"]) or {}).items()
             ),
+            *([f"labels made by a model, not by people: {split.label_origin}"] if split.label_origin else []),
             *result.notes,
         ),
     )
@@ -87,15 +86,10 @@ def write_outputs(
     if scores.i2t is None:
         rank = exact_rank(embeddings.images, embeddings.texts, plain["model"]["similarity"])
     else:
-        rank = partial(_ranked, {"i2t": matrix_rank(scores.i2t), "t2i": matrix_rank(scores.t2i.T)})
+        rank = matrix_rank(scores.i2t, scores.t2i)
     samples = sample_queries(rank, split, seed=config.seed)
     write_report(folder / "report.html", results, samples)
     write_results(folder, results, query_tables(result, split.image_ids, split.caption_ids))
-
-
-def _ranked(by_direction: Mapping[Direction, Rank], direction: Direction, rows: np.ndarray) -> Ranking:
-    """Each direction by its own matrix: of a re-ranker they differ."""
-    return by_direction[direction](direction, rows)
 
 
 def _model(model: dict[str, Any], embeddings: EncodedBatch) -> ModelInfo:

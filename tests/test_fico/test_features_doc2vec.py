@@ -62,7 +62,8 @@ def test_captions_on_one_topic_lie_nearer(model):
     assert alike[same].mean() > alike[topics[:, None] != topics].mean() + 0.15
 
 
-def test_the_fit_sees_training_captions_only(monkeypatch):
+def test_the_fit_sees_training_captions_only(monkeypatch, tmp_path):
+    monkeypatch.setenv("FICO_CACHE_DIR", str(tmp_path))
     dataset = Shapes(20, progress=False)
     seen = []
     whole_fit = doc2vec.fit
