@@ -109,6 +109,7 @@ def evaluate(
         raise UsageError(f"bits= declares packed codes, which only similarity='hamming' takes, got {similarity!r}")
     first, second = as_array("images", images), as_array("texts", texts)
     check_pair(first, second)
+    _check_kind(correspondence)
     correspondence.check(len(first), len(second))
 
     target = find_device(first, device)
@@ -179,6 +180,7 @@ def evaluate_scores(
         UsageError: An option is out of its range, or no matrix was given.
     """
     settings = _settings(tasks, ties, ap, empty, recall, median, recall_at, map_at, bootstrap, seed)
+    _check_kind(correspondence)
     captions = len(correspondence.caption_to_image)
     given: dict[Direction, Any] = {d: m for d, m in (("i2t", i2t), ("t2i", t2i)) if m is not None}  # type: ignore[misc]
     if not given:
@@ -222,6 +224,12 @@ def merge_results(results: Sequence[RetrievalResult]) -> RetrievalResult:
             directions[direction] = DirectionState(first.images, first.items, block)
         folds.append(FoldState(several[0].image_rows, several[0].text_rows, directions))
     return summarise(EvaluationState(states[0].settings, tuple(folds)))
+
+
+def _check_kind(correspondence: object) -> None:
+    if not isinstance(correspondence, Correspondence):
+        kind = type(correspondence).__name__
+        raise UsageError(f"correspondence is a {kind}; give fico.Correspondence(caption_to_image)")
 
 
 def _settings(

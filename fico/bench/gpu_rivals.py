@@ -32,7 +32,7 @@ class GpuFlat:
 
     def search(self, queries: Embeddings, k: int) -> Ranking:
         """The k nearest items."""
-        check_k(k, 0 if self._index is None else self._index.ntotal)
+        k = check_k(k, 0 if self._index is None else self._index.ntotal)
         values, items = self._index.search(np.ascontiguousarray(to_floats(queries, "queries")), k)
         return Ranking(values, items)
 
@@ -63,7 +63,7 @@ class GpuBinaryFlat:
     def search(self, queries: Embeddings, k: int) -> Ranking:
         """The k nearest items; the score is minus the distance."""
         index: Any = self._index
-        check_k(k, 0 if index is None else index.ntotal)
+        k = check_k(k, 0 if index is None else index.ntotal)
         distances, items = index.search(self._binariser.encode(to_array(queries, "queries"), "queries"), k)
         return Ranking(-distances, items)
 
@@ -96,7 +96,7 @@ class Cagra:
         import torch
         from cuvs.neighbors import cagra
 
-        check_k(k, self._length)
+        k = check_k(k, self._length)
         rows = torch.from_numpy(np.ascontiguousarray(to_floats(queries, "queries"))).cuda()
         parameters = cagra.SearchParams(itopk_size=max(self.itopk_size, k))
         found = [part.copy_to_host() for part in cagra.search(parameters, self._index, rows, k)]

@@ -121,7 +121,13 @@ def run(size: str, peers: Sequence[str], repeats: int, budget_seconds: float, co
                     console.print(f"{peer} skipped: {error}")
         for name, call in calls.items():
             console.print(f"{size} {work}: {name}")
-            timing, extra = measure(call, repeats, budget_seconds)
+            try:
+                timing, extra = measure(call, repeats, budget_seconds)
+            except Exception as error:
+                if name not in PEERS:
+                    raise
+                console.print(f"{name} failed: {type(error).__name__}: {error}")  # another's fault costs only its row
+                continue
             rows.append(Row(f"{work} {images:,}/{captions:,}", name, timing, extra))
     return rows
 

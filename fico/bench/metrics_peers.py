@@ -115,7 +115,7 @@ def pytorch_metric_learning(data: Problem, work: str) -> Call:
     calculator = library.AccuracyCalculator(
         include=("precision_at_1", "mean_average_precision"),
         k=len(data.texts),
-        label_comparison_fn=lambda x, y: (x & y).any(dim=-1),
+        label_comparison_fn=lambda x, y: (x.bool() & y.bool()).any(dim=-1),  # it hands labels on as floats
         device=torch.device("cpu"),
     )
     images, texts = (torch.nn.functional.normalize(torch.from_numpy(side)) for side in (data.images, data.texts))

@@ -114,17 +114,17 @@ def _cache() -> Iterator[Finding]:
 
 
 def _models(root: Path, option: DatasetOption | None, size: str | None) -> Iterator[Finding]:
+    try:
+        found = None if option is None else Found(option)
+    except FicoError as error:
+        yield Finding("fault", "data set", str(error))
+        found = None
     configs = sorted((root / "conf" / "model").glob("*.yaml"))
     if not configs:
         yield Finding(
             "note", "models", f"no conf/model in {root.resolve()}; run this in a checkout to check the models"
         )
         return
-    try:
-        found = None if option is None else Found(option)
-    except FicoError as error:
-        yield Finding("fault", "data set", str(error))
-        found = None
     size = size or _size_of(root, option)
     for path in configs:
         try:

@@ -12,7 +12,7 @@ from fico.errors import DataError, UsageError
 from fico.io.arrays import load_array
 from fico.io.given import Given, evaluate_given
 from fico.io.given_results import given_results, write_given
-from fico.report.results import Results, read_results
+from fico.report.results import Results, read_tested
 from fico.report.tables import print_results
 from fico.store import EmbeddingStore
 
@@ -48,7 +48,7 @@ def ensemble(folders: Sequence[Path], out: Path | None) -> None:
     if len(folders) < 2:
         raise UsageError(f"an ensemble has two runs or more, got {len(folders)}; give the folders of finished runs")
     begin = time.perf_counter()
-    members = [_Member(folder, read_results(folder), EmbeddingStore.load(folder / "embeddings")) for folder in folders]
+    members = [_Member(folder, read_tested(folder), EmbeddingStore.load(folder / "embeddings")) for folder in folders]
     first = members[0]
     for member in members:
         _check(first, member)

@@ -6,7 +6,7 @@ from pathlib import Path
 from fico.errors import DataError
 from fico.evaluation import evaluate, evaluate_scores
 from fico.io.arrays import load_array
-from fico.report.results import read_results
+from fico.report.results import read_tested
 from fico.search.candidates import candidates
 from fico.store import EmbeddingStore
 
@@ -35,7 +35,7 @@ def verify_run(folder: Path) -> tuple[int, list[Difference]]:
     Raises:
         DataError: The run did not finish, its embeddings are damaged, or its config names no similarity.
     """
-    results = read_results(folder)
+    results = read_tested(folder)
     store = EmbeddingStore.load(folder / "embeddings")
     try:
         similarity = results.config["model"]["similarity"]

@@ -24,7 +24,6 @@ from fico.bench.logged import log_outcome
 from fico.bench.outcome import Bench, Outcome, predictions
 from fico.bench.page import write_page
 from fico.experiment.build import build
-from fico.experiment.outputs import write_config
 from fico.experiment.sweep import content_key, is_finished
 from fico.files import written_whole
 from fico.report.provenance import commit, hardware, versions
@@ -55,6 +54,8 @@ def run(config: DictConfig) -> Path:
     if is_finished(folder, key):
         log.info("%s holds the results of the same config and code; nothing to do", folder)
         return _told(folder)
+    from fico.experiment.outputs import write_config  # brings Lightning; a wrong value is told before that
+
     _quiet()
     random.seed(bench.seed)
     np.random.seed(bench.seed)  # noqa: NPY002  libraries draw from it

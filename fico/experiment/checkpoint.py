@@ -1,5 +1,6 @@
 """Builds modules from a config or from a stamped checkpoint of ours."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from fico.errors import DataError, UsageError
 from fico.experiment.build import build
+from fico.experiment.config import WEIGHT_SUFFIXES
 from fico.files import sha256
+from fico.networks.released import load_strictly
+
+log = logging.getLogger(__name__)
 
 STAMP = "fico"  # the key under which callbacks/stamp.py writes
-WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".tar", ".ckpt")
 
 
 def fill_sizes(module: DictConfig, sizes: dict[str, int]) -> DictConfig:
@@ -87,6 +91,27 @@ def load_module(path: Path) -> L.LightningModule:
     module: L.LightningModule = build(checkpoint[STAMP]["model"]["module"])
     module.load_state_dict(checkpoint["state_dict"])
     return module
+
+
+def check_checkpoint(path: Path, module: L.LightningModule, data: str) -> None:
+    """Refuse a checkpoint of another model before anything starts, and say when it learnt from other data.
+
+    Args:
+        path: A ``.ckpt`` that a run wrote.
+        module: Takes its weights.
+        data: Fingerprint of the training split, which vocabularies and scales are fitted on.
+
+    Raises:
+        DataError: The file is missing, is not such a checkpoint, or does not fit the module.
+    """
+    checkpoint = read_checkpoint(path)
+    load_strictly(module, checkpoint["state_dict"], path)
+    if checkpoint[STAMP]["data"] != data:
+        log.warning(
+            "%s learnt from other training data than the run has: a vocabulary or scale that is fitted on them is "
+            "another one now, and the numbers mean nothing where the model uses one",
+            path,
+        )
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ This module imports neither torch nor Lightning, so that a mistyped key is answe
 import difflib
 import inspect
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
@@ -18,6 +19,7 @@ from fico.errors import UsageError
 
 SPLITS = ("train", "val", "test")
 STAGES = ("fit", "test")
+WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".tar", ".ckpt")
 
 # Keys of a node beside the arguments of its `_target_`.
 DATASET_EXTRAS = frozenset({"split", "model_size", "inputs", "rerank_k"})
@@ -154,6 +156,11 @@ def _wrong_values(config: DictConfig) -> Iterator[str]:
         value = OmegaConf.select(config, path)
         if value is not None and not (_is_whole(value) and value >= least):
             yield f"{path} is {value!r}, but must be a whole number of at least {least}"
+    for key in ("model.weights", "model.checkpoint"):
+        file = Path(str(OmegaConf.select(config, key) or "."))
+        is_path = file.is_absolute() or file.suffix in WEIGHT_SUFFIXES  # anything else may be a hub name
+        if is_path and not file.exists():
+            yield f"{key} is {file}, but there is no such file or folder; correct the path"
     for key in sorted(OmegaConf.missing_keys(config)):
         yield f"{key} is not given; add {key}=VALUE to the command line"
 

@@ -3,12 +3,13 @@
 import os
 
 import pytorch_lightning as L
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import DistributedSampler
 
 from fico.datasets.base import RetrievalSplit
 from fico.datasets.pairs import CaptionPairs, ImageGroups, Sample, collate
 from fico.datasets.sampler import BatchShare
 from fico.errors import UsageError
+from fico.experiment.loader import Loader
 from fico.features import ModelInputs
 from fico.features.base import ReadRows, SplitInputs
 
@@ -57,13 +58,13 @@ class RetrievalDataModule(L.LightningDataModule):
         """The split that the running loop encodes."""
         return self.splits[self.test_split if trainer.testing else "val"]
 
-    def train_dataloader(self) -> DataLoader[Sample]:
+    def train_dataloader(self) -> Loader:
         """Shuffled caption pairs; an incomplete last batch is dropped unless it is the only one."""
         pairs = CaptionPairs(self.splits["train"], self.inputs.splits["train"])
         sampler: DistributedSampler[Sample] = DistributedSampler(
             pairs, self._world_size, self._rank, shuffle=True, seed=self.seed, drop_last=self._world_size > 1
         )
-        return DataLoader(
+        return Loader(
             pairs,
             batch_size=self.batch_size,
             sampler=sampler,
@@ -72,15 +73,15 @@ class RetrievalDataModule(L.LightningDataModule):
             num_workers=self._workers(pairs.inputs),
         )
 
-    def val_dataloader(self) -> DataLoader[Sample]:
+    def val_dataloader(self) -> Loader:
         """Images of the validation split with all their captions."""
         return self._evaluation("val")
 
-    def test_dataloader(self) -> DataLoader[Sample]:
+    def test_dataloader(self) -> Loader:
         """Images of the tested split with all their captions."""
         return self._evaluation(self.test_split)
 
-    def _evaluation(self, name: str) -> DataLoader[Sample]:
+    def _evaluation(self, name: str) -> Loader:
         groups = ImageGroups(self.splits[name], self.inputs.splits[name])
         images = max(1, min(self.MOST_IMAGES, len(groups) // self.LEAST_BATCHES))
         if len(groups) < images * self._world_size:  # Lightning skips the epoch's end where there is no batch
@@ -89,7 +90,7 @@ class RetrievalDataModule(L.LightningDataModule):
             )
         share = BatchShare(len(groups), images, self._rank, self._world_size)
         workers = self._workers(groups.inputs)
-        return DataLoader(groups, batch_sampler=share, collate_fn=collate, num_workers=workers)
+        return Loader(groups, batch_sampler=share, collate_fn=collate, num_workers=workers)
 
     def _workers(self, inputs: SplitInputs) -> int:
         if self.workers is not None:

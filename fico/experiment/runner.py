@@ -22,7 +22,7 @@ from pytorch_lightning.loggers import Logger
 from fico.datasets.base import RetrievalDataset
 from fico.errors import UsageError
 from fico.experiment.build import build
-from fico.experiment.checkpoint import build_module, fill_sizes, read_checkpoint, weights_origin
+from fico.experiment.checkpoint import build_module, check_checkpoint, fill_sizes, weights_origin
 from fico.experiment.config import DATASET_EXTRAS
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.experiment.loggers import open_loggers
@@ -57,7 +57,7 @@ def run(config: DictConfig) -> Path:
     config.model.module = fill_sizes(config.model.module, data.inputs.sizes)
     key = content_key(
         OmegaConf.to_container(config, resolve=True),  # type: ignore[arg-type]
-        [split.fingerprint for split in data.splits.values()],
+        [*(split.fingerprint for split in data.splits.values()), *_files(config.model), *data.inputs.origin.values()],
     )
     if is_finished(folder, key):
         log.info("%s holds the results of the same config, data and code; nothing to do", folder)
@@ -71,6 +71,12 @@ def run(config: DictConfig) -> Path:
             write_outputs(folder, config, data, callbacks, key=key, started=started, seconds=seconds)
         _told(folder)
     return folder
+
+
+def _files(model: DictConfig) -> list[str]:
+    """Hashes of the weights that a run starts from, whose path alone does not say what is in them."""
+    given = [weights_origin(path) or {} for path in (model.weights, model.checkpoint)]
+    return [digest for files in given for digest in files.values()]
 
 
 def _told(folder: Path) -> Path:
@@ -118,7 +124,7 @@ def _train_and_test(
     )
     checkpoint = config.model.checkpoint
     if checkpoint:
-        read_checkpoint(Path(checkpoint))  # a clear error before anything starts
+        check_checkpoint(Path(checkpoint), module, data.splits["train"].fingerprint)
     if "fit" in config.stage:
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
         checkpoint = best.best_model_path
@@ -205,6 +211,7 @@ def _quiet() -> None:
         ".*Experiment logs directory .* exists.*",  # ours: Hydra has made it
         ".*Checkpoint directory .* exists.*",
         ".*number of training batches .* is smaller than the logging interval.*",
+        ".*The dirpath has changed from.*",  # a checkpoint of another run, as was asked for
         ".*LeafSpec.*",  # a deprecation inside Lightning
     ):
         warnings.filterwarnings("ignore", advice)

@@ -11,10 +11,13 @@ import torch
 from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError, UsageError
 from fico.features.rows import RowFile, Step
+from fico.features.tokens import MOST_UNKNOWN
+from fico.networks.released import weights_digest
 
 BLOCK = 64  # captions at once
 DEFAULT = "bert-base-uncased"
 WORDS = 32
+CHECKED = 1000  # captions of each split that are looked through for unknown words
 
 
 class FrozenBert:
@@ -50,11 +53,22 @@ class FrozenBert:
     @property
     def digest(self) -> str:
         """Hash of the weights, so that features of other weights are not gone on with."""
-        digest = hashlib.sha256()
-        for key, value in sorted(self._network.state_dict().items()):
-            digest.update(key.encode())
-            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        return weights_digest(self._network)
+
+    def check_known(self, captions: list[str]) -> None:
+        """Refuse a tokeniser that knows no words: transformers makes one silently where its files are missing.
+
+        Raises:
+            DataError: It does not know a tenth of the words.
+        """
+        pieces = self._tokenizer(captions, add_special_tokens=False)["input_ids"]
+        unknown = sum(row.count(self._tokenizer.unk_token_id) for row in pieces)
+        words = sum(len(caption.split()) for caption in captions)
+        if unknown > MOST_UNKNOWN * words:
+            raise DataError(
+                f"the tokeniser of {self.name} does not know {unknown} of {words} words; put the tokenizer.json or "
+                "vocab.txt of the model beside its weights"
+            )
 
     @torch.inference_mode()
     def states(self, captions: list[str]) -> np.ndarray:
@@ -74,6 +88,7 @@ def bert_file(root: Path, splits: Mapping[str, RetrievalSplit], bert: FrozenBert
         The authors run BERT inside the model, where the padding has states too; here they are zero.
     """
     ids = [item for split in splits.values() for item in split.caption_ids]
+    bert.check_known([caption for split in splits.values() for caption in split.captions[:CHECKED]])
     captions = hashlib.sha256("\n".join(c for split in splits.values() for c in split.captions).encode()).hexdigest()
     settings: dict[str, Any] = {"weights": bert.digest, "words": bert.words, "block": BLOCK, "captions": captions}
     origin = f"frozen states of {bert.name}, {bert.words} word pieces, padding zero"

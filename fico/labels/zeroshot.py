@@ -14,6 +14,7 @@ from fico.features.folder_images import ProcessorPixels
 from fico.features.folder_tokens import FolderTokens
 from fico.features.rows import RowFile, Step
 from fico.networks.dual_encoder import DualEncoder
+from fico.networks.released import weights_digest
 from fico.types import Correspondence
 
 BLOCK = 32  # images at once
@@ -45,6 +46,7 @@ class ZeroShotLabeller:
         tokens = FolderTokens(source)
         encoder = DualEncoder(source, vocab_size=tokens.sizes["vocab_size"]).load_released(source)
         self._encoder = encoder.eval().to(device)
+        self._weights = weights_digest(self._encoder)
         self._sentences = self._encoded(tokens)
 
     @torch.inference_mode()
@@ -57,7 +59,8 @@ class ZeroShotLabeller:
     @property
     def origin(self) -> dict[str, str]:
         """What a label file says about where its labels come from."""
-        return {"made_by": f"zero-shot labels of {Path(self.source).name}", "template": self.template}
+        made_by = f"zero-shot labels of {Path(self.source).name}"
+        return {"made_by": made_by, "template": self.template, "weights_sha256": self._weights}
 
     @torch.inference_mode()
     def _encoded(self, tokens: FolderTokens) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """Reading weights that others released: safely, and with every key accounted for."""
 
 import argparse
+import hashlib
 import pickle
 from collections.abc import Mapping
 from itertools import islice
@@ -141,6 +142,15 @@ def check_vocabulary(state: Mapping[str, Any], words: int, path: Path | str) -> 
             f"{path} was trained with a vocabulary of {len(state[name])} words, but the one given has {words}; "
             "give the vocabulary that belongs to the checkpoint"
         )
+
+
+def weights_digest(module: nn.Module) -> str:
+    """SHA-256 of a module's weights and their names, so that nothing made with other weights is taken for the same."""
+    digest = hashlib.sha256()
+    for key, value in sorted(module.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:

@@ -44,10 +44,13 @@ def compare(runs: Sequence[Run], *, every: bool = False) -> Grid:
         Values with interval or spread, differences in points, and p-values of paired tests, corrected after Holm.
 
     Raises:
-        UsageError: Fewer than two runs, or runs on other data, splits, contents or definitions.
+        UsageError: Fewer than two runs, a run without metrics, or runs on other data, splits, contents or definitions.
     """
     if len(runs) < 2:
         raise UsageError(f"{len(runs)} run was given; fico compare needs at least two")
+    for run in runs:
+        if not run.results.metrics:
+            raise UsageError(f"{run.folder} has no metrics of a model, as after a bench; fico report shows benches")
     check_same_data(runs)
     sides = _sides(runs)
     names = _names(runs, every)

@@ -245,6 +245,18 @@ def read_results(path: Path) -> Results:
         raise DataError(f"{path} is damaged: {error}; repeat the run") from error
 
 
+def read_tested(path: Path) -> Results:
+    """Like ``read_results``, of a run that tested a model.
+
+    Raises:
+        DataError: Also where there are no metrics.
+    """
+    results = read_results(path)
+    if not results.metrics:
+        raise DataError(f"{path} has no metrics of a model, as after a bench; give a run that tested one")
+    return results
+
+
 def is_rank(name: str) -> bool:
     """Whether a metric counts ranks from 1 (MedR, MeanR) and is no fraction."""
     return name.rpartition("/")[2] in RANKS

@@ -47,12 +47,14 @@ def to_array(values: Embeddings, what: str) -> np.ndarray:
     """Two-dimensional NumPy view of an array or tensor.
 
     Raises:
-        DataError: It is empty or not two-dimensional.
+        DataError: It is empty or not two-dimensional, or holds no real numbers.
     """
     if isinstance(values, Tensor):
         values = values.detach().cpu()
         values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
     array = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"the {what} have dtype {array.dtype}; give real numbers or codes")
     if array.ndim != 2 or 0 in array.shape:
         raise DataError(f"the {what} have shape {array.shape}; give a matrix with one row each and no empty side")
     return array
@@ -81,16 +83,20 @@ def to_floats(values: Embeddings, what: str, dim: int | None = None) -> np.ndarr
     return array
 
 
-def check_k(k: int, items: int) -> None:
+def check_k(k: int, items: int) -> int:
     """Refuses a k that the index cannot fill.
 
+    Returns:
+        k as Python's own integer, the only one that FAISS takes.
+
     Raises:
-        UsageError: Nothing was added yet, or k is below 1 or above the number of items.
+        UsageError: Nothing was added yet, or k is no whole number, below 1 or above the number of items.
     """
     if items == 0:
         raise UsageError("the index is empty; call add(items) before search")
-    if not 1 <= k <= items:
-        raise UsageError(f"k is {k}, but the index holds {items} items; give a k from 1 to {items}")
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= items:
+        raise UsageError(f"k is {k}, but the index holds {items} items; give a whole number from 1 to {items}")
+    return int(k)
 
 
 def merge(rankings: Sequence[Ranking], k: int) -> Ranking:

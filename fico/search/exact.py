@@ -84,7 +84,7 @@ class ExactSearch:
             UsageError: Nothing was added, or k is below 1 or above the number of items.
             DataError: Queries of another width, or with NaN.
         """
-        check_k(k, self._length)
+        k = check_k(k, self._length)
         rows = self._check(queries, "queries")
         # scores, their copy inside topk, the mask and the ids: about 16 bytes per pair
         pairs = max(1, self._memory_limit // (32 if self.similarity == "euclidean" else 16))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fico.errors import UsageError
+from fico.errors import DataError, UsageError
 from fico.search.base import Embeddings, check_k, faiss_threads, import_faiss, to_array, to_floats
 from fico.search.binarise import Binariser, Coder, draw_rows
 from fico.search.codes import unpack_codes
@@ -118,9 +118,18 @@ class FaissSearch:
         with faiss_threads(self.threads):
             index = self._make(len(array), self._rows(array[:1], "items").shape[1])
             if not index.is_trained:
-                index.train(self._rows(draw_rows([array], self.train_rows, self.seed), "items"))
+                self._train(index, self._rows(draw_rows([array], self.train_rows, self.seed), "items"))
         self._index = index if self.shards == 1 else FaissShards([index, *copies(index, self.shards - 1)])
         return self
+
+    def _train(self, index: Any, rows: np.ndarray) -> None:
+        try:
+            index.train(rows)
+        except RuntimeError as error:  # more lists or centroids than rows; FAISS counts them
+            raise DataError(
+                f"FAISS cannot learn {self.factory!r} from {len(rows)} items: {error}; "
+                "give more items or a factory with fewer lists"
+            ) from error
 
     def empty(self) -> "FaissSearch":
         """A searcher with the same settings and what was learnt, without items.
@@ -170,7 +179,7 @@ class FaissSearch:
             UsageError: Nothing was added, or k is below 1 or above the number of items.
             DataError: Queries of another width, or with NaN.
         """
-        check_k(k, 0 if self._index is None else self._index.ntotal)
+        k = check_k(k, 0 if self._index is None else self._index.ntotal)
         rows = self._rows(to_array(queries, "queries"), "queries")
         with faiss_threads(self.threads):
             values, items = self._index.search(rows, k)

@@ -66,7 +66,8 @@ class HybridSearch:
     ) -> None:
         _choice("metric", metric, get_args(Metric))
         _choice("rows", rows, get_args(RowType))
-        for name, value in {"nprobe": nprobe, "candidates": candidates, "lists": lists, "threads": threads}.items():
+        counts = {"nprobe": nprobe, "candidates": candidates, "lists": lists, "train_rows": train_rows}
+        for name, value in {**counts, "threads": threads}.items():
             if value is not None and value < 1:
                 raise UsageError(f"{name} is {value}; give 1 or more")
         if not 8 <= bits <= 512 or bits % 8:
@@ -203,7 +204,7 @@ class HybridSearch:
                 are given to an index without or the reverse.
             DataError: Queries of another width, or with NaN; codes of another width or number.
         """
-        check_k(k, self._rows.length)
+        k = check_k(k, self._rows.length)
         if k > self.candidates:
             raise UsageError(f"k is {k}, but only {self.candidates} candidates are compared; set candidates to {k}")
         assert self._matrix is not None

@@ -141,7 +141,7 @@ class PopcountSearch:
                 (the predicted size is named).
             DataError: Queries of another width, or that are no codes.
         """
-        check_k(k, self._length)
+        k = check_k(k, self._length)
         array = to_array(queries, "queries")
         need_memory(
             predicted_bytes(0, self.bits or 0, len(array), k, self.threads),

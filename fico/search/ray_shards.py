@@ -121,7 +121,7 @@ class RayShardedSearch:
             DataError: Queries of another width, or with NaN.
             FicoError: An actor died.
         """
-        check_k(k, self._ranges.total)
+        k = check_k(k, self._ranges.total)
         self._ranges.check_whole()
         sent = self._ray.put(to_array(queries, "queries"))  # once for all actors of a machine
         held = [(number, count) for number, count in enumerate(self._ranges.counts) if count]

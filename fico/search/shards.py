@@ -100,7 +100,7 @@ class ShardedSearch:
             UsageError: Nothing was added or an ``add`` failed, or k is below 1 or above the number of items.
             DataError: Queries of another width, or with NaN.
         """
-        check_k(k, self._ranges.total)
+        k = check_k(k, self._ranges.total)
         self._ranges.check_whole()
         best: Ranking | None = None
         for number, count in enumerate(self._ranges.counts):

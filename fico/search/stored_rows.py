@@ -28,6 +28,8 @@ class StoredRows:
     def __init__(self, kind: RowType, path: str | Path | None) -> None:
         self.kind = kind
         self.path = None if path is None else Path(path)
+        if self.path is not None and self.path.is_dir():
+            raise UsageError(f"rows_path {self.path} is a folder; give the path of a file for the floats")
         self._rows: np.ndarray | None = None
         self._added: list[np.ndarray] = []  # in memory, since the last look at the rows
         self.length = self._twins = 0

@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from fico.errors import UsageError
+
 Direction = Literal["i2t", "t2i"]
 Task = Literal["instance", "category"]
 Ties = Literal["expected", "optimistic", "pessimistic", "index"]
@@ -22,7 +24,11 @@ RECALL_LEVELS = tuple(f"PR@{level / 10:.1f}" for level in range(11))
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Definitions of one evaluation; see ``fico.evaluation.evaluate`` for the meaning of each."""
+    """Definitions of one evaluation; see ``fico.evaluation.evaluate`` for the meaning of each.
+
+    Raises:
+        UsageError: ``bootstrap`` or ``seed`` is no whole number of at least 1 or 0.
+    """
 
     tasks: tuple[Task, ...] = ("instance", "category")
     ties: Ties = "expected"
@@ -34,6 +40,11 @@ class Settings:
     map_at: tuple[int, ...] = (10, 100)
     bootstrap: int = 1000
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value, least in (("bootstrap", self.bootstrap, 1), ("seed", self.seed, 0)):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+                raise UsageError(f"{name}={value!r} must be a whole number of at least {least}")
 
     def columns(self, task: Task) -> tuple[str, ...]:
         """Names of a task's values per query, in the order of the kernels."""

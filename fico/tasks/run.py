@@ -170,9 +170,12 @@ def find_device(array: np.ndarray | Tensor, device: str | None) -> torch.device 
     """The torch device to compute on, or None for the kernels of the CPU.
 
     Raises:
-        UsageError: The device is not there.
+        UsageError: The device is not there, or torch knows none of that name.
     """
-    found = torch.device(device or (array.device if isinstance(array, Tensor) else "cpu"))
+    try:
+        found = torch.device(device or (array.device if isinstance(array, Tensor) else "cpu"))
+    except RuntimeError as error:
+        raise UsageError(f"device={device!r} is no device of torch; give 'cpu' or 'cuda'") from error
     if found.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"device={device!r} was asked for, but torch finds no CUDA device; use device='cpu'")
     return None if found.type == "cpu" else found

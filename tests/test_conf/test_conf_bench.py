@@ -170,3 +170,8 @@ def test_the_command_line_ends_with_one_sentence_and_exit_code_2(tmp_path):
 def test_what_has_no_effect_beside_a_bench_is_refused(overrides, told):
     with pytest.raises(UsageError, match=told.replace(".", r"\.")):
         check_config(composed(*overrides))
+
+
+def test_a_wrong_value_is_told_before_lightning_is_loaded():
+    code = "import sys, fico.experiment.bench; assert 'pytorch_lightning' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -98,3 +98,16 @@ def test_a_wrong_value_is_named(override, told):
 def test_all_faults_are_told_at_once():
     with pytest.raises(UsageError, match=r"unknown key model.foo.*metric\.ties"):
         check_config(composed("+model.foo=1", "metric.ties=x"))
+
+
+@pytest.mark.parametrize("given", ["weights=/nowhere/model.pth", "weights=gone.safetensors", "checkpoint=best.ckpt"])
+def test_a_file_that_is_not_there_is_told_before_the_data_are_read(given):
+    key, _, path = given.partition("=")
+    with pytest.raises(UsageError, match=rf"model\.{key} is {path}, but there is no such file"):
+        check_config(composed("model=xvlm", f"model.{given}"))
+
+
+def test_a_hub_name_and_a_file_that_is_there_pass(tmp_path):
+    (tmp_path / "model.pth").write_bytes(b"")
+    for weights in ("owner/name", str(tmp_path / "model.pth"), str(tmp_path)):
+        check_config(composed("model=clip", f"model.weights={weights}"))

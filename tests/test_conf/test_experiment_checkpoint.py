@@ -5,7 +5,7 @@ import torch
 from omegaconf import OmegaConf
 
 from fico.errors import DataError, UsageError
-from fico.experiment.checkpoint import fill_sizes, read_checkpoint, weights_origin
+from fico.experiment.checkpoint import check_checkpoint, fill_sizes, read_checkpoint, weights_origin
 from fico.files import sha256
 
 
@@ -48,3 +48,14 @@ def test_released_weights_are_known_by_the_hash_of_every_file(tmp_path):
     assert weights_origin(str(tmp_path / "b.bin")) == {"b.bin": digests["b.bin"]}
     assert weights_origin("owner/name") == {"hub": "owner/name"}
     assert weights_origin(None) is None
+
+
+def test_a_checkpoint_of_another_model_is_refused_and_one_of_other_data_is_told_of(tmp_path, caplog):
+    path, module = tmp_path / "best.ckpt", torch.nn.Linear(2, 3)
+    torch.save({"fico": {"model": {}, "data": "own"}, "state_dict": module.state_dict()}, path)
+    check_checkpoint(path, module, "own")
+    assert not caplog.text
+    check_checkpoint(path, module, "other")
+    assert "learnt from other training data" in caplog.text
+    with pytest.raises(DataError, match="best.ckpt does not fit Linear: weight has shape"):
+        check_checkpoint(path, torch.nn.Linear(2, 4), "own")

@@ -6,6 +6,7 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
+from fico.experiment import runner
 from fico.experiment.sweep import SweepTable, content_key, is_finished, sweep_name
 
 
@@ -57,3 +58,13 @@ def test_failed_jobs_are_listed_and_the_folder_comes_last(tmp_path, caplog, caps
     assert last == str(tmp_path)
     assert advice.endswith(f"fico report {tmp_path}")
     assert (tmp_path / "sweep.csv").exists()
+
+
+def test_other_weights_under_the_same_path_are_another_run(tmp_path):
+    path = tmp_path / "model.safetensors"
+    model = OmegaConf.create({"weights": str(path), "checkpoint": None})
+    path.write_bytes(b"a")
+    before = runner._files(model)
+    assert runner._files(model) == before
+    path.write_bytes(b"b")
+    assert runner._files(model) != before

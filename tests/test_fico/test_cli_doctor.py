@@ -61,3 +61,10 @@ def test_the_command_prints_one_line_each_and_exits_1_on_a_fault(monkeypatch, tm
     done = CliRunner().invoke(app, ["doctor"])
     assert done.exit_code == 1
     assert "1 of 1" in done.stderr
+
+
+def test_a_data_set_that_is_not_there_is_a_fault_outside_a_checkout_too(tmp_path):
+    found = doctor.examine(tmp_path, doctor.DatasetOption("flickr30k", tmp_path / "nowhere"))
+    assert [(finding.level, finding.subject) for finding in found if finding.level == "fault"] == [
+        ("fault", "data set")
+    ]

@@ -71,6 +71,16 @@ def test_runs_that_do_not_go_together_are_refused(tmp_path, other, words):
     assert words in done.output
 
 
+@pytest.mark.parametrize("command", [_fico, lambda *runs: CliRunner().invoke(app, ["verify", str(runs[0])])])
+def test_a_bench_has_nothing_to_average_or_verify(tmp_path, command):
+    runs = [_run(tmp_path / name, seed) for seed, name in enumerate("ab")]
+    for run in runs:
+        plain = json.loads((run / "results.json").read_text())
+        (run / "results.json").write_text(json.dumps(plain | {"metrics": {}}))
+    done = command(*runs)
+    assert (done.exit_code, "no metrics" in done.output) == (1, True)
+
+
 def test_one_run_is_no_ensemble(tmp_path):
     done = _fico(_run(tmp_path / "a", 0))
     assert (done.exit_code, "two runs" in done.output) == (2, True)

@@ -207,6 +207,16 @@ def test_bert_states_of_a_short_caption_do_not_depend_on_its_padding(bert):
     assert not short[5:].any()
 
 
+def test_a_bert_without_its_tokeniser_is_refused(root, bert, tmp_path):
+    for path in bert.iterdir():
+        if not path.name.startswith("token"):
+            (tmp_path / path.name).symlink_to(path)
+    done = features("bert", root, "--model", tmp_path, "--device", "cpu")
+    assert done.exit_code == 1
+    assert "does not know" in done.stderr
+    assert not (root / "features" / "bert.npy").exists()
+
+
 def test_a_folder_without_a_text_model_is_told(root, tmp_path):
     (tmp_path / "empty").mkdir()
     done = features("bert", root, "--model", tmp_path / "empty")

@@ -1,6 +1,7 @@
 """``fico label``: pseudo-labels of a small data set by tiny random models, from the command line."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -222,6 +223,18 @@ def test_zeroshot_labels_any_classes(root, clip, tmp_path):
     assert again.exit_code == 0, again.stderr
     made = LabelFile(root / "labels.npz")
     np.testing.assert_array_equal(made.labels, calibrated(cosines) >= 0)
+
+
+def test_other_weights_in_the_same_folder_are_not_taken_for_the_same(root, clip, tmp_path):
+    from transformers import CLIPConfig, CLIPModel
+
+    folder = tmp_path / "clip"
+    shutil.copytree(clip, folder)
+    assert label("zeroshot", root, "--model", folder, "--preview", 0).exit_code == 0
+    before = np.load(root / "features" / "zeroshot.npy")
+    CLIPModel(CLIPConfig.from_pretrained(folder)).save_pretrained(folder)  # another draw
+    assert label("zeroshot", root, "--model", folder, "--preview", 0, "--overwrite").exit_code == 0
+    assert not np.allclose(np.load(root / "features" / "zeroshot.npy"), before)
 
 
 def test_zeroshot_knows_the_classes_of_coco(root, clip):

@@ -209,6 +209,12 @@ class TestRefusals:
         with pytest.raises(UsageError, match="ties: expected.*ties: pessimistic"):
             compare_runs([tmp_path / "a", tmp_path / "b"])
 
+    def test_a_bench_is_refused_by_name(self, tmp_path):
+        for name in ("a", "b"):
+            write(tmp_path / name, metrics={})
+        with pytest.raises(UsageError, match="a has no metrics"):
+            compare_runs([tmp_path / "a", tmp_path / "b"])
+
     def test_one_run_is_too_few_even_if_named_twice(self, tmp_path):
         write(tmp_path / "a")
         with pytest.raises(UsageError, match="at least two"):

@@ -414,8 +414,12 @@ def test_holes_are_named_with_side_row_and_number():
         ({"block": 0}, UsageError, "block=0"),
         ({"memory_limit": 1}, UsageError, "memory_limit=1"),
         ({"bootstrap": 0}, UsageError, "bootstrap=0"),
+        ({"bootstrap": 1.5}, UsageError, "bootstrap=1.5"),
+        ({"seed": -1}, UsageError, "seed=-1"),
+        ({"seed": "a"}, UsageError, "seed='a'"),
         ({"share": (2, 2)}, UsageError, "share"),
         ({"device": "cuda"}, UsageError, "CUDA"),
+        ({"device": "tpu7"}, UsageError, "device='tpu7'"),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused_in_one_sentence(change, error, message):
@@ -507,3 +511,8 @@ def test_scores_of_any_size_keep_their_order(dtype):
             evaluate_scores(i2t=scores, t2i=scores.T, **options),
             evaluate_scores(i2t=places, t2i=places.T, **options),
         )
+
+
+def test_a_plain_list_of_pairs_is_refused_by_name():
+    with pytest.raises(UsageError, match=r"correspondence is a list; give fico.Correspondence"):
+        evaluate(np.eye(2), np.eye(2), [0, 1])

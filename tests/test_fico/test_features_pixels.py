@@ -1,5 +1,8 @@
 """Images of any mode become the same pixels, whenever they are decoded; only training varies them."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -138,6 +141,17 @@ def test_files_are_read_by_several_processes_and_arrays_by_none(shapes, monkeypa
     monkeypatch.setattr(pixels, "IN_MEMORY_BYTES", 0)
     batch = next(iter(loader(_inputs(shapes))))
     assert batch.images.shape == (4, 3, 16, 16)
+
+
+def test_a_broken_file_is_told_in_one_sentence_from_another_process_too(shapes, monkeypatch):
+    monkeypatch.setattr(pixels, "IN_MEMORY_BYTES", 0)
+    inputs, nowhere = _inputs(shapes), Path("nowhere.png")
+    split = replace(shapes.split("train"), image_paths=(nowhere,) * len(shapes.split("train").image_paths))
+    rows = replace(inputs.splits["train"], images=Pixels(16, **HALF).rows(split))
+    inputs = replace(inputs, splits={"train": rows})
+    data = RetrievalDataModule({"train": split}, inputs, test_split="train", batch_size=4, seed=0, workers=1)
+    with pytest.raises(DataError, match=f"^image {split.image_ids[0]} has no file nowhere.png; put it there[^\\n]*$"):
+        next(iter(data.test_dataloader()))
 
 
 @pytest.mark.parametrize(

@@ -253,9 +253,12 @@ def test_bad_input_is_refused_in_one_sentence(searcher):
     with pytest.raises(DataError, match="row 31"):
         searcher.add(broken)
     searcher.add(items)
-    for k in (0, 51):
+    for k in (0, 51, 2.5, True):
         with pytest.raises(UsageError, match=f"k is {k}.*50 items"):
             searcher.search(items, k)
+    assert searcher.search(items, np.int64(3)).indices.shape == (50, 3)
+    with pytest.raises(DataError, match="dtype complex64"):
+        searcher.search(items.astype(np.complex64), 1)
     with pytest.raises(DataError, match="15 dimensions.*16"):
         searcher.search(items[:, :15], 1)
     with pytest.raises(DataError, match="row 31"):
@@ -286,6 +289,11 @@ def test_an_unknown_factory_or_parameter_is_named(factory, words):
         FaissSearch(factory).add(items)
     with pytest.raises(UsageError, match="nlisp"):
         FaissSearch(words[0] == "B" and "BHNSW8" or "HNSW8", search_params={"nlisp": 3}).add(items)
+
+
+def test_too_few_items_for_the_lists_of_a_factory_are_refused():
+    with pytest.raises(DataError, match="'IVF64,Flat' from 50 items"):
+        FaissSearch("IVF64,Flat").add(np.random.default_rng(29).normal(size=(50, 16)))
 
 
 def test_importing_the_searchers_loads_neither_faiss_nor_numba():

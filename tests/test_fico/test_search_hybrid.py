@@ -154,9 +154,10 @@ def test_broken_files_are_refused_by_name(data, tmp_path):
         HybridSearch.load(tmp_path / "none")
 
 
-def test_bad_settings_and_input_are_refused(data):
+def test_bad_settings_and_input_are_refused(data, tmp_path):
     items, queries = data
-    for settings in ({"bits": 12}, {"bits": 1024}, {"metric": "hamming"}, {"rows": "int4"}, {"nprobe": 0}):
+    wrong = [{"bits": 12}, {"bits": 1024}, {"metric": "hamming"}, {"rows": "int4"}, {"nprobe": 0}, {"train_rows": -1}]
+    for settings in (*wrong, {"rows_path": tmp_path}):
         with pytest.raises(UsageError, match=next(iter(settings))):
             HybridSearch(**settings)
     with pytest.raises(UsageError, match="call add"):
