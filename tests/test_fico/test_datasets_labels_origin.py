@@ -11,9 +11,7 @@ from fico.labels.file import write_labels
 
 @pytest.fixture
 def folder(tmp_path):
-    images = [
-        {"filename": f"{n}.jpg", "imgid": n, "split": "train", "sentences": [{"raw": "a dog"}]} for n in range(3)
-    ]
+    images = [{"filename": f"{n}.jpg", "imgid": n, "split": "train", "sentences": [{"raw": "a dog"}]} for n in range(3)]
     (tmp_path / "dataset_tiny.json").write_text(json.dumps({"images": images}))
     return tmp_path
 
