@@ -4,6 +4,7 @@ The threads of OpenBLAS spin for tens of milliseconds after every product, and t
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
@@ -28,8 +29,14 @@ def matmul(
     def piece(first: int) -> None:
         np.matmul(left[first : first + step], right, out=out[first : first + step])
 
-    with _libraries().limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
         list(pool.map(piece, range(0, len(left), max(1, step))))
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """While it is open, matrix products of NumPy take the calling thread alone; for threads that share the work."""
+    limited: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
+    return limited
 
 
 @cache

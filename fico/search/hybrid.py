@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from fico.errors import DataError, UsageError
+from fico.matmul import one_blas_thread
 from fico.search.base import Embeddings, check_k, import_faiss, to_array, to_floats
 from fico.search.binarise import Binariser, draw_rows
 from fico.search.code_lists import CodeLists
@@ -219,7 +220,8 @@ class HybridSearch:
             rows = slice(start, start + tile)
             self._search_tile(floats[rows], None if given is None else given[rows], scores[rows], items[rows])
 
-        run_parts(work, range(0, len(floats), tile), self.threads)
+        with one_blas_thread():
+            run_parts(work, range(0, len(floats), tile), self.threads)
         return Ranking(self._final(scores, floats), items)
 
     def _search_tile(

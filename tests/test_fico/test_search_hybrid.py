@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
+from threadpoolctl import threadpool_info
 
 from fico.errors import DataError, UsageError
 from fico.search import stored_rows
@@ -236,3 +237,20 @@ def test_itq_learns_from_both_sides_where_they_are_given(make, data):
     assert spread(alone) < 1e-3 < 0.01 < spread(both)
     with pytest.raises(DataError, match="dimensions"):
         make().fit(items, queries=queries[:, :9])
+
+
+def test_each_of_its_threads_multiplies_alone(monkeypatch):
+    items = np.random.default_rng(0).standard_normal((300, 16)).astype(np.float32)
+    searcher = HybridSearch(bits=16, lists=4, candidates=20, threads=1)
+    searcher.fit(items, len(items))
+    searcher.add(items)
+    inside, search_tile = [], searcher._search_tile
+
+    def watched(*given):
+        inside.extend(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
+        search_tile(*given)
+
+    monkeypatch.setattr(searcher, "_search_tile", watched)
+    searcher.search(items[:3], 2)
+    assert inside
+    assert set(inside) == {1}
