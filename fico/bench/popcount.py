@@ -149,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser("python -m fico.bench.popcount", description=__doc__)
     parser.add_argument("--items", type=int, default=5_000_000, help="codes of 64 bits; of wider ones fewer")
-    parser.add_argument("--queries", type=int, default=64)
+    parser.add_argument("--queries", type=int, default=512)
     parser.add_argument("--bits", default="64,128,256,512", help="comma-separated")
     parser.add_argument("--k", default="10,100,1000", help="comma-separated")
     parser.add_argument("--repeats", type=int, default=5, help="interleaved rounds")

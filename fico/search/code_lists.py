@@ -1,15 +1,18 @@
 """Codes in lists: what the coarse-to-fine search scans, list after list."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from fico.search.index_file import Arrays
 from fico.search.popcount_scan import as_words
 
-_ARRAYS = ("columns", "places", "starts", "norms")
+if TYPE_CHECKING:
+    from fico.search.bit_planes import BitPlanes  # brings numba
 
 
 class CodeLists:
-    """Packed codes, each in one list, word-major and list after list.
+    """Packed codes, each in one list; the lists lie one after the other as bit planes, with gaps to a multiple of 64.
 
     Args:
         count: Lists.
@@ -18,15 +21,23 @@ class CodeLists:
     def __init__(self, count: int) -> None:
         self.count = count
         self._added: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # codes, list of each, norms
-        self.columns = np.empty((0, 0), np.uint64)  # "words codes", padded for the scan
-        self.places, self.starts = np.empty(0, np.int64), np.empty(0, np.int64)
+        self._planes: BitPlanes | None = None
+        self.items = np.empty(0, np.int64)  # item at each place, -1 in a gap
+        self.starts, self.stops = np.zeros(count, np.int64), np.zeros(count, np.int64)
         self.norms = np.empty(0, np.float32)  # by item
+
+    @property
+    def planes(self) -> "BitPlanes":
+        """The codes, once ``settle`` was called."""
+        assert self._planes is not None
+        return self._planes
 
     @property
     def size_bytes(self) -> int:
         """Bytes in memory."""
-        held = [getattr(self, name) for name in _ARRAYS]
-        return sum(part.nbytes for part in [*held, *(part for added in self._added for part in added)])
+        waiting = sum(part.nbytes for added in self._added for part in added)
+        held = sum(part.nbytes for part in (self.items, self.starts, self.stops, self.norms))
+        return waiting + held + (0 if self._planes is None else self._planes.nbytes)
 
     def add(self, codes: np.ndarray, lists: np.ndarray, norms: np.ndarray) -> None:
         """Takes rows of bytes, the list of each, and per item what the rerank divides by or takes off."""
@@ -34,36 +45,45 @@ class CodeLists:
 
     def settle(self) -> None:
         """Puts the codes added since the last search into their lists."""
-        from fico.search.popcount_kernel import GROUP
-
         if not self._added:
             return
         codes, lists, norms = (np.concatenate(parts) for parts in zip(*self._added, strict=True))
         self._added = []
-        before = len(self.places)
-        held = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts)) if before else lists[:0]
-        order = np.argsort(np.concatenate([held, lists]), kind="stable")
-        words = as_words(codes)
-        if before:
-            words = np.concatenate([self.columns[:, :before].T, words])
-        columns = np.zeros((words.shape[1], len(order) + GROUP), np.uint64)
-        for word, column in enumerate(columns):
-            np.take(words[:, word], order, out=column[: len(order)])
-        self.columns = columns
-        self.places = np.concatenate([self.places, before + np.arange(len(lists))])[order]
-        counts = np.bincount(np.concatenate([held, lists]), minlength=self.count)
-        self.starts = np.concatenate([[0], np.cumsum(counts)])
+        words, items = as_words(codes), len(self.items[self.items >= 0]) + np.arange(len(codes))
+        if self._planes is not None:
+            held = self.state()
+            words, items = np.concatenate([held["words"], words]), np.concatenate([held["items"], items])
+            lists = np.concatenate([np.repeat(np.arange(self.count), held["counts"]), lists])
+        order = np.argsort(lists, kind="stable")
+        self._lay(words[order], items[order], np.bincount(lists, minlength=self.count))
         self.norms = np.concatenate([self.norms, norms])
 
+    def _lay(self, words: np.ndarray, items: np.ndarray, counts: np.ndarray) -> None:
+        """Takes the codes in the order of their lists."""
+        from fico.search.bit_planes import BITS, BitPlanes
+
+        room = -(-counts // BITS) * BITS
+        self.starts = np.cumsum(room) - room
+        self.stops = self.starts + counts
+        places = np.repeat(self.starts - (np.cumsum(counts) - counts), counts) + np.arange(len(items))
+        spread = np.zeros((int(room.sum()), words.shape[1]), np.uint64)
+        spread[places] = words
+        self._planes = BitPlanes(words.shape[1])
+        self._planes.extend(spread)
+        self.items = np.full(len(spread), -1, np.int64)
+        self.items[places] = items
+
     def state(self) -> Arrays:
-        """Arrays for an index file."""
+        """Arrays for an index file: codes and items in the order of their lists, and how many each list has."""
         self.settle()
-        return {name: getattr(self, name) for name in _ARRAYS}
+        is_held = self.items >= 0
+        words, counts = self.planes.words()[is_held], self.stops - self.starts
+        return {"words": words, "items": self.items[is_held], "counts": counts, "norms": self.norms}
 
     @classmethod
-    def restored(cls, count: int, arrays: Arrays) -> "CodeLists":
+    def restored(cls, arrays: Arrays) -> "CodeLists":
         """What ``state`` described."""
-        lists = cls(count)
-        for name in _ARRAYS:
-            setattr(lists, name, arrays[name])
+        lists = cls(len(arrays["counts"]))
+        lists._lay(arrays["words"], arrays["items"], arrays["counts"])
+        lists.norms = arrays["norms"]
         return lists

@@ -181,7 +181,7 @@ class HybridSearch:
     def _check_room(self, items: int, dim: int) -> None:
         """Refuses what memory or disk cannot hold."""
         floats = items * dim * ROW_BYTES[self._rows.kind]
-        # Codes are held twice while they are put into their lists; a list, a place and a length for each item.
+        # Codes are held twice while they are put into their lists; a list, an item and a length for each code.
         memory = (items + self._rows.length) * (2 * max(self.bits, self._learned or 0) // 8 + 40)
         what = f"{items} items of {dim} dimensions as {self._rows.kind}"
         if self._rows.path is not None:
@@ -234,10 +234,10 @@ class HybridSearch:
         lists = self._nearest_lists(projected, min(self.nprobe, len(self._centres)))
         hits = np.empty((len(queries), self.candidates), np.int64)
         found = np.empty(len(queries), np.int64)
-        codes = as_words(np.packbits(projected > 0, axis=1) if given is None else given)
-        screen(tuple(held.columns), held.starts, lists, codes, hits, found)
+        codes = as_words(np.packbits(projected > 0, axis=1) if given is None else given).view(np.int64)
+        screen(held.planes.arrays, held.starts, held.stops, lists, codes, hits, found)
         scaled, shift = self._rows.scaled(queries)
-        stored = (self._rows.flat, queries.shape[1], held.norms, _MEASURES[self.metric], held.places)
+        stored = (self._rows.flat, queries.shape[1], held.norms, _MEASURES[self.metric], held.items)
         rerank(*stored, hits, found, scaled, shift, scores, items)
 
     def _final(self, scores: np.ndarray, queries: np.ndarray) -> np.ndarray:
@@ -300,7 +300,7 @@ class HybridSearch:
         searcher._rows = StoredRows.restored(settings["rows"], arrays)
         for name in _ARRAYS:
             setattr(searcher, f"_{name}", arrays[name])
-        searcher._lists = CodeLists.restored(len(searcher._centres), arrays)
+        searcher._lists = CodeLists.restored(arrays)
         searcher._learned = settings["learned"]
         return searcher
 

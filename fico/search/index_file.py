@@ -11,7 +11,7 @@ import numpy as np
 from fico.errors import DataError
 from fico.files import written_whole
 
-VERSION = 2
+VERSION = 3
 
 Settings = dict[str, Any]
 Arrays = dict[str, np.ndarray]

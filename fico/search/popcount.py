@@ -10,7 +10,7 @@ from fico.errors import UsageError
 from fico.search.base import Embeddings, check_k, to_array
 from fico.search.binarise import Binariser, Coder
 from fico.search.index_file import read_index, write_index
-from fico.search.popcount_scan import STRIDE, TILE, Codes, FaissCodes, ScannedCodes
+from fico.search.popcount_scan import STRIDE, Codes, FaissCodes, ScannedCodes, scratch_bytes
 from fico.search.popcount_scan import cores as cores
 from fico.search.room import need_memory
 from fico.types import Ranking
@@ -21,8 +21,8 @@ WIDEST = 512  # bits; the compiled scan grows with the width, and FAISS has vect
 class PopcountSearch:
     """Exact nearest codes by Hamming distance, ties by lowest item.
 
-    Codes lie word-major. A tile of queries passes over a cached block of codes; of 128 codes at a time only the
-    smallest distance is formed, without a branch, and compared with the query's limit, which a counting select
+    Codes lie as bit planes. A tile of queries passes over 512 codes at a time, whose differing bits carry-save adders
+    count in registers; the last carry tells which codes are within the query's limit, which a counting select
     tightens. Above 512 bits, and where numba is missing, FAISS's exhaustive search does the work; on a GPU a fused
     Triton kernel, or products of +1 and -1 where Triton is missing.
 
@@ -195,5 +195,6 @@ def predicted_bytes(items: int, bits: int, queries: int = 0, k: int = 0, threads
         Bytes, without the interpreter and the codes of the queries.
     """
     words = -(-bits // 64)
-    codes = 8 * words * (items + -(-items // STRIDE))
-    return codes + 12 * queries * k + (threads * TILE * 8 * (4 * k + 64) if queries else 0)
+    slabs = -(-items // 512) + -(-items // (512 * STRIDE))
+    codes = 8 * words * 512 * slabs
+    return codes + (12 * queries * k + scratch_bytes(k, words, threads) if queries else 0)

@@ -4,16 +4,18 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from fico.search.base import faiss_threads, import_faiss
 from fico.types import Ranking
 
-TILE = 16  # queries that share one pass over a block of codes
-_BLOCK = 4096  # codes that stay in the first caches while a tile of queries passes over them
-_BLOCK_WORDS = 16_384  # of wide codes fewer: 128 KB, half of a small second-level cache
+if TYPE_CHECKING:
+    from fico.search.bit_planes import BitPlanes  # brings numba
+
+_TILE = 256  # queries that share one pass over the codes
+_SCRATCH = 2**22  # integers that a tile works in, at most: 32 MB
 _SAMPLED_K = 100  # from here the hits before the limit has settled cost more than a sample does
 STRIDE = 128  # the sample is one code in 128
 
@@ -40,7 +42,7 @@ class Codes(Protocol):
 
 
 class ScannedCodes:
-    """Codes for the compiled scan, word-major.
+    """Codes for the compiled scan, as bit planes.
 
     For large k the first limit comes from a sample of the codes; where it proves too tight the query is repeated
     without it, so the result is exact for any data.
@@ -51,80 +53,82 @@ class ScannedCodes:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._columns: np.ndarray | None = None  # "words codes", padded for the scan
+        self._planes: BitPlanes | None = None
+        self._sample: BitPlanes | None = None
         self._added: list[np.ndarray] = []  # rows of bytes since the last search
-        self._sample: np.ndarray | None = None
-        self._length = self._width = 0
+        self._width = 0
 
     @property
     def size_bytes(self) -> int:
         """Bytes of the codes as they lie in memory, and of the sample that sets the first limits."""
-        held = [*self._added, *(part for part in (self._columns, self._sample) if part is not None)]
-        return sum(part.nbytes for part in held)
+        planes = sum(part.nbytes for part in (self._planes, self._sample) if part is not None)
+        return planes + sum(part.nbytes for part in self._added)
 
     def add(self, codes: np.ndarray) -> None:
         """Takes rows of bytes."""
         self._added.append(codes)
-        self._length += len(codes)
         self._width = codes.shape[1]
 
     def rows(self) -> np.ndarray:
         """All codes as rows of bytes."""
-        words = np.ascontiguousarray(self._settle()[:, : self._length].T)
-        return words.view(np.uint8)[:, : self._width]
+        return self._settle().words().view(np.uint8)[:, : self._width]
 
     def search(self, queries: np.ndarray, k: int) -> Ranking:
         """The k nearest codes of each query (rows of bytes), ties by lowest id."""
         from fico.search.popcount_kernel import ID_BITS
 
-        hits = self._search_all(as_words(queries), k)
+        hits = self._search_all(as_words(queries).view(np.int64), k)
         scores = np.empty(hits.shape, np.int32)
         np.right_shift(hits, ID_BITS, out=scores, casting="unsafe")
         hits &= (1 << ID_BITS) - 1
         return Ranking(np.negative(scores, out=scores), hits)
 
-    def _settle(self) -> np.ndarray:
-        """Puts the codes added since the last search into columns."""
+    def _settle(self) -> "BitPlanes":
+        """Puts the codes added since the last search into planes."""
+        from fico.search.bit_planes import BitPlanes
+
+        if self._planes is None or self._sample is None:
+            self._planes, self._sample = (BitPlanes(-(-self._width // 8)) for _ in range(2))
         if self._added:
-            start = self._length - sum(len(codes) for codes in self._added)
-            columns = _padded(-(-self._width // 8), self._length)
-            if self._columns is not None:
-                columns[:, :start] = self._columns[:, :start]
-            for codes in self._added:
-                columns[:, start : start + len(codes)] = as_words(codes).T
-                start += len(codes)
-            self._sample = _padded(len(columns), -(-self._length // STRIDE))
-            self._sample[:, : -(-self._length // STRIDE)] = columns[:, : self._length : STRIDE]
-            self._columns, self._added = columns, []
-        assert self._columns is not None
-        return self._columns
+            words = as_words(np.concatenate(self._added) if len(self._added) > 1 else self._added[0])
+            self._sample.extend(words[-self._planes.length % STRIDE :: STRIDE])
+            self._planes.extend(words)
+            self._added = []
+        return self._planes
 
     def _search_all(self, queries: np.ndarray, k: int) -> np.ndarray:
-        columns = self._settle()
-        limits = self._first_limits(queries, k)
-        if len(queries) < self.threads:
-            return self._search_ranges(columns, queries, limits, k)
+        planes = self._settle()
+        if self._is_shared_out(queries):
+            return self._search_ranges(planes, queries, k)
+        return self._search_tiles(planes, queries, self._first_limits(queries, k), k)
+
+    def _is_shared_out(self, queries: np.ndarray) -> bool:
+        """Whether every thread takes a range of the codes: too few queries for a tile each."""
+        from fico.search.popcount_kernel import SHARED
+
+        return self.threads > 1 and len(queries) < SHARED * self.threads
+
+    def _search_tiles(self, planes: "BitPlanes", queries: np.ndarray, limits: np.ndarray, k: int) -> np.ndarray:
         found = np.empty((len(queries), k), np.int64)
-        height = tile_height(len(queries), self.threads)
+        height = tile_height(len(queries), k, self.threads)
 
         def tile(start: int) -> None:
             rows = slice(start, start + height)
-            _scan(columns, (0, self._length), queries[rows], limits[rows], found[rows])
+            _scan(planes, (0, planes.length), queries[rows], limits[rows], found[rows])
 
         run_parts(tile, range(0, len(queries), height), self.threads)
         return found
 
-    def _search_ranges(self, columns: np.ndarray, queries: np.ndarray, limits: np.ndarray, k: int) -> np.ndarray:
-        """Few queries: every thread takes a range of the codes, and the results are merged."""
-        from fico.search.popcount_kernel import GROUP
+    def _search_ranges(self, planes: "BitPlanes", queries: np.ndarray, k: int) -> np.ndarray:
+        from fico.search.bit_planes import SLAB
 
-        groups = math.ceil(self._length / GROUP / self.threads)
-        starts = range(0, self._length, groups * GROUP)
-        stops = [min(start + groups * GROUP, self._length) for start in starts]
+        step = SLAB * math.ceil(planes.length / SLAB / self.threads)
+        starts = range(0, planes.length, step)
+        stops = [min(start + step, planes.length) for start in starts]
         found = [np.empty((len(queries), min(k, b - a)), np.int64) for a, b in zip(starts, stops, strict=True)]
 
         def part(i: int) -> None:
-            _scan(columns, (starts[i], stops[i]), queries, limits, found[i])
+            _scan(planes, (starts[i], stops[i]), queries, _widest(queries), found[i])
 
         run_parts(part, range(len(starts)), self.threads)
         return np.sort(np.concatenate(found, axis=1), axis=1)[:, :k]
@@ -133,20 +137,11 @@ class ScannedCodes:
         """A distance within which each query probably has k codes; the scan tells where it has not."""
         from fico.search.popcount_kernel import ID_BITS
 
-        widest = np.full(len(queries), 64 * queries.shape[1], np.int64)
-        place, count = sampled_place(k), math.ceil(self._length / STRIDE)
-        if k < _SAMPLED_K or place > count // 4 or len(queries) < self.threads:
-            return widest
         assert self._sample is not None
-        sample, found = self._sample, np.empty((len(queries), place), np.int64)
-        height = tile_height(len(queries), self.threads)
-
-        def tile(start: int) -> None:
-            rows = slice(start, start + height)
-            _scan(sample, (0, count), queries[rows], widest[rows], found[rows])
-
-        run_parts(tile, range(0, len(queries), height), self.threads)
-        return found[:, -1] >> ID_BITS
+        place = sampled_place(k)
+        if k < _SAMPLED_K or place > self._sample.length // 4:
+            return _widest(queries)
+        return self._search_tiles(self._sample, queries, _widest(queries), place)[:, -1] >> ID_BITS
 
 
 class FaissCodes:
@@ -193,10 +188,17 @@ def sampled_place(k: int) -> int:
     return math.ceil(share + 3 * math.sqrt(share) + 2)
 
 
-def tile_height(queries: int, threads: int) -> int:
-    """Queries of a tile, at most ``TILE``: as many tiles for one thread as for another, in fours that share loads."""
-    tiles = math.ceil(math.ceil(queries / TILE) / threads) * threads
-    return min(TILE, 4 * math.ceil(queries / tiles / 4))
+def tile_height(queries: int, k: int, threads: int) -> int:
+    """Queries of a tile: as many as its scratch allows, and as many tiles for one thread as for another."""
+    most = min(_TILE, max(1, _SCRATCH // (4 * k)))
+    tiles = math.ceil(math.ceil(queries / most) / threads) * threads
+    return math.ceil(queries / tiles)
+
+
+def scratch_bytes(k: int, words: int, threads: int) -> int:
+    """What the threads work in: hits, a histogram, and the counts of a slab for each query of a tile."""
+    height = tile_height(threads * _TILE, k, threads)
+    return 8 * threads * height * (4 * k + 64 + 64 * words + 16 * 12 + 22 * words)
 
 
 def run_parts(work: Callable[[int], None], parts: Sequence[int], threads: int) -> None:
@@ -210,16 +212,18 @@ def run_parts(work: Callable[[int], None], parts: Sequence[int], threads: int) -
             done.result()
 
 
-def _scan(columns: np.ndarray, part: tuple[int, int], queries: np.ndarray, limits: np.ndarray, out: np.ndarray) -> None:
-    from fico.search.popcount_kernel import GROUP, scan
+def _widest(queries: np.ndarray) -> np.ndarray:
+    """Limits that leave nothing out."""
+    return np.full(len(queries), 64 * queries.shape[1], np.int64)
 
-    words = len(columns)
-    block = max(GROUP, min(_BLOCK, _BLOCK_WORDS // words) // GROUP * GROUP)
-    rows = tuple(columns)
-    filled = scan(rows, *part, queries, limits, block, out)
+
+def _scan(planes: "BitPlanes", part: tuple[int, int], queries: np.ndarray, limits: np.ndarray, out: np.ndarray) -> None:
+    from fico.search.popcount_kernel import scan
+
+    filled = scan(planes.arrays, *part, queries, limits, out)
     if not filled.all():  # the sample misled: once more for these, leaving nothing out
         again = np.empty((int((~filled).sum()), out.shape[1]), np.int64)
-        scan(rows, *part, queries[~filled], np.full(len(again), 64 * words), block, again)
+        scan(planes.arrays, *part, queries[~filled], _widest(queries[~filled]), again)
         out[~filled] = again
 
 
@@ -229,12 +233,6 @@ def as_words(codes: np.ndarray) -> np.ndarray:
     if short:
         codes = np.concatenate([codes, np.zeros((len(codes), short), np.uint8)], axis=1)
     return np.ascontiguousarray(codes).view(np.uint64)
-
-
-def _padded(words: int, codes: int) -> np.ndarray:
-    from fico.search.popcount_kernel import GROUP
-
-    return np.zeros((words, -(-codes // GROUP) * GROUP), np.uint64)
 
 
 def cores() -> int:

@@ -14,11 +14,12 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.core import cgutils
 
-from fico.search.popcount_kernel import ID_BITS, call, intrinsic
+from fico.search.popcount_kernel import ID_BITS
+from fico.search.vectors import I8, I32, I64, call, intrinsic, prefetch
 
 _LANES = 16
 _STEP = 64  # four accumulators hide the latency of the addition
-_I8, _I32, _I64, _F32 = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
+_F32 = ir.FloatType()
 
 
 def _widened(builder: Any, row: Any, at: Any, lanes: int) -> Any:
@@ -29,8 +30,8 @@ def _widened(builder: Any, row: Any, at: Any, lanes: int) -> Any:
     values = builder.load(pointer)
     values.align = stored.width // 8 if isinstance(stored, ir.IntType) else 4
     wide = ir.VectorType(_F32, lanes)
-    if source == _I8:
-        return builder.sitofp(builder.sext(values, ir.VectorType(_I32, lanes)), wide)
+    if source == I8:
+        return builder.sitofp(builder.sext(values, ir.VectorType(I32, lanes)), wide)
     return values if source == _F32 else builder.fpext(values, wide)
 
 
@@ -59,24 +60,22 @@ def _dot(typing_context: Any, rows: Any, start: Any, following: Any, query: Any,
         row, ahead = builder.gep(data, [arguments[1]]), builder.gep(data, [arguments[2]])
         factors = context.make_array(signature.args[3])(context, builder, arguments[3]).data
         wide, single = _total(builder, _LANES, _STEP // _LANES), _total(builder, 1, 1)
-        steps = builder.sdiv(arguments[4], ir.Constant(_I64, _STEP))
-        flags = [ir.Constant(_I32, value) for value in (0, 3, 1)]  # read, into every cache, data
+        steps = builder.sdiv(arguments[4], ir.Constant(I64, _STEP))
         size = signature.args[0].dtype.bitwidth // 8
         with cgutils.for_range(builder, steps) as loop:
-            base = builder.mul(loop.index, ir.Constant(_I64, _STEP))
+            base = builder.mul(loop.index, ir.Constant(I64, _STEP))
             for line in range(0, _STEP * size, 64):
-                address = builder.gep(ahead, [builder.add(base, ir.Constant(_I64, line // size))])
-                address = builder.bitcast(address, _I8.as_pointer())
-                call(builder, "llvm.prefetch.p0", ir.VoidType(), [address, *flags])
+                address = builder.gep(ahead, [builder.add(base, ir.Constant(I64, line // size))])
+                prefetch(builder, address)
             for part, slot in enumerate(wide):
-                at = builder.add(base, ir.Constant(_I64, part * _LANES))
+                at = builder.add(base, ir.Constant(I64, part * _LANES))
                 _add_products(builder, row, factors, at, slot, _LANES)
-        done = builder.mul(steps, ir.Constant(_I64, _STEP))
+        done = builder.mul(steps, ir.Constant(I64, _STEP))
         with cgutils.for_range(builder, builder.sub(arguments[4], done)) as loop:
             _add_products(builder, row, factors, builder.add(done, loop.index), single[0], 1)
         one, two, three, four = (builder.load(slot) for slot in wide)
         vector = builder.fadd(builder.fadd(one, two), builder.fadd(three, four))
-        tail = builder.extract_element(builder.load(single[0]), ir.Constant(_I32, 0))
+        tail = builder.extract_element(builder.load(single[0]), ir.Constant(I32, 0))
         return _sum(builder, tail, vector)
 
     return types.float32(rows, types.int64, types.int64, query, types.int64), codegen
@@ -89,9 +88,9 @@ def _sum(builder: Any, first: Any, vector: Any) -> Any:
     while lanes > 1:
         lanes //= 2
         upper = [lane + lanes if lane < lanes else 0 for lane in range(_LANES)]
-        moved = builder.shuffle_vector(vector, empty, ir.Constant(ir.VectorType(_I32, _LANES), upper))
+        moved = builder.shuffle_vector(vector, empty, ir.Constant(ir.VectorType(I32, _LANES), upper))
         vector = builder.fadd(vector, moved)
-    return builder.fadd(first, builder.extract_element(vector, ir.Constant(_I32, 0)))
+    return builder.fadd(first, builder.extract_element(vector, ir.Constant(I32, 0)))
 
 
 @njit(nogil=True, cache=True)

@@ -1,5 +1,7 @@
 """Every searcher against a plain sort of all distances."""
 
+import os
+import platform
 import subprocess
 import sys
 
@@ -138,18 +140,61 @@ def test_faiss_does_the_work_where_numba_is_missing(monkeypatch):
     assert_same(searcher.search(queries, 60), *plain_ranking(queries, items, 60))
 
 
-def test_the_vector_popcount_is_in_the_compiled_scan():
+def cpu_has(feature):
     import llvmlite.binding as llvm
+
+    return llvm.get_host_cpu_features().get(feature, False)
+
+
+def compiled_anew(function, *arguments):
+    """Assembly of a compiled function; code out of the cache cannot be looked at."""
     from numba import njit
 
-    from fico.search.popcount_kernel import GROUP, scan
+    fresh = njit(nogil=True)(function.py_func)
+    fresh(*arguments)
+    return "".join(fresh.inspect_asm().values())
 
-    if not llvm.get_host_cpu_features().get("avx512vpopcntdq", False):
+
+@pytest.mark.parametrize("words", [1, 4])
+def test_the_scan_counts_with_the_three_operand_logic_of_the_cpu(words):
+    from fico.search.bit_planes import BitPlanes
+    from fico.search.popcount_kernel import scan
+
+    if not cpu_has("avx512f"):
+        pytest.skip("this CPU has no logic of three operands")
+    planes, queries = BitPlanes(words), np.zeros((1, words), np.int64)
+    planes.extend(np.zeros((1, words), np.uint64))
+    assembly = compiled_anew(scan, planes.arrays, 0, 1, queries, np.full(1, 64 * words), np.zeros((1, 1), np.int64))
+    assert assembly.count("vpternlogq") > 2 * 60  # 57 adders and the offset's, of one word
+
+
+def test_the_limit_it_is_measured_against_is_that_of_the_vector_popcount():
+    from fico.bench.popcount_limit import _compare
+
+    if not cpu_has("avx512vpopcntdq"):
         pytest.skip("this CPU has no vector popcount")
-    fresh = njit(nogil=True)(scan.py_func)  # compiled here: code out of the cache cannot be looked at
-    columns, out = (np.zeros(GROUP, np.uint64),) * 2, np.zeros((1, 1), np.int64)
-    fresh(columns, 0, GROUP, np.zeros((1, 2), np.uint64), np.full(1, 128), GROUP, out)
-    assert "vpopcntq" in "".join(fresh.inspect_asm().values())
+    assert "vpopcntq" in compiled_anew(_compare, (np.zeros(128, np.uint64),), np.zeros(1, np.uint64), 0, 1)
+
+
+@pytest.mark.parametrize("cpu", ["generic", "haswell"])
+def test_a_cpu_without_wide_vectors_finds_the_same(cpu, tmp_path):
+    if platform.machine() not in ("x86_64", "AMD64") or (cpu == "haswell" and not cpu_has("avx2")):
+        pytest.skip(f"this CPU cannot run the code of {cpu}")
+    items, queries = random_codes(700, 72, 1, 60), random_codes(9, 72, 2)
+    np.savez(tmp_path / "codes.npz", items=items, queries=queries)
+    program = (
+        "import sys, numpy as np; from fico.search.popcount import PopcountSearch\n"
+        "given = np.load(sys.argv[1]); searcher = PopcountSearch(72, 1); searcher.add(given['items'])\n"
+        "found = [searcher.search(given['queries'][:count], 30) for count in (9, 2)]\n"
+        "np.savez(sys.argv[2], *(part for one in found for part in (one.scores, one.indices)))"
+    )
+    features = "" if cpu == "generic" else "+avx,+avx2,+bmi,+bmi2,+popcnt"
+    place = {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    files = [str(tmp_path / name) for name in ("codes.npz", "found.npz")]
+    subprocess.run([sys.executable, "-c", program, *files], env=os.environ | place, check=True)
+    found = list(np.load(files[1]).values())
+    assert_same(Ranking(*found[:2]), *plain_ranking(queries, items, 30))
+    assert_same(Ranking(*found[2:]), *plain_ranking(queries[:2], items, 30))
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "inner", "euclidean"])
@@ -230,7 +275,7 @@ def test_places_an_index_cannot_fill_are_marked():
 
 
 def test_sizes_are_those_of_what_is_held():
-    codes = random_codes(128 * 128, 64, 24)
+    codes = random_codes(128 * 512, 64, 24)
     searcher = PopcountSearch(64)
     searcher.add(codes)
     assert searcher.size_bytes == codes.nbytes

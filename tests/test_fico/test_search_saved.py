@@ -86,7 +86,7 @@ def test_broken_and_foreign_files_are_refused_by_name(name, tmp_path):
     with safe_open(path, framework="numpy") as file:
         header, arrays = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     for changed, words in (
-        ({"version": "1"}, "version 1.*reads 2"),
+        ({"version": "1"}, "version 1.*reads 3"),
         ({"kind": "other"}, "kind 'other'"),
         ({"format": "x"}, "no index file"),
     ):
@@ -147,11 +147,11 @@ def little_memory(monkeypatch):
 
 
 def test_codes_that_do_not_fit_are_refused_before_they_are_made(little_memory):
-    searcher = PopcountSearch(64)
+    searcher = PopcountSearch(64, threads=1)
     searcher.add(rows(1000, 7, 64))
     with pytest.raises(UsageError, match=r"81000 codes of 64 bits.*1\.2 MiB of memory.*1\.0 MiB are free"):
         searcher.add(np.ones((80_000, 64), np.int8))
-    with pytest.raises(UsageError, match=r"1000 nearest items of 5000 queries.*5[78]\.\d MiB"):
+    with pytest.raises(UsageError, match=r"1000 nearest items of 5000 queries.*6[56]\.\d MiB"):
         searcher.search(np.ones((5000, 64), np.int8), 1000)
     assert searcher.search(np.ones((5, 64), np.int8), 10).indices.shape == (5, 10)
 
@@ -182,7 +182,7 @@ def test_the_prediction_is_what_the_codes_take():
         codes = popcount_scan.ScannedCodes(1)
         codes.add(np.zeros((128 * 300, bits // 8), np.uint8))
         codes.search(np.zeros((1, bits // 8), np.uint8), 1)
-        assert 0 <= codes.size_bytes - predicted_bytes(128 * 300, bits) < 128 * 8 * 8  # the sample's padding
+        assert codes.size_bytes == predicted_bytes(128 * 300, bits)
 
 
 def test_free_sizes_of_this_machine_are_told(tmp_path):
