@@ -12,10 +12,10 @@ from fico.bench.timing import once, timed
 from fico.search.base import Embeddings, Searcher, Similarity, import_faiss, to_array, to_floats
 from fico.search.binarise import Binariser
 from fico.search.codes import is_code, pack_codes, unpack_codes
-from fico.search.exact import prepare, scores
 from fico.search.faiss_index import FaissSearch
 from fico.search.hybrid import HybridSearch
 from fico.search.popcount import PopcountSearch
+from fico.search.products import prepare, scores
 from fico.tasks.base import Direction
 from fico.types import Ranking
 

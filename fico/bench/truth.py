@@ -6,7 +6,7 @@ import numpy as np
 
 from fico.bench.search import recalls
 from fico.search.base import Similarity, merge
-from fico.search.exact import prepare, scores, top_k
+from fico.search.products import prepare, scores, top_k
 from fico.types import Ranking
 
 

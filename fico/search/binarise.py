@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from torch import Tensor
 
 from fico.errors import DataError, UsageError
 from fico.search.base import Embeddings, import_faiss, to_floats
@@ -186,11 +187,11 @@ def _bits_for(array: np.ndarray) -> int:
     return bits
 
 
-def draw_rows(matrices: Sequence[np.ndarray], count: int, seed: int) -> np.ndarray:
+def draw_rows(matrices: Sequence[np.ndarray | Tensor], count: int, seed: int) -> np.ndarray:
     """Rows of several matrices, without replacement, in their order; all of them where there are fewer.
 
     Args:
-        matrices: Of equal width; may be mapped files, only the drawn rows are read.
+        matrices: Of equal width; may be mapped files or lie on a device, only the drawn rows are read.
         count: Rows to draw.
         seed: Of the draw.
     """
@@ -199,4 +200,5 @@ def draw_rows(matrices: Sequence[np.ndarray], count: int, seed: int) -> np.ndarr
     if count < len(rows):
         rows = np.sort(np.random.default_rng(seed).choice(len(rows), count, replace=False))
     parts = zip(matrices, lengths[:-1], lengths[1:], strict=True)
-    return np.concatenate([matrix[rows[(rows >= a) & (rows < b)] - a] for matrix, a, b in parts])
+    drawn = (matrix[rows[(rows >= a) & (rows < b)] - a] for matrix, a, b in parts)
+    return np.concatenate([part.cpu().numpy() if isinstance(part, Tensor) else part for part in drawn])

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from fico.errors import UsageError
 from fico.search.base import Embeddings, Similarity, check_k, merge, to_array, to_floats
-from fico.search.codes import check_bits, pack_codes, unpack_codes
+from fico.search.codes import check_bits, pack_codes
+from fico.search.device import check_device, to_tensor
 from fico.search.index_file import read_index, write_index
+from fico.search.products import prepare, scores, top_k
+from fico.search.screened_floats import ScreenedFloats
 from fico.types import Ranking
 
 SIMILARITIES = ("cosine", "inner", "euclidean", "hamming")
@@ -23,7 +25,11 @@ class ExactSearch:
             number of differing bits, integers).
         bits: Code length where packed codes are given; other codes tell it by their width.
         memory_limit: Bytes for the scores of one block and what selects from them.
-        device: Where to multiply, as torch names it.
+        device: Where to search, as torch names it. On a GPU large galleries of floats under ``cosine`` or ``inner`` are
+            screened by products in half precision, which leave out nothing that belongs to the result.
+
+    Raises:
+        UsageError: The similarity is unknown, or the device is not there.
     """
 
     def __init__(
@@ -37,7 +43,11 @@ class ExactSearch:
             raise UsageError(f"similarity is {similarity!r}; choose one of {', '.join(SIMILARITIES)}")
         if bits is not None:
             check_bits(bits)
+        check_device(device)
         self.similarity, self.bits, self.device = similarity, bits, device
+        self._screened: ScreenedFloats | None = None
+        if device != "cpu" and similarity in ("cosine", "inner"):
+            self._screened = ScreenedFloats(device, similarity == "cosine")
         self._memory_limit = memory_limit
         self._items: list[np.ndarray] = []
         self._length = 0
@@ -50,19 +60,25 @@ class ExactSearch:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of the items: packed codes under ``hamming``, ``float32`` rows otherwise."""
-        return sum(items.nbytes for items in self._items)
+        """Bytes of the items: packed codes under ``hamming``, ``float32`` rows otherwise; and what screens them."""
+        screened = 0 if self._screened is None else self._screened.size_bytes
+        return screened + sum(items.nbytes for items in self._items)
 
     def add(self, items: Embeddings) -> None:
-        """Keeps the items; ``float32`` arrays, mapped ones too, are not copied.
+        """Keeps the items; ``float32`` arrays, mapped ones too, are not copied, nor are tensors on its device.
 
         Raises:
             DataError: Wrong shape, NaN, or no codes under ``hamming``.
         """
-        self._take(self._check(items, "items"))
+        self._take(items if self._screened else self._check(items, "items"))
 
-    def _take(self, rows: np.ndarray) -> None:
-        self._items.append(rows)
+    def _take(self, rows: Embeddings) -> None:
+        if self._screened is not None:
+            rows = to_tensor(rows, "items", self.device, self._width)
+            self._screened.add(rows)
+        else:
+            assert isinstance(rows, np.ndarray)
+            self._items.append(rows)
         self._length += len(rows)
         self._width = rows.shape[1]
 
@@ -85,6 +101,13 @@ class ExactSearch:
             DataError: Queries of another width, or with NaN.
         """
         k = check_k(k, self._length)
+        if self._screened is not None:
+            asked = to_tensor(queries, "queries", self.device, self._width)
+            found = Ranking(np.empty((len(asked), k), np.float32), np.empty((len(asked), k), np.int64))
+            for part, values, items in self._screened.search(asked, k):
+                torch.from_numpy(found.scores[part]).copy_(values)
+                torch.from_numpy(found.indices[part]).copy_(items)
+            return found
         rows = self._check(queries, "queries")
         # scores, their copy inside topk, the mask and the ids: about 16 bytes per pair
         pairs = max(1, self._memory_limit // (32 if self.similarity == "euclidean" else 16))
@@ -108,7 +131,8 @@ class ExactSearch:
         """
         check_k(1, self._length)
         settings = {"similarity": self.similarity, "bits": self.bits}
-        write_index(Path(path), "exact", settings, {f"items{n}": rows for n, rows in enumerate(self._items)})
+        held = self._items if self._screened is None else [self._screened.rows().cpu().numpy()]
+        write_index(Path(path), "exact", settings, {f"items{n}": rows for n, rows in enumerate(held)})
 
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu") -> "ExactSearch":
@@ -139,66 +163,3 @@ class ExactSearch:
             first += len(items)
         assert best is not None
         return best
-
-
-def prepare(rows: np.ndarray, similarity: Similarity, device: str = "cpu") -> Tensor:
-    """Rows as ``scores`` takes them.
-
-    Args:
-        rows: Packed codes under ``hamming``, ``float32`` otherwise.
-        similarity: The measure.
-        device: Where the products shall be formed.
-
-    Returns:
-        ``rows dim``: +-1 under ``hamming``; rows of length 1 under ``cosine``; ``float64`` under ``euclidean``,
-        whose squares would cancel in ``float32``.
-    """
-    if similarity == "hamming":
-        return torch.from_numpy(unpack_codes(rows)).to(device)
-    values = torch.tensor(rows, device=device)  # a copy: mapped rows are read-only
-    if similarity == "cosine":
-        return torch.nn.functional.normalize(values)
-    return values.double() if similarity == "euclidean" else values
-
-
-def scores(left: Tensor, right: Tensor, similarity: Similarity) -> Tensor:
-    """Scores of every pair, higher is nearer.
-
-    Args:
-        left: ``queries dim`` from ``prepare``.
-        right: ``items dim`` from ``prepare``.
-        similarity: The measure.
-
-    Returns:
-        ``queries items``, ``float32``: products; negative distances; negative number of differing bits, exact.
-    """
-    products = left @ right.T
-    if similarity == "hamming":
-        return (products - left.shape[1]) / 2
-    if similarity == "euclidean":
-        squares = left.square().sum(1, keepdim=True) + right.square().sum(1) - 2 * products
-        return -squares.clamp(min=0).sqrt().float()
-    return products
-
-
-def top_k(values: Tensor, k: int, first: int = 0) -> Ranking:
-    """The k highest scores of each row, ties by lowest column.
-
-    ``torch.topk`` chooses freely among equal scores. Here it only gives the k-th score; the columns that reach it
-    are collected in order and the surplus of tied ones at the end is cut.
-
-    Args:
-        values: ``queries items``, higher is nearer.
-        k: 1 to the number of items.
-        first: Number of the first column.
-
-    Returns:
-        ``queries k``, best first.
-    """
-    limit = values.topk(k, dim=1, sorted=False).values.amin(dim=1, keepdim=True)
-    row, column = (part.cpu().numpy() for part in torch.nonzero(values >= limit, as_tuple=True))
-    value = values[torch.from_numpy(row), torch.from_numpy(column)].cpu().numpy()
-    order = np.lexsort((column, -value, row))
-    starts = np.searchsorted(row, np.arange(len(values)))  # nonzero gives the rows in order, and so does the sort
-    chosen = order[starts[:, None] + np.arange(k)]
-    return Ranking(value[chosen], column[chosen] + first)

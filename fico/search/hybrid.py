@@ -7,21 +7,19 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from fico.errors import DataError, UsageError
-from fico.matmul import one_blas_thread
 from fico.search.base import Embeddings, check_k, import_faiss, to_array, to_floats
 from fico.search.binarise import Binariser, draw_rows
-from fico.search.code_lists import CodeLists
 from fico.search.codes import check_bits, pack_codes
+from fico.search.device import check_device, need_device_memory, to_tensor
+from fico.search.hybrid_cpu import HybridOnCpu
+from fico.search.hybrid_device import HybridOnDevice
 from fico.search.index_file import read_index, write_index
-from fico.search.popcount_scan import as_words, cores, run_parts
+from fico.search.popcount_scan import cores
 from fico.search.room import need_disk, need_memory
 from fico.search.stored_rows import ROW_BYTES, RowType, StoredRows
 from fico.types import Ranking
 
 Metric = Literal["cosine", "inner", "euclidean"]
-_MEASURES = {"inner": 0, "cosine": 1, "euclidean": 2}  # as the kernel counts them
-_ROWS = 65_536
-_TILE = 256  # queries of one piece of work
 
 
 class HybridSearch:
@@ -30,23 +28,24 @@ class HybridSearch:
     The items are projected to ``bits`` dimensions by ITQ, partitioned there by k-means, and kept as the signs of the
     projection, list after list; or as codes that somebody learnt, which ``add`` and ``search`` then are given. A query
     looks into its ``nprobe`` nearest lists, takes the ``candidates`` nearest codes by an exact Hamming scan, and orders
-    those by their floats.
+    those by their floats. On a GPU a scan of all codes is quicker than lists are: there is one list.
 
     Args:
         metric: ``cosine``, ``inner`` or ``euclidean`` (score: negative distance).
         bits: Code length, a multiple of 8 up to 512; fewer where items or dimensions are fewer.
-        lists: Parts of the partition. None: 1.2 sqrt(n), at most n / 39.
+        lists: Parts of the partition. None: 1.2 sqrt(n), at most n / 39. On a GPU: 1.
         nprobe: Lists that a query looks into; all where there are fewer.
         candidates: Codes whose floats are compared, at least the k of a search.
-        rows: How floats are kept: ``float32``, ``float16`` or ``int8`` (a scale per dimension).
+        rows: How floats are kept: ``float32``, ``float16`` or, not on a GPU, ``int8`` (a scale per dimension).
         rows_path: File for the floats, which are then read from disk through a memory map. None: memory; an array
             of ``float32`` given to ``add``, a mapped one too, is used where it lies.
         train_rows: Rows, drawn without replacement, that partition and codes are learnt from. None: 100,000.
         threads: Cores to search with. None: all of this process.
         seed: Of every draw.
+        device: Where the items lie and are searched, as torch names it: ``cpu``, ``cuda``, ``cuda:1``.
 
     Raises:
-        UsageError: A parameter out of its range.
+        UsageError: A parameter out of its range, or one that a GPU has no use for.
 
     Source:
         FAISS provides ITQ (Gong and Lazebnik 2011) and k-means; scan and rerank are ours.
@@ -64,6 +63,7 @@ class HybridSearch:
         train_rows: int | None = None,
         threads: int | None = None,
         seed: int = 1234,
+        device: str = "cpu",
     ) -> None:
         _choice("metric", metric, get_args(Metric))
         _choice("rows", rows, get_args(RowType))
@@ -73,13 +73,15 @@ class HybridSearch:
                 raise UsageError(f"{name} is {value}; give 1 or more")
         if not 8 <= bits <= 512 or bits % 8:
             raise UsageError(f"bits is {bits}; give a multiple of 8 from 8 to 512")
-        self.metric, self.bits, self.lists = metric, bits, lists
+        check_device(device)
+        if device != "cpu" and (rows_path is not None or rows == "int8" or lists not in (None, 1)):
+            raise UsageError(f"on {device} the floats lie on the device, as float32 or float16, and there is one list")
+        self.metric, self.bits, self.lists, self.device = metric, bits, lists, device
         self.nprobe, self.candidates = nprobe, candidates
         self.train_rows, self.threads, self.seed = train_rows or 100_000, threads or cores(), seed
         self._rows = StoredRows(rows, rows_path)
-        self._matrix: np.ndarray | None = None  # "bits dim": the ITQ projection, and its offset
-        self._offset = self._centres = np.empty(0, np.float32)
-        self._lists = CodeLists(0)
+        self._projection: tuple[np.ndarray, np.ndarray] | None = None  # ITQ's matrix "bits dim", and its offset
+        self._held: HybridOnCpu | HybridOnDevice | None = None
         self._learned: int | None = None  # length of codes that were given
 
     @property
@@ -90,14 +92,23 @@ class HybridSearch:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes in memory; floats that lie in a file are counted by ``disk_bytes``."""
-        learnt = [self._offset, self._centres] + ([] if self._matrix is None else [self._matrix])
-        return sum(int(part.nbytes) for part in learnt) + self._lists.size_bytes + self._rows.memory_bytes
+        """Bytes in memory or on the device; floats that lie in a file are counted by ``disk_bytes``."""
+        learnt = sum(int(part.nbytes) for part in self._projection or ())
+        return learnt + (0 if self._held is None else self._held.size_bytes)
 
     @property
     def disk_bytes(self) -> int:
         """Bytes of the floats in a mapped file."""
         return self._rows.disk_bytes
+
+    @property
+    def _length(self) -> int:
+        return 0 if self._held is None else self._held.length
+
+    def _floats(self, values: Embeddings, what: str) -> Any:
+        """Checked rows where they are needed: an array, or a tensor on the device."""
+        dim = None if self._projection is None else self._projection[0].shape[1]
+        return to_floats(values, what, dim) if self.device == "cpu" else to_tensor(values, what, self.device, dim)
 
     def fit(self, items: Embeddings, count: int | None = None, queries: Embeddings | None = None) -> "HybridSearch":
         """Learns projection and partition; ``add`` does it from its items where it was not called.
@@ -110,19 +121,22 @@ class HybridSearch:
         Raises:
             DataError: Wrong shape, NaN, fewer than 8 rows or dimensions, or queries of another width.
         """
-        floats = to_floats(items, "items")
+        floats = self._floats(items, "items")
         self.bits = min(self.bits, min(floats.shape) // 8 * 8)
         if self.bits == 0:
             raise DataError(f"{len(floats)} items of {floats.shape[1]} dimensions are too few for a code of 8 bits")
         train = draw_rows([floats], self.train_rows, self.seed)
         sides = [train] if queries is None else [train, to_floats(queries, "queries", floats.shape[1])]
-        self._matrix, self._offset = Binariser(self.bits, self.seed).fit(*sides).projection
+        self._projection = Binariser(self.bits, self.seed).fit(*sides).projection
+        if self.device != "cpu":
+            self.lists = 1
+            self._held = HybridOnDevice(self.device, self.metric, self._rows.kind, self._projection)
+            return self
         self.lists = max(1, min(self.lists or round(1.2 * math.sqrt(count or len(floats))), len(train) // 39))
         means = import_faiss().Kmeans(self.bits, self.lists, niter=10, seed=self.seed)
-        means.train(self._project(train))
-        self._centres = means.centroids
-        self._lists = CodeLists(len(self._centres))
+        means.train(train @ self._projection[0].T + self._projection[1])
         self._rows.fit(train)
+        self._held = HybridOnCpu(self.metric, self._projection, means.centroids, self._rows)
         return self
 
     def empty(self) -> "HybridSearch":
@@ -130,9 +144,9 @@ class HybridSearch:
 
         Where the floats lie in a file, those of the n-th such searcher lie in one with ``.n`` behind its name.
         """
-        twin = HybridSearch(**self._settings(), rows=self._rows.kind, threads=self.threads)
-        twin._matrix, twin._offset, twin._centres = self._matrix, self._offset, self._centres
-        twin._lists, twin._rows = CodeLists(self._lists.count), self._rows.empty()
+        twin = HybridSearch(**self._settings(), rows=self._rows.kind, threads=self.threads, device=self.device)
+        twin._projection, twin._rows = self._projection, self._rows.empty()
+        twin._held = None if self._held is None else self._held.empty(twin._rows)
         return twin
 
     def add(self, items: Embeddings, codes: Embeddings | None = None) -> None:
@@ -148,23 +162,17 @@ class HybridSearch:
             UsageError: Codes are given now and not before or the reverse, or memory or disk is short (the predicted
                 size is named).
         """
-        dim = None if self._matrix is None else self._matrix.shape[1]
-        floats = to_floats(items, "items", dim)
+        floats = self._floats(items, "items")
         given = self._given(codes, len(floats), "items")
         self._check_room(len(floats), floats.shape[1])
-        if self._matrix is None:
+        if self._held is None:
             self.fit(floats)
-        for start in range(0, len(floats), _ROWS):
-            block = floats[start : start + _ROWS]
-            projected = self._project(block)
-            near = self._nearest_lists(projected, 1)[:, 0]
-            packed = np.packbits(projected > 0, axis=1) if given is None else given[start : start + _ROWS]
-            self._lists.add(packed, near, self._norms_of(block))
-        self._rows.add(floats)
+        assert self._held is not None
+        self._held.add(floats, given)
 
     def _given(self, codes: Embeddings | None, rows: int, what: str) -> np.ndarray | None:
         """Learnt codes, checked and packed; None where this index makes its own."""
-        if self._rows.length and (codes is None) != (self._learned is None):
+        if self._length and (codes is None) != (self._learned is None):
             held = "its own codes" if self._learned is None else f"learnt codes of {self._learned} bits"
             raise UsageError(f"the index holds {held}; give codes= with all items and queries or with none")
         if codes is None:
@@ -179,16 +187,19 @@ class HybridSearch:
         return packed
 
     def _check_room(self, items: int, dim: int) -> None:
-        """Refuses what memory or disk cannot hold."""
+        """Refuses what memory, device or disk cannot hold."""
         floats = items * dim * ROW_BYTES[self._rows.kind]
-        # Codes are held twice while they are put into their lists; a list, an item and a length for each code.
-        memory = (items + self._rows.length) * (2 * max(self.bits, self._learned or 0) // 8 + 40)
         what = f"{items} items of {dim} dimensions as {self._rows.kind}"
+        if self.device != "cpu":
+            need_device_memory(self.device, floats + items * 3 * (self._learned or self.bits), what)
+            return
+        # Codes are held twice while they are put into their lists; a list, an item and a length for each code.
+        memory = (items + self._length) * (2 * max(self.bits, self._learned or 0) // 8 + 40)
         if self._rows.path is not None:
             need_disk(self._rows.path, floats, what)
-        elif self._rows.kind != "float32" or self._rows.length:  # the first float32 rows stay where they lie
+        elif self._rows.kind != "float32" or self._length:  # the first float32 rows stay where they lie
             memory += floats + self._rows.memory_bytes
-        if self._matrix is None:
+        if self._held is None:
             memory += 3 * 4 * dim * min(items, self.train_rows)
         need_memory(memory, what, "keep the floats in a file (rows_path), narrower (rows), or add fewer items")
 
@@ -205,67 +216,13 @@ class HybridSearch:
                 are given to an index without or the reverse.
             DataError: Queries of another width, or with NaN; codes of another width or number.
         """
-        k = check_k(k, self._rows.length)
+        k = check_k(k, self._length)
         if k > self.candidates:
             raise UsageError(f"k is {k}, but only {self.candidates} candidates are compared; set candidates to {k}")
-        assert self._matrix is not None
-        floats = to_floats(queries, "queries", self._matrix.shape[1])
+        assert self._held is not None
+        floats = self._floats(queries, "queries")
         given = self._given(codes, len(floats), "queries")
-        self._lists.settle()
-        scores = np.full((len(floats), k), -np.inf, np.float32)
-        items = np.full((len(floats), k), -1, np.int64)
-        tile = max(1, min(_TILE, math.ceil(len(floats) / self.threads)))
-
-        def work(start: int) -> None:
-            rows = slice(start, start + tile)
-            self._search_tile(floats[rows], None if given is None else given[rows], scores[rows], items[rows])
-
-        with one_blas_thread():
-            run_parts(work, range(0, len(floats), tile), self.threads)
-        return Ranking(self._final(scores, floats), items)
-
-    def _search_tile(
-        self, queries: np.ndarray, given: np.ndarray | None, scores: np.ndarray, items: np.ndarray
-    ) -> None:
-        from fico.search.popcount_kernel import screen
-        from fico.search.rerank_kernel import rerank
-
-        projected, held = self._project(queries), self._lists
-        lists = self._nearest_lists(projected, min(self.nprobe, len(self._centres)))
-        hits = np.empty((len(queries), self.candidates), np.int64)
-        found = np.empty(len(queries), np.int64)
-        codes = as_words(np.packbits(projected > 0, axis=1) if given is None else given).view(np.int64)
-        screen(held.planes.arrays, held.starts, held.stops, lists, codes, hits, found)
-        scaled, shift = self._rows.scaled(queries)
-        stored = (self._rows.flat, queries.shape[1], held.norms, _MEASURES[self.metric], held.items)
-        rerank(*stored, hits, found, scaled, shift, scores, items)
-
-    def _final(self, scores: np.ndarray, queries: np.ndarray) -> np.ndarray:
-        """From the kernel's scores, which leave out what does not change a query's order."""
-        if self.metric == "inner":
-            return scores
-        lengths = np.linalg.norm(queries, axis=1, keepdims=True)
-        if self.metric == "cosine":
-            return np.asarray(scores / np.maximum(lengths, 1e-12))
-        return np.asarray(-np.sqrt(np.maximum(np.square(lengths) - scores, 0)))
-
-    def _project(self, floats: np.ndarray) -> np.ndarray:
-        assert self._matrix is not None
-        return np.asarray(floats @ self._matrix.T + self._offset)
-
-    def _nearest_lists(self, projected: np.ndarray, count: int) -> np.ndarray:
-        from fico.search.rerank_kernel import smallest
-
-        distances = np.square(self._centres).sum(axis=1) - 2 * (projected @ self._centres.T)
-        out = np.empty((len(projected), count), np.int64)
-        smallest(distances, out)
-        return out
-
-    def _norms_of(self, floats: np.ndarray) -> np.ndarray:
-        if self.metric == "inner":
-            return np.empty(0, np.float32)
-        squares = np.einsum("ij,ij->i", floats, floats)
-        return np.asarray(1 / np.sqrt(np.maximum(squares, 1e-24)) if self.metric == "cosine" else squares)
+        return self._held.search(floats, given, k, self.candidates, self.nprobe, self.threads)
 
     def _settings(self) -> dict[str, Any]:
         names = ("metric", "bits", "lists", "nprobe", "candidates", "train_rows", "seed")
@@ -277,35 +234,42 @@ class HybridSearch:
         Raises:
             UsageError: Nothing was added.
         """
-        check_k(1, self._rows.length)
-        assert self._matrix is not None
-        rows, arrays = self._rows.state()
-        arrays |= self._lists.state() | {name: getattr(self, f"_{name}") for name in _ARRAYS}
-        settings = {"search": self._settings(), "rows": rows, "learned": self._learned}
-        write_index(Path(path), "hybrid", settings, arrays)
+        check_k(1, self._length)
+        assert self._held is not None
+        assert self._projection is not None
+        rows, arrays = self._held.state()
+        arrays |= dict(zip(("matrix", "offset"), self._projection, strict=True))
+        write_index(Path(path), "hybrid", {"search": self._settings(), "rows": rows, "learned": self._learned}, arrays)
 
     @classmethod
-    def load(cls, path: str | Path, threads: int | None = None) -> "HybridSearch":
-        """Reads an index that ``save`` wrote.
+    def load(cls, path: str | Path, threads: int | None = None, device: str = "cpu") -> "HybridSearch":
+        """Reads an index that ``save`` wrote, wherever its items lay.
 
         Args:
             path: The file.
             threads: Cores to search with.
+            device: Where to search. On a GPU the partition is left aside.
 
         Raises:
             DataError: The file or the file of floats is missing, cut off or of another version.
+            UsageError: The device is not there, has no room, or the floats were kept as ``int8``.
         """
         settings, arrays = read_index(Path(path), "hybrid")
-        searcher = cls(**settings["search"], threads=threads)
+        where = {"device": device, "lists": 1, "rows": settings["rows"]["kind"]} if device != "cpu" else {}
+        searcher = cls(**settings["search"] | where, threads=threads)
         searcher._rows = StoredRows.restored(settings["rows"], arrays)
-        for name in _ARRAYS:
-            setattr(searcher, f"_{name}", arrays[name])
-        searcher._lists = CodeLists.restored(arrays)
         searcher._learned = settings["learned"]
+        searcher._projection = arrays["matrix"], arrays["offset"]
+        if device == "cpu":
+            held = HybridOnCpu(searcher.metric, searcher._projection, arrays["centres"], searcher._rows)
+            held.restore(arrays)
+            searcher._held = held
+            return searcher
+        on_device = HybridOnDevice(device, searcher.metric, searcher._rows.kind, searcher._projection)
+        searcher._check_room(*settings["rows"]["shape"])
+        on_device.restore(searcher._rows.whole(), arrays, searcher._learned or searcher.bits)
+        searcher._held, searcher._rows = on_device, StoredRows(searcher._rows.kind, None)
         return searcher
-
-
-_ARRAYS = ("matrix", "offset", "centres")
 
 
 def _choice(name: str, value: Any, choices: tuple[str, ...]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from fico.errors import UsageError
 from fico.search.base import Embeddings, check_k, to_array
 from fico.search.binarise import Binariser, Coder
+from fico.search.device import check_device, has_triton
 from fico.search.index_file import read_index, write_index
 from fico.search.popcount_scan import STRIDE, Codes, FaissCodes, ScannedCodes, scratch_bytes
 from fico.search.popcount_scan import cores as cores
@@ -51,10 +52,7 @@ class PopcountSearch:
         self._coder = Coder(bits, binariser, seed)
         self.threads = threads or int(os.environ.get("NUMBA_NUM_THREADS", 0)) or cores()
         self.device = device
-        if device != "cpu":
-            from fico.search.popcount_device import check_device
-
-            check_device(device)
+        check_device(device)
         self._codes: Codes | None = None
         self._length = 0
 
@@ -77,7 +75,7 @@ class PopcountSearch:
     def backend(self) -> str:
         """``numba`` or ``faiss``; on a device ``triton`` or ``torch``."""
         if self.device != "cpu":
-            return "triton" if importlib.util.find_spec("triton") is not None else "torch"
+            return "triton" if has_triton() else "torch"
         narrow = self.bits is None or self.bits <= WIDEST
         return "numba" if narrow and importlib.util.find_spec("numba") is not None else "faiss"
 
@@ -130,7 +128,7 @@ class PopcountSearch:
         if self.device != "cpu":
             from fico.search.popcount_device import codes_on
 
-            return codes_on(self.device, self.backend)
+            return codes_on(self.device)
         return ScannedCodes(self.threads) if self.backend == "numba" else FaissCodes(self.threads)
 
     def search(self, queries: Embeddings, k: int) -> Ranking:

@@ -1,83 +1,57 @@
-"""The exact Hamming search on a GPU: codes as +1 and -1, whose product tells the distance.
+"""The exact Hamming search on a GPU: codes as +1 and -1, whose product tells the distance."""
 
-Per tile of queries a limit is taken from a sample of the codes; one fused pass then forms all products and appends
-the few that reach the limit, so that no matrix of queries by items ever exists. A query whose limit proves too tight,
-or lets through more than there is room for, is searched again by plain products: the result is exact for any data.
-"""
-
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fico.errors import UsageError
 from fico.search.base import merge
-from fico.search.codes import unpack_codes
-from fico.search.exact import scores, top_k
-from fico.search.popcount_scan import STRIDE, Codes, sampled_place
+from fico.search.device import has_triton
+from fico.search.popcount_scan import as_words
+from fico.search.products import scores, top_k
 from fico.types import Ranking
 
 ID_BITS = 40  # a hit is one integer: distance above, id below
 _PAIRS = 2**28  # scores of one block of plain products: 1 GiB
-_TILE = 8192  # queries of one fused pass
-_SMALLEST = 8192  # codes below which plain products are quicker
+_TILE_BYTES = 2**32  # of a tile of queries in the fused passes
+_FILL = 128  # items are filled up to a multiple of so many
 
-Keep = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, int], None]  # as ``popcount_triton.keep_near``
-
-
-def check_device(device: str) -> None:
-    """Refuses devices that are not there.
-
-    Raises:
-        UsageError: It is neither the CPU nor a CUDA device of this machine.
-    """
-    if not re.fullmatch(r"cuda(:\d+)?", device):
-        raise UsageError(f"device is {device!r}; choose cpu, cuda or cuda:<number>")
-    found = torch.cuda.device_count()
-    if int(device.partition(":")[2] or 0) >= found:
-        raise UsageError(f"device is {device!r}, but torch finds {found} CUDA devices; choose cpu or mend the driver")
+Nearest = Callable[[tuple[Tensor, Tensor], tuple[Tensor, Tensor], int, int, int], Tensor]  # `popcount_triton.nearest`
 
 
-def codes_on(device: str, backend: str) -> Codes:
-    """Codes that lie on a device.
-
-    Args:
-        device: As torch names it.
-        backend: ``triton`` for the fused pass, ``torch`` for plain products.
-    """
-    if backend == "torch":
+def codes_on(device: str) -> "DeviceCodes":
+    """Codes that lie on a device; the fused passes where Triton is, plain products elsewhere."""
+    if not has_triton():
         return DeviceCodes(device)
-    from fico.search.popcount_triton import keep_near
+    from fico.search.popcount_triton import nearest
 
-    return DeviceCodes(device, keep_near)
+    return DeviceCodes(device, nearest)
 
 
 class DeviceCodes:
-    """Codes on a device, a byte for each bit, since tensor cores multiply bytes.
+    """Codes on a device, a byte for each bit, since tensor cores multiply bytes, and packed.
 
     Args:
         device: As torch names it.
-        keep: The fused pass. None: plain products.
-        smallest: Codes from which the fused pass is used.
+        nearest: The fused passes. None: plain products.
     """
 
-    def __init__(self, device: str, keep: Keep | None = None, smallest: int = _SMALLEST) -> None:
-        self.device, self._keep, self._smallest = device, keep, smallest
+    def __init__(self, device: str, nearest: Nearest | None = None) -> None:
+        self.device, self._nearest = device, nearest
         self._added: list[np.ndarray] = []
-        self._signs: Tensor | None = None
+        self._items: tuple[Tensor, Tensor] | None = None
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of the packed codes, and of their signs on the device."""
+        """Bytes of the packed codes, and of what lies on the device."""
         packed = sum(codes.nbytes for codes in self._added)
-        return packed + (0 if self._signs is None else self._signs.numel())
+        return packed + sum(part.numel() * part.element_size() for part in self._items or ())
 
     def add(self, codes: np.ndarray) -> None:
         """Takes rows of bytes."""
         self._added.append(codes)
-        self._signs = None
+        self._items = None
 
     def rows(self) -> np.ndarray:
         """All codes as rows of bytes."""
@@ -87,38 +61,47 @@ class DeviceCodes:
 
     def search(self, queries: np.ndarray, k: int) -> Ranking:
         """The k nearest codes of each query (rows of bytes), ties by lowest id."""
-        if self._keep is None or len(self.rows()) < self._smallest or sampled_place(k) * 2 * STRIDE > len(self.rows()):
+        if self._nearest is None:
             return self._by_products(queries, k)
-        parts = [self._by_limits(queries[at : at + _TILE], k, self._keep) for at in range(0, len(queries), _TILE)]
-        return Ranking(np.concatenate([p.scores for p in parts]), np.concatenate([p.indices for p in parts]))
+        distances, items = np.empty((len(queries), k), np.int32), np.empty((len(queries), k), np.int64)
+        for rows, hits in self.tiles(queries, k):
+            torch.from_numpy(distances[rows]).copy_(-(hits >> ID_BITS))
+            torch.from_numpy(items[rows]).copy_(hits & ((1 << ID_BITS) - 1))
+        return Ranking(distances, items)
 
-    def _by_limits(self, queries: np.ndarray, k: int, keep: Keep) -> Ranking:
-        signs, items = self._on_device(queries), self._items()
-        bits = 8 * queries.shape[1]
-        # A product counts bits twice: bits - 2 * distance.
-        sample = scores(signs.float(), items[::STRIDE].float(), "inner")
-        limits = sample.topk(sampled_place(k), dim=1, sorted=False).values.amin(dim=1).to(torch.int32)
-        room = 8 * k + 1024
-        hits = torch.full((len(queries), room), torch.iinfo(torch.int64).max, dtype=torch.int64, device=self.device)
-        counts = torch.zeros(len(queries), dtype=torch.int32, device=self.device)
-        keep(signs, items, limits, counts, hits, bits)
-        best = hits.sort(dim=1).values[:, :k].cpu().numpy()
-        found = Ranking(-(best >> ID_BITS).astype(np.int32), best & ((1 << ID_BITS) - 1))
-        amiss = ((counts < k) | (counts > room)).cpu().numpy()
-        if amiss.any():
-            again = self._by_products(queries[amiss], k)
-            found.scores[amiss], found.indices[amiss] = again.scores, again.indices
-        return found
+    def tiles(self, queries: np.ndarray, k: int) -> Iterator[tuple[slice, Tensor]]:
+        """The k nearest codes, some queries at a time.
+
+        Args:
+            queries: Rows of bytes.
+            k: Places.
+
+        Yields:
+            Which queries, and for each ``k`` of ``distance << 40 | item``, ascending, on the device.
+        """
+        count, bits = len(self.rows()), 8 * queries.shape[1]
+        items = self._on_device()
+        # A distance and a place in the list for each group of 64 items, and the hits twice while they are sorted.
+        step = max(128, _TILE_BYTES // (6 * count // 64 + 24 * k))
+        for start in range(0, len(queries), step):
+            rows = slice(start, min(start + step, len(queries)))
+            if self._nearest is None:
+                found = self._by_products(queries[rows], k)
+                hits = -found.scores.astype(np.int64) << ID_BITS | found.indices
+                yield rows, torch.from_numpy(hits).to(self.device)
+            else:
+                asked = self._signs(queries[rows]), _words(queries[rows]).to(self.device)
+                yield rows, self._nearest(asked, items, count, k, bits)
 
     def _by_products(self, queries: np.ndarray, k: int) -> Ranking:
-        """Plain products by blocks; the oracle of the fused pass."""
-        items, length = self._items(), len(self.rows())
+        """Plain products by blocks; the oracle of the fused passes."""
+        items, length = self._on_device()[0], len(self.rows())
         width = min(length, max(k, 2**18))
         height = max(1, _PAIRS // width)
         bits = 8 * queries.shape[1]
         parts = []
         for at in range(0, len(queries), height):
-            left = self._on_device(queries[at : at + height])[:, :bits].float()
+            left = self._signs(queries[at : at + height])[:, :bits].float()
             best: Ranking | None = None
             for start in range(0, length, width):
                 right = items[start : min(start + width, length), :bits].float()
@@ -130,17 +113,27 @@ class DeviceCodes:
             np.concatenate([p.scores for p in parts]).astype(np.int32), np.concatenate([p.indices for p in parts])
         )
 
-    def _items(self) -> Tensor:
-        if self._signs is None:
-            self._signs = self._on_device(self.rows())
-        return self._signs
+    def _on_device(self) -> tuple[Tensor, Tensor]:
+        """Signs ``padded width`` and words ``words padded`` of all codes."""
+        if self._items is None:
+            codes = self.rows()
+            short = -len(codes) % _FILL
+            words = torch.nn.functional.pad(_words(codes).T, (0, short)).contiguous().to(self.device)
+            self._items = torch.nn.functional.pad(self._signs(codes), (0, 0, 0, short)), words
+        return self._items
 
-    def _on_device(self, codes: np.ndarray) -> Tensor:
-        """Signs as bytes; columns filled up with zeros, which add nothing to a product, to a power of 2 or 64s."""
+    def _signs(self, codes: np.ndarray) -> Tensor:
+        """Signs as bytes; columns filled up with zeros, which add nothing to a product, to a power of 2."""
         bits = 8 * codes.shape[1]
-        columns = max(32, 1 << (bits - 1).bit_length()) if bits < 64 else -(-bits // 64) * 64
-        signs = torch.zeros(len(codes), columns, dtype=torch.int8, device=self.device)
+        width = max(32, 1 << (bits - 1).bit_length())
+        signs = torch.zeros(len(codes), width, dtype=torch.int8, device=self.device)
+        place = torch.arange(7, -1, -1, dtype=torch.uint8, device=self.device)
         for at in range(0, len(codes), 2**18):
-            block = unpack_codes(codes[at : at + 2**18]).astype(np.int8)
-            signs[at : at + len(block), :bits] = torch.from_numpy(block).to(self.device)
+            block = torch.from_numpy(codes[at : at + 2**18]).to(self.device)
+            ones = (block[:, :, None] >> place & 1).to(torch.int8)
+            signs[at : at + len(block), :bits] = (2 * ones - 1).reshape(len(block), bits)
         return signs
+
+
+def _words(codes: np.ndarray) -> Tensor:
+    return torch.from_numpy(as_words(codes).view(np.int64))

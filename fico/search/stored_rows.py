@@ -38,7 +38,7 @@ class StoredRows:
     @property
     def flat(self) -> np.ndarray:
         """All rows one after the other, as the kernel takes them."""
-        flat = np.asarray(self._whole()).reshape(-1)
+        flat = np.asarray(self.whole()).reshape(-1)
         return flat.view(np.uint16) if self.kind == "float16" else flat
 
     @property
@@ -80,7 +80,8 @@ class StoredRows:
             block = floats[start : start + _BLOCK]
             self._rows[before + start : before + start + len(block)] = self._narrow(block)
 
-    def _whole(self) -> np.ndarray:
+    def whole(self) -> np.ndarray:
+        """All rows as they are stored, ``items dim``."""
         if self._added:
             parts = [*([] if self._rows is None else [self._rows]), *self._added]
             self._rows = np.ascontiguousarray(parts[0]) if len(parts) == 1 else np.concatenate(parts)
@@ -115,7 +116,7 @@ class StoredRows:
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Settings and arrays for an index file; mapped rows are named by their path."""
-        rows = self._whole()
+        rows = self.whole()
         path = rows.filename if self.path is None and isinstance(rows, np.memmap) else self.path
         settings = {
             "kind": self.kind,

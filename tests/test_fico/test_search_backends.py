@@ -12,9 +12,10 @@ import torch
 from fico.errors import DataError, UsageError
 from fico.search import popcount as popcount_file
 from fico.search.base import merge
-from fico.search.exact import ExactSearch, top_k
+from fico.search.exact import ExactSearch
 from fico.search.faiss_index import FaissSearch
 from fico.search.popcount import PopcountSearch
+from fico.search.products import top_k
 from fico.types import Ranking
 
 WIDTHS = (8, 16, 24, 64, 72, 128, 256, 512, 640)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from fico.errors import UsageError
+from fico.search import popcount_device
 from fico.search.exact import ExactSearch
 from fico.search.popcount import PopcountSearch
 from fico.search.popcount_device import DeviceCodes
@@ -34,62 +35,54 @@ def assert_same(found, wanted):
 
 
 @pytest.fixture
-def keep_near():
-    """The fused pass, on the CPU."""
+def nearest():
+    """The fused passes, on the CPU."""
     if importlib.util.find_spec("triton") is None:
         pytest.skip("triton is not installed: 1 GB, it comes with the GPU builds of torch")
     if not torch.cuda.is_available():
-        os.environ["TRITON_INTERPRET"] = "1"  # read when the kernel is defined, at its first import
-    from fico.search.popcount_triton import keep_near
+        os.environ["TRITON_INTERPRET"] = "1"  # read when the kernels are defined, at their first import
+    from fico.search.popcount_triton import nearest
 
-    return keep_near
+    return nearest
+
+
+def on_device(items, nearest=None):
+    codes = DeviceCodes("cuda" if nearest and torch.cuda.is_available() else "cpu", nearest)
+    codes.add(items[:200])
+    codes.add(items[200:])
+    return codes
 
 
 @pytest.mark.parametrize("bits", WIDTHS)
 @pytest.mark.parametrize("kinds", [None, 40])
 def test_plain_products_equal_the_oracle(bits, kinds):
     items, queries = random_codes(500, bits, 1, kinds), random_codes(9, bits, 2)
-    codes = DeviceCodes("cpu")
-    codes.add(items[:200])
-    codes.add(items[200:])
+    codes = on_device(items)
     for k in (1, 60, 500):
         assert_same(codes.search(queries, k), expected(items, queries, k))
 
 
 @pytest.mark.parametrize("bits", WIDTHS)
-@pytest.mark.parametrize("kinds", [None, 300])
-def test_the_fused_pass_equals_the_oracle(keep_near, bits, kinds):
-    items, queries = random_codes(1500, bits, 3, kinds), random_codes(5, bits, 4)
-    codes = DeviceCodes("cuda" if torch.cuda.is_available() else "cpu", keep_near, smallest=1)
-    codes.add(items)
+@pytest.mark.parametrize("kinds", [None, 300, 1])
+def test_the_fused_passes_equal_the_oracle(nearest, bits, kinds):
+    items, queries = random_codes(1500, bits, 3, kinds), random_codes(3, bits, 4)
+    codes = on_device(items, nearest)
     for k in (1, 20):
         assert_same(codes.search(queries, k), expected(items, queries, k))
 
 
-def test_the_fused_pass_keeps_what_reaches_the_limit_and_counts_the_rest(keep_near):
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    items, queries = random_codes(700, 64, 5), random_codes(70, 64, 6)
-    codes = DeviceCodes(device)
-    products = codes._on_device(queries).int().cpu() @ codes._on_device(items).int().cpu().T
-    limits = products.sort(dim=1, descending=True).values[:, 4].contiguous()
-    hits = torch.full((70, 3), -1, dtype=torch.int64, device=device)
-    counts = torch.zeros(70, dtype=torch.int32, device=device)
-    keep_near(codes._on_device(queries), codes._on_device(items), limits.int().to(device), counts, hits, 64)
-    assert torch.equal(counts.cpu(), (products >= limits[:, None]).sum(dim=1).int())
-    found, distance = (hits & (2**40 - 1)).cpu(), (hits >> 40).cpu()
-    assert torch.equal(64 - 2 * distance, products.gather(1, found).long())
-    assert all(len(set(row.tolist())) == 3 for row in found)
+@pytest.mark.parametrize("count", [201, 1024, 1025])
+def test_the_fused_passes_see_every_item_and_no_padding(nearest, count):
+    items, queries = random_codes(count, 64, 5), np.zeros((2, 8), np.uint8)
+    items[-1] = 0
+    for k in (1, 100, count):
+        assert_same(on_device(items, nearest).search(queries, k), expected(items, queries, k))
 
 
-def test_limits_that_mislead_are_found_out(keep_near):
-    # Every 128th code, the sample, equals the query: too few reach the limit. Then all are equal: too many do.
-    for others in (255, 0):
-        items = np.full((128 * 40, 8), others, np.uint8)
-        items[::128] = 0
-        codes = DeviceCodes("cuda" if torch.cuda.is_available() else "cpu", keep_near, smallest=1)
-        codes.add(items)
-        queries = np.zeros((2, 8), np.uint8)
-        assert_same(codes.search(queries, 100), expected(items, queries, 100))
+def test_tiles_of_queries_give_what_one_gives(nearest, monkeypatch):
+    items, queries = random_codes(700, 64, 5), random_codes(300, 64, 6)
+    monkeypatch.setattr(popcount_device, "_TILE_BYTES", 1)
+    assert_same(on_device(items, nearest).search(queries, 5), expected(items, queries, 5))
 
 
 def test_a_device_that_is_not_there_is_named():

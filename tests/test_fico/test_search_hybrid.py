@@ -69,7 +69,7 @@ def test_projection_has_the_signs_of_the_code(data):
 def test_the_candidates_are_the_nearest_codes(bits):
     rows = np.random.default_rng(1).normal(size=(600, 128)).astype(np.float32)
     searcher = built(rows, bits=bits, lists=5, nprobe=5, candidates=20)
-    matrix, offset = searcher._matrix, searcher._offset
+    matrix, offset = searcher._projection
     codes = np.packbits(rows @ matrix.T + offset > 0, axis=1)
     oracle = ExactSearch("hamming", bits)
     oracle.add(codes)
@@ -231,7 +231,8 @@ def test_itq_learns_from_both_sides_where_they_are_given(make, data):
     alone, both = make().fit(items), make().fit(items, queries=queries)
 
     def spread(searcher):
-        matrix = searcher._matrix if isinstance(searcher, HybridSearch) else searcher._coder.binariser.projection[0]
+        hybrid = isinstance(searcher, HybridSearch)
+        matrix = (searcher._projection if hybrid else searcher._coder.binariser.projection)[0]
         return np.abs(matrix[:, 32:]).mean()
 
     assert spread(alone) < 1e-3 < 0.01 < spread(both)
@@ -244,14 +245,14 @@ def test_each_of_its_threads_multiplies_alone(monkeypatch):
     searcher = HybridSearch(bits=16, lists=4, candidates=20, threads=1)
     searcher.fit(items, len(items))
     searcher.add(items)
-    inside, search_tile = [], searcher._search_tile
+    inside, search_tile = [], searcher._held._search_tile
 
     def watched(*given):
         used = [library for library in threadpool_info() if "numpy" in library["filepath"]]  # others may come later
         inside.extend(library["num_threads"] for library in used if library["user_api"] == "blas")
         search_tile(*given)
 
-    monkeypatch.setattr(searcher, "_search_tile", watched)
+    monkeypatch.setattr(searcher._held, "_search_tile", watched)
     searcher.search(items[:3], 2)
     assert inside
     assert set(inside) == {1}

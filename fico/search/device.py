@@ -1,0 +1,79 @@
+"""Devices that search may run on."""
+
+import importlib.util
+import re
+
+import torch
+from torch import Tensor
+
+from fico.errors import DataError, UsageError
+from fico.search.base import Embeddings, to_floats
+from fico.search.room import gib
+
+_ROWS = 65_536  # rows looked at in one go
+
+
+def check_device(device: str) -> None:
+    """Refuses devices that are not there.
+
+    Raises:
+        UsageError: It is neither the CPU nor a CUDA device of this machine.
+    """
+    if device == "cpu":
+        return
+    if not re.fullmatch(r"cuda(:\d+)?", device):
+        raise UsageError(f"device is {device!r}; choose cpu, cuda or cuda:<number>")
+    found = torch.cuda.device_count()
+    if int(device.partition(":")[2] or 0) >= found:
+        raise UsageError(f"device is {device!r}, but torch finds {found} CUDA devices; choose cpu or mend the driver")
+
+
+def has_triton() -> bool:
+    """Whether fused kernels can be compiled."""
+    return importlib.util.find_spec("triton") is not None
+
+
+def to_tensor(values: Embeddings, what: str, device: str, dim: int | None = None) -> Tensor:
+    """Checked ``float32`` rows on a device; rows that lie there already are not copied.
+
+    Args:
+        values: Embeddings, one row each.
+        what: ``"items"`` or ``"queries"``, for the message.
+        device: As torch names it.
+        dim: Width of the rows that were added before, if any.
+
+    Raises:
+        DataError: Wrong shape, another width, or a row with NaN or infinity (it is named).
+    """
+    if not isinstance(values, Tensor) or values.device.type == "cpu":
+        return torch.tensor(to_floats(values, what, dim), device=device)  # a copy: mapped rows are read-only
+    if values.ndim != 2 or 0 in values.shape:
+        raise DataError(f"the {what} have shape {tuple(values.shape)}; give a matrix with one row each")
+    if dim is not None and values.shape[1] != dim:
+        raise DataError(f"the {what} have {values.shape[1]} dimensions, but the index holds items of {dim}")
+    rows = values.to(device, torch.float32)
+    for start in range(0, len(rows), _ROWS):
+        finite = rows[start : start + _ROWS].isfinite().all(dim=1)
+        if not finite.all():
+            row = start + int((~finite).nonzero()[0])
+            raise DataError(f"row {row} of the {what} holds NaN or infinity; drop it or mend what made it")
+    return rows
+
+
+def need_device_memory(device: str, size: int, what: str) -> None:
+    """Refuses what does not fit into the free memory of a device.
+
+    Args:
+        device: As torch names it.
+        size: Bytes that will be taken at once.
+        what: For the message: what takes them.
+
+    Raises:
+        UsageError: Less is free; both sizes are named.
+    """
+    free = torch.cuda.mem_get_info(device)[0] if device.startswith("cuda") else None
+    if free is not None and size > free:
+        raise UsageError(
+            f"{what} need about {gib(size)} on {device}, but {gib(free)} are free; spread them over devices "
+            "(ShardedSearch), keep them narrower or search on the CPU"
+        )

@@ -1,0 +1,72 @@
+"""Scores of every pair by one matrix product, and the best of each row: what every exact search falls back on."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fico.search.base import Similarity
+from fico.search.codes import unpack_codes
+from fico.types import Ranking
+
+
+def prepare(rows: np.ndarray, similarity: Similarity, device: str = "cpu") -> Tensor:
+    """Rows as ``scores`` takes them.
+
+    Args:
+        rows: Packed codes under ``hamming``, ``float32`` otherwise.
+        similarity: The measure.
+        device: Where the products shall be formed.
+
+    Returns:
+        ``rows dim``: +-1 under ``hamming``; rows of length 1 under ``cosine``; ``float64`` under ``euclidean``,
+        whose squares would cancel in ``float32``.
+    """
+    if similarity == "hamming":
+        return torch.from_numpy(unpack_codes(rows)).to(device)
+    values = torch.tensor(rows, device=device)  # a copy: mapped rows are read-only
+    if similarity == "cosine":
+        return torch.nn.functional.normalize(values)
+    return values.double() if similarity == "euclidean" else values
+
+
+def scores(left: Tensor, right: Tensor, similarity: Similarity) -> Tensor:
+    """Scores of every pair, higher is nearer.
+
+    Args:
+        left: ``queries dim`` from ``prepare``.
+        right: ``items dim`` from ``prepare``.
+        similarity: The measure.
+
+    Returns:
+        ``queries items``, ``float32``: products; negative distances; negative number of differing bits, exact.
+    """
+    products = left @ right.T
+    if similarity == "hamming":
+        return (products - left.shape[1]) / 2
+    if similarity == "euclidean":
+        squares = left.square().sum(1, keepdim=True) + right.square().sum(1) - 2 * products
+        return -squares.clamp(min=0).sqrt().float()
+    return products
+
+
+def top_k(values: Tensor, k: int, first: int = 0) -> Ranking:
+    """The k highest scores of each row, ties by lowest column.
+
+    ``torch.topk`` chooses freely among equal scores. Here it only gives the k-th score; the columns that reach it
+    are collected in order and the surplus of tied ones at the end is cut.
+
+    Args:
+        values: ``queries items``, higher is nearer.
+        k: 1 to the number of items.
+        first: Number of the first column.
+
+    Returns:
+        ``queries k``, best first.
+    """
+    limit = values.topk(k, dim=1, sorted=False).values.amin(dim=1, keepdim=True)
+    row, column = (part.cpu().numpy() for part in torch.nonzero(values >= limit, as_tuple=True))
+    value = values[torch.from_numpy(row), torch.from_numpy(column)].cpu().numpy()
+    order = np.lexsort((column, -value, row))
+    starts = np.searchsorted(row, np.arange(len(values)))  # nonzero gives the rows in order, and so does the sort
+    chosen = order[starts[:, None] + np.arange(k)]
+    return Ranking(value[chosen], column[chosen] + first)

@@ -1,0 +1,158 @@
+"""Float and coarse-to-fine search on a GPU: their torch parts on the CPU, their kernel in Triton's interpreter."""
+
+import importlib.util
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from fico.errors import UsageError
+from fico.search import device as device_file
+from fico.search.exact import ExactSearch
+from fico.search.gathered_rows import gathered
+from fico.search.hybrid import HybridSearch
+from fico.search.hybrid_device import HybridOnDevice
+from fico.search.screened_floats import ScreenedFloats
+
+ON_GPU = pytest.mark.gpu
+
+
+def rows(count, seed, dim=24, scale=1.0):
+    return (scale * np.random.default_rng(seed).normal(size=(count, dim))).astype(np.float32)
+
+
+def searched(screened, queries, k):
+    parts = [(values, items) for _, values, items in screened.search(torch.from_numpy(queries), k)]
+    return (torch.cat(column).numpy() for column in zip(*parts, strict=True))
+
+
+def screened_of(items, is_cosine=False):
+    screened = ScreenedFloats("cpu", is_cosine, smallest=1)
+    screened.add(torch.from_numpy(items[:100]))
+    screened.add(torch.from_numpy(items[100:]))
+    return screened
+
+
+@pytest.mark.parametrize("similarity", ["inner", "cosine"])
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_screening_leaves_out_nothing(similarity, scale):
+    items, queries = rows(3000, 1, scale=scale), rows(20, 2, scale=1e3)
+    oracle = ExactSearch(similarity)
+    oracle.add(items)
+    for k in (1, 9):
+        wanted = oracle.search(queries, k)
+        values, found = searched(screened_of(items, similarity == "cosine"), queries, k)
+        assert np.array_equal(found, wanted.indices)
+        np.testing.assert_allclose(values, wanted.scores, rtol=1e-5, atol=1e-6 * np.abs(wanted.scores).max())
+
+
+def test_items_that_half_precision_cannot_tell_apart_are_told_apart():
+    base = rows(1, 3)
+    items = np.repeat(base, 3000, axis=0)
+    items[2000] *= np.float32(1.00001)  # ten times below the step of half precision
+    values, found = searched(screened_of(items), np.abs(base) * np.sign(base), 1)
+    assert found.tolist() == [[2000]]
+
+
+def test_a_sample_that_misleads_is_found_out():
+    # Every 128th row, the sample, is the best there is: too few reach the limit. Then all are equal: too many do.
+    query = np.ones((2, 24), np.float32)
+    for others in (0.5, 1.0):
+        items = np.full((128 * 40, 24), others, np.float32)
+        items[::128] = 1.0
+        _, found = searched(screened_of(items), query, 60)
+        best = list(range(60)) if others == 1.0 else [*range(0, 128 * 40, 128), *(n for n in range(40) if n % 128)]
+        assert np.array_equal(np.sort(found[0]), np.sort(best[:60]))
+
+
+def test_equal_scores_come_in_order_of_item():
+    items = np.repeat(rows(1200, 4), 3, axis=0)
+    _, found = searched(screened_of(items), rows(5, 5), 6)
+    groups = found.reshape(5, 2, 3)
+    assert np.array_equal(groups - groups[:, :, :1], np.broadcast_to([0, 1, 2], groups.shape))
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16])
+@pytest.mark.parametrize("dim", [5, 300])
+def test_the_gathering_kernel_gives_the_products(kind, dim):
+    if importlib.util.find_spec("triton") is None:
+        pytest.skip("triton is not installed: 1 GB, it comes with the GPU builds of torch")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        os.environ["TRITON_INTERPRET"] = "1"  # read when the kernel is defined, at its first import
+    from fico.search import gathered_triton
+
+    held, queries = torch.from_numpy(rows(50, 6, dim)).to(kind), torch.from_numpy(rows(3, 7, dim))
+    ids = torch.from_numpy(np.random.default_rng(8).integers(0, 50, (3, 21)))
+    found = gathered_triton.gathered(held.to(device), ids.to(device), queries.to(device)).cpu()
+    torch.testing.assert_close(found, gathered(held, ids, queries), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("metric", ["inner", "cosine", "euclidean"])
+@pytest.mark.parametrize("kind", ["float32", "float16"])
+def test_the_parts_on_a_device_do_what_those_on_processors_do(metric, kind, tmp_path):
+    items, queries = rows(900, 9), rows(7, 10)
+    searcher = HybridSearch(metric, bits=24, lists=1, candidates=60, rows=kind, threads=1)
+    searcher.add(items)
+    wanted = searcher.search(queries, 10)
+    on_device = HybridOnDevice("cpu", metric, kind, searcher._projection)
+    on_device.add(torch.from_numpy(items[:500]), None)
+    on_device.add(torch.from_numpy(items[500:]), None)
+    saved = [restored(held, metric, kind, searcher) for held in (on_device, searcher._held)]
+    for held in (on_device, *saved):
+        found = held.search(torch.from_numpy(queries), None, 10, 60, 1, 1)
+        assert np.array_equal(found.indices, wanted.indices)
+        np.testing.assert_allclose(found.scores, wanted.scores, rtol=1e-4, atol=1e-5)
+
+
+def restored(held, metric, kind, searcher):
+    settings, arrays = held.state()
+    assert settings["shape"] == [900, 24]
+    other = HybridOnDevice("cpu", metric, kind, searcher._projection)
+    other.restore(arrays["rows"], arrays, 24)
+    return other
+
+
+def test_what_a_gpu_has_no_use_for_is_refused(monkeypatch):
+    monkeypatch.setattr(device_file.torch.cuda, "device_count", lambda: 1)
+    for given in ({"lists": 5}, {"rows": "int8"}, {"rows_path": "file"}):
+        with pytest.raises(UsageError, match="on cuda the floats lie on the device"):
+            HybridSearch(device="cuda", **given)
+    for make in (HybridSearch, ExactSearch):
+        with pytest.raises(UsageError, match="device is 'cuda:7'"):
+            make(device="cuda:7")
+
+
+def test_what_does_not_fit_on_a_device_is_refused(monkeypatch):
+    monkeypatch.setattr(device_file.torch.cuda, "mem_get_info", lambda device: (2**30, 2**37))
+    with pytest.raises(UsageError, match=r"5 items need about 2.0 GiB on cuda:0, but 1.0 GiB are free"):
+        device_file.need_device_memory("cuda:0", 2**31, "5 items")
+
+
+@ON_GPU
+@pytest.mark.parametrize("similarity", ["inner", "cosine"])
+@pytest.mark.parametrize("k", [1, 100, 1000])
+def test_on_a_gpu_exact_search_equals_double_precision(similarity, k):
+    items, queries = rows(300_000, 11, 64), rows(50, 12, 64)
+    searcher = ExactSearch(similarity, device="cuda")
+    searcher.add(torch.from_numpy(items).cuda())
+    found = searcher.search(queries, k)
+    lengths = np.linalg.norm(items.astype(np.float64), axis=1) if similarity == "cosine" else 1.0
+    products = queries.astype(np.float64) @ items.T.astype(np.float64) / lengths
+    kth = np.sort(products, axis=1)[:, -k]
+    got = np.take_along_axis(products, found.indices, axis=1)
+    assert (got >= kth[:, None] - 1e-5 * np.abs(products).max()).all()
+    assert all(len(set(row)) == k for row in found.indices.tolist())
+
+
+@ON_GPU
+def test_on_a_gpu_the_hybrid_saves_and_loads(tmp_path):
+    items, queries = rows(200_000, 13, 64), rows(50, 14, 64)
+    searcher = HybridSearch("inner", bits=64, candidates=200, rows="float16", device="cuda")
+    searcher.add(items)
+    found = searcher.search(queries, 10)
+    searcher.save(tmp_path / "index")
+    for device in ("cuda", "cpu"):
+        loaded = HybridSearch.load(tmp_path / "index", device=device)
+        assert (loaded.search(queries, 10).indices == found.indices).mean() > 0.999
