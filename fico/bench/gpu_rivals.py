@@ -1,4 +1,4 @@
-"""Rivals that need a GPU: FAISS's exhaustive searches and the graph search of cuVS, where they are installed."""
+"""Rivals that need a GPU: ours, FAISS's exhaustive searches and the graph search of cuVS, where they are installed."""
 
 import importlib.util
 from collections.abc import Callable
@@ -8,6 +8,9 @@ import numpy as np
 
 from fico.search.base import Embeddings, check_k, import_faiss, to_array, to_floats
 from fico.search.binarise import Binariser
+from fico.search.exact import ExactSearch
+from fico.search.hybrid import HybridSearch
+from fico.search.popcount import PopcountSearch
 from fico.types import Ranking
 
 
@@ -110,13 +113,19 @@ def absent(name: str) -> str | None:
 
     if not torch.cuda.is_available():
         return "no GPU"
+    if name not in _FOREIGN:
+        return None
     if name == "gpu_cagra":
         return None if importlib.util.find_spec("cuvs") else "cuVS is not installed"
     return None if hasattr(import_faiss(), "GpuIndexFlat") else "FAISS has no GPU part (extra gpu)"
 
 
+_FOREIGN = ("gpu_flat", "gpu_binary_flat", "gpu_cagra")
 GPU_RIVALS: dict[str, Callable[[Callable[[int], Binariser]], Any]] = {
     "gpu_flat": lambda binariser: GpuFlat(),
     "gpu_binary_flat": lambda binariser: GpuBinaryFlat(binariser(256)),
     "gpu_cagra": lambda binariser: Cagra(),
+    "gpu_exact": lambda binariser: ExactSearch("inner", device="cuda"),
+    "gpu_popcount": lambda binariser: PopcountSearch(256, binariser=binariser(256), device="cuda"),
+    "gpu_hybrid": lambda binariser: HybridSearch("inner", rows="float16", device="cuda"),
 }

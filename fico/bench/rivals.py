@@ -161,4 +161,7 @@ RIVALS: dict[str, Rival] = {
     "gpu_flat": Rival(_gpu("gpu_flat"), [{}], _floats(), lambda n, d: 1.0),
     "gpu_binary_flat": Rival(_gpu("gpu_binary_flat"), [{}], _codes(256), lambda n, d: 1.0),
     "gpu_cagra": Rival(_gpu("gpu_cagra"), _grid(itopk_size=(32, 64, 128, 256)), _floats(256), lambda n, d: 1.0),
+    "gpu_exact": Rival(_gpu("gpu_exact"), [{}], _floats(), lambda n, d: 1.0),
+    "gpu_popcount": Rival(_gpu("gpu_popcount"), [{}], _codes(256), lambda n, d: 1.0),
+    "gpu_hybrid": Rival(_gpu("gpu_hybrid"), _grid(candidates=_CANDIDATES), _codes(256), lambda n, d: 1.0),
 }

@@ -1,7 +1,10 @@
 """The synthetic vectors of the paper's Table 7, made block by block."""
 
 import numpy as np
+import torch
+from torch import Tensor
 
+_ROWS_ON_DEVICE = 2**17  # rows that a device makes at a time
 _INTRINSIC = 10  # dimensions before the map to `dim`
 
 
@@ -41,6 +44,23 @@ class SyntheticBlocks:
         """Queries from ``start`` to before ``stop``, ``float32``."""
         first = self._train + self.items
         return self._rows(self._latent[first + start : first + min(stop, self.queries)])
+
+    def items_on(self, device: str) -> Tensor:
+        """All items on a device; it may round the 64-bit sine otherwise, which few of the ``float32`` show."""
+        return self._rows_on(device, self._train, self.items)
+
+    def queries_on(self, device: str) -> Tensor:
+        """All queries on a device."""
+        return self._rows_on(device, self._train + self.items, self.queries)
+
+    def _rows_on(self, device: str, first: int, count: int) -> Tensor:
+        rows = torch.empty(count, self.dim, device=device)
+        map_, frequency = (torch.from_numpy(part).to(device) for part in (self._map, self._frequency))
+        for at in range(0, count, _ROWS_ON_DEVICE):
+            stop = min(at + _ROWS_ON_DEVICE, count)
+            latent = torch.from_numpy(self._latent[first + at : first + stop]).to(device)
+            rows[at:stop] = (latent @ map_).mul_(frequency).sin_()
+        return rows
 
     def _rows(self, latent: np.ndarray) -> np.ndarray:
         values = latent @ self._map

@@ -12,6 +12,12 @@ _NOTE = (
     "compare rows of one machine."
 )
 
+_GPU_NOTE = (
+    "Recall in %, as the paper's. Search: all queries, the vectors on the device, the results in memory. Roofline: what "
+    "products and reading of floats must take at rates measured beside. The paper's seconds are of 56 cores."
+)
+_SAME_WORK = {"flat": "flat", "popcount": "binary_flat"}  # the paper's row of the same exact answers
+
 
 def sheet(rows: Sequence[Mapping[str, Any]], queries: int, items: int, ks: Sequence[int], cores: int) -> Sheet:
     """The measurements.
@@ -49,3 +55,39 @@ def _theirs(paper: PaperRow, ks: Sequence[int]) -> tuple[str, ...]:
     times = ["" if value is None else f"{value:.1f}" for value in (paper.build_seconds, paper.search_seconds)]
     found = ["" if k not in paper.recall else f"{paper.recall[k]:.1f}" for k in ks]
     return ("  the paper", times[0], "", times[1], "", "", *found, *("" for _ in ks))
+
+
+def gpu_sheet(rows: Sequence[Mapping[str, Any]], queries: int, items: int, ks: Sequence[int]) -> Sheet:
+    """The measurements on a GPU.
+
+    Args:
+        rows: Of the bench.
+        queries: Of the experiment.
+        items: Of the experiment.
+        ks: Places to show.
+    """
+    columns = ["index", "build\ns", "encode\ns", "search\ns", "roofline\ns", "of it\n%", "MB"]
+    columns += [f"{kind} {k}" for kind in ("top1\nin", "overlap\nat") for k in ks]
+    paper = PAPER.get((queries, items), {})
+    cells: list[tuple[str, ...]] = []
+    faint = set()
+    for row in rows:
+        cells.append(_on_gpu(row, ks))
+        theirs = paper.get(_SAME_WORK.get(row["index"], ""))
+        if theirs is not None:
+            faint.add(len(cells))
+            times = ["" if value is None else f"{value:.1f}" for value in (theirs.build_seconds, theirs.search_seconds)]
+            found = ["" if k not in theirs.recall else f"{theirs.recall[k]:.1f}" for k in ks]
+            cells.append(("  the paper", times[0], "", times[1], "", "", "", *found, *("" for _ in ks)))
+    names = {row["gpu"] for row in rows}
+    title = f"Table 7: {queries:,} queries, {items:,} items, one {', '.join(names)}"
+    return Sheet(title, tuple(columns), tuple(cells), frozenset(faint), _GPU_NOTE)
+
+
+def _on_gpu(row: Mapping[str, Any], ks: Sequence[int]) -> tuple[str, ...]:
+    seconds = [row[f"{name}_seconds"] for name in ("build", "encode", "search", "roofline")]
+    share = 100 * row["roofline_seconds"] / row["search_seconds"]
+    recalls = [row[kind][k] for kind in ("top1_in_k", "overlap_at_k") for k in ks]
+    texts = [f"{value:.2f}" for value in seconds]
+    size = f"{row['index_bytes'] / 1e6:.0f}"
+    return (row["settings"], *texts, f"{share:.0f}", size, *(f"{100 * recall:.1f}" for recall in recalls))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from torch import Tensor
 
 from fico.bench.search import recalls
 from fico.search.base import Similarity, merge
@@ -14,17 +15,17 @@ class StreamedTruth:
     """The k exact nearest items of some queries, block after block.
 
     Args:
-        queries: ``queries dim``, ``float32``.
+        queries: ``queries dim``, ``float32``, where the items will lie.
         k: Places.
         similarity: Measure.
     """
 
-    def __init__(self, queries: np.ndarray, k: int, similarity: Similarity = "inner") -> None:
+    def __init__(self, queries: np.ndarray | Tensor, k: int, similarity: Similarity = "inner") -> None:
         self._queries, self._k, self._similarity = prepare(queries, similarity), k, similarity
         self._best: Ranking | None = None
         self._seen = 0
 
-    def add(self, block: np.ndarray) -> None:
+    def add(self, block: np.ndarray | Tensor) -> None:
         """Takes the next items."""
         values = scores(self._queries, prepare(block, self._similarity), self._similarity)
         found = top_k(values, min(self._k, len(block)), self._seen)

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from fico.errors import DataError, UsageError
 from fico.search.base import Embeddings, import_faiss, to_floats
 from fico.search.codes import check_bits, is_code, pack_codes
+from fico.search.device import packed_signs, to_tensor
 from fico.search.index_file import Arrays, Settings
 
 _ROWS = 65_536
@@ -79,13 +81,16 @@ class Binariser:
         return None if self._matrix is None else int(self._matrix.shape[1])
 
     def encode(self, rows: Embeddings, what: str = "items") -> np.ndarray:
-        """Packed codes, ``rows x bits / 8``.
+        """Packed codes, ``rows x bits / 8``; of rows on a device they are made there.
 
         Raises:
             UsageError: Called before ``fit``.
             DataError: Another width than the rows of ``fit``, or NaN.
         """
         matrix, offset = self.projection
+        if isinstance(rows, Tensor) and rows.device.type != "cpu":
+            there = to_tensor(rows, what, str(rows.device), self.dim)
+            return packed_signs(there, *(torch.from_numpy(part).to(there.device) for part in (matrix, offset)))
         floats = to_floats(rows, what, self.dim)
         codes = np.empty((len(floats), self.bits // 8), np.uint8)
         for at in range(0, len(floats), _ROWS):

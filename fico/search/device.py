@@ -3,6 +3,7 @@
 import importlib.util
 import re
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -77,3 +78,14 @@ def need_device_memory(device: str, size: int, what: str) -> None:
             f"{what} need about {gib(size)} on {device}, but {gib(free)} are free; spread them over devices "
             "(ShardedSearch), keep them narrower or search on the CPU"
         )
+
+
+def packed_signs(rows: Tensor, matrix: Tensor, offset: Tensor) -> np.ndarray:
+    """Codes of rows on a device, as rows of bytes: the signs of ``rows @ matrix.T + offset``, the first bit highest."""
+    weights = 2 ** torch.arange(7, -1, -1, device=rows.device, dtype=torch.uint8)
+    parts = []
+    for start in range(0, len(rows), _ROWS):
+        signs = rows[start : start + _ROWS] @ matrix.T + offset > 0
+        bits = signs.reshape(len(signs), -1, 8) * weights
+        parts.append(bits.sum(dim=2, dtype=torch.uint8).cpu().numpy())
+    return np.concatenate(parts)

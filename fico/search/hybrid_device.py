@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fico.search.device import packed_signs
 from fico.search.gathered_rows import gathered
 from fico.search.index_file import Arrays, Settings
 from fico.search.popcount_device import ID_BITS, codes_on
@@ -47,22 +48,19 @@ class HybridOnDevice:
         """The same projection without items."""
         return HybridOnDevice(self._device, self._metric, rows.kind, self._projection)
 
-    def packed(self, floats: Tensor) -> np.ndarray:
-        """ITQ codes of rows on the device, as rows of bytes."""
-        weights = 2 ** torch.arange(7, -1, -1, device=self._device, dtype=torch.uint8)
-        parts = []
-        for at in range(0, len(floats), _ROWS):
-            signs = floats[at : at + _ROWS] @ self._matrix.T + self._offset > 0
-            bits = signs.reshape(len(signs), -1, 8) * weights
-            parts.append(bits.sum(dim=2, dtype=torch.uint8).cpu().numpy())
-        return np.concatenate(parts)
+    def _packed(self, floats: Tensor) -> np.ndarray:
+        return packed_signs(floats, self._matrix, self._offset)
 
     def add(self, floats: Tensor, codes: np.ndarray | None) -> None:
         """Takes rows on the device, and their codes where they were learnt elsewhere."""
-        self._codes.add(self.packed(floats) if codes is None else codes)
-        blocks = [floats[at : at + _ROWS] for at in range(0, len(floats), _ROWS)]
-        self._added.append(torch.cat([block.to(_TYPES[self._kind]) for block in blocks]))
-        self._squares.append(torch.cat([block.square().sum(dim=1) for block in blocks]))
+        self._codes.add(self._packed(floats) if codes is None else codes)
+        rows = torch.empty(floats.shape, dtype=_TYPES[self._kind], device=self._device)
+        squares = torch.empty(len(floats), device=self._device)
+        for at in range(0, len(floats), _ROWS):
+            block = floats[at : at + _ROWS]
+            rows[at : at + _ROWS], squares[at : at + _ROWS] = block, block.square().sum(dim=1)
+        self._added.append(rows)
+        self._squares.append(squares)
 
     def rows(self) -> Tensor:
         """All floats."""
@@ -77,7 +75,7 @@ class HybridOnDevice:
         candidates = min(candidates, self.length)
         found = Ranking(np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64))
         rows = self.rows()
-        for part, hits in self._codes.tiles(self.packed(queries) if codes is None else codes, candidates):
+        for part, hits in self._codes.tiles(self._packed(queries) if codes is None else codes, candidates):
             # In order of id first: the stable sort keeps it among equal scores.
             items = (hits & ((1 << ID_BITS) - 1)).sort(dim=1).values
             scores = self._scores(gathered(rows, items, queries[part].contiguous()), items, queries[part])

@@ -9,11 +9,11 @@ from fico.search.codes import unpack_codes
 from fico.types import Ranking
 
 
-def prepare(rows: np.ndarray, similarity: Similarity, device: str = "cpu") -> Tensor:
+def prepare(rows: np.ndarray | Tensor, similarity: Similarity, device: str = "cpu") -> Tensor:
     """Rows as ``scores`` takes them.
 
     Args:
-        rows: Packed codes under ``hamming``, ``float32`` otherwise.
+        rows: Packed codes under ``hamming``, ``float32`` otherwise; floats may lie on the device already.
         similarity: The measure.
         device: Where the products shall be formed.
 
@@ -22,8 +22,9 @@ def prepare(rows: np.ndarray, similarity: Similarity, device: str = "cpu") -> Te
         whose squares would cancel in ``float32``.
     """
     if similarity == "hamming":
-        return torch.from_numpy(unpack_codes(rows)).to(device)
-    values = torch.tensor(rows, device=device)  # a copy: mapped rows are read-only
+        return torch.from_numpy(unpack_codes(np.asarray(rows))).to(device)
+    # A copy: mapped rows are read-only.
+    values = rows if isinstance(rows, Tensor) else torch.tensor(rows, device=device)
     if similarity == "cosine":
         return torch.nn.functional.normalize(values)
     return values.double() if similarity == "euclidean" else values

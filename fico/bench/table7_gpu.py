@@ -1,0 +1,194 @@
+"""Table 7 of the paper on one GPU: every query searched, floats and codes exactly, and coarse to fine."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fico.bench.checks import check_code, check_counts, check_ks, check_names
+from fico.bench.device_limits import DeviceLimits, measure
+from fico.bench.machine import conditions
+from fico.bench.outcome import Outcome, Report
+from fico.bench.synthetic import SyntheticBlocks
+from fico.bench.table7_sheet import gpu_sheet
+from fico.bench.timing import Timing, once, timed
+from fico.bench.truth import StreamedTruth, recalls_by_item
+from fico.errors import UsageError
+from fico.search.base import Searcher
+from fico.search.binarise import Binariser
+from fico.search.device import check_device, need_device_memory
+from fico.search.exact import ExactSearch
+from fico.search.hybrid import HybridSearch
+from fico.search.popcount import PopcountSearch
+
+INDEXES = ("flat", "popcount", "hybrid")
+_BLOCK = 2**18  # items of one product of the exact answers
+_LIST_ROWS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Table7Gpu:
+    """What to measure. The paper's sizes are 100K queries of 500K items, 500K of 2.5M and 1M of 5M.
+
+    Args:
+        queries: Queries, all of which are searched; vectors lie on the device, results go to memory.
+        items: Items.
+        dim: Numbers in a vector.
+        bits: Code length of ``popcount``.
+        hybrid_bits: Code length of ``hybrid``.
+        candidates: Codes whose floats ``hybrid`` compares. None: the largest k.
+        seed: Of the data.
+        indexes: Which of ``INDEXES``.
+        ks: Places.
+        truth: Queries, the first ones, for which the exact answer is computed, in single precision.
+        device: As torch names it.
+    """
+
+    queries: int = 100_000
+    items: int = 500_000
+    dim: int = 2048
+    bits: int = 64
+    hybrid_bits: int = 256
+    candidates: int | None = None
+    seed: int = 1338
+    indexes: Sequence[str] = INDEXES
+    ks: Sequence[int] = (1, 100, 1000)
+    truth: int = 500
+    device: str = "cuda"
+
+    def predicted(self) -> dict[str, tuple[float, float]]:
+        """Seconds and bytes on the device of each step, from rates of one H200; a smaller GPU takes longer."""
+        pairs, number = self.queries * self.items, 4 * self.dim
+        floats = number * (self.items + self.queries)
+        tile = 8 * 2**30
+        costs = {
+            "truth": (self.items * number / 1e10 + min(self.truth, self.queries) * self.items / 1e8, floats + tile),
+            "flat": (pairs * 2 * self.dim / 5e14, floats + number * self.items / 2 + tile),
+            "popcount": (pairs / 1.5e12, floats + self.items * (self.bits + self.bits / 4) + tile),
+            "hybrid": (pairs / 7e11, floats + self.items * (number / 2 + 1.25 * self.hybrid_bits) + tile),
+        }
+        return {name: cost for name, cost in costs.items() if name == "truth" or name in self.indexes}
+
+    def check(self) -> None:
+        """Refuses what is out of range, a device that is not there and what it cannot hold.
+
+        Raises:
+            UsageError: The key or the predicted size is named.
+        """
+        check_names(self.indexes, INDEXES)
+        names = ("queries", "items", "dim", "bits", "hybrid_bits", "truth", "candidates")
+        check_counts(self, names)
+        check_ks(self.ks, self.items)
+        check_code(max(self.bits, self.hybrid_bits), self.items, self.dim)
+        if self._candidates < max(self.ks):
+            raise UsageError(f"bench.candidates is {self.candidates}, but bench.ks asks for {max(self.ks)} places")
+        check_device(self.device)
+        for name, (_, size) in self.predicted().items():
+            need_device_memory(self.device, int(size), f"{name} with {self.items:,} items of {self.dim} floats")
+
+    @property
+    def _candidates(self) -> int:
+        return self.candidates or max(self.ks)
+
+    def run(self, report: Report) -> Outcome:
+        """Makes the data on the device and measures every index.
+
+        Args:
+            report: Told what begins.
+
+        Returns:
+            One row per index as ``Table7`` gives them, and the share of what the device can do.
+
+        Raises:
+            UsageError: As ``check``.
+        """
+        self.check()
+        report("what the device can do")
+        limits = measure(self.device)
+        report("vectors and the exact answers")
+        data = SyntheticBlocks(self.dim, self.items, self.queries, seed=self.seed)
+        items, queries = data.items_on(self.device), data.queries_on(self.device)
+        truth = StreamedTruth(queries[: self.truth], max(self.ks))
+        for start in range(0, self.items, _BLOCK):
+            truth.add(items[start : start + _BLOCK])
+        rows = []
+        for name in self.indexes:
+            report(name)
+            made = self._made(name, items, queries)
+            rows.append({"index": name} | self._row(name, made, truth.ranking.indices, limits))
+            del made
+            torch.cuda.empty_cache()
+        settings = asdict(self) | {
+            "half_operations_per_second": limits.half,
+            "byte_operations_per_second": limits.bytes_,
+            "copied_bytes_per_second": limits.copied,
+        }
+        return Outcome(rows, (gpu_sheet(rows, self.queries, self.items, self.ks),), settings=settings)
+
+    def _made(self, name: str, items: Tensor, queries: Tensor) -> "_Made":
+        """The built index, what it is asked, and what building and encoding took."""
+        searcher: Searcher
+        if name == "flat":
+            searcher = ExactSearch("inner", device=self.device)
+            return _Made(searcher, lambda: queries, [once(partial(searcher.add, items))[1]])
+        if name == "hybrid":
+            searcher = HybridSearch(
+                "inner", self.hybrid_bits, candidates=self._candidates, rows="float16", device=self.device
+            )
+            fitting = once(partial(searcher.fit, items[:_LIST_ROWS]))[1]
+            return _Made(searcher, lambda: queries, [fitting, once(partial(searcher.add, items))[1]])
+        binariser = Binariser(self.bits)
+        fitting = once(lambda: binariser.fit(items[:_LIST_ROWS].cpu()))[1]
+        searcher = PopcountSearch(self.bits, binariser=binariser, device=self.device)
+        adding = once(lambda: searcher.add(binariser.encode(items)))[1]
+        return _Made(searcher, lambda: binariser.encode(queries, "queries"), [fitting, adding])
+
+    def _row(self, name: str, made: "_Made", exact: Any, limits: DeviceLimits) -> dict[str, Any]:
+        k = max(self.ks)
+        asked, encoding = once(made.asked)
+        # The first search puts the items in order, compiles, and is not counted.
+        found, search = timed(lambda: made.searcher.search(asked, k), repeats=3, budget_seconds=60)
+        top1, overlap = recalls_by_item(found, exact, self.ks)
+        build = made.build
+        return {
+            "settings": made.searcher.name,
+            "queries": self.queries,
+            "all_queries": self.queries,
+            "items": self.items,
+            "k": k,
+            "build_seconds": sum(time.seconds for time in build),
+            "build_cpu_seconds": sum(time.cpu_seconds for time in build),
+            "encode_seconds": encoding.seconds,
+            "search_seconds": search.seconds,
+            "search_cpu_seconds": search.cpu_seconds,
+            "search_spread_seconds": search.spread_seconds,
+            "all_queries_seconds": search.seconds,
+            "repeats": search.repeats,
+            "threads": 1,
+            "index_bytes": made.searcher.size_bytes,
+            "recall_queries": len(exact),
+            "top1_in_k": top1,
+            "overlap_at_k": overlap,
+            "roofline_seconds": self._least_seconds(limits)[name],
+            "gpu": torch.cuda.get_device_name(self.device),
+        } | conditions()
+
+    def _least_seconds(self, limits: DeviceLimits) -> Mapping[str, float]:
+        """What the products, and the reading of the candidates' floats, must take at the rates of the device."""
+        pairs = self.queries * self.items
+        read = self.queries * self._candidates * 2 * self.dim / limits.copied
+        return {
+            "flat": 2 * self.dim * pairs / limits.half,
+            "popcount": 2 * self.bits * pairs / limits.bytes_,
+            "hybrid": 2 * self.hybrid_bits * pairs / limits.bytes_ + read,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    searcher: Searcher
+    asked: Callable[[], Any]
+    build: Sequence[Timing]
