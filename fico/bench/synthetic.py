@@ -4,7 +4,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fico.matmul import one_blas_thread
+from fico.search.popcount_scan import cores, run_parts
+
 _ROWS_ON_DEVICE = 2**17  # rows that a device makes at a time
+_ROWS_TOGETHER = 1024  # that a core makes
 _INTRINSIC = 10  # dimensions before the map to `dim`
 
 
@@ -63,6 +67,14 @@ class SyntheticBlocks:
         return rows
 
     def _rows(self, latent: np.ndarray) -> np.ndarray:
-        values = latent @ self._map
-        values *= self._frequency
-        return np.sin(values, out=values).astype(np.float32)
+        rows = np.empty((len(latent), self.dim), np.float32)
+        step = max(1, min(_ROWS_TOGETHER, -(-len(latent) // cores())))
+
+        def make(start: int) -> None:
+            values = latent[start : start + step] @ self._map
+            values *= self._frequency
+            rows[start : start + step] = np.sin(values, out=values)
+
+        with one_blas_thread():
+            run_parts(make, range(0, len(latent), step), cores())
+        return rows

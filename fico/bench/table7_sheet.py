@@ -13,8 +13,8 @@ _NOTE = (
 )
 
 _GPU_NOTE = (
-    "Recall in %, as the paper's. Search: all queries, the vectors on the device, the results in memory. Roofline: what "
-    "products and reading of floats must take at rates measured beside. The paper's seconds are of 56 cores."
+    "Recall in %, as the paper's. Search: all queries, the vectors on the device, the results in memory. Roofline: "
+    "what products and reading of floats must take at rates measured beside. The paper's seconds are of 56 cores."
 )
 _SAME_WORK = {"flat": "flat", "popcount": "binary_flat"}  # the paper's row of the same exact answers
 

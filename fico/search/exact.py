@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from fico.errors import UsageError
 from fico.search.base import Embeddings, Similarity, check_k, merge, to_array, to_floats
 from fico.search.codes import check_bits, pack_codes
+from fico.search.delivery import delivered
 from fico.search.device import check_device, to_tensor
 from fico.search.index_file import read_index, write_index
 from fico.search.products import prepare, scores, top_k
@@ -103,11 +103,7 @@ class ExactSearch:
         k = check_k(k, self._length)
         if self._screened is not None:
             asked = to_tensor(queries, "queries", self.device, self._width)
-            found = Ranking(np.empty((len(asked), k), np.float32), np.empty((len(asked), k), np.int64))
-            for part, values, items in self._screened.search(asked, k):
-                torch.from_numpy(found.scores[part]).copy_(values)
-                torch.from_numpy(found.indices[part]).copy_(items)
-            return found
+            return delivered(self._screened.search(asked, k), len(asked), k)
         rows = self._check(queries, "queries")
         # scores, their copy inside topk, the mask and the ids: about 16 bytes per pair
         pairs = max(1, self._memory_limit // (32 if self.similarity == "euclidean" else 16))

@@ -1,9 +1,12 @@
 """Coarse to fine on a GPU: all codes are scanned, which is quick there, and floats order the candidates."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from fico.search.delivery import Tile, delivered
 from fico.search.device import packed_signs
 from fico.search.gathered_rows import gathered
 from fico.search.index_file import Arrays, Settings
@@ -72,17 +75,16 @@ class HybridOnDevice:
         self, queries: Tensor, codes: np.ndarray | None, k: int, candidates: int, nprobe: int, threads: int
     ) -> Ranking:
         """The k best candidates; equal scores by lowest item."""
-        candidates = min(candidates, self.length)
-        found = Ranking(np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64))
+        return delivered(self._tiles(queries, codes, k, min(candidates, self.length)), len(queries), k)
+
+    def _tiles(self, queries: Tensor, codes: np.ndarray | None, k: int, candidates: int) -> Iterator[Tile]:
         rows = self.rows()
         for part, hits in self._codes.tiles(self._packed(queries) if codes is None else codes, candidates):
             # In order of id first: the stable sort keeps it among equal scores.
             items = (hits & ((1 << ID_BITS) - 1)).sort(dim=1).values
             scores = self._scores(gathered(rows, items, queries[part].contiguous()), items, queries[part])
-            best = scores.sort(dim=1, descending=True, stable=True)
-            torch.from_numpy(found.scores[part]).copy_(best.values[:, :k])
-            torch.from_numpy(found.indices[part]).copy_(items.gather(1, best.indices[:, :k]))
-        return found
+            values, order = scores.sort(dim=1, descending=True, stable=True)
+            yield part, values[:, :k], items.gather(1, order[:, :k])
 
     def _scores(self, products: Tensor, items: Tensor, queries: Tensor) -> Tensor:
         if self._metric == "inner":

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from fico.search.base import merge
+from fico.search.delivery import delivered
 from fico.search.device import has_triton
 from fico.search.popcount_scan import as_words
 from fico.search.products import scores, top_k
@@ -63,11 +64,11 @@ class DeviceCodes:
         """The k nearest codes of each query (rows of bytes), ties by lowest id."""
         if self._nearest is None:
             return self._by_products(queries, k)
-        distances, items = np.empty((len(queries), k), np.int32), np.empty((len(queries), k), np.int64)
-        for rows, hits in self.tiles(queries, k):
-            torch.from_numpy(distances[rows]).copy_(-(hits >> ID_BITS))
-            torch.from_numpy(items[rows]).copy_(hits & ((1 << ID_BITS) - 1))
-        return Ranking(distances, items)
+        tiles = (
+            (rows, -(hits >> ID_BITS).to(torch.int32), hits & ((1 << ID_BITS) - 1))
+            for rows, hits in self.tiles(queries, k)
+        )
+        return delivered(tiles, len(queries), k, np.int32)
 
     def tiles(self, queries: np.ndarray, k: int) -> Iterator[tuple[slice, Tensor]]:
         """The k nearest codes, some queries at a time.

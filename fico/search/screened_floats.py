@@ -4,13 +4,13 @@ Tensor cores multiply half precision twenty times as fast as single. How far suc
 the lengths of what rounding took away (Cauchy and Schwarz), so nothing that belongs to the result is ever left out.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fico.search.device import need_device_memory
+from fico.search.device import has_triton, need_device_memory
 from fico.search.gathered_rows import gathered
 from fico.search.popcount_scan import STRIDE, sampled_place
 from fico.search.products import scores, top_k
@@ -145,12 +145,20 @@ class _Hits:
 
     def __init__(self, queries: int, room: int, device: str) -> None:
         self.room = room
-        self.counts = torch.zeros(queries, dtype=torch.int64, device=device)
+        self.counts = torch.zeros(queries, dtype=torch.int32, device=device)
+        self._keep: Callable[..., None] | None = None
+        if device != "cpu" and has_triton():
+            from fico.search.keep_triton import keep
+
+            self._keep = keep
         self._values = torch.full((queries, room), -torch.inf, dtype=torch.float16, device=device)
         self._items = torch.zeros(queries, room, dtype=torch.int32, device=device)
 
     def keep(self, products: Tensor, limits: Tensor, first: int) -> None:
-        """Appends what reaches the limits; what there is no room for is counted only."""
+        """Appends what reaches the limits, in any order; what there is no room for is counted only."""
+        if self._keep is not None:
+            self._keep(products, limits, first, self.counts, self._values, self._items)
+            return
         row, column = (products >= limits[:, None]).nonzero(as_tuple=True)
         counts = torch.bincount(row, minlength=len(limits))
         place = torch.arange(len(row), device=row.device) + (self.counts - counts.cumsum(0) + counts)[row]
@@ -158,7 +166,7 @@ class _Hits:
         row, column, place = row[fits], column[fits], place[fits]
         self._values[row, place] = products[row, column]
         self._items[row, place] = (column + first).to(torch.int32)
-        self.counts += counts
+        self.counts += counts.to(torch.int32)
 
     def best(self, k: int) -> tuple[Tensor, Tensor]:
         """Values, descending, and items; k at least, minus infinity where there are fewer."""

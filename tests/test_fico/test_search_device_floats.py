@@ -13,7 +13,7 @@ from fico.search.exact import ExactSearch
 from fico.search.gathered_rows import gathered
 from fico.search.hybrid import HybridSearch
 from fico.search.hybrid_device import HybridOnDevice
-from fico.search.screened_floats import ScreenedFloats
+from fico.search.screened_floats import ScreenedFloats, _Hits
 
 ON_GPU = pytest.mark.gpu
 
@@ -51,7 +51,7 @@ def test_items_that_half_precision_cannot_tell_apart_are_told_apart():
     base = rows(1, 3)
     items = np.repeat(base, 3000, axis=0)
     items[2000] *= np.float32(1.00001)  # ten times below the step of half precision
-    values, found = searched(screened_of(items), np.abs(base) * np.sign(base), 1)
+    values, found = searched(screened_of(items), base, 1)
     assert found.tolist() == [[2000]]
 
 
@@ -73,14 +73,49 @@ def test_equal_scores_come_in_order_of_item():
     assert np.array_equal(groups - groups[:, :, :1], np.broadcast_to([0, 1, 2], groups.shape))
 
 
-@pytest.mark.parametrize("kind", [torch.float32, torch.float16])
-@pytest.mark.parametrize("dim", [5, 300])
-def test_the_gathering_kernel_gives_the_products(kind, dim):
+@pytest.fixture
+def device():
+    """Where kernels can run: a GPU, or the CPU in Triton's interpreter."""
     if importlib.util.find_spec("triton") is None:
         pytest.skip("triton is not installed: 1 GB, it comes with the GPU builds of torch")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cpu":
-        os.environ["TRITON_INTERPRET"] = "1"  # read when the kernel is defined, at its first import
+    if torch.cuda.is_available():
+        return "cuda"
+    os.environ["TRITON_INTERPRET"] = "1"  # read when a kernel is defined, at its first import
+    return "cpu"
+
+
+def test_the_keeping_kernel_keeps_what_plain_indexing_keeps(device):
+    from fico.search.keep_triton import keep
+
+    products = torch.from_numpy(rows(4, 15, 9000)).half().to(device)
+    limits = products.sort(dim=1, descending=True).values[:, 30]
+    plain, kernel = (_Hits(4, 40, device) for _ in range(2))
+    plain._keep, kernel._keep = None, keep
+    for hits in (plain, kernel):
+        hits.keep(products[:, :5000], limits, 0)
+        hits.keep(products[:, 5000:], limits, 5000)
+    assert torch.equal(plain.counts, kernel.counts)
+    assert (plain.counts == (products >= limits[:, None]).sum(dim=1)).all()
+    values, (others, theirs) = plain.best(10)[0], kernel.best(10)
+    assert torch.equal(values, others)
+    assert torch.equal(products.gather(1, theirs[:, :31]), others[:, :31])
+    assert all(len(set(row[:31])) == 31 for row in theirs.tolist())
+
+
+def test_hits_without_room_are_counted(device):
+    from fico.search.keep_triton import keep
+
+    products = torch.ones(2, 5000, dtype=torch.float16, device=device)
+    for way in (None, keep):
+        hits = _Hits(2, 7, device)
+        hits._keep = way
+        hits.keep(products, products[:, 0], 0)
+        assert hits.counts.tolist() == [5000, 5000]
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16])
+@pytest.mark.parametrize("dim", [5, 300])
+def test_the_gathering_kernel_gives_the_products(device, kind, dim):
     from fico.search import gathered_triton
 
     held, queries = torch.from_numpy(rows(50, 6, dim)).to(kind), torch.from_numpy(rows(3, 7, dim))

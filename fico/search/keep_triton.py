@@ -1,0 +1,53 @@
+# mypy: disable-error-code="misc,no-untyped-def,untyped-decorator,no-untyped-call,no-any-return,operator"
+# ruff: noqa: ANN001, ANN202
+"""The few products that reach a limit, out of a block of all, in Triton: the block is read once.
+
+Importing this module imports Triton. With ``TRITON_INTERPRET=1`` set before, the kernel runs on the CPU, slowly.
+"""
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+_CHUNK = 4096  # products that a program looks at together
+
+
+@triton.jit
+def _keep_kernel(products, limits, counts, values, items, columns, stride, first, room, chunk: tl.constexpr):
+    query = tl.program_id(1).to(tl.int64)
+    column = tl.program_id(0) * chunk + tl.arange(0, chunk)
+    product = tl.load(products + query * stride + column, column < columns, float("-inf"))
+    near = ((product >= tl.load(limits + query)) & (column < columns)).to(tl.int32)
+    count = tl.sum(near, 0)
+    if count > 0:
+        place = tl.atomic_add(counts + query, count) + tl.cumsum(near, 0) - near
+        fits = (near > 0) & (place < room)
+        tl.store(values + query * room + place, product, fits)
+        tl.store(items + query * room + place, first + column, fits)
+
+
+def keep(products: Tensor, limits: Tensor, first: int, counts: Tensor, values: Tensor, items: Tensor) -> None:
+    """Appends to each query what reaches its limit, in any order; what there is no room for is counted only.
+
+    Args:
+        products: ``queries block``, ``float16``.
+        limits: ``queries``, ``float16``.
+        first: Item of the block's first column.
+        counts: ``queries``, ``int32``: how many there are already.
+        values: ``queries room``, ``float16``: receives the products.
+        items: ``queries room``, ``int32``: receives the items.
+    """
+    rows, columns = products.shape
+    grid = (triton.cdiv(columns, _CHUNK), rows)
+    _keep_kernel[grid](
+        products,
+        limits.contiguous(),
+        counts,
+        values,
+        items,
+        columns,
+        products.stride(0),
+        first,
+        values.shape[1],
+        _CHUNK,
+    )
