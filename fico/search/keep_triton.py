@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-_CHUNK = 4096  # products that a program looks at together
+_CHUNK = 2048  # products that a program looks at together
 
 
 @triton.jit
@@ -17,11 +17,11 @@ def _keep_kernel(products, limits, counts, values, items, columns, stride, first
     query = tl.program_id(1).to(tl.int64)
     column = tl.program_id(0) * chunk + tl.arange(0, chunk)
     product = tl.load(products + query * stride + column, column < columns, float("-inf"))
-    near = ((product >= tl.load(limits + query)) & (column < columns)).to(tl.int32)
-    count = tl.sum(near, 0)
-    if count > 0:
-        place = tl.atomic_add(counts + query, count) + tl.cumsum(near, 0) - near
-        fits = (near > 0) & (place < room)
+    near = (product >= tl.load(limits + query)) & (column < columns)
+    if tl.max(near.to(tl.int32), 0) > 0:
+        ones = tl.full((chunk,), 1, tl.int32)
+        place = tl.atomic_add(counts + query + tl.zeros((chunk,), tl.int32), ones, near, sem="relaxed")
+        fits = near & (place < room)
         tl.store(values + query * room + place, product, fits)
         tl.store(items + query * room + place, first + column, fits)
 

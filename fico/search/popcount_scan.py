@@ -178,14 +178,14 @@ class FaissCodes:
         return Ranking(-np.take_along_axis(distances, order, 1), np.take_along_axis(items, order, 1))
 
 
-def sampled_place(k: int) -> int:
+def sampled_place(k: int, deviations: int = 3) -> int:
     """Place in a sample of one code in ``STRIDE`` that lies behind the k nearest of all codes.
 
     With s = k / 128 of the sample expected among the k nearest, its place s + 3 sqrt(s) + 2 lies beyond them but for
     about one query in a thousand.
     """
     share = k / STRIDE
-    return math.ceil(share + 3 * math.sqrt(share) + 2)
+    return math.ceil(share + deviations * math.sqrt(share) + 2)
 
 
 def tile_height(queries: int, k: int, threads: int) -> int:

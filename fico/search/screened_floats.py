@@ -70,7 +70,7 @@ class ScreenedFloats:
         """
         if self._is_cosine:
             queries = torch.nn.functional.normalize(queries)
-        is_small = len(self.rows()) < self._smallest or sampled_place(k) * 2 * STRIDE > len(self.rows())
+        is_small = len(self.rows()) < self._smallest or _place(k) * 2 * STRIDE > len(self.rows())
         step = _QUERIES if is_small else max(256, min(_QUERIES, 2**27 // (8 * k + 1024)))
         for start in range(0, len(queries), step):
             rows = slice(start, min(start + step, len(queries)))
@@ -81,7 +81,7 @@ class ScreenedFloats:
         unit = torch.nn.functional.normalize(queries)
         asked = unit.half()
         slack = self._slack(unit, asked)
-        limits = (asked @ sample.T).topk(sampled_place(k), dim=1).values[:, -1]
+        limits = (asked @ sample.T).topk(_place(k), dim=1).values[:, -1]
         hits = _Hits(len(queries), 8 * k + 1024, self.device)
         products = torch.empty(len(queries), min(_ITEMS, len(half)), dtype=half.dtype, device=self.device)
         for start in range(0, len(half), _ITEMS):
@@ -138,6 +138,11 @@ class ScreenedFloats:
             best = (values, items) if best is None else _merged(best, (values, items), k)
         assert best is not None
         return best
+
+
+def _place(k: int) -> int:
+    """Of the sample: far enough behind the k nearest that hardly a query is searched twice."""
+    return sampled_place(k, deviations=6) + 2
 
 
 class _Hits:
