@@ -118,7 +118,7 @@ def _results(
 
 
 def _numbers(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name.endswith(("_seconds", "_bytes"))}
+    return {name: value for name, value in settings.items() if name.endswith(("_seconds", "_bytes", "_per_second"))}
 
 
 def _write(folder: Path, results: Results, outcome: Outcome) -> None:

@@ -11,9 +11,10 @@ from fico.search.base import Embeddings, check_k, to_array
 from fico.search.binarise import Binariser, Coder
 from fico.search.device import check_device, has_triton
 from fico.search.index_file import read_index, write_index
-from fico.search.popcount_scan import STRIDE, Codes, FaissCodes, ScannedCodes, scratch_bytes
+from fico.search.popcount_scan import Codes, FaissCodes, ScannedCodes, scratch_bytes
 from fico.search.popcount_scan import cores as cores
 from fico.search.room import need_memory
+from fico.search.sample import STRIDE
 from fico.types import Ranking
 
 WIDEST = 512  # bits; the compiled scan grows with the width, and FAISS has vector code for wide ones

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fico.search.base import merge
 from fico.search.delivery import delivered
-from fico.search.device import has_triton
+from fico.search.device import has_triton, need_device_memory
 from fico.search.popcount_scan import as_words
 from fico.search.products import scores, top_k
 from fico.types import Ranking
@@ -115,25 +115,35 @@ class DeviceCodes:
         )
 
     def _on_device(self) -> tuple[Tensor, Tensor]:
-        """Signs ``padded width`` and words ``words padded`` of all codes."""
+        """Signs ``padded width`` and words ``words padded`` of all codes.
+
+        Raises:
+            UsageError: The device has no room for them (the predicted size is named).
+        """
         if self._items is None:
             codes = self.rows()
+            size = len(codes) * (_width(codes) + codes.shape[1])
+            need_device_memory(self.device, size, f"{len(codes)} codes of {8 * codes.shape[1]} bits, a byte each,")
             short = -len(codes) % _FILL
             words = torch.nn.functional.pad(_words(codes).T, (0, short)).contiguous().to(self.device)
-            self._items = torch.nn.functional.pad(self._signs(codes), (0, 0, 0, short)), words
+            self._items = self._signs(codes, short), words
         return self._items
 
-    def _signs(self, codes: np.ndarray) -> Tensor:
-        """Signs as bytes; columns filled up with zeros, which add nothing to a product, to a power of 2."""
+    def _signs(self, codes: np.ndarray, more: int = 0) -> Tensor:
+        """Signs as bytes; columns filled up with zeros, which add nothing to a product, to a power of 2; more rows."""
         bits = 8 * codes.shape[1]
-        width = max(32, 1 << (bits - 1).bit_length())
-        signs = torch.zeros(len(codes), width, dtype=torch.int8, device=self.device)
+        signs = torch.zeros(len(codes) + more, _width(codes), dtype=torch.int8, device=self.device)
         place = torch.arange(7, -1, -1, dtype=torch.uint8, device=self.device)
         for at in range(0, len(codes), 2**18):
             block = torch.from_numpy(codes[at : at + 2**18]).to(self.device)
             ones = (block[:, :, None] >> place & 1).to(torch.int8)
             signs[at : at + len(block), :bits] = (2 * ones - 1).reshape(len(block), bits)
         return signs
+
+
+def _width(codes: np.ndarray) -> int:
+    """Columns of the signs of codes."""
+    return max(32, 1 << (8 * int(codes.shape[1]) - 1).bit_length())
 
 
 def _words(codes: np.ndarray) -> Tensor:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from fico.search.base import faiss_threads, import_faiss
+from fico.search.sample import STRIDE, sampled_place
 from fico.types import Ranking
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 _TILE = 256  # queries that share one pass over the codes
 _SCRATCH = 2**22  # integers that a tile works in, at most: 32 MB
 _SAMPLED_K = 100  # from here the hits before the limit has settled cost more than a sample does
-STRIDE = 128  # the sample is one code in 128
 
 
 class Codes(Protocol):
@@ -176,16 +176,6 @@ class FaissCodes:
             distances, items = import_faiss().knn_hamming(queries, self.rows(), k)
         order = np.lexsort((items, distances), axis=1)
         return Ranking(-np.take_along_axis(distances, order, 1), np.take_along_axis(items, order, 1))
-
-
-def sampled_place(k: int, deviations: int = 3) -> int:
-    """Place in a sample of one code in ``STRIDE`` that lies behind the k nearest of all codes.
-
-    With s = k / 128 of the sample expected among the k nearest, its place s + 3 sqrt(s) + 2 lies beyond them but for
-    about one query in a thousand.
-    """
-    share = k / STRIDE
-    return math.ceil(share + deviations * math.sqrt(share) + 2)
 
 
 def tile_height(queries: int, k: int, threads: int) -> int:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from fico.search.device import has_triton, need_device_memory
 from fico.search.gathered_rows import gathered
-from fico.search.popcount_scan import STRIDE, sampled_place
 from fico.search.products import scores, top_k
+from fico.search.sample import STRIDE, sampled_place
 
 _QUERIES = 16_384  # of a tile
 _ITEMS = 65_536  # of a block: a tile and a block have 2 GiB of products
