@@ -32,19 +32,20 @@ def check_names(chosen: Sequence[str], known: Sequence[str], key: str = "bench.i
 
 
 def check_ks(ks: Sequence[int], items: int) -> None:
-    """Refuses places that the items cannot fill.
+    """Refuses what is no list of places, or places that the items cannot fill.
 
     Raises:
-        UsageError: The largest k and the items are named.
+        UsageError: The places and the items are named.
     """
-    if not ks or min(ks) < 1 or max(ks) > items:
+    is_list = isinstance(ks, Sequence) and all(isinstance(k, int) and not isinstance(k, bool) for k in ks)
+    if not is_list or not ks or min(ks) < 1 or max(ks) > items:
         raise UsageError(
-            f"bench.ks is {list(ks)}, but each k must be from 1 to the {items} items; give more items or other ks, "
-            "such as bench.ks=[1,10]"
+            f"bench.ks is {ks!r}, but must be a list of whole numbers from 1 to the {items} items; give more items or "
+            "other ks, such as bench.ks=[1,10]"
         )
 
 
-def check_code(bits: int, items: int, dim: int) -> None:
+def check_code(bits: int, items: int, dim: int, key: str = "bench.bits") -> None:
     """Refuses a code length that ITQ cannot learn.
 
     Raises:
@@ -53,6 +54,6 @@ def check_code(bits: int, items: int, dim: int) -> None:
     check_bits(bits)
     if bits > min(items, dim):
         raise UsageError(
-            f"bench.bits is {bits}, but {items} items of {dim} dimensions teach at most {min(items, dim)}; "
+            f"{key} is {bits}, but {items} items of {dim} dimensions teach at most {min(items, dim)}; "
             "give fewer bits or more items"
         )

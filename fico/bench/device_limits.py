@@ -1,4 +1,4 @@
-"""What a GPU can do at most: products in half precision and of bytes, and copies; the roofline of a search there."""
+"""What a GPU can do at most: products in half precision and of bytes, and copies; and what a search holds there."""
 
 import statistics
 from collections.abc import Callable
@@ -41,6 +41,15 @@ def measure(device: str) -> DeviceLimits:
         products / _seconds(lambda: torch._int_mm(left, right.T), device),
         2 * _COPIED / _seconds(lambda: target.copy_(source), device),
     )
+
+
+def peak_bytes(device: str) -> int:
+    """Most memory of the device that was held at once since the last call, the data of the bench included."""
+    if not device.startswith("cuda"):
+        return 0
+    peak = torch.cuda.max_memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    return peak
 
 
 def _seconds(call: Callable[[], object], device: str) -> float:

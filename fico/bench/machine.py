@@ -2,9 +2,10 @@
 
 import os
 import resource
+import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from fico.errors import UsageError
 from fico.report.provenance import hardware
@@ -43,6 +44,27 @@ def conditions() -> dict[str, Any]:
         "cpu": hardware()["cpu"],
         "load": round(os.getloadavg()[0], 2),
     }
+
+
+class PeakMemory:
+    """Watches by how much the process grows while this context is open: ``grown_bytes``, 0 where nothing tells it."""
+
+    grown_bytes = 0
+
+    def __enter__(self) -> Self:
+        start, self._done = _rss_bytes() or 0, threading.Event()
+
+        def watch() -> None:
+            while not self._done.wait(0.005):
+                self.grown_bytes = max(self.grown_bytes, (_rss_bytes() or 0) - start)
+
+        self._watcher = threading.Thread(target=watch, daemon=True)
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._done.set()
+        self._watcher.join()
 
 
 def _rss_bytes() -> int | None:

@@ -6,17 +6,15 @@ floats must do: two matrix products, one sort of all values and one comparison o
 """
 
 import argparse
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from resource import getpagesize
 
 import numpy as np
 import torch
 from rich.console import Console
 
+from fico.bench.machine import PeakMemory
 from fico.bench.metrics_peers import PEERS, Problem
 from fico.bench.timing import Timing, once, timed
 from fico.evaluation import evaluate
@@ -83,27 +81,11 @@ def limit(data: Problem) -> Callable[[], object]:
 
 def measure(call: Callable[[], object], repeats: int, budget_seconds: float) -> tuple[Timing, int]:
     """Times a call and watches the memory of the process while it runs."""
-    start, peak, done = _resident(), [0], threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.005):
-            peak[0] = max(peak[0], _resident())
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
+    with PeakMemory() as memory:
         _, timing = once(call)  # warms up, and is the only run of what takes longer than the budget
         if timing.seconds < budget_seconds:
             _, timing = timed(call, repeats=repeats, budget_seconds=budget_seconds, warm_up=False)
-    finally:
-        done.set()
-        watcher.join()
-    return timing, max(0, peak[0] - start)
-
-
-def _resident() -> int:
-    statm = Path("/proc/self/statm")
-    return int(statm.read_text().split()[1]) * getpagesize() if statm.exists() else 0
+    return timing, memory.grown_bytes
 
 
 def run(size: str, peers: Sequence[str], repeats: int, budget_seconds: float, console: Console) -> list[Row]:

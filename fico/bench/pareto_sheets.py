@@ -70,7 +70,8 @@ def speed_up_sheet(rows: Rows, baseline: str, kind: str, k: int) -> Sheet:
     title = f"speed-up over {baseline} at equal recall ({KINDS[kind].format(k=k)})"
     note = (
         "CPU time of the baseline over that of the index at the recall of the heading, interpolated between the "
-        "neighbouring settings of the index; – where it does not reach that recall."
+        "neighbouring settings of the index; – where it does not reach that recall. Of a GPU the wall-clock time "
+        "stands for its cost: such a ratio is one of two machines."
     )
     return Sheet(title, ("index", *headings), tuple(cells), note=note)
 

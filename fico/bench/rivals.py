@@ -158,6 +158,7 @@ RIVALS: dict[str, Rival] = {
     "scan_rerank": Rival(_hybrid("float16", 1), _grid(candidates=_CANDIDATES), lambda d: 2 * d + 48, _scan_us),
     "hybrid": Rival(_hybrid("float32"), _HYBRID, _floats(48), lambda n, d: 0.05 * d),
     "hybrid_fp16": Rival(_hybrid("float16"), _HYBRID, lambda d: 2 * d + 48, lambda n, d: 0.05 * d),
+    "hybrid_int8": Rival(_hybrid("int8"), _HYBRID, lambda d: d + 48, lambda n, d: 0.05 * d),
     "gpu_flat": Rival(_gpu("gpu_flat"), [{}], _floats(), lambda n, d: 1.0),
     "gpu_binary_flat": Rival(_gpu("gpu_binary_flat"), [{}], _codes(256), lambda n, d: 1.0),
     "gpu_cagra": Rival(_gpu("gpu_cagra"), _grid(itopk_size=(32, 64, 128, 256)), _floats(256), lambda n, d: 1.0),

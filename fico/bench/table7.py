@@ -16,17 +16,20 @@ from fico.bench.synthetic import SyntheticBlocks
 from fico.bench.table7_sheet import sheet
 from fico.bench.timing import once, timed
 from fico.bench.truth import StreamedTruth, recalls_by_item
+from fico.errors import UsageError
 from fico.search.base import Searcher
 from fico.search.binarise import Binariser
 from fico.search.faiss_index import FaissSearch
 from fico.search.hybrid import HybridSearch
 from fico.search.popcount import PopcountSearch, cores
+from fico.search.room import need_disk
 
 INDEXES = ("flat", "hnsw", "binary_flat", "binary_ivf", "popcount", "hybrid")
 _FLOAT = ("flat", "hnsw", "hybrid")
 _BLOCK = 16_384  # rows made at a time
 _ITQ_ROWS = 32_768  # FAISS learns ITQ from at most so many
 _LIST_ROWS = 100_000  # that the partition of the coarse-to-fine index is learnt from
+_COMPILED = 1000  # items of an index that is built to compile what searches it
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,9 @@ class Table7:
         searched: Queries that are searched and timed, the first ones; times are scaled to all.
         truth: Queries, the first ones, for which the exact answer is computed.
         threads: Cores. None: all of this process.
-        rows_path: File for the floats of the coarse-to-fine index. None: memory.
+        lists: Parts of ``binary_ivf``; fewer where items are few.
+        nprobe: Parts that a query of ``binary_ivf`` looks into.
+        rows_path: New file for the floats of the coarse-to-fine index, deleted in the end. None: memory.
     """
 
     queries: int = 10_000
@@ -57,6 +62,8 @@ class Table7:
     searched: int = 10_000
     truth: int = 1000
     threads: int | None = None
+    lists: int = 256
+    nprobe: int = 16
     rows_path: str | Path | None = None
 
     @property
@@ -74,13 +81,14 @@ class Table7:
             "truth": made + min(self.truth, self.queries) * self.items * product,
             "flat": made + pairs * product,
             "hnsw": made + (self.items * 1e-5 * math.log(self.items) ** 1.5 + searched * 3e-4) * per_thread,
-            "binary_flat": pairs / 1e9 * per_thread,
-            "binary_ivf": min(30, self.items * 3e-5) * per_thread + pairs / 4e9 * per_thread,
-            "popcount": pairs / 8e9 * per_thread,
+            "binary_flat": pairs / 8e8 * per_thread,
+            "binary_ivf": 1 + self.items * 1e-6 + pairs * self.nprobe / self.lists / 8e8 * per_thread,
+            "popcount": pairs / 1.2e10 * per_thread,
             "hybrid": 2 * made + min(40, self.items * 4e-4) + searched * 4e-4 * per_thread,
         }
         fixed = 80 * (self.items + self.queries) + 4 * self.dim * (searched + 4 * _BLOCK) + self.items * self.bits // 8
         sizes = {"flat": rows, "hnsw": rows + 272 * self.items, "hybrid": 56 * self.items}
+        sizes["hybrid"] += 12 * self.dim * min(self.items, _LIST_ROWS)  # what it learns from, three times
         if self.rows_path is None:
             sizes["hybrid"] += rows  # half of it twice, while the blocks are joined
         return {
@@ -96,12 +104,18 @@ class Table7:
             UsageError: Memory is short (the predicted size is named), an index is unknown, or a count is not positive.
         """
         check_names(self.indexes, INDEXES)
-        check_counts(self, ("queries", "items", "dim", "bits", "searched", "truth", "threads"))
+        names = ("queries", "items", "dim", "bits", "searched", "truth", "threads", "lists", "nprobe")
+        check_counts(self, names)
         check_ks(self.ks, self.items)
         check_code(self.bits, self.items, self.dim)
         needs = {name: size for name, (_, size) in self.predicted().items()}
         advice = "leave it out of bench.indexes or take fewer items"
         refuse_beyond_memory(needs, f"with {self.items:,} items of {self.dim} floats", advice)
+        if self.rows_path is not None and "hybrid" in self.indexes:
+            path = Path(self.rows_path)
+            if path.exists():
+                raise UsageError(f"bench.rows_path is {path}, which exists; give the path of a new file")
+            need_disk(path, 2 * self.items * self.dim, f"the floats of {self.items:,} items")
 
     def run(self, report: Report) -> Outcome:
         """Makes the data and measures every index.
@@ -129,7 +143,10 @@ class Table7:
             report(name)
             given = queries if name in _FLOAT else query_codes
             blocks = (lambda: _blocks(data)) if name in _FLOAT else (lambda: iter([codes]))
+            self._compile(name, data, codes)
             rows.append({"index": name} | self._measure(self._make(name), data, blocks, given, exact))
+            if name == "hybrid" and self.rows_path is not None:
+                Path(self.rows_path).unlink()
         codes_took = {
             "itq_fit_seconds": fitted.seconds,
             "itq_items_seconds": encode_seconds,
@@ -146,7 +163,10 @@ class Table7:
             "hnsw": lambda: FaissSearch("HNSW32", "inner", threads=self.cores),
             "binary_flat": lambda: FaissSearch("BFlat", bits=self.bits, threads=self.cores),
             "binary_ivf": lambda: FaissSearch(
-                "BIVF{lists}", bits=self.bits, search_params={"nprobe": 16}, threads=self.cores
+                f"BIVF{max(1, min(self.lists, self.items // 39))}",
+                bits=self.bits,
+                search_params={"nprobe": self.nprobe},
+                threads=self.cores,
             ),
             "popcount": lambda: PopcountSearch(self.bits, threads=self.cores),
             "hybrid": lambda: HybridSearch(
@@ -154,6 +174,17 @@ class Table7:
             ),
         }
         return makers[name]()
+
+    def _compile(self, name: str, data: SyntheticBlocks, codes: np.ndarray) -> None:
+        """Searches a small index of the same kind, so that no compilation is measured."""
+        if name == "popcount":
+            small: Searcher = PopcountSearch(self.bits)
+            small.add(codes[:_COMPILED])
+            small.search(codes[:_COMPILED], 1)
+        elif name == "hybrid":
+            small = HybridSearch("inner", rows="float16", threads=1)
+            small.add(data.item_rows(0, _COMPILED))
+            small.search(data.item_rows(0, 1), 1)
 
     def _sample(self, count: int) -> np.ndarray:
         return np.sort(np.random.default_rng(self.seed).permutation(self.items)[:count])
@@ -187,6 +218,7 @@ class Table7:
             build.append(once(partial(searcher.fit, chosen, self.items))[1])
             del chosen
         build += [once(partial(searcher.add, block))[1] for block in blocks()]
+        build.append(once(lambda: searcher.search(queries[:1], 1))[1])  # the first search puts the items in order
         k = max(self.ks)
         found, search = timed(lambda: searcher.search(queries, k), repeats=3, budget_seconds=20, warm_up=False)
         top1, overlap = recalls_by_item(found, exact, self.ks)

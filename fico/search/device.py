@@ -45,9 +45,12 @@ def to_tensor(values: Embeddings, what: str, device: str, dim: int | None = None
 
     Raises:
         DataError: Wrong shape, another width, or a row with NaN or infinity (it is named).
+        UsageError: The device has no room (the predicted size is named).
     """
     if not isinstance(values, Tensor) or values.device.type == "cpu":
-        return torch.tensor(to_floats(values, what, dim), device=device)  # a copy: mapped rows are read-only
+        array = to_floats(values, what, dim)
+        need_device_memory(device, array.nbytes, f"{len(array)} {what} of {array.shape[1]} dimensions")
+        return torch.tensor(array, device=device)  # a copy: mapped rows are read-only
     if values.ndim != 2 or 0 in values.shape:
         raise DataError(f"the {what} have shape {tuple(values.shape)}; give a matrix with one row each")
     if dim is not None and values.shape[1] != dim:

@@ -10,6 +10,7 @@ import numpy as np
 
 from fico.errors import DataError
 from fico.files import written_whole
+from fico.search.room import need_disk
 
 VERSION = 3
 
@@ -25,9 +26,13 @@ def write_index(path: Path, kind: str, settings: Mapping[str, Any], arrays: Mapp
         kind: Which searcher it belongs to.
         settings: What JSON can hold.
         arrays: By name; of any type that safetensors knows.
+
+    Raises:
+        UsageError: The disk is short (the predicted size is named).
     """
     from safetensors.numpy import save_file
 
+    need_disk(path, sum(array.nbytes for array in arrays.values()), f"an index of kind {kind}")
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     header = {
         "format": "fico-index",

@@ -37,3 +37,13 @@ def test_a_wrong_result_stops_the_bench():
     right, wrong = (Ranking(np.array([[score]]), np.array([[0]])) for score in (-1, -2))
     with pytest.raises(DataError, match="disagree"):
         popcount._check({"one": lambda: right, "two": lambda: right, "faiss": lambda: wrong})
+
+
+def test_a_search_takes_the_memory_that_is_predicted():
+    taken, predicted = popcount.measure_memory(1_000_000, 5000, 100, threads=1)
+    assert taken < predicted + 2**24  # the allocator keeps some pages
+
+
+def test_the_memory_is_told_beside_its_prediction(capsys):
+    popcount.main(["--memory", "--items=20000"])
+    assert "20,000 codes of 64 bits, 10,000 queries, k = 100" in capsys.readouterr().out

@@ -67,12 +67,14 @@ def test_exact_hamming_equals_a_plain_sort(bits, kinds):
         assert_same(searcher.search(queries, k), *plain_ranking(queries, items, k))
 
 
-@pytest.mark.parametrize("bits", [8, 64, 256])
-def test_faiss_flat_gives_the_exact_distances(bits):
-    items, queries = random_codes(400, bits, 5), random_codes(13, bits, 6)
+@pytest.mark.parametrize("bits", WIDTHS)
+@pytest.mark.parametrize("kinds", [None, 5])
+def test_faiss_flat_gives_the_exact_distances(bits, kinds):
+    items, queries = random_codes(400, bits, 5, kinds), random_codes(13, bits, 6)
     searcher = FaissSearch("BFlat", bits=bits)
     searcher.add(items)
-    assert np.array_equal(searcher.search(queries, 50).scores, plain_ranking(queries, items, 50)[0])
+    for k in (1, 50, 400):
+        assert np.array_equal(searcher.search(queries, k).scores, plain_ranking(queries, items, k)[0])
 
 
 def test_large_k_takes_its_first_limit_from_a_sample_and_stays_exact():
@@ -132,13 +134,16 @@ def test_shards_merge_into_the_whole():
     assert_same(merge(rankings, 20), *plain_ranking(queries, items, 20))
 
 
-def test_faiss_does_the_work_where_numba_is_missing(monkeypatch):
+@pytest.mark.parametrize("bits", WIDTHS)
+@pytest.mark.parametrize("kinds", [None, 7])
+def test_faiss_does_the_work_where_numba_is_missing(monkeypatch, bits, kinds):
     monkeypatch.setattr(popcount_file.importlib.util, "find_spec", lambda name: None)
-    items, queries = random_codes(200, 64, 15, kinds=7), random_codes(6, 64, 16)
-    searcher = PopcountSearch(64)
+    items, queries = random_codes(200, bits, 15, kinds), random_codes(6, bits, 16)
+    searcher = PopcountSearch(bits)
     searcher.add(items)
     assert searcher.backend == "faiss"
-    assert_same(searcher.search(queries, 60), *plain_ranking(queries, items, 60))
+    for k in (1, 60, 200):
+        assert_same(searcher.search(queries, k), *plain_ranking(queries, items, k))
 
 
 def cpu_has(feature):
@@ -158,6 +163,7 @@ def compiled_anew(function, *arguments):
 
 @pytest.mark.parametrize("words", [1, 4])
 def test_the_scan_counts_with_the_three_operand_logic_of_the_cpu(words):
+    # No popcount is in it by design: adders of planes count twice as fast.
     from fico.search.bit_planes import BitPlanes
     from fico.search.popcount_kernel import scan
 

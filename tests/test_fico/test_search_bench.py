@@ -14,6 +14,7 @@ from fico.bench.table7_command import main
 from fico.bench.timing import timed
 from fico.bench.truth import exact_by_stream, recalls_by_item
 from fico.errors import UsageError
+from fico.search import room
 from fico.search.exact import ExactSearch
 from fico.search.faiss_index import FaissSearch
 from fico.search.popcount import PopcountSearch
@@ -135,3 +136,22 @@ def test_what_does_not_fit_is_refused_before_the_start(monkeypatch):
         Table7(items=40, ks=(1,)).check()
     with pytest.raises(UsageError, match="bench.queries is 0"):
         Table7(queries=0).check()
+    with pytest.raises(UsageError, match="bench.nprobe is 0"):
+        Table7(nprobe=0).check()
+
+
+def test_the_file_of_the_floats_is_new_and_fits(monkeypatch, tmp_path):
+    (tmp_path / "old").write_text("mine")
+    for path in (tmp_path, tmp_path / "old"):
+        with pytest.raises(UsageError, match="which exists; give the path of a new file"):
+            Table7(rows_path=path).check()
+    assert (tmp_path / "old").read_text() == "mine"
+    monkeypatch.setattr(room, "free_disk", lambda path: 2**30)
+    with pytest.raises(UsageError, match=r"the floats of 5,000,000 items need 19\.1 GiB of disk.*1\.0 GiB are free"):
+        Table7(items=5_000_000, indexes=("hybrid",), rows_path=tmp_path / "rows").check()
+
+
+def test_items_made_on_a_device_are_those_made_in_blocks():
+    data = SyntheticBlocks(96, 300, 20, seed=5)
+    np.testing.assert_allclose(data.items_on("cpu").numpy(), data.item_rows(0, 300), atol=1e-6)
+    np.testing.assert_allclose(data.queries_on("cpu").numpy(), data.query_rows(0, 20), atol=1e-6)

@@ -55,7 +55,12 @@ def test_the_paper_stands_beside_its_sizes(no_gpu):
         ({"candidates": 10}, "bench.candidates is 10, but bench.ks asks for 50"),
         ({"queries": 0}, "bench.queries is 0"),
         ({"ks": (1, 701)}, "1 to the 700 items"),
-        ({"hybrid_bits": 64}, "at most 48"),
+        ({"hybrid_bits": 64}, "bench.hybrid_bits is 64.* at most 48"),
+        ({"hybrid_bits": 520, "dim": 600}, "bench.hybrid_bits is 520; codes that choose"),
+        ({"bits": 12}, "bits is 12"),
+        ({"hybrid_bits": 12}, "bits is 12"),
+        ({"ks": 10}, "bench.ks is 10, but must be a list"),
+        ({"ks": (1, 2.5)}, "must be a list of whole numbers"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(changed, told):

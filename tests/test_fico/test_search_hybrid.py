@@ -65,9 +65,9 @@ def test_projection_has_the_signs_of_the_code(data):
     assert np.array_equal(np.packbits(items @ matrix.T + offset > 0, axis=1), binariser.encode(items))
 
 
-@pytest.mark.parametrize("bits", [24, 72, 128])
+@pytest.mark.parametrize("bits", [24, 72, 128, 256, 512])
 def test_the_candidates_are_the_nearest_codes(bits):
-    rows = np.random.default_rng(1).normal(size=(600, 128)).astype(np.float32)
+    rows = np.random.default_rng(1).normal(size=(600, max(128, bits))).astype(np.float32)
     searcher = built(rows, bits=bits, lists=5, nprobe=5, candidates=20)
     matrix, offset = searcher._projection
     codes = np.packbits(rows @ matrix.T + offset > 0, axis=1)
