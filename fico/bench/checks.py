@@ -7,15 +7,17 @@ from fico.errors import UsageError
 from fico.search.codes import check_bits
 
 
-def check_counts(bench: Any, names: Sequence[str], least: int = 1) -> None:
-    """Refuses what is no whole number of at least ``least``; None is left to the bench.
+def check_counts(bench: Any, names: Sequence[str], least: int = 1, optional: Sequence[str] = ()) -> None:
+    """Refuses what is no whole number of at least ``least``; of ``optional`` ones None is left to the bench.
 
     Raises:
         UsageError: The key and its value are named.
     """
-    for name in names:
+    for name in [*names, *optional]:
         value = getattr(bench, name)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+        if not (value is None and name in optional) and (
+            not isinstance(value, int) or isinstance(value, bool) or value < least
+        ):
             raise UsageError(f"bench.{name} is {value!r}, but must be a whole number of at least {least}")
 
 

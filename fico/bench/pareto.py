@@ -125,7 +125,7 @@ class Pareto:
         _, adding = once(lambda: searcher.add(items))
         steps = [adding, *making.binariser.asked]
         seconds, cpu_seconds = sum(step.seconds for step in steps), sum(step.cpu_seconds for step in steps)
-        return Built(name, searcher, Timing(seconds, cpu_seconds, 0.0, 1), searcher.size_bytes)
+        return Built(name, searcher, Timing(seconds, cpu_seconds, 0.0, 1))
 
     def _measure(self, trials: Sequence["Trial"], queries: np.ndarray) -> None:
         steps = [trial for _ in range(1 + self.rounds) for trial in trials]
@@ -153,7 +153,7 @@ class Pareto:
             "cpu_us": 1e6 * (seconds if trial.built.name in GPU_RIVALS else cpu_seconds) / self.queries,
             "repeats": trial.repeats,
             "threads": self.threads,
-            "index_bytes": trial.built.size_bytes,
+            "index_bytes": trial.built.searcher.size_bytes,  # now that searches have put it in order
             "recall_queries": self.queries,
             "top1_in_k": top1,
             "overlap_at_k": overlap,
@@ -173,7 +173,6 @@ class Built:
     name: str
     searcher: Searcher
     build: Timing
-    size_bytes: int
 
 
 @dataclass(slots=True)

@@ -104,8 +104,9 @@ class Table7:
             UsageError: Memory is short (the predicted size is named), an index is unknown, or a count is not positive.
         """
         check_names(self.indexes, INDEXES)
-        names = ("queries", "items", "dim", "bits", "searched", "truth", "threads", "lists", "nprobe")
-        check_counts(self, names)
+        names = ("queries", "items", "dim", "bits", "searched", "truth", "lists", "nprobe")
+        check_counts(self, names, optional=("threads",))
+        check_counts(self, ("seed",), least=0)
         check_ks(self.ks, self.items)
         check_code(self.bits, self.items, self.dim)
         needs = {name: size for name, (_, size) in self.predicted().items()}

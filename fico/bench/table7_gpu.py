@@ -25,7 +25,7 @@ from fico.search.hybrid import HybridSearch
 from fico.search.popcount import PopcountSearch
 
 INDEXES = ("flat", "popcount", "hybrid")
-_BLOCK = 2**18  # items of one product of the exact answers
+_PAIRS = 2**27  # of one product of the exact answers
 _LIST_ROWS = 100_000
 _WARM_UP = 20_000  # queries
 _COMPILED = 10_000  # items of an index that is built to compile what searches it
@@ -81,16 +81,21 @@ class Table7Gpu:
             UsageError: The key or the predicted size is named.
         """
         check_names(self.indexes, INDEXES)
-        names = ("queries", "items", "dim", "bits", "hybrid_bits", "truth", "candidates")
-        check_counts(self, names)
+        names = ("queries", "items", "dim", "bits", "hybrid_bits", "truth")
+        check_counts(self, names, optional=("candidates",))
+        check_counts(self, ("seed",), least=0)
         check_ks(self.ks, self.items)
-        check_code(self.bits, self.items, self.dim)
-        check_code(self.hybrid_bits, self.items, self.dim, "bench.hybrid_bits")
-        if self.hybrid_bits > 512:
-            raise UsageError(f"bench.hybrid_bits is {self.hybrid_bits}; codes that choose candidates have at most 512")
+        if "popcount" in self.indexes:
+            check_code(self.bits, self.items, self.dim)
+        if "hybrid" in self.indexes:
+            check_code(self.hybrid_bits, self.items, self.dim, "bench.hybrid_bits")
+            if self.hybrid_bits > 512:
+                raise UsageError(
+                    f"bench.hybrid_bits is {self.hybrid_bits}; codes that choose candidates have up to 512"
+                )
         if self._candidates < max(self.ks):
             raise UsageError(f"bench.candidates is {self.candidates}, but bench.ks asks for {max(self.ks)} places")
-        check_device(self.device)
+        _check_gpu(self.device)
         for name, (_, size) in self.predicted().items():
             need_device_memory(self.device, int(size), f"{name} with {self.items:,} items of {self.dim} floats")
 
@@ -117,8 +122,10 @@ class Table7Gpu:
         data = SyntheticBlocks(self.dim, self.items, self.queries, seed=self.seed)
         items, queries = data.items_on(self.device), data.queries_on(self.device)
         truth = StreamedTruth(queries[: self.truth], max(self.ks))
-        for start in range(0, self.items, _BLOCK):
-            truth.add(items[start : start + _BLOCK])
+        block = max(max(self.ks), _PAIRS // self.truth)
+        for start in range(0, self.items, block):
+            truth.add(items[start : start + block])
+        torch.cuda.empty_cache()
         rows = []
         for name in self.indexes:
             report(name)
@@ -140,18 +147,28 @@ class Table7Gpu:
         searcher: Searcher
         if name == "flat":
             searcher = ExactSearch("inner", device=self.device)
-            return _Made(searcher, lambda: queries, [once(partial(searcher.add, items))[1]])
+            return _Made(searcher, lambda: queries, [self._timed(partial(searcher.add, items))])
         if name == "hybrid":
             searcher = HybridSearch(
                 "inner", self.hybrid_bits, candidates=self._candidates, rows="float16", device=self.device
             )
-            fitting = once(partial(searcher.fit, items[:_LIST_ROWS]))[1]
-            return _Made(searcher, lambda: queries, [fitting, once(partial(searcher.add, items))[1]])
+            fitting = self._timed(partial(searcher.fit, items[:_LIST_ROWS]))
+            return _Made(searcher, lambda: queries, [fitting, self._timed(partial(searcher.add, items))])
         binariser = Binariser(self.bits)
-        fitting = once(lambda: binariser.fit(items[:_LIST_ROWS].cpu()))[1]
+        fitting = self._timed(lambda: binariser.fit(items[:_LIST_ROWS].cpu()))
         searcher = PopcountSearch(self.bits, binariser=binariser, device=self.device)
-        adding = once(lambda: searcher.add(binariser.encode(items)))[1]
+        adding = self._timed(lambda: searcher.add(binariser.encode(items)))
         return _Made(searcher, lambda: binariser.encode(queries, "queries"), [fitting, adding])
+
+    def _timed(self, call: Callable[[], object]) -> Timing:
+        """Times a call until the device is idle."""
+
+        def done() -> None:
+            call()
+            if self.device != "cpu":
+                torch.cuda.synchronize(self.device)
+
+        return once(done)[1]
 
     def _row(self, name: str, made: "_Made", exact: Any, limits: DeviceLimits) -> dict[str, Any]:
         k = max(self.ks)
@@ -193,6 +210,12 @@ class Table7Gpu:
             "popcount": 2 * self.bits * pairs / limits.bytes_,
             "hybrid": 2 * self.hybrid_bits * pairs / limits.bytes_ + read,
         }
+
+
+def _check_gpu(device: str) -> None:
+    check_device(device)
+    if device == "cpu":
+        raise UsageError("bench.device is cpu, but this is the bench of a GPU; give cuda, or take experiment=table7")
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def sheet(rows: Sequence[Mapping[str, Any]], queries: int, items: int, ks: Seque
         cells.append(_ours(row, ks))
         if row["index"] in paper:
             faint.add(len(cells))
-            cells.append(_theirs(paper[row["index"]], ks))
+            cells.append(_theirs(paper[row["index"]], ks, ("", "")))
     title = f"Table 7: {queries:,} queries, {items:,} items, {threads(cores)}"
     return Sheet(title, tuple(columns), tuple(cells), frozenset(faint), _NOTE)
 
@@ -51,10 +51,10 @@ def _ours(row: Mapping[str, Any], ks: Sequence[int]) -> tuple[str, ...]:
     return (row["settings"], *times, f"{row['index_bytes'] / 1e6:.1f}", *(f"{100 * recall:.1f}" for recall in recalls))
 
 
-def _theirs(paper: PaperRow, ks: Sequence[int]) -> tuple[str, ...]:
+def _theirs(paper: PaperRow, ks: Sequence[int], unknown: tuple[str, ...]) -> tuple[str, ...]:
     times = ["" if value is None else f"{value:.1f}" for value in (paper.build_seconds, paper.search_seconds)]
     found = ["" if k not in paper.recall else f"{paper.recall[k]:.1f}" for k in ks]
-    return ("  the paper", times[0], "", times[1], "", "", *found, *("" for _ in ks))
+    return ("  the paper", times[0], "", times[1], *unknown, *found, *("" for _ in ks))
 
 
 def gpu_sheet(rows: Sequence[Mapping[str, Any]], queries: int, items: int, ks: Sequence[int]) -> Sheet:
@@ -76,9 +76,7 @@ def gpu_sheet(rows: Sequence[Mapping[str, Any]], queries: int, items: int, ks: S
         theirs = paper.get(_SAME_WORK.get(row["index"], ""))
         if theirs is not None:
             faint.add(len(cells))
-            times = ["" if value is None else f"{value:.1f}" for value in (theirs.build_seconds, theirs.search_seconds)]
-            found = ["" if k not in theirs.recall else f"{theirs.recall[k]:.1f}" for k in ks]
-            cells.append(("  the paper", times[0], "", times[1], "", "", "", *found, *("" for _ in ks)))
+            cells.append(_theirs(theirs, ks, ("", "", "")))
     names = {row["gpu"] for row in rows}
     title = f"Table 7: {queries:,} queries, {items:,} items, one {', '.join(names)}"
     return Sheet(title, tuple(columns), tuple(cells), frozenset(faint), _GPU_NOTE)

@@ -4,6 +4,8 @@
 Importing this module imports numba; it compiles on first use and keeps the result in numba's cache.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 from numba import njit
 
@@ -36,17 +38,26 @@ class BitPlanes:
         """Bytes, those that fill the last slab included."""
         return sum(planes.nbytes for planes in self.arrays)
 
-    def extend(self, words: np.ndarray) -> None:
-        """Appends codes, ``codes words``."""
-        first = self.length // BITS * BITS  # the last 64 may be incomplete
-        held = self.words(first)
-        slabs = -(-(self.length + len(words)) // SLAB)
+    def extend(self, parts: Iterable[np.ndarray], count: int) -> None:
+        """Appends codes, ``codes words``, part after part.
+
+        Args:
+            parts: The codes; each part may be dropped once the next one is asked for.
+            count: Of all parts.
+        """
+        place = self.length // BITS * BITS  # the last 64 may be incomplete
+        waiting = self.words(place)
+        slabs = -(-(self.length + count) // SLAB)
         grown = tuple(_slabs(slabs) for _ in self.arrays)
         for old, new in zip(self.arrays, grown, strict=True):
             new[: len(old)] = old
-        self.arrays, self.length = grown, self.length + len(words)
-        words = np.ascontiguousarray(words).view(np.int64)
-        _fill(np.concatenate([held.view(np.int64), words]) if len(held) else words, self.arrays, first)
+        self.arrays, self.length = grown, self.length + count
+        for part in parts:
+            words = np.concatenate([waiting, part]) if len(waiting) else np.ascontiguousarray(part)
+            whole = len(words) // BITS * BITS
+            _fill(words[:whole].view(np.int64), self.arrays, place)
+            place, waiting = place + whole, words[whole:].copy()
+        _fill(waiting.view(np.int64), self.arrays, place)
 
     def words(self, first: int = 0) -> np.ndarray:
         """Codes from a multiple of 64 on, ``codes words``."""

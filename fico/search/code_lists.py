@@ -54,24 +54,26 @@ class CodeLists:
             held = self.state()
             words, items = np.concatenate([held["words"], words]), np.concatenate([held["items"], items])
             lists = np.concatenate([np.repeat(np.arange(self.count), held["counts"]), lists])
-        order = np.argsort(lists, kind="stable")
-        self._lay(words[order], items[order], np.bincount(lists, minlength=self.count))
+        self._lay(words, items, lists)
         self.norms = np.concatenate([self.norms, norms])
 
-    def _lay(self, words: np.ndarray, items: np.ndarray, counts: np.ndarray) -> None:
-        """Takes the codes in the order of their lists."""
+    def _lay(self, words: np.ndarray, items: np.ndarray, lists: np.ndarray) -> None:
+        """Puts codes into their lists, in the order in which they come."""
         from fico.search.bit_planes import BITS, BitPlanes
 
+        counts = np.bincount(lists, minlength=self.count)
         room = -(-counts // BITS) * BITS
         self.starts = np.cumsum(room) - room
         self.stops = self.starts + counts
-        places = np.repeat(self.starts - (np.cumsum(counts) - counts), counts) + np.arange(len(items))
-        spread = np.zeros((int(room.sum()), words.shape[1]), np.uint64)
+        places = np.empty(len(lists), np.int64)
+        gaps = np.repeat(self.starts - (np.cumsum(counts) - counts), counts)
+        places[np.argsort(lists, kind="stable")] = gaps + np.arange(len(lists))
+        self.items = np.full(int(room.sum()), -1, np.int64)
+        self.items[places] = items
+        spread = np.zeros((len(self.items), words.shape[1]), np.uint64)
         spread[places] = words
         self._planes = BitPlanes(words.shape[1])
-        self._planes.extend(spread)
-        self.items = np.full(len(spread), -1, np.int64)
-        self.items[places] = items
+        self._planes.extend([spread], len(spread))
 
     def state(self) -> Arrays:
         """Arrays for an index file: codes and items in the order of their lists, and how many each list has."""
@@ -84,6 +86,6 @@ class CodeLists:
     def restored(cls, arrays: Arrays) -> "CodeLists":
         """What ``state`` described."""
         lists = cls(len(arrays["counts"]))
-        lists._lay(arrays["words"], arrays["items"], arrays["counts"])
+        lists._lay(arrays["words"], arrays["items"], np.repeat(np.arange(lists.count), arrays["counts"]))
         lists.norms = arrays["norms"]
         return lists

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fico.search.room import need_memory
 from fico.types import Ranking
 
 _WORKERS = 8  # fresh memory is slow to touch: several threads share it
@@ -22,7 +23,12 @@ def delivered(tiles: Iterator[Tile], queries: int, k: int, scores: type[np.gener
         queries: All of them.
         k: Places.
         scores: Type of the scores.
+
+    Raises:
+        UsageError: Memory is short for the result (the predicted size is named).
     """
+    size = queries * k * (np.dtype(scores).itemsize + 8)
+    need_memory(size, f"the {k} nearest items of {queries} queries", "search fewer queries at a time")
     found = Ranking(np.empty((queries, k), scores), np.empty((queries, k), np.int64))
     with ThreadPoolExecutor(_WORKERS) as pool:
         waiting: deque[Future[None]] = deque()
@@ -31,7 +37,7 @@ def delivered(tiles: Iterator[Tile], queries: int, k: int, scores: type[np.gener
                 waiting.popleft().result()
             ready = torch.cuda.Event() if values.is_cuda else None
             if ready is not None:
-                ready.record()
+                ready.record(torch.cuda.current_stream(values.device))
             for source, target in ((values, found.scores[rows]), (items, found.indices[rows])):
                 waiting.append(pool.submit(_copy, source, target, ready))
         for copied in waiting:
@@ -45,8 +51,8 @@ def _copy(source: Tensor, target: np.ndarray, ready: torch.cuda.Event | None) ->
         into.copy_(source)
         return
     stream = torch.cuda.Stream(source.device)  # of its own: it must not wait for the tiles that come after
-    staged = torch.empty(source.shape, dtype=source.dtype, pin_memory=True)  # pages that the device writes to itself
-    with torch.cuda.stream(stream):
+    with torch.cuda.stream(stream):  # which makes its device the current one of this thread
+        staged = torch.empty(source.shape, dtype=source.dtype, pin_memory=True)  # pages that the device writes itself
         stream.wait_event(ready)
         staged.copy_(source, non_blocking=True)
         stream.synchronize()

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from fico.errors import UsageError
-from fico.search.base import Embeddings, Similarity, check_k, merge, to_array, to_floats
+from fico.search.base import Embeddings, Similarity, check_k, to_array, to_floats
 from fico.search.codes import check_bits, pack_codes
 from fico.search.delivery import delivered
-from fico.search.device import check_device, to_tensor
+from fico.search.device import check_device, on, to_tensor
 from fico.search.index_file import read_index, write_index
-from fico.search.products import prepare, scores, top_k
+from fico.search.products import nearest_of_blocks, prepare
 from fico.search.screened_floats import ScreenedFloats
 from fico.types import Ranking
 
@@ -24,7 +24,8 @@ class ExactSearch:
         similarity: ``cosine``, ``inner``, ``euclidean`` (score: negative distance) or ``hamming`` (score: negative
             number of differing bits, integers).
         bits: Code length where packed codes are given; other codes tell it by their width.
-        memory_limit: Bytes for the scores of one block and what selects from them.
+        memory_limit: Bytes for the scores of one block and what selects from them; where half precision screens, the
+            device's free memory sets the blocks.
         device: Where to search, as torch names it. On a GPU large galleries of floats under ``cosine`` or ``inner`` are
             screened by products in half precision, which leave out nothing that belongs to the result.
 
@@ -65,17 +66,18 @@ class ExactSearch:
         return screened + sum(items.nbytes for items in self._items)
 
     def add(self, items: Embeddings) -> None:
-        """Keeps the items; ``float32`` arrays, mapped ones too, are not copied, nor are tensors on its device.
+        """Keeps the items. ``float32`` arrays, mapped ones too, are not copied in memory, nor tensors on its device.
 
         Raises:
             DataError: Wrong shape, NaN, or no codes under ``hamming``.
         """
-        self._take(items if self._screened else self._check(items, "items"))
+        self._take(items if self._screened is not None else self._check(items, "items"))
 
     def _take(self, rows: Embeddings) -> None:
         if self._screened is not None:
-            rows = to_tensor(rows, "items", self.device, self._width)
-            self._screened.add(rows)
+            with on(self.device):
+                rows = to_tensor(rows, "items", self.device, self._width)
+                self._screened.add(rows)
         else:
             assert isinstance(rows, np.ndarray)
             self._items.append(rows)
@@ -97,13 +99,14 @@ class ExactSearch:
         """The k nearest items.
 
         Raises:
-            UsageError: Nothing was added, or k is below 1 or above the number of items.
+            UsageError: Nothing was added, k is below 1 or above the number of items, or memory or device is short.
             DataError: Queries of another width, or with NaN.
         """
         k = check_k(k, self._length)
         if self._screened is not None:
-            asked = to_tensor(queries, "queries", self.device, self._width)
-            return delivered(self._screened.search(asked, k), len(asked), k)
+            with on(self.device):
+                asked = to_tensor(queries, "queries", self.device, self._width)
+                return delivered(self._screened.search(asked, k), len(asked), k)
         rows = self._check(queries, "queries")
         # scores, their copy inside topk, the mask and the ids: about 16 bytes per pair
         pairs = max(1, self._memory_limit // (32 if self.similarity == "euclidean" else 16))
@@ -149,13 +152,9 @@ class ExactSearch:
 
     def _search(self, queries: np.ndarray, k: int, width: int) -> Ranking:
         left = prepare(queries, self.similarity, self.device)
-        best: Ranking | None = None
-        first = 0
-        for items in self._items:
-            for start in range(0, len(items), width):
-                right = prepare(items[start : start + width], self.similarity, self.device)
-                found = top_k(scores(left, right, self.similarity), min(k, len(right)), first + start)
-                best = found if best is None else merge([best, found], k)
-            first += len(items)
-        assert best is not None
-        return best
+        blocks = (
+            prepare(items[start : start + width], self.similarity, self.device)
+            for items in self._items
+            for start in range(0, len(items), width)
+        )
+        return nearest_of_blocks(left, blocks, self.similarity, k)

@@ -15,8 +15,8 @@ _CANDIDATES, _PART = 16, 256  # candidates and dimensions that a program looks a
 
 @triton.jit
 def _gathered_kernel(rows, ids, queries, out, dim, count, candidates: tl.constexpr, part: tl.constexpr):
-    query = tl.program_id(1).to(tl.int64)
-    candidate = tl.program_id(0) * candidates + tl.arange(0, candidates)
+    query = tl.program_id(0).to(tl.int64)  # only the first axis holds more than 65,535 programs
+    candidate = tl.program_id(1) * candidates + tl.arange(0, candidates)
     known = candidate < count
     row = tl.load(ids + query * count + candidate, known, 0)
     total = tl.zeros((candidates, part), tl.float32)
@@ -32,6 +32,6 @@ def _gathered_kernel(rows, ids, queries, out, dim, count, candidates: tl.constex
 def gathered(rows: Tensor, ids: Tensor, queries: Tensor) -> Tensor:
     """``gathered_rows.gathered`` on a GPU."""
     out = torch.empty(ids.shape, dtype=torch.float32, device=ids.device)
-    grid = (triton.cdiv(ids.shape[1], _CANDIDATES), len(ids))
+    grid = (len(ids), triton.cdiv(ids.shape[1], _CANDIDATES))
     _gathered_kernel[grid](rows, ids, queries, out, rows.shape[1], ids.shape[1], _CANDIDATES, _PART)
     return out

@@ -5,15 +5,17 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+from torch import Tensor
 
 from fico.errors import DataError, UsageError
 from fico.search.base import Embeddings, check_k, import_faiss, to_array, to_floats
 from fico.search.binarise import Binariser, draw_rows
 from fico.search.codes import check_bits, pack_codes
-from fico.search.device import check_device, need_device_memory, to_tensor
+from fico.search.device import check_device, need_device_memory, on, to_tensor
 from fico.search.hybrid_cpu import HybridOnCpu
 from fico.search.hybrid_device import HybridOnDevice
 from fico.search.index_file import read_index, write_index
+from fico.search.popcount_device import bytes_on_device
 from fico.search.popcount_scan import cores
 from fico.search.room import need_disk, need_memory
 from fico.search.stored_rows import ROW_BYTES, RowType, StoredRows
@@ -86,9 +88,10 @@ class HybridSearch:
 
     @property
     def name(self) -> str:
-        """``hybrid(...)`` with the code length, lists, probes, candidates and the type of the rows."""
+        """``hybrid(...)``: code length, lists and probes (not on a GPU), candidates, type of the rows."""
         code = f"learned{self._learned}" if self._learned else self.bits
-        return f"hybrid({code},{self.lists},{self.nprobe},{self.candidates},{self._rows.kind})"
+        lists = f"{self.lists},{self.nprobe}," if self.device == "cpu" else ""
+        return f"hybrid({code},{lists}{self.candidates},{self._rows.kind})"
 
     @property
     def size_bytes(self) -> int:
@@ -106,9 +109,10 @@ class HybridSearch:
         return 0 if self._held is None else self._held.length
 
     def _floats(self, values: Embeddings, what: str) -> Any:
-        """Checked rows where they are needed: an array, or a tensor on the device."""
+        """Checked rows: an array, or a tensor where they lie on a device already."""
         dim = None if self._projection is None else self._projection[0].shape[1]
-        return to_floats(values, what, dim) if self.device == "cpu" else to_tensor(values, what, self.device, dim)
+        is_there = isinstance(values, Tensor) and values.device.type != "cpu" and self.device != "cpu"
+        return to_tensor(values, what, self.device, dim) if is_there else to_floats(values, what, dim)
 
     def fit(self, items: Embeddings, count: int | None = None, queries: Embeddings | None = None) -> "HybridSearch":
         """Learns projection and partition; ``add`` does it from its items where it was not called.
@@ -122,12 +126,13 @@ class HybridSearch:
             DataError: Wrong shape, NaN, fewer than 8 rows or dimensions, or queries of another width.
         """
         floats = self._floats(items, "items")
-        self.bits = min(self.bits, min(floats.shape) // 8 * 8)
-        if self.bits == 0:
+        bits = min(self.bits, min(floats.shape) // 8 * 8)
+        if bits == 0:
             raise DataError(f"{len(floats)} items of {floats.shape[1]} dimensions are too few for a code of 8 bits")
         train = draw_rows([floats], self.train_rows, self.seed)
         sides = [train] if queries is None else [train, to_floats(queries, "queries", floats.shape[1])]
-        self._projection = Binariser(self.bits, self.seed).fit(*sides).projection
+        self._projection = Binariser(bits, self.seed).fit(*sides).projection
+        self.bits = bits
         if self.device != "cpu":
             self.lists = 1
             self._held = HybridOnDevice(self.device, self.metric, self._rows.kind, self._projection)
@@ -163,38 +168,39 @@ class HybridSearch:
                 size is named).
         """
         floats = self._floats(items, "items")
-        given = self._given(codes, len(floats), "items")
-        self._check_room(len(floats), floats.shape[1])
+        given, bits = self._given(codes, len(floats), "items")
+        self._check_room(len(floats), floats.shape[1], bits)
         if self._held is None:
             self.fit(floats)
         assert self._held is not None
-        self._held.add(floats, given)
+        with on(self.device):
+            self._held.add(floats, given)
+        self._learned = None if codes is None else bits
 
-    def _given(self, codes: Embeddings | None, rows: int, what: str) -> np.ndarray | None:
-        """Learnt codes, checked and packed; None where this index makes its own."""
+    def _given(self, codes: Embeddings | None, rows: int, what: str) -> tuple[np.ndarray | None, int]:
+        """Learnt codes, checked and packed, and their length; None where this index makes its own."""
         if self._length and (codes is None) != (self._learned is None):
             held = "its own codes" if self._learned is None else f"learnt codes of {self._learned} bits"
             raise UsageError(f"the index holds {held}; give codes= with all items and queries or with none")
         if codes is None:
-            return None
+            return None, self.bits
         array = to_array(codes, f"codes of the {what}")
         if len(array) != rows:
             raise DataError(f"{len(array)} codes were given for {rows} {what}; each row needs its code")
         bits = self._learned or array.shape[1]
         packed = pack_codes(array, bits, f"codes of the {what}")
         check_bits(bits)
-        self._learned = bits
-        return packed
+        return packed, bits
 
-    def _check_room(self, items: int, dim: int) -> None:
+    def _check_room(self, items: int, dim: int, bits: int) -> None:
         """Refuses what memory, device or disk cannot hold."""
         floats = items * dim * ROW_BYTES[self._rows.kind]
         what = f"{items} items of {dim} dimensions as {self._rows.kind}"
         if self.device != "cpu":
-            need_device_memory(self.device, floats + items * 3 * (self._learned or self.bits), what)
+            need_device_memory(self.device, floats + items * (bytes_on_device(bits) + 4), what)
             return
-        # Codes are held twice while they are put into their lists; a list, an item and a length for each code.
-        memory = (items + self._length) * (2 * max(self.bits, self._learned or 0) // 8 + 40)
+        # Codes are held three times while they are put into their lists; list, place, item and length of each.
+        memory = (items + self._length) * (3 * bits // 8 + 48)
         if self._rows.path is not None:
             need_disk(self._rows.path, floats, what)
         elif self._rows.kind != "float32" or self._length:  # the first float32 rows stay where they lie
@@ -221,8 +227,12 @@ class HybridSearch:
             raise UsageError(f"k is {k}, but only {self.candidates} candidates are compared; set candidates to {k}")
         assert self._held is not None
         floats = self._floats(queries, "queries")
-        given = self._given(codes, len(floats), "queries")
-        return self._held.search(floats, given, k, self.candidates, self.nprobe, self.threads)
+        given, _ = self._given(codes, len(floats), "queries")
+        candidates = min(self.candidates, self._length)
+        if isinstance(self._held, HybridOnCpu):
+            return self._held.search(floats, given, k, candidates, self.nprobe, self.threads)
+        with on(self.device):
+            return self._held.search(floats, given, k, candidates)
 
     def _settings(self) -> dict[str, Any]:
         names = ("metric", "bits", "lists", "nprobe", "candidates", "train_rows", "seed")
@@ -266,8 +276,11 @@ class HybridSearch:
             searcher._held = held
             return searcher
         on_device = HybridOnDevice(device, searcher.metric, searcher._rows.kind, searcher._projection)
-        searcher._check_room(*settings["rows"]["shape"])
-        on_device.restore(searcher._rows.whole(), arrays, searcher._learned or searcher.bits)
+        bits = searcher._learned or searcher.bits
+        items, dim = settings["rows"]["shape"]
+        searcher._check_room(items, dim, bits)
+        with on(device):
+            on_device.restore(searcher._rows.whole(), arrays, bits)
         searcher._held, searcher._rows = on_device, StoredRows(searcher._rows.kind, None)
         return searcher
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fico.search.delivery import Tile, delivered
-from fico.search.device import packed_signs
+from fico.search.device import need_device_memory, packed_signs
 from fico.search.gathered_rows import gathered
 from fico.search.index_file import Arrays, Settings
 from fico.search.popcount_device import ID_BITS, codes_on
@@ -54,28 +54,38 @@ class HybridOnDevice:
     def _packed(self, floats: Tensor) -> np.ndarray:
         return packed_signs(floats, self._matrix, self._offset)
 
-    def add(self, floats: Tensor, codes: np.ndarray | None) -> None:
-        """Takes rows on the device, and their codes where they were learnt elsewhere."""
-        self._codes.add(self._packed(floats) if codes is None else codes)
+    def add(self, floats: Tensor | np.ndarray, codes: np.ndarray | None) -> None:
+        """Takes rows, from the device or from memory, and their codes where they were learnt elsewhere."""
+        packed = []
         rows = torch.empty(floats.shape, dtype=_TYPES[self._kind], device=self._device)
         squares = torch.empty(len(floats), device=self._device)
         for at in range(0, len(floats), _ROWS):
-            block = floats[at : at + _ROWS]
+            block = self._moved(floats[at : at + _ROWS])
             rows[at : at + _ROWS], squares[at : at + _ROWS] = block, block.square().sum(dim=1)
+            packed.append(self._packed(block) if codes is None else codes[at : at + _ROWS])
+        self._codes.add(np.concatenate(packed))
         self._added.append(rows)
         self._squares.append(squares)
 
     def rows(self) -> Tensor:
-        """All floats."""
+        """All floats.
+
+        Raises:
+            UsageError: The device has no room to put several blocks together.
+        """
         if len(self._added) > 1:
+            size = sum(rows.numel() * rows.element_size() for rows in self._added)
+            need_device_memory(self._device, size, f"{self.length} items that are put together")
             self._added, self._squares = [torch.cat(self._added)], [torch.cat(self._squares)]
         return self._added[0]
 
-    def search(
-        self, queries: Tensor, codes: np.ndarray | None, k: int, candidates: int, nprobe: int, threads: int
-    ) -> Ranking:
+    def search(self, queries: Tensor | np.ndarray, codes: np.ndarray | None, k: int, candidates: int) -> Ranking:
         """The k best candidates; equal scores by lowest item."""
-        return delivered(self._tiles(queries, codes, k, min(candidates, self.length)), len(queries), k)
+        return delivered(self._tiles(self._moved(queries), codes, k, candidates), len(queries), k)
+
+    def _moved(self, floats: Tensor | np.ndarray) -> Tensor:
+        # A copy of an array: mapped rows are read-only.
+        return floats if isinstance(floats, Tensor) else torch.tensor(floats, device=self._device)
 
     def _tiles(self, queries: Tensor, codes: np.ndarray | None, k: int, candidates: int) -> Iterator[Tile]:
         rows = self.rows()
@@ -118,8 +128,7 @@ class HybridOnDevice:
         words[arrays["items"]] = arrays["words"]
         codes = np.ascontiguousarray(words.view(np.uint8)[:, : bits // 8])
         for at in range(0, len(rows), _ROWS):
-            block = torch.tensor(rows[at : at + _ROWS], device=self._device)
-            self.add(block.float(), codes[at : at + _ROWS])
+            self.add(rows[at : at + _ROWS].astype(np.float32), codes[at : at + _ROWS])
         norms = torch.from_numpy(arrays["norms"]).to(self._device)  # of the rows before they were narrowed
         if self._metric != "inner":
             self._squares = [norms if self._metric == "euclidean" else norms.pow(-2)]

@@ -14,8 +14,8 @@ _CHUNK = 2048  # products that a program looks at together
 
 @triton.jit
 def _keep_kernel(products, limits, counts, values, items, columns, stride, first, room, chunk: tl.constexpr):
-    query = tl.program_id(1).to(tl.int64)
-    column = tl.program_id(0) * chunk + tl.arange(0, chunk)
+    query = tl.program_id(0).to(tl.int64)  # only the first axis holds more than 65,535 programs
+    column = tl.program_id(1) * chunk + tl.arange(0, chunk)
     product = tl.load(products + query * stride + column, column < columns, float("-inf"))
     near = (product >= tl.load(limits + query)) & (column < columns)
     if tl.max(near.to(tl.int32), 0) > 0:
@@ -38,7 +38,7 @@ def keep(products: Tensor, limits: Tensor, first: int, counts: Tensor, values: T
         items: ``queries room``, ``int32``: receives the items.
     """
     rows, columns = products.shape
-    grid = (triton.cdiv(columns, _CHUNK), rows)
+    grid = (rows, triton.cdiv(columns, _CHUNK))
     _keep_kernel[grid](
         products,
         limits.contiguous(),

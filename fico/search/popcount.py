@@ -9,7 +9,7 @@ import numpy as np
 from fico.errors import UsageError
 from fico.search.base import Embeddings, check_k, to_array
 from fico.search.binarise import Binariser, Coder
-from fico.search.device import check_device, has_triton
+from fico.search.device import check_device, has_triton, on
 from fico.search.index_file import read_index, write_index
 from fico.search.popcount_scan import Codes, FaissCodes, ScannedCodes, scratch_bytes
 from fico.search.popcount_scan import cores as cores
@@ -113,11 +113,12 @@ class PopcountSearch:
             self.fit(array)
         assert self.bits is not None
         need_memory(
-            2 * predicted_bytes(len(array), self.bits) + predicted_bytes(self._length, self.bits),
+            len(array) * self.bits // 8 + predicted_bytes(self._length + len(array), self.bits),
             f"{self._length + len(array)} codes of {self.bits} bits, which are held twice while they are put in order,",
             "add fewer or spread them over machines",
         )
-        self._take(self._coder.encode(array, "items"))
+        with on(self.device):
+            self._take(self._coder.encode(array, "items"))
 
     def _take(self, codes: np.ndarray) -> None:
         if self._codes is None:
@@ -142,13 +143,15 @@ class PopcountSearch:
         """
         k = check_k(k, self._length)
         array = to_array(queries, "queries")
-        need_memory(
-            predicted_bytes(0, self.bits or 0, len(array), k, self.threads),
-            f"the {k} nearest items of {len(array)} queries",
-            "search fewer queries at a time",
-        )
+        if self.device == "cpu":
+            need_memory(
+                predicted_bytes(0, self.bits or 0, len(array), k, self.threads),
+                f"the {k} nearest items of {len(array)} queries",
+                "search fewer queries at a time",
+            )
         assert self._codes is not None
-        return self._codes.search(self._coder.encode(array, "queries"), k)
+        with on(self.device):
+            return self._codes.search(self._coder.encode(array, "queries"), k)
 
     def save(self, path: str | Path) -> None:
         """Writes the index to one file.
@@ -196,4 +199,4 @@ def predicted_bytes(items: int, bits: int, queries: int = 0, k: int = 0, threads
     words = -(-bits // 64)
     slabs = -(-items // 512) + -(-items // (512 * STRIDE))
     codes = 8 * words * 512 * slabs
-    return codes + (12 * queries * k + scratch_bytes(k, words, threads) if queries else 0)
+    return codes + (12 * queries * k + scratch_bytes(queries, k, words, threads) if queries else 0)

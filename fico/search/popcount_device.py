@@ -6,17 +6,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fico.search.base import merge
 from fico.search.delivery import delivered
-from fico.search.device import has_triton, need_device_memory
+from fico.search.device import free_device_memory, has_triton, need_device_memory
 from fico.search.popcount_scan import as_words
-from fico.search.products import scores, top_k
+from fico.search.products import nearest_of_blocks
 from fico.types import Ranking
 
 ID_BITS = 40  # a hit is one integer: distance above, id below
+FILL = 128  # items are filled up to a multiple of so many
 _PAIRS = 2**28  # scores of one block of plain products: 1 GiB
-_TILE_BYTES = 2**32  # of a tile of queries in the fused passes
-_FILL = 128  # items are filled up to a multiple of so many
+_TILE_BYTES = 2**32  # of a tile of queries in the fused passes, at most
+_TILE = 32_768  # queries of a tile, at most
+_WIDEST = 2**14  # bits; the fused passes keep distances as 16-bit integers
 
 Nearest = Callable[[tuple[Tensor, Tensor], tuple[Tensor, Tensor], int, int, int], Tensor]  # `popcount_triton.nearest`
 
@@ -62,13 +63,17 @@ class DeviceCodes:
 
     def search(self, queries: np.ndarray, k: int) -> Ranking:
         """The k nearest codes of each query (rows of bytes), ties by lowest id."""
-        if self._nearest is None:
+        if not self._is_fused:
             return self._by_products(queries, k)
         tiles = (
             (rows, -(hits >> ID_BITS).to(torch.int32), hits & ((1 << ID_BITS) - 1))
             for rows, hits in self.tiles(queries, k)
         )
         return delivered(tiles, len(queries), k, np.int32)
+
+    @property
+    def _is_fused(self) -> bool:
+        return self._nearest is not None and 8 * self.rows().shape[1] <= _WIDEST
 
     def tiles(self, queries: np.ndarray, k: int) -> Iterator[tuple[slice, Tensor]]:
         """The k nearest codes, some queries at a time.
@@ -83,35 +88,31 @@ class DeviceCodes:
         count, bits = len(self.rows()), 8 * queries.shape[1]
         items = self._on_device()
         # A distance and a place in the list for each group of 64 items, and the hits twice while they are sorted.
-        step = max(128, _TILE_BYTES // (6 * count // 64 + 24 * k))
+        room = min(_TILE_BYTES, free_device_memory(self.device) // 2)
+        step = max(1, min(_TILE, room // (6 * count // 64 + 24 * k)))
         for start in range(0, len(queries), step):
             rows = slice(start, min(start + step, len(queries)))
-            if self._nearest is None:
+            if self._nearest is not None and self._is_fused:
+                asked = self._signs(queries[rows]), _words(queries[rows]).to(self.device)
+                yield rows, self._nearest(asked, items, count, k, bits)
+            else:
                 found = self._by_products(queries[rows], k)
                 hits = -found.scores.astype(np.int64) << ID_BITS | found.indices
                 yield rows, torch.from_numpy(hits).to(self.device)
-            else:
-                asked = self._signs(queries[rows]), _words(queries[rows]).to(self.device)
-                yield rows, self._nearest(asked, items, count, k, bits)
 
     def _by_products(self, queries: np.ndarray, k: int) -> Ranking:
         """Plain products by blocks; the oracle of the fused passes."""
         items, length = self._on_device()[0], len(self.rows())
-        width = min(length, max(k, 2**18))
+        width, bits = min(length, max(k, 2**18)), 8 * queries.shape[1]
         height = max(1, _PAIRS // width)
-        bits = 8 * queries.shape[1]
-        parts = []
-        for at in range(0, len(queries), height):
-            left = self._signs(queries[at : at + height])[:, :bits].float()
-            best: Ranking | None = None
-            for start in range(0, length, width):
-                right = items[start : min(start + width, length), :bits].float()
-                found = top_k(scores(left, right, "hamming"), min(k, len(right)), start)
-                best = found if best is None else merge([best, found], k)
-            assert best is not None
-            parts.append(best)
+        blocks = [items[start : min(start + width, length), :bits] for start in range(0, length, width)]
+        parts = [
+            nearest_of_blocks(self._signs(queries[at : at + height])[:, :bits].float(), blocks, "hamming", k)
+            for at in range(0, len(queries), height)
+        ]
         return Ranking(
-            np.concatenate([p.scores for p in parts]).astype(np.int32), np.concatenate([p.indices for p in parts])
+            np.concatenate([part.scores for part in parts]).astype(np.int32),
+            np.concatenate([part.indices for part in parts]),
         )
 
     def _on_device(self) -> tuple[Tensor, Tensor]:
@@ -122,9 +123,9 @@ class DeviceCodes:
         """
         if self._items is None:
             codes = self.rows()
-            size = len(codes) * (_width(codes) + codes.shape[1])
-            need_device_memory(self.device, size, f"{len(codes)} codes of {8 * codes.shape[1]} bits, a byte each,")
-            short = -len(codes) % _FILL
+            bits = 8 * codes.shape[1]
+            need_device_memory(self.device, len(codes) * bytes_on_device(bits), f"{len(codes)} codes of {bits} bits")
+            short = -len(codes) % FILL
             words = torch.nn.functional.pad(_words(codes).T, (0, short)).contiguous().to(self.device)
             self._items = self._signs(codes, short), words
         return self._items
@@ -132,7 +133,7 @@ class DeviceCodes:
     def _signs(self, codes: np.ndarray, more: int = 0) -> Tensor:
         """Signs as bytes; columns filled up with zeros, which add nothing to a product, to a power of 2; more rows."""
         bits = 8 * codes.shape[1]
-        signs = torch.zeros(len(codes) + more, _width(codes), dtype=torch.int8, device=self.device)
+        signs = torch.zeros(len(codes) + more, _width(bits), dtype=torch.int8, device=self.device)
         place = torch.arange(7, -1, -1, dtype=torch.uint8, device=self.device)
         for at in range(0, len(codes), 2**18):
             block = torch.from_numpy(codes[at : at + 2**18]).to(self.device)
@@ -141,9 +142,13 @@ class DeviceCodes:
         return signs
 
 
-def _width(codes: np.ndarray) -> int:
-    """Columns of the signs of codes."""
-    return max(32, 1 << (8 * int(codes.shape[1]) - 1).bit_length())
+def bytes_on_device(bits: int) -> int:
+    """Bytes of a code there: a sign for each bit, and words."""
+    return _width(bits) + 8 * -(-bits // 64)
+
+
+def _width(bits: int) -> int:
+    return max(32, 1 << (bits - 1).bit_length())
 
 
 def _words(codes: np.ndarray) -> Tensor:

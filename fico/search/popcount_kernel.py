@@ -2,7 +2,8 @@
 """The compiled part of the Hamming search: the near codes of every slab, and the counting select of the nearest.
 
 Importing this module imports numba; it compiles on first use and keeps the result in numba's cache, which looks at the
-file of a function alone: whatever calls a compiled function of this file stands in it too.
+file of a function alone: whatever calls a compiled function of this file stands in it too, and who changes `bit_counts`
+or `bit_planes` changes this file as well.
 """
 
 import numpy as np
@@ -26,8 +27,8 @@ from fico.search.bit_counts import (
     trailing_zeros,
 )
 from fico.search.bit_planes import BITS, LANES, SLAB, aligned
+from fico.search.popcount_scan import SHARED
 
-SHARED = 8  # queries from which the shared first layer of a slab is worth making
 ID_BITS = 48  # a hit is one integer: distance above, id below, so that integer order is (distance, id)
 
 
@@ -217,7 +218,7 @@ def scan(
     """Nearest codes of some queries among the codes ``begin`` to ``stop``.
 
     Args:
-        planes: For each word of a code ``slabs 64 lanes``, as ``fill_planes`` fills them.
+        planes: For each word of a code ``slabs 64 lanes``, as `BitPlanes` holds them.
         begin: First code, a multiple of ``SLAB``.
         stop: One behind the last code.
         queries: ``queries words``.
@@ -275,7 +276,8 @@ def screen(
         stops: One behind its last code.
         lists: ``queries probes``: lists to look into.
         queries: ``queries words``.
-        out: ``queries candidates``: receives ``distance << ID_BITS | place``, sorted.
+        out: ``queries candidates``: receives ``distance << ID_BITS | place`` by distance, equal ones in the order of
+            ``lists``.
         held: ``queries``: receives how many there are; fewer where the lists hold fewer.
     """
     rows, candidates = out.shape

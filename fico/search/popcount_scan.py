@@ -15,6 +15,7 @@ from fico.types import Ranking
 if TYPE_CHECKING:
     from fico.search.bit_planes import BitPlanes  # brings numba
 
+SHARED = 8  # queries from which the shared first layer of a slab is worth making
 _TILE = 256  # queries that share one pass over the codes
 _SCRATCH = 2**22  # integers that a tile works in, at most: 32 MB
 _SAMPLED_K = 100  # from here the hits before the limit has settled cost more than a sample does
@@ -90,10 +91,13 @@ class ScannedCodes:
         if self._planes is None or self._sample is None:
             self._planes, self._sample = (BitPlanes(-(-self._width // 8)) for _ in range(2))
         if self._added:
-            words = as_words(np.concatenate(self._added) if len(self._added) > 1 else self._added[0])
-            self._sample.extend(words[-self._planes.length % STRIDE :: STRIDE])
-            self._planes.extend(words)
-            self._added = []
+            starts = np.cumsum([self._planes.length, *map(len, self._added)])
+            parts = [
+                as_words(codes)[-start % STRIDE :: STRIDE] for start, codes in zip(starts, self._added, strict=False)
+            ]
+            self._sample.extend(parts, sum(map(len, parts)))
+            added, self._added = self._added[::-1], []
+            self._planes.extend((as_words(added.pop()) for _ in range(len(added))), starts[-1] - starts[0])
         return self._planes
 
     def _search_all(self, queries: np.ndarray, k: int) -> np.ndarray:
@@ -104,8 +108,6 @@ class ScannedCodes:
 
     def _is_shared_out(self, queries: np.ndarray) -> bool:
         """Whether every thread takes a range of the codes: too few queries for a tile each."""
-        from fico.search.popcount_kernel import SHARED
-
         return self.threads > 1 and len(queries) < SHARED * self.threads
 
     def _search_tiles(self, planes: "BitPlanes", queries: np.ndarray, limits: np.ndarray, k: int) -> np.ndarray:
@@ -126,9 +128,12 @@ class ScannedCodes:
         starts = range(0, planes.length, step)
         stops = [min(start + step, planes.length) for start in starts]
         found = [np.empty((len(queries), min(k, b - a)), np.int64) for a, b in zip(starts, stops, strict=True)]
+        height = tile_height(len(queries), k, 1)
 
         def part(i: int) -> None:
-            _scan(planes, (starts[i], stops[i]), queries, _widest(queries), found[i])
+            for at in range(0, len(queries), height):
+                some = queries[at : at + height]
+                _scan(planes, (starts[i], stops[i]), some, _widest(some), found[i][at : at + height])
 
         run_parts(part, range(len(starts)), self.threads)
         return np.sort(np.concatenate(found, axis=1), axis=1)[:, :k]
@@ -185,10 +190,12 @@ def tile_height(queries: int, k: int, threads: int) -> int:
     return math.ceil(queries / tiles)
 
 
-def scratch_bytes(k: int, words: int, threads: int) -> int:
-    """What the threads work in: hits, a histogram, and the counts of a slab for each query of a tile."""
-    height = tile_height(threads * _TILE, k, threads)
-    return 8 * threads * height * (4 * k + 64 + 64 * words + 16 * 12 + 22 * words)
+def scratch_bytes(queries: int, k: int, words: int, threads: int) -> int:
+    """What a search works in: for each query of a tile hits, a histogram and counts; results of ranges."""
+    is_shared_out = threads > 1 and queries < SHARED * threads
+    height = tile_height(queries, k, 1 if is_shared_out else threads)
+    tiles = 8 * threads * height * (4 * k + 64 + 64 * words + 16 * 12 + 22 * words)
+    return tiles + (16 * queries * k * threads if is_shared_out else 0)
 
 
 def run_parts(work: Callable[[int], None], parts: Sequence[int], threads: int) -> None:

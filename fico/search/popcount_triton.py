@@ -10,9 +10,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from fico.search.popcount_device import FILL, ID_BITS
+
 GROUP = 64  # neighbouring items of which the first pass keeps the least distance
-ROWS, COLUMNS = 128, 128  # queries and items of one product
-ID_BITS = 40  # a hit is one integer: distance above, id below
+ROWS = 128  # queries of one product; its items are `FILL`
 _STEPS = 32  # products of one program: its queries stay where they are meanwhile
 _PART = 128  # bits of one product
 _CHUNK = 2048  # distances that a program looks at together
@@ -114,6 +115,7 @@ def _select_kernel(
     bins: tl.constexpr,
     group: tl.constexpr,
     chunk: tl.constexpr,
+    id_bits: tl.constexpr,
 ):
     query = tl.program_id(0).to(tl.int64)
     count, limit = tl.load(counts + query), tl.load(limits + query)
@@ -133,7 +135,7 @@ def _select_kernel(
         fits = (equal > 0) & (tied + tl.cumsum(equal, 0) <= room)
         takes = (there & (distance < last) | fits).to(tl.int32)
         place = taken + tl.cumsum(takes, 0) - takes
-        tl.store(found + place, (distance.to(tl.int64) << 40) | item, takes > 0)
+        tl.store(found + place, (distance.to(tl.int64) << id_bits) | item, takes > 0)
         taken += tl.sum(takes, 0)
         tied += tl.sum(equal, 0)
 
@@ -162,15 +164,15 @@ def nearest(queries: tuple[Tensor, Tensor], items: tuple[Tensor, Tensor], count:
     stride, full, groups = padded // GROUP, count // GROUP, -(-count // GROUP)
     bins = max(32, 1 << bits.bit_length())
     least = torch.empty(rows, stride, dtype=torch.int16, device=device)
-    grid = (triton.cdiv(padded, COLUMNS * _STEPS), triton.cdiv(rows, ROWS))
+    grid = (triton.cdiv(padded, FILL * _STEPS), triton.cdiv(rows, ROWS))
     part = min(width, _PART)
     _least_kernel[grid](
-        signs, item_signs, least, rows, padded, stride, bits, width, part, ROWS, COLUMNS, GROUP, _STEPS, num_warps=8
+        signs, item_signs, least, rows, padded, stride, bits, width, part, ROWS, FILL, GROUP, _STEPS, num_warps=8
     )
     lists = torch.empty(rows, stride, dtype=torch.int32, device=device)
     counts, limits = (torch.empty(rows, dtype=torch.int32, device=device) for _ in range(2))
     _list_kernel[(rows,)](least, lists, counts, limits, full, groups, stride, k, bits, bins, _CHUNK)
     found = torch.empty(rows, k, dtype=torch.int64, device=device)
     arguments = (words, item_words, lists, counts, limits, found, count, padded, stride, k)
-    _select_kernel[(rows,)](*arguments, words.shape[1], bins, GROUP, _CHUNK)
+    _select_kernel[(rows,)](*arguments, words.shape[1], bins, GROUP, _CHUNK, ID_BITS)
     return found.sort(dim=1).values

@@ -1,10 +1,12 @@
 """Scores of every pair by one matrix product, and the best of each row: what every exact search falls back on."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from fico.search.base import Similarity
+from fico.search.base import Similarity, merge
 from fico.search.codes import unpack_codes
 from fico.types import Ranking
 
@@ -71,3 +73,22 @@ def top_k(values: Tensor, k: int, first: int = 0) -> Ranking:
     starts = np.searchsorted(row, np.arange(len(values)))  # nonzero gives the rows in order, and so does the sort
     chosen = order[starts[:, None] + np.arange(k)]
     return Ranking(value[chosen], column[chosen] + first)
+
+
+def nearest_of_blocks(queries: Tensor, blocks: Iterable[Tensor], similarity: Similarity, k: int) -> Ranking:
+    """The k best of each query among items that come in blocks, ties by lowest item.
+
+    Args:
+        queries: ``queries dim``, as ``prepare`` gives them.
+        blocks: ``items dim`` each, in order of id; made ``float`` here, one at a time.
+        similarity: The measure.
+        k: At most the number of all items.
+    """
+    best: Ranking | None = None
+    first = 0
+    for block in blocks:
+        found = top_k(scores(queries, block.to(queries.dtype), similarity), min(k, len(block)), first)
+        best = found if best is None else merge([best, found], k)
+        first += len(block)
+    assert best is not None
+    return best

@@ -6,18 +6,21 @@ the lengths of what rounding took away (Cauchy and Schwarz), so nothing that bel
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fico.search.device import has_triton, need_device_memory
+from fico.search.device import free_device_memory, full_precision, has_triton, need_device_memory
 from fico.search.gathered_rows import gathered
-from fico.search.products import scores, top_k
+from fico.search.products import nearest_of_blocks
 from fico.search.sample import STRIDE, sampled_place
 
-_QUERIES = 16_384  # of a tile
+_QUERIES = 16_384  # of a tile, at most
 _ITEMS = 65_536  # of a block: a tile and a block have 2 GiB of products
+_PAIRS = 2**26  # scores of one block of plain products
 _SMALLEST = 65_536  # items below which plain products are as quick
+_TILE_BYTES = 6 * 2**30  # of a tile of queries, at most
 _ROUNDING = 2.0**-10  # of a product of about 1 that is kept in half precision, rounded twice
 
 
@@ -33,13 +36,12 @@ class ScreenedFloats:
     def __init__(self, device: str, is_cosine: bool, smallest: int = _SMALLEST) -> None:
         self.device, self._is_cosine, self._smallest = device, is_cosine, smallest
         self._added: list[Tensor] = []
-        self._half: Tensor | None = None
-        self._scale = self._error = 1.0  # of the rows in half precision: factor, and longest that rounding took away
+        self._half: _Half | None = None
 
     @property
     def size_bytes(self) -> int:
         """Bytes on the device."""
-        parts = [*self._added, *([] if self._half is None else [self._half])]
+        parts = [*self._added, *([] if self._half is None else [self._half.rows, self._half.sample])]
         return sum(part.numel() * part.element_size() for part in parts)
 
     def add(self, rows: Float[Tensor, "items dim"]) -> None:
@@ -48,8 +50,14 @@ class ScreenedFloats:
         self._half = None
 
     def rows(self) -> Float[Tensor, "items dim"]:
-        """All rows."""
+        """All rows.
+
+        Raises:
+            UsageError: The device has no room to put several blocks together.
+        """
         if len(self._added) > 1:
+            size = sum(4 * rows.numel() for rows in self._added)
+            need_device_memory(self.device, size, f"{sum(map(len, self._added))} items that are put together")
             self._added = [torch.cat(self._added)]
         return self._added[0]
 
@@ -66,78 +74,112 @@ class ScreenedFloats:
             Which queries, and their scores and items on the device.
 
         Raises:
-            UsageError: The device has no room for the rows in half precision.
+            UsageError: The device has no room for the rows in half precision, or to put blocks together.
         """
         if self._is_cosine:
             queries = torch.nn.functional.normalize(queries)
-        is_small = len(self.rows()) < self._smallest or _place(k) * 2 * STRIDE > len(self.rows())
-        step = _QUERIES if is_small else max(256, min(_QUERIES, 2**27 // (8 * k + 1024)))
+        count, room = len(self.rows()), 8 * k + 1024
+        is_small = count < self._smallest or max(_place(k) * 2 * STRIDE, 4 * room) > count
+        if is_small:
+            step = max(1, _PAIRS // max(k, 4096))
+        else:
+            half = self._screen()
+            # products, hits, and what sorting them takes
+            each = 3 * min(_ITEMS, count) + 24 * room
+            free = min(_TILE_BYTES, free_device_memory(self.device) // 2)
+            step = max(1, min(_QUERIES, free // each))
         for start in range(0, len(queries), step):
             rows = slice(start, min(start + step, len(queries)))
-            yield rows, *(self._by_products if is_small else self._screened)(queries[rows].contiguous(), k)
+            with full_precision():
+                asked = queries[rows].contiguous()
+                found = self._by_products(asked, k) if is_small else self._screened(asked, k, half, room)
+            yield rows, *found
 
-    def _screened(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        half, sample = self._screen()
-        unit = torch.nn.functional.normalize(queries)
+    def _screened(self, queries: Tensor, k: int, half: "_Half", room: int) -> tuple[Tensor, Tensor]:
+        unit = _unit(queries)
         asked = unit.half()
-        slack = self._slack(unit, asked)
-        limits = (asked @ sample.T).topk(_place(k), dim=1).values[:, -1]
-        hits = _Hits(len(queries), 8 * k + 1024, self.device)
-        products = torch.empty(len(queries), min(_ITEMS, len(half)), dtype=half.dtype, device=self.device)
-        for start in range(0, len(half), _ITEMS):
-            block = half[start : start + _ITEMS]
+        slack = half.slack(unit, asked)
+        limits = (asked @ half.sample.T).topk(_place(k), dim=1).values[:, -1]
+        hits = _Hits(len(queries), room, self.device)
+        count = len(half.rows)
+        products = torch.empty(len(queries), min(_ITEMS, count), dtype=torch.float16, device=self.device)
+        for start in range(0, count, _ITEMS):
+            block = half.rows[start : start + _ITEMS]
             kept = products if len(block) == products.shape[1] else products.new_empty(len(queries), len(block))
             hits.keep(torch.mm(asked, block.T, out=kept), limits, start)
         values, items = hits.best(k)
         # What the k-th product could really be is surely reached by k items; what cannot reach it is left out.
         least = values[:, k - 1].float() - 2 * slack
         is_near = values.float() >= least[:, None]
-        amiss = (limits.float() > least) | (hits.counts < k) | (hits.counts > hits.room)
-        width = max(k, int(is_near[~amiss].sum(dim=1).max())) if not amiss.all() else k
+        is_sure = (limits.float() <= least) & (hits.counts >= k) & (hits.counts <= room)  # false of what is no number
+        width = max(k, int(is_near[is_sure].sum(dim=1).max())) if is_sure.any() else k
         # In order of id first: the stable sort keeps it among equal scores.
-        items = torch.where(is_near, items, len(half))[:, :width].sort(dim=1).values
-        is_item = items < len(half)
+        items = torch.where(is_near, items, count)[:, :width].sort(dim=1).values
+        is_item = items < count
         exact = gathered(self.rows(), torch.where(is_item, items, 0), queries)
         values, order = torch.where(is_item, exact, -torch.inf).sort(dim=1, descending=True, stable=True)
         values, items = values[:, :k], items.gather(1, order[:, :k])
-        if amiss.any():  # the sample misled: these by plain products
-            values[amiss], items[amiss] = self._by_products(queries[amiss], k)
+        if not is_sure.all():  # the sample misled: these by plain products
+            values[~is_sure], items[~is_sure] = self._by_products(queries[~is_sure], k)
         return values, items
 
-    def _slack(self, unit: Tensor, asked: Tensor) -> Tensor:
-        """How far a product in half precision may be from the true one, for each query of length 1."""
-        lost: Tensor = (unit - asked.float()).norm(dim=1)
-        summed = unit.shape[1] * 2.0**-23
-        return lost + (1 + lost) * self._error + summed + _ROUNDING
+    def _screen(self) -> "_Half":
+        """Rows in half precision.
 
-    def _screen(self) -> tuple[Tensor, Tensor]:
-        """Rows in half precision, at most of length 1, and one in 128 of them."""
-        rows = self.rows()
+        Raises:
+            UsageError: The device has no room for them.
+        """
         if self._half is None:
+            rows = self.rows()
             need_device_memory(self.device, 2 * rows.numel(), f"{len(rows)} items in half precision")
-            blocks = range(0, len(rows), _ITEMS)
-            longest = max(float(rows[at : at + _ITEMS].norm(dim=1).max()) for at in blocks)
-            self._scale, self._error = 1 / max(longest, 1e-30), 0.0
-            self._half = torch.empty(rows.shape, dtype=torch.float16, device=self.device)
-            for at in blocks:
-                scaled = rows[at : at + _ITEMS] * self._scale
-                self._half[at : at + _ITEMS] = scaled
-                lost = scaled - self._half[at : at + _ITEMS].float()
-                self._error = max(self._error, float(lost.norm(dim=1).max()))
-            self._sample = self._half[::STRIDE].contiguous()
-        return self._half, self._sample
+            self._half = _Half(rows)
+        return self._half
 
     def _by_products(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """Plain products in single precision, by blocks; the oracle of the screening."""
-        best: tuple[Tensor, Tensor] | None = None
-        rows, width = self.rows(), max(k, 2**28 // max(1, 16 * len(queries)))
-        for start in range(0, len(rows), width):
-            block = rows[start : start + width]
-            found = top_k(scores(queries, block, "inner"), min(k, len(block)), start)
-            values, items = (torch.from_numpy(part).to(self.device) for part in (found.scores, found.indices))
-            best = (values, items) if best is None else _merged(best, (values, items), k)
-        assert best is not None
-        return best
+        rows = self.rows()
+        width = max(k, min(len(rows), _PAIRS // len(queries)))
+        step = max(1, _PAIRS // width)
+        parts = []
+        for at in range(0, len(queries), step):
+            blocks = (rows[start : start + width] for start in range(0, len(rows), width))
+            parts.append(nearest_of_blocks(queries[at : at + step], blocks, "inner", k))
+        values = np.concatenate([part.scores for part in parts])
+        items = np.concatenate([part.indices for part in parts])
+        return torch.from_numpy(values).to(self.device), torch.from_numpy(items).to(self.device)
+
+
+class _Half:
+    """Rows in half precision, at most of length 1, and how much rounding took away.
+
+    Args:
+        full: The rows.
+    """
+
+    def __init__(self, full: Tensor) -> None:
+        blocks = range(0, len(full), _ITEMS)
+        # The largest number first: squares of very small or large ones are no numbers any more.
+        peak = max(max(float(full[at : at + _ITEMS].abs().max()) for at in blocks), 1e-38)
+        longest = max(float((full[at : at + _ITEMS] / peak).norm(dim=1).max()) for at in blocks)
+        self.rows = torch.empty(full.shape, dtype=torch.float16, device=full.device)
+        self._lost = 0.0
+        for at in blocks:
+            scaled = full[at : at + _ITEMS] / peak / max(longest, 1.0)
+            self.rows[at : at + _ITEMS] = scaled
+            self._lost = max(self._lost, float((scaled - self.rows[at : at + _ITEMS].float()).norm(dim=1).max()))
+        self.sample = self.rows[::STRIDE].contiguous()
+
+    def slack(self, unit: Tensor, asked: Tensor) -> Tensor:
+        """How far a product in half precision may be from the true one, for each query of length 1."""
+        lost: Tensor = (unit - asked.float()).norm(dim=1)
+        summed = unit.shape[1] * 2.0**-23
+        return lost + (1 + lost) * self._lost + summed + _ROUNDING
+
+
+def _unit(rows: Tensor) -> Tensor:
+    """Rows of length 1; the largest number first, since squares of very small or large ones are no numbers any more."""
+    peak = rows.abs().amax(dim=1, keepdim=True).clamp(min=1e-38)
+    return torch.nn.functional.normalize(rows / peak)
 
 
 def _place(k: int) -> int:
@@ -178,10 +220,3 @@ class _Hits:
         held = min(self.room, max(k, int(self.counts.max())))
         values, order = self._values[:, :held].sort(dim=1, descending=True)
         return values, self._items.gather(1, order).long()
-
-
-def _merged(one: tuple[Tensor, Tensor], two: tuple[Tensor, Tensor], k: int) -> tuple[Tensor, Tensor]:
-    """Results of two blocks of which the second has the larger ids, joined; ties by lowest id."""
-    values, items = (torch.cat(parts, dim=1) for parts in zip(one, two, strict=True))
-    values, order = values.sort(dim=1, descending=True, stable=True)
-    return values[:, :k], items.gather(1, order[:, :k])

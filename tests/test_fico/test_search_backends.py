@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from fico.bench.machine import PeakMemory
 from fico.errors import DataError, UsageError
 from fico.search import popcount as popcount_file
 from fico.search.base import merge
@@ -87,6 +88,25 @@ def test_large_k_takes_its_first_limit_from_a_sample_and_stays_exact():
     assert (searcher._codes._first_limits(words, 300) < 64).all()
     expected = oracle.search(queries, 300)
     assert_same(searcher.search(queries, 300), expected.scores, expected.indices)
+
+
+@pytest.mark.parametrize(("queries", "threads"), [(1, 1), (7, 1), (8, 1), (3, 4), (31, 4), (33, 4), (700, 2)])
+def test_however_the_work_is_shared_the_result_is_one(queries, threads):
+    items, asked = random_codes(3000, 72, 30, kinds=400), random_codes(queries, 72, 31)
+    searcher = PopcountSearch(72, threads=threads)
+    searcher.add(items)
+    assert_same(searcher.search(asked, 300), *plain_ranking(asked, items, 300))
+
+
+@pytest.mark.parametrize(("queries", "k", "threads"), [(15, 60_000, 2), (200, 2000, 1), (2000, 100, 4)])
+def test_threads_work_in_the_memory_that_is_predicted(monkeypatch, queries, k, threads):
+    items, asked = random_codes(120_000, 64, 32, kinds=1000), random_codes(queries, 64, 33)
+    searcher = PopcountSearch(64, threads=threads)
+    searcher.add(items)
+    searcher.search(asked[:1], 1)
+    with PeakMemory() as memory:
+        searcher.search(asked, k)
+    assert memory.grown_bytes < popcount_file.predicted_bytes(0, 64, queries, k, threads) + 2**23
 
 
 def test_a_sample_that_misleads_is_found_out():
@@ -170,7 +190,7 @@ def test_the_scan_counts_with_the_three_operand_logic_of_the_cpu(words):
     if not cpu_has("avx512f"):
         pytest.skip("this CPU has no logic of three operands")
     planes, queries = BitPlanes(words), np.zeros((1, words), np.int64)
-    planes.extend(np.zeros((1, words), np.uint64))
+    planes.extend([np.zeros((1, words), np.uint64)], 1)
     assembly = compiled_anew(scan, planes.arrays, 0, 1, queries, np.full(1, 64 * words), np.zeros((1, 1), np.int64))
     assert assembly.count("vpternlogq") > 2 * 60  # 57 adders and the offset's, of one word
 

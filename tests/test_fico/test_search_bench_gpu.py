@@ -15,6 +15,7 @@ def no_gpu(monkeypatch):
     limits = device_limits.DeviceLimits(half=1e12, bytes_=2e12, copied=1e11)
     monkeypatch.setattr(table7_gpu, "measure", lambda device: limits)
     monkeypatch.setattr(table7_gpu.torch.cuda, "get_device_name", lambda device: "none")
+    monkeypatch.setattr(table7_gpu, "_check_gpu", lambda device: None)
     return limits
 
 
@@ -51,6 +52,10 @@ def test_the_paper_stands_beside_its_sizes(no_gpu):
     ("changed", "told"),
     [
         ({"device": "cuda:77"}, "torch finds"),
+        ({}, "bench.device is cpu, but this is the bench of a GPU"),
+        ({"queries": None}, "bench.queries is None"),
+        ({"truth": None}, "bench.truth is None"),
+        ({"seed": "x"}, "bench.seed is 'x'"),
         ({"indexes": ("hnsw",)}, "'hnsw' is unknown"),
         ({"candidates": 10}, "bench.candidates is 10, but bench.ks asks for 50"),
         ({"queries": 0}, "bench.queries is 0"),

@@ -13,6 +13,7 @@ from fico.search.exact import ExactSearch
 from fico.search.popcount import PopcountSearch
 from fico.search.popcount_device import DeviceCodes
 from fico.search.popcount_scan import ScannedCodes
+from fico.types import Ranking
 
 WIDTHS = (8, 24, 64, 72, 128, 256, 512, 640)
 
@@ -71,12 +72,21 @@ def test_the_fused_passes_equal_the_oracle(nearest, bits, kinds):
         assert_same(codes.search(queries, k), expected(items, queries, k))
 
 
-@pytest.mark.parametrize("count", [201, 1024, 1025])
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 201, 1024, 1025])
 def test_the_fused_passes_see_every_item_and_no_padding(nearest, count):
     items, queries = random_codes(count, 64, 5), np.zeros((2, 8), np.uint8)
     items[-1] = 0
-    for k in (1, 100, count):
+    for k in {1, min(100, count), count}:
         assert_same(on_device(items, nearest).search(queries, k), expected(items, queries, k))
+
+
+def test_a_tile_has_no_more_queries_than_a_grid_takes(monkeypatch):
+    codes = DeviceCodes("cpu")
+    codes.add(random_codes(100, 64, 1))
+    monkeypatch.setattr(codes, "_by_products", lambda queries, k: Ranking(*np.zeros((2, len(queries), k), np.int64)))
+    sizes = [part.stop - part.start for part, _ in codes.tiles(np.zeros((100_000, 8), np.uint8), 2)]
+    assert sum(sizes) == 100_000
+    assert max(sizes) <= 2**15
 
 
 def test_tiles_of_queries_give_what_one_gives(nearest, monkeypatch):

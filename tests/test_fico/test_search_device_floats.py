@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from fico.errors import UsageError
+from fico.errors import DataError, UsageError
 from fico.search import device as device_file
+from fico.search import room, screened_floats
+from fico.search.delivery import delivered
 from fico.search.exact import ExactSearch
 from fico.search.gathered_rows import gathered
 from fico.search.hybrid import HybridSearch
@@ -35,21 +37,69 @@ def screened_of(items, is_cosine=False):
 
 
 @pytest.mark.parametrize("similarity", ["inner", "cosine"])
-@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("scale", [2e-20, 1e-6, 1.0, 1e15])
 def test_screening_leaves_out_nothing(similarity, scale):
-    items, queries = rows(3000, 1, scale=scale), rows(20, 2, scale=1e3)
+    if similarity == "cosine" and scale < 1e-12:
+        pytest.skip("rows shorter than 1e-12 have no direction under cosine")
+    items, queries = rows(9000, 1, scale=scale), rows(20, 2, scale=1e3)
     oracle = ExactSearch(similarity)
     oracle.add(items)
+    screened = screened_of(items, similarity == "cosine")
     for k in (1, 9):
         wanted = oracle.search(queries, k)
-        values, found = searched(screened_of(items, similarity == "cosine"), queries, k)
+        values, found = searched(screened, queries, k)
         assert np.array_equal(found, wanted.indices)
         np.testing.assert_allclose(values, wanted.scores, rtol=1e-5, atol=1e-6 * np.abs(wanted.scores).max())
+    assert screened._half is not None  # half precision was asked
+
+
+@pytest.mark.parametrize("k", [8999, 9000])
+def test_with_nearly_all_items_asked_for_plain_products_serve(k, monkeypatch):
+    monkeypatch.setattr(screened_floats, "_PAIRS", 20_000)
+    items, queries = rows(9000, 1), rows(5, 2)
+    oracle = ExactSearch("inner")
+    oracle.add(items)
+    _, found = searched(screened_of(items), queries, k)
+    assert np.array_equal(found, oracle.search(queries, k).indices)
+
+
+def test_a_query_or_row_of_zeros_is_no_fault():
+    items = rows(9000, 3)
+    items[::5] = 0
+    values, found = searched(screened_of(items), np.zeros((2, 24), np.float32), 3)
+    assert np.array_equal(found, [[0, 1, 2]] * 2)
+    assert not values.any()
+    _, found = searched(screened_of(np.zeros_like(items)), rows(2, 4), 3)
+    assert np.array_equal(found, [[0, 1, 2]] * 2)
+
+
+def test_what_is_no_number_is_searched_again(monkeypatch):
+    items, queries = rows(9000, 5), rows(4, 6)
+    screened = screened_of(items)
+    slack = screened._screen().slack
+    monkeypatch.setattr(type(screened._half), "slack", lambda half, *given: torch.full_like(slack(*given), torch.nan))
+    oracle = ExactSearch("inner")
+    oracle.add(items)
+    _, found = searched(screened, queries, 5)
+    assert np.array_equal(found, oracle.search(queries, 5).indices)
+
+
+def test_tensors_that_learn_and_numbers_that_are_not_real(monkeypatch):
+    monkeypatch.setattr(device_file, "_is_elsewhere", lambda values: True)
+    asked = device_file.to_tensor(torch.ones(2, 3, requires_grad=True), "queries", "cpu")
+    assert not asked.requires_grad
+    for wrong in (torch.ones(2, 3, dtype=torch.complex64), torch.ones(3), torch.ones(0, 3)):
+        with pytest.raises(DataError, match="give a matrix of real numbers"):
+            device_file.to_tensor(wrong, "queries", "cpu")
+    with pytest.raises(DataError, match="row 1 of the queries holds NaN"):
+        device_file.to_tensor(torch.tensor([[1.0], [torch.nan]]), "queries", "cpu")
+    with pytest.raises(DataError, match="have 3 dimensions, but the index holds items of 4"):
+        device_file.to_tensor(torch.ones(2, 3), "queries", "cpu", 4)
 
 
 def test_items_that_half_precision_cannot_tell_apart_are_told_apart():
     base = rows(1, 3)
-    items = np.repeat(base, 3000, axis=0)
+    items = np.repeat(base, 9000, axis=0)
     items[2000] *= np.float32(1.00001)  # ten times below the step of half precision
     values, found = searched(screened_of(items), base, 1)
     assert found.tolist() == [[2000]]
@@ -59,15 +109,15 @@ def test_a_sample_that_misleads_is_found_out():
     # Every 128th row, the sample, is the best there is: too few reach the limit. Then all are equal: too many do.
     query = np.ones((2, 24), np.float32)
     for others in (0.5, 1.0):
-        items = np.full((128 * 40, 24), others, np.float32)
+        items = np.full((128 * 80, 24), others, np.float32)
         items[::128] = 1.0
-        _, found = searched(screened_of(items), query, 60)
-        best = list(range(60)) if others == 1.0 else [*range(0, 128 * 40, 128), *(n for n in range(40) if n % 128)]
-        assert np.array_equal(np.sort(found[0]), np.sort(best[:60]))
+        _, found = searched(screened_of(items), query, 100)
+        best = list(range(100)) if others == 1.0 else [*range(0, 128 * 80, 128), *range(1, 21)]
+        assert np.array_equal(np.sort(found[0]), np.sort(best))
 
 
 def test_equal_scores_come_in_order_of_item():
-    items = np.repeat(rows(1200, 4), 3, axis=0)
+    items = np.repeat(rows(3000, 4), 3, axis=0)
     _, found = searched(screened_of(items), rows(5, 5), 6)
     groups = found.reshape(5, 2, 3)
     assert np.array_equal(groups - groups[:, :, :1], np.broadcast_to([0, 1, 2], groups.shape))
@@ -126,17 +176,17 @@ def test_the_gathering_kernel_gives_the_products(device, kind, dim):
 
 @pytest.mark.parametrize("metric", ["inner", "cosine", "euclidean"])
 @pytest.mark.parametrize("kind", ["float32", "float16"])
-def test_the_parts_on_a_device_do_what_those_on_processors_do(metric, kind, tmp_path):
+def test_the_parts_on_a_device_do_what_those_on_processors_do(metric, kind):
     items, queries = rows(900, 9), rows(7, 10)
     searcher = HybridSearch(metric, bits=24, lists=1, candidates=60, rows=kind, threads=1)
     searcher.add(items)
     wanted = searcher.search(queries, 10)
     on_device = HybridOnDevice("cpu", metric, kind, searcher._projection)
     on_device.add(torch.from_numpy(items[:500]), None)
-    on_device.add(torch.from_numpy(items[500:]), None)
+    on_device.add(items[500:], None)
     saved = [restored(held, metric, kind, searcher) for held in (on_device, searcher._held)]
     for held in (on_device, *saved):
-        found = held.search(torch.from_numpy(queries), None, 10, 60, 1, 1)
+        found = held.search(queries, None, 10, 60)
         assert np.array_equal(found.indices, wanted.indices)
         np.testing.assert_allclose(found.scores, wanted.scores, rtol=1e-4, atol=1e-5)
 
@@ -157,10 +207,54 @@ def test_what_a_gpu_has_no_use_for_is_refused(monkeypatch):
     for make in (HybridSearch, ExactSearch):
         with pytest.raises(UsageError, match="device is 'cuda:7'"):
             make(device="cuda:7")
+        with pytest.raises(UsageError, match="device is None; choose cpu, cuda"):
+            make(device=None)
+
+
+def test_what_torch_holds_in_reserve_counts_as_free(monkeypatch):
+    for name, value in (("mem_get_info", (5, 99)), ("memory_reserved", 40), ("memory_allocated", 10)):
+        monkeypatch.setattr(device_file.torch.cuda, name, lambda device, value=value: value)
+    assert device_file.free_device_memory("cuda:0") == 35
+
+
+def test_single_precision_stays_single_whatever_the_user_chose():
+    flags = torch.backends.cuda.matmul
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        with device_file.full_precision():
+            assert torch.get_float32_matmul_precision() == "highest"
+            assert not flags.allow_fp16_reduced_precision_reduction
+        assert torch.get_float32_matmul_precision() == "high"
+        assert flags.allow_fp16_reduced_precision_reduction
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_a_failing_tile_ends_the_delivery():
+    def tiles():
+        yield slice(0, 1), torch.ones(1, 2), torch.ones(1, 2, dtype=torch.int64)
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        delivered(tiles(), 2, 2)
+
+
+def test_many_tiles_are_delivered_in_their_places():
+    tiles = ((slice(at, at + 1), torch.full((1, 3), float(at)), torch.full((1, 3), at)) for at in range(50))
+    found = delivered(tiles, 50, 3)
+    assert np.array_equal(found.indices, np.repeat(np.arange(50)[:, None], 3, axis=1))
+    assert np.array_equal(found.scores, found.indices)
+
+
+def test_a_result_that_does_not_fit_memory_is_refused(monkeypatch):
+    monkeypatch.setattr(room, "free_memory", lambda: 2**28)
+    with pytest.raises(UsageError, match=r"the 1000 nearest items of 100000 queries need about 1\.1 GiB"):
+        delivered(iter(()), 100_000, 1000)
 
 
 def test_what_does_not_fit_on_a_device_is_refused(monkeypatch):
-    monkeypatch.setattr(device_file.torch.cuda, "mem_get_info", lambda device: (2**30, 2**37))
+    monkeypatch.setattr(device_file, "free_device_memory", lambda device: 2**30)
     with pytest.raises(UsageError, match=r"5 items need about 2.0 GiB on cuda:0, but 1.0 GiB are free"):
         device_file.need_device_memory("cuda:0", 2**31, "5 items")
 

@@ -256,3 +256,37 @@ def test_each_of_its_threads_multiplies_alone(monkeypatch):
     searcher.search(items[:3], 2)
     assert inside
     assert set(inside) == {1}
+
+
+def test_a_refused_add_leaves_the_index_as_it_was(data):
+    items, _ = data
+    searcher = HybridSearch("inner", bits=32, candidates=20, threads=1)
+    with pytest.raises(DataError, match="too few"):
+        searcher.add(items[:4])
+    assert searcher.bits == 32
+    with pytest.raises(DataError, match="each row needs its code"):
+        searcher.add(items, codes=np.ones((3, 16), np.int8))
+    searcher.add(items)
+    fresh = HybridSearch("inner", bits=32, candidates=20, threads=1)
+    fresh.add(items)
+    assert np.array_equal(searcher.search(items[:9], 5).indices, fresh.search(items[:9], 5).indices)
+
+
+def test_more_candidates_than_items_are_all_items(data):
+    items, queries = data
+    found = built(items[:50], bits=16, lists=1, candidates=10**9).search(queries, 50)
+    assert np.array_equal(np.sort(found.indices, axis=1), np.tile(np.arange(50), (len(queries), 1)))
+
+
+def test_rows_that_are_no_numbers_are_refused(data):
+    items, queries = data
+    searcher = built(items)
+    for broken in (np.nan, np.inf):
+        wrong = items.copy()
+        wrong[7, 2] = broken
+        with pytest.raises(DataError, match="row 7 of the items holds NaN"):
+            HybridSearch(bits=32).add(wrong)
+        wrong = queries.copy()
+        wrong[1, 0] = broken
+        with pytest.raises(DataError, match="row 1 of the queries holds NaN"):
+            searcher.search(wrong, 1)

@@ -149,7 +149,7 @@ def little_memory(monkeypatch):
 def test_codes_that_do_not_fit_are_refused_before_they_are_made(little_memory):
     searcher = PopcountSearch(64, threads=1)
     searcher.add(rows(1000, 7, 64))
-    with pytest.raises(UsageError, match=r"81000 codes of 64 bits.*1\.3 MiB of memory.*1\.0 MiB are free"):
+    with pytest.raises(UsageError, match=r"81000 codes of 64 bits.*1\.2 MiB of memory.*1\.0 MiB are free"):
         searcher.add(np.ones((80_000, 64), np.int8))
     with pytest.raises(UsageError, match=r"1000 nearest items of 5000 queries.*6[56]\.\d MiB"):
         searcher.search(np.ones((5000, 64), np.int8), 1000)
