@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
@@ -10,15 +11,24 @@ from fico.errors import FicoError, UsageError
 from fico.search.base import Embeddings, check_k, merge, to_array
 from fico.search.id_ranges import IdRanges
 from fico.search.rows_file import RowsFile
-from fico.search.shards import Shardable
+from fico.search.saved import load_index
+from fico.search.shards import Shardable, read_plan, saved_shards, shard_paths
 from fico.types import Ranking
 
 
 class _Worker:
     """One shard, in a process of its own."""
 
-    def __init__(self, searcher: Shardable) -> None:
-        self._searcher = searcher
+    def __init__(self, searcher: Shardable | None = None) -> None:
+        self._searcher = cast(Shardable, searcher)  # None until `load`
+
+    def load(self, path: Path) -> None:
+        """Takes a saved searcher."""
+        self._searcher = cast(Shardable, load_index(path))
+
+    def save(self, path: Path) -> None:
+        """Writes the searcher."""
+        self._searcher.save(path)
 
     def add(self, items: np.ndarray | RowsFile, part: slice) -> None:
         """Takes its share of rows, out of a file where one is named."""
@@ -59,7 +69,7 @@ class RayShardedSearch:
         if self._started:
             quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
             self._ray.init(address=address, **(quiet if address is None else {}))
-        self._pattern, self._cpus = make(), cpus
+        self._make, self._cpus = make, cpus
         self._ranges = IdRanges(shards)
         self._workers: list[Any] = []
         available = float(self._ray.cluster_resources().get("CPU", 0))
@@ -73,7 +83,7 @@ class RayShardedSearch:
     @property
     def name(self) -> str:
         """``<shards> x <name of the searcher>``."""
-        return f"{len(self._ranges.counts)} x {self._about()[0][0] if self._workers else self._pattern.name}"
+        return f"{len(self._ranges.counts)} x {self._about()[0][0] if self._workers else self._make().name}"
 
     @property
     def size_bytes(self) -> int:
@@ -89,9 +99,8 @@ class RayShardedSearch:
         """
         if self._workers:
             raise UsageError("the shards hold items already; call fit before add")
-        self._pattern.fit(_opened(items))
-        actor = self._ray.remote(_Worker).options(num_cpus=self._cpus)
-        self._workers = [actor.remote(self._pattern.empty()) for _ in self._ranges.counts]
+        pattern = self._make().fit(_opened(items))
+        self._workers = [self._actor().remote(pattern.empty()) for _ in self._ranges.counts]
         return self
 
     def add(self, items: Embeddings | RowsFile) -> None:
@@ -132,6 +141,41 @@ class RayShardedSearch:
         ]
         return merge(found, k)
 
+    def save(self, folder: str | Path) -> None:
+        """Lets every actor write its shard to a folder that all machines see; ``ShardedSearch.load`` reads it as well.
+
+        Raises:
+            UsageError: Nothing was added, or an ``add`` failed.
+            FicoError: An actor died.
+        """
+        with saved_shards(Path(folder).absolute(), self._ranges) as files:
+            self._get([self._workers[number].save.remote(path) for number, path in files])
+
+    @classmethod
+    def load(cls, folder: str | Path, cpus: float = 1, address: str | None = None) -> "RayShardedSearch":
+        """Lets actors read what ``save``, or that of ``ShardedSearch``, wrote.
+
+        Args:
+            folder: All machines see it.
+            cpus: Cores that Ray reserves for each actor.
+            address: As of the class.
+
+        Raises:
+            DataError: A file is missing, cut off, changed, or of another version or no index.
+            UsageError: Ray is not installed.
+            FicoError: The cluster has not the cores for so many shards.
+        """
+        ranges = read_plan(folder)
+        paths = shard_paths(Path(folder).absolute(), len(ranges.counts))
+        sharded = cls(lambda: cast(Shardable, load_index(paths[0])), len(paths), cpus, address)
+        sharded._ranges, sharded._workers = ranges, [sharded._actor().remote() for _ in paths]
+        try:
+            sharded._get([worker.load.remote(path) for worker, path in zip(sharded._workers, paths, strict=True)])
+        except FicoError:
+            sharded.close()
+            raise
+        return sharded
+
     def close(self) -> None:
         """Ends the actors, and the local cluster where this object began it."""
         for worker in self._workers:
@@ -146,6 +190,9 @@ class RayShardedSearch:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _actor(self) -> Any:
+        return self._ray.remote(_Worker).options(num_cpus=self._cpus)
 
     def _about(self) -> list[tuple[str, int]]:
         return self._get([worker.about.remote() for worker in self._workers])

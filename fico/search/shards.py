@@ -1,6 +1,7 @@
 """Indexes too large for one piece: items by ranges of their ids, results merged exactly."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, Self, cast
 
@@ -117,13 +118,9 @@ class ShardedSearch:
         Raises:
             UsageError: Nothing was added, or an ``add`` failed.
         """
-        check_k(1, self._ranges.total)
-        self._ranges.check_whole()
-        folder = Path(folder)
-        held = [shard for shard, count in zip(self._shards, self._ranges.counts, strict=True) if count]
-        for number, shard in enumerate(held):
-            shard.save(folder / f"shard{number}.index")
-        write_index(folder / _PLAN, "shards", {"ranges": self._ranges.held().state()}, {})
+        with saved_shards(folder, self._ranges) as files:
+            for number, path in files:
+                self._shards[number].save(path)
 
     @classmethod
     def load(cls, folder: str | Path) -> "ShardedSearch":
@@ -134,13 +131,43 @@ class ShardedSearch:
         """
         from fico.search.saved import load_index
 
-        folder = Path(folder)
-        ranges = IdRanges.restored(read_index(folder / _PLAN, "shards")[0]["ranges"])
-        paths = [folder / f"shard{number}.index" for number in range(len(ranges.counts))]
-        loaded = [cast(Shardable, load_index(path)) for path in paths]
+        ranges = read_plan(folder)
+        loaded = [cast(Shardable, load_index(path)) for path in shard_paths(folder, len(ranges.counts))]
         sharded = cls(lambda: loaded[0], len(loaded))
         sharded._ranges, sharded._shards = ranges, loaded
         return sharded
+
+
+def shard_paths(folder: str | Path, count: int) -> list[Path]:
+    """The file of each saved shard."""
+    return [Path(folder) / f"shard{number}.index" for number in range(count)]
+
+
+@contextmanager
+def saved_shards(folder: str | Path, ranges: IdRanges) -> Iterator[list[tuple[int, Path]]]:
+    """The shards that hold items, each with the file that it is to be saved in.
+
+    The plan, which says what each of them holds, is written when the block has ended well; an older one goes first.
+
+    Raises:
+        UsageError: Nothing was added, or an ``add`` failed.
+    """
+    check_k(1, ranges.total)
+    ranges.check_whole()
+    plan = Path(folder) / _PLAN
+    plan.unlink(missing_ok=True)
+    held = [shard for shard, count in enumerate(ranges.counts) if count]
+    yield list(zip(held, shard_paths(folder, len(held)), strict=True))
+    write_index(plan, "shards", {"ranges": ranges.held().state()}, {})
+
+
+def read_plan(folder: str | Path) -> IdRanges:
+    """Which items the saved shards hold.
+
+    Raises:
+        DataError: The file is missing, cut off, changed, or of another version or no plan.
+    """
+    return IdRanges.restored(read_index(Path(folder) / _PLAN, "shards")[0]["ranges"])
 
 
 def _array(items: Embeddings) -> np.ndarray:

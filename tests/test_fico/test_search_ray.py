@@ -1,6 +1,7 @@
 """Shards on a local Ray cluster of two workers: what one index gives, and what happens when one fails."""
 
 import importlib.util
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from fico.search.exact import ExactSearch
 from fico.search.popcount import PopcountSearch
 from fico.search.ray_shards import RayShardedSearch
 from fico.search.rows_file import rows_file
+from fico.search.shards import ShardedSearch
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed: the extra ray")
 
@@ -47,6 +49,34 @@ def test_two_workers_give_what_one_index_gives(cluster, tmp_path):
         with pytest.raises(FicoError, match="shard died"):
             sharded.search(queries, 1)
     assert cluster.is_initialized()
+
+
+@needs_ray
+def test_saved_shards_load_on_workers_and_in_one_process(cluster, tmp_path):
+    rows = np.random.default_rng(1).normal(size=(90, 6)).astype(np.float32)
+    with RayShardedSearch(ExactSearch, 2) as sharded:
+        with pytest.raises(UsageError, match="is empty"):
+            sharded.save(tmp_path / "empty")
+        sharded.add(rows)
+        wanted = sharded.search(rows[:5], 7)
+        sharded.save(tmp_path / "saved")
+    searchers = [ShardedSearch.load(tmp_path / "saved"), RayShardedSearch.load(tmp_path / "saved")]
+    for searcher in searchers:
+        found = searcher.search(rows[:5], 7)
+        assert np.array_equal(found.scores, wanted.scores)
+        assert np.array_equal(found.indices, wanted.indices)
+    searchers[1].add(rows)  # goes on
+    assert searchers[1].search(rows[:5], 2).indices.tolist() == [[row, row + 90] for row in range(5)]
+    searchers[1].close()
+    (tmp_path / "saved" / "shard1.index").write_bytes(b"cut off")
+    with pytest.raises(DataError, match=r"shard1\.index"):
+        RayShardedSearch.load(tmp_path / "saved")
+    for _ in range(100):  # until the workers of the failed load are gone
+        if cluster.available_resources().get("CPU") == 2:
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("workers were left behind")
 
 
 @needs_ray

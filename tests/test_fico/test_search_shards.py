@@ -99,6 +99,17 @@ def test_faiss_shards_in_one_process_equal_one_index(factory):
     assert sizes[0] <= sizes[1] < 2 * sizes[0]
 
 
+def test_shards_that_were_not_saved_to_the_end_are_no_index(tmp_path, monkeypatch):
+    items = np.random.default_rng(8).normal(size=(30, 8)).astype(np.float32)
+    sharded = filled(ShardedSearch(lambda: ExactSearch("inner"), 3), items)
+    sharded.save(tmp_path / "saved")
+    monkeypatch.delattr(sharded._shards[1], "_items")  # what is left of it cannot be saved
+    with pytest.raises(AttributeError):
+        sharded.save(tmp_path / "saved")
+    with pytest.raises(DataError, match=r"shards\.index"):  # not the first with parts of the second
+        ShardedSearch.load(tmp_path / "saved")
+
+
 def test_mapped_rows_are_dealt_out_where_they_lie(tmp_path):
     items = np.random.default_rng(7).normal(size=(300, 8)).astype(np.float32)
     np.save(tmp_path / "items.npy", items)
