@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from fico.bench.figures import COLOURS, INK, MARKERS, style
 from fico.bench.outcome import threads
@@ -40,9 +40,9 @@ def draw(rows: Sequence[Mapping[str, Any]]) -> Figure:
             marks = {"color": colour, "marker": marker, "alpha": opacity, "markersize": 11 - 1.3 * place}  # nested
             _recall(left, row, NAMES.get(name, name) if row is own[-1] else None, marks)
         _cost(right, own, colour, marker, NAMES.get(name, name))
-    queries = max(row["all_queries"] for row in rows)
-    shown = ", ".join(f"{size:,}" for size in sizes)
-    figure.suptitle(f"{shown} items, {queries:,} queries, {threads(rows[0]['threads'])}", color=INK, fontsize=11)
+    pairs = sorted({(row["items"], row["all_queries"]) for row in rows})
+    shown = "; ".join(f"{queries:,} queries in {items:,} items" for items, queries in pairs)
+    figure.suptitle(f"{shown}; {threads(rows[0]['threads'])}", color=INK, fontsize=11)
     _finish(left, right, sorted({k for row in rows for k in row["top1_in_k"]}))
     return figure
 
@@ -68,9 +68,8 @@ def _cost(axes: Axes, rows: Sequence[Mapping[str, Any]], colour: str, marker: st
     axes.plot(across, up, color=colour, marker=marker, markersize=7, linewidth=1.2)
     first = min(rows[-1]["top1_in_k"])
     share = f"{100 * rows[-1]['top1_in_k'][first]:.1f} %"
-    axes.annotate(
-        f"{name}\n{share}", (across[-1], up[-1]), xytext=(8, -3), textcoords="offset points", fontsize=8, color=colour
-    )
+    place: dict[str, Any] = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
+    axes.annotate(f"{name}, {share}", (across[-1], up[-1]), fontsize=8, color=colour, **place)
 
 
 def _finish(left: Axes, right: Axes, ks: Sequence[int]) -> None:
@@ -79,6 +78,8 @@ def _finish(left: Axes, right: Axes, ks: Sequence[int]) -> None:
     left.set_xticks(ks, [f"{k:,}" for k in ks])
     left.xaxis.set_minor_formatter(NullFormatter())
     left.set_ylim(0, 104)
+    if any(line.get_markerfacecolor() == "none" for line in left.lines):
+        left.plot([], [], "o", color=INK, markersize=12, markerfacecolor="none", label="the paper")
     legend = left.legend(frameon=False, fontsize=9, loc="lower right")
     for text in legend.get_texts():
         text.set_color(INK)
@@ -86,5 +87,7 @@ def _finish(left: Axes, right: Axes, ks: Sequence[int]) -> None:
     right.set_xscale("log")
     right.set_yscale("log")
     for axis in (right.xaxis, right.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+        axis.set_minor_locator(NullLocator())
     right.margins(x=0.2, y=0.12)
