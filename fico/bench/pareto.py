@@ -1,6 +1,6 @@
 """Every rival over its settings on the same data: speed, recall and memory, and which settings are worth having."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
@@ -25,7 +25,6 @@ from fico.types import Ranking
 
 _BLOCK = 16_384
 _PROCESS_BYTES = 2**29
-_PATIENCE = 2.0  # seconds: a slower setting is timed once, by its warm-up
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class Pareto:
     """What to compare. All indexes lie in memory together, so that their timed rounds can alternate.
 
     Args:
-        queries: Queries, all searched and all compared with the exact answer.
+        queries: Queries, all searched once by every setting and all compared with the exact answer.
         items: Items.
         dim: Numbers in a vector.
         seed: Of the data.
@@ -41,11 +40,12 @@ class Pareto:
         baseline: The rival that speed-ups refer to.
         k: Items asked for.
         rounds: Timed rounds after the warm-up; each goes through all settings, so that a change in the machine's load
-            meets them alike. Medians count.
+            meets them alike. In each round a setting searches another part of the queries, and not the part that the
+            setting before it did: what a query needs is not in the cache yet. Medians count.
         threads: Cores; CPU time on one is the steadiest measure.
     """
 
-    queries: int = 1000
+    queries: int = 2000
     items: int = 50_000
     dim: int = 2048
     seed: int = 1338
@@ -65,9 +65,8 @@ class Pareto:
                 continue
             once_through = len(rival.settings) * self.queries * rival.microseconds(self.items, self.dim) / 1e6
             build = self.items * self.dim / (4e6 if "hnsw" in name else 4e7) / self.threads
-            rounds = 1 + (self.rounds if once_through / len(rival.settings) < _PATIENCE else 0)
             held += self.items * rival.vector_bytes(self.dim)
-            costs[name] = build + rounds * once_through, held
+            costs[name] = build + once_through, held
         return costs
 
     def check(self) -> None:
@@ -81,6 +80,11 @@ class Pareto:
         check_counts(self, ("queries", "items", "dim", "k", "rounds", "threads"))
         if self.baseline not in self.rivals:
             raise UsageError(f"bench.baseline is {self.baseline!r}, which is not among bench.rivals; add it to them")
+        if self.queries <= self.rounds:
+            raise UsageError(
+                f"bench.queries is {self.queries}; the warm-up and each of {self.rounds} rounds search others: give "
+                f"{self.rounds + 1} or more"
+            )
         if self.k > self.items or min(self.items, self.dim) < 256:
             raise UsageError(
                 f"bench.items is {self.items} and bench.dim is {self.dim}; codes of 256 bits need 256 of both, and "
@@ -128,15 +132,15 @@ class Pareto:
         return Built(name, searcher, Timing(seconds, cpu_seconds, 0.0, 1))
 
     def _measure(self, trials: Sequence["Trial"], queries: np.ndarray) -> None:
-        steps = [trial for _ in range(1 + self.rounds) for trial in trials]
-        for trial in track(steps, len(steps), "settings"):
-            trial.measure(queries, self.k)
+        parts = np.array_split(queries, 1 + self.rounds)
+        steps = [(trial, place + turn) for turn in range(len(parts)) for place, trial in enumerate(trials)]
+        for trial, part in track(steps, len(steps), "settings"):
+            trial.measure(parts, part % len(parts), self.k)
 
     def _row(self, trial: "Trial", exact: np.ndarray) -> dict[str, Any]:
         ks = sorted({1, self.k})
-        assert trial.found is not None
-        top1, overlap = recalls_by_item(trial.found, exact, ks)
-        build, seconds, cpu_seconds = trial.built.build, *trial.medians
+        top1, overlap = recalls_by_item(trial.ranking, exact, ks)
+        build, wall_us, cpu_us = trial.built.build, *trial.medians
         return {
             "index": trial.built.name,
             "setting": setting_text(trial.setting),
@@ -146,12 +150,12 @@ class Pareto:
             "k": self.k,
             "build_seconds": build.seconds,
             "build_cpu_seconds": build.cpu_seconds,
-            "search_seconds": seconds,
-            "search_cpu_seconds": cpu_seconds,
-            "wall_us": 1e6 * seconds / self.queries,
+            "search_seconds": wall_us * self.queries / 1e6,
+            "search_cpu_seconds": cpu_us * self.queries / 1e6,
+            "wall_us": wall_us,
             # a device computes outside this process: its wall clock stands for its cost
-            "cpu_us": 1e6 * (seconds if trial.built.name in GPU_RIVALS else cpu_seconds) / self.queries,
-            "repeats": trial.repeats,
+            "cpu_us": wall_us if trial.built.name in GPU_RIVALS else cpu_us,
+            "repeats": self.rounds,
             "threads": self.threads,
             "index_bytes": trial.built.searcher.size_bytes,  # now that searches have put it in order
             "recall_queries": self.queries,
@@ -177,38 +181,34 @@ class Built:
 
 @dataclass(slots=True)
 class Trial:
-    """One setting of a built index and its timings so far."""
+    """One setting of a built index, with what it found and took so far."""
 
     built: Built
     setting: Setting
-    found: Ranking | None = None
     name: str = ""
-    warm_up: Timing | None = None
-    timings: list[Timing] = field(default_factory=list)
+    found: dict[int, Ranking] = field(default_factory=dict)
+    times: list[tuple[float, float]] = field(default_factory=list)
 
-    def measure(self, queries: np.ndarray, k: int) -> None:
-        """Searches once; the first time is the warm-up, and the only time where it is slow."""
-        if self.warm_up is not None and self.warm_up.seconds > _PATIENCE:
-            return
+    def measure(self, parts: Sequence[np.ndarray], part: int, k: int) -> None:
+        """Searches one part of the queries."""
         tune(self.built.searcher, self.setting)
-        search: Callable[[], Ranking] = lambda: self.built.searcher.search(queries, k)  # noqa: E731
-        found, timing = once(search)
-        if self.warm_up is None:
-            self.found, self.name, self.warm_up = found, self.built.searcher.name, timing
-        else:
-            self.timings.append(timing)
+        self.found[part], timing = once(lambda: self.built.searcher.search(parts[part], k))
+        self.name = self.built.searcher.name
+        self.times.append((1e6 * timing.seconds / len(parts[part]), 1e6 * timing.cpu_seconds / len(parts[part])))
 
     @property
-    def repeats(self) -> int:
-        """Timings that count."""
-        return max(1, len(self.timings))
+    def ranking(self) -> Ranking:
+        """What was found for all queries."""
+        found = [self.found[part] for part in sorted(self.found)]
+        return Ranking(
+            np.concatenate([part.scores for part in found]), np.concatenate([part.indices for part in found])
+        )
 
     @property
     def medians(self) -> tuple[float, float]:
-        """Wall clock and CPU time."""
-        assert self.warm_up is not None
-        counted = self.timings or [self.warm_up]
-        return median(t.seconds for t in counted), median(t.cpu_seconds for t in counted)
+        """Microseconds a query, wall clock and CPU time, of the rounds after the warm-up."""
+        wall, cpu = zip(*self.times[1:], strict=True)
+        return median(wall), median(cpu)
 
 
 def _measures(k: int) -> list[tuple[str, int]]:

@@ -7,7 +7,7 @@ import pytest
 
 from fico.bench import machine
 from fico.bench.frontier import cost_at_recall, dominated
-from fico.bench.pareto import Pareto
+from fico.bench.pareto import Pareto, Trial
 from fico.bench.rivals import RIVALS, Codes, Making, tune
 from fico.errors import UsageError
 
@@ -105,6 +105,7 @@ def test_a_setting_changes_what_a_built_index_finds():
         ({"baseline": "x"}, "'x' is unknown"),
         ({"items": 9}, "must not exceed the items"),
         ({"rounds": 0}, "bench.rounds is 0"),
+        ({"rounds": 20}, "give 21 or more"),
         ({"dim": 100}, "256 of both"),
         ({"items": 10**9}, "GiB are free"),
     ],
@@ -123,3 +124,20 @@ def test_memory_is_asked_for_all_indexes_together(monkeypatch):
         else:
             with pytest.raises(UsageError, match="fewer bench.items"):
                 Pareto(**SMALL).check()
+
+
+def test_every_setting_searches_every_query_once_and_other_ones_than_the_setting_before(monkeypatch):
+    asked = []
+
+    def spied(trial, parts, part, k, real=Trial.measure):
+        asked.append((id(trial), part))
+        real(trial, parts, part, k)
+
+    monkeypatch.setattr(Trial, "measure", spied)
+    Pareto(**(SMALL | {"rivals": ["flat", "hnsw"], "rounds": 3})).run(lambda step: None)
+    trials = {trial for trial, _ in asked}
+    assert len(trials) == 1 + len(RIVALS["hnsw"].settings)
+    for trial in trials:
+        assert sorted(part for own, part in asked if own == trial) == [0, 1, 2, 3]
+    for (_, before), (_, after) in zip(asked, asked[1 : len(trials)], strict=False):
+        assert before != after
