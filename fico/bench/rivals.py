@@ -121,7 +121,7 @@ def _grid(**values: Sequence[float]) -> list[Setting]:
 
 _EF = [{"efSearch": ef} for ef in (10, 16, 24, 32, 48, 64, 96, 128)]
 _REFINED = _grid(nprobe=(8, 16, 32, 64), k_factor_rf=(5, 10, 20, 50))
-_CANDIDATES = (25, 50, 100, 200, 400)
+_CANDIDATES = (25, 50, 100, 200, 300, 400)
 _HYBRID = _grid(nprobe=(8, 16, 32, 64), candidates=_CANDIDATES)
 
 
