@@ -8,7 +8,7 @@ import pytorch_lightning as L
 from callbacks.encoded import EncodedEpoch
 from fico.bench.logged import log_rows
 from fico.bench.scaling_figure import draw
-from fico.bench.search import compare_indexes
+from fico.bench.search import check_indexes, compare_indexes
 from fico.bench.task import TaskJudge
 from fico.search.base import Searcher
 
@@ -26,6 +26,9 @@ class SearchScaling(L.Callback):
         similarity: Measure of the model, which exact search uses.
         bits: Code length of a hashing model, None for floats.
         metric: Options of the evaluation; ``tasks``, ``ap`` and ``empty`` are followed here.
+
+    Raises:
+        UsageError: An index refuses its settings or the code length: told before the training, not after it.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class SearchScaling(L.Callback):
         bits: int | None,
         metric: Mapping[str, Any] | None = None,
     ) -> None:
+        check_indexes(indexes, bits)
         self._encoded = encoded
         self._indexes = indexes
         self._similarity = similarity

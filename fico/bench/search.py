@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fico.bench.timing import once, timed
+from fico.errors import UsageError
 from fico.search.base import Embeddings, Searcher, Similarity, import_faiss, to_array, to_floats
 from fico.search.binarise import Binariser
 from fico.search.codes import is_code, pack_codes, unpack_codes
@@ -89,6 +90,25 @@ def compare_indexes(
                 task = {"task": dict(judge(direction, found))} if judge else {}
                 rows.append({"index": label, "direction": direction} | row | task)
     return rows
+
+
+def check_indexes(makers: Mapping[str, Callable[..., Searcher]], bits: int | None = None) -> None:
+    """Refuses what ``compare_indexes`` would refuse at its end: cheap, for a run to do before it trains.
+
+    Args:
+        makers: As of ``compare_indexes``.
+        bits: Code length of hash codes, None for floats.
+
+    Raises:
+        UsageError: An index refuses its settings, or is one for codes of another length.
+    """
+    for name, make in makers.items():
+        searcher = make()
+        own = getattr(searcher, "bits", None)
+        if bits is not None and own not in (None, bits) and not isinstance(searcher, HybridSearch):
+            raise UsageError(
+                f"the index {name} has bits={own}, but the model's codes have {bits} bits; leave index.{name}.bits null"
+            )
 
 
 def recalls(

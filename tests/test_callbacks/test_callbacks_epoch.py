@@ -14,9 +14,12 @@ from callbacks.scores import PairScores
 from callbacks.search_scaling import SearchScaling
 from callbacks.stamp import ConfigStamp
 from callbacks.store import EmbeddingWriter
-from fico.errors import DataError
+from fico.errors import DataError, UsageError
 from fico.evaluation import evaluate
 from fico.search.exact import ExactSearch
+from fico.search.faiss_index import FaissSearch
+from fico.search.hybrid import HybridSearch
+from fico.search.popcount import PopcountSearch
 from fico.store import EmbeddingStore
 from fico.types import Correspondence, EncodedBatch
 
@@ -137,6 +140,25 @@ def test_exact_search_finds_what_exact_search_finds(encoded, trainer):
     search.on_test_epoch_end(trainer, None)
     assert {row["index"] for row in search.rows} == {"exact"}
     assert all(value == 1.0 for row in search.rows for value in row["overlap_at_k"].values())
+
+
+@pytest.mark.parametrize(
+    ("make", "bits", "told"),
+    [
+        (lambda: PopcountSearch(64, device="tpu"), None, "'tpu'"),
+        (lambda: HybridSearch(bits=7), 64, "bits is 7"),
+        (lambda: PopcountSearch(32), 64, r"bits=32.*64 bits.*index\.mine\.bits null"),
+        (lambda: FaissSearch("BFlat", bits=32), 64, r"bits=32.*64 bits"),
+    ],
+)
+def test_an_index_that_cannot_search_is_refused_before_the_training(encoded, make, bits, told):
+    with pytest.raises(UsageError, match=told):
+        SearchScaling(encoded, {"mine": make}, "hamming" if bits else "cosine", bits)
+
+
+def test_indexes_that_follow_the_model_are_let_through(encoded):
+    makers = {"popcount": PopcountSearch, "same": lambda: PopcountSearch(64), "hybrid": HybridSearch}
+    SearchScaling(encoded, makers, "hamming", 64)
 
 
 def test_efficiency_counts_the_seconds_inside_batches_only():
