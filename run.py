@@ -12,7 +12,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from fico.errors import FicoError
-from fico.experiment.config import check_config, check_data, check_pairing, is_wrong_usage, register_resolvers, sentence
+from fico.experiment.config import (
+    check_config,
+    check_data,
+    check_pairing,
+    is_wrong_usage,
+    register_resolvers,
+    sentence,
+)
 from fico.experiment.sweep import sweep_name
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach main() as they were raised
@@ -42,7 +49,7 @@ def job(config: DictConfig) -> None:
         if config.get("bench"):
             from fico.experiment.bench import run
         else:
-            from fico.experiment.runner import run  # torch comes inside the job only
+            from fico.experiment.runner import run
         run(config)
     except FicoError as error:
         if HydraConfig.get().mode is RunMode.MULTIRUN:

@@ -8,8 +8,8 @@ from typing import Any
 import pytorch_lightning as L
 import torch.distributed as dist
 
-from fico.collecting import Collector
-from fico.store import check_finite
+from fico.embeddings.collect import Collector
+from fico.embeddings.store import check_finite
 from fico.types import EncodedBatch
 
 

@@ -9,8 +9,8 @@ import torch.distributed as dist
 
 from callbacks.encoded import EncodedEpoch
 from callbacks.scores import PairScores
-from fico.evaluation import evaluate, evaluate_scores, merge_results
-from fico.tasks.base import RetrievalResult
+from fico.evaluation.evaluate import evaluate, evaluate_scores, merge_results
+from fico.evaluation.result import RetrievalResult
 
 
 class RetrievalEvaluation(L.Callback):

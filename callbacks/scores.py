@@ -10,9 +10,9 @@ import pytorch_lightning as L
 
 from callbacks.encoded import EncodedEpoch
 from fico.errors import UsageError
-from fico.networks import Matcher, PairScorer
-from fico.scoring import score_matrix
-from fico.search.rerank import Rerank
+from fico.protocols import Matcher, PairScorer
+from fico.scoring.matrix import score_matrix
+from fico.scoring.rerank import Rerank
 
 
 class PairScores(L.Callback):

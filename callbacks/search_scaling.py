@@ -6,10 +6,10 @@ from typing import Any
 import pytorch_lightning as L
 
 from callbacks.encoded import EncodedEpoch
-from fico.bench.logged import log_rows
-from fico.bench.scaling_figure import draw
-from fico.bench.search import check_indexes, compare_indexes
-from fico.bench.task import TaskJudge
+from fico.bench.indexes.comparison import check_indexes, compare_indexes
+from fico.bench.indexes.figure import draw
+from fico.bench.indexes.task import TaskJudge
+from fico.bench.loggers import log_rows
 from fico.search.base import Searcher
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as L
 
 from callbacks.encoded import EncodedEpoch
-from fico.store import EmbeddingStore
+from fico.embeddings.store import EmbeddingStore
 
 
 class EmbeddingWriter(L.Callback):

@@ -8,49 +8,49 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fico.datasets import load_dataset as load_dataset
-    from fico.encoding import encode as encode
+    from fico.embeddings.encode import encode as encode
+    from fico.embeddings.store import EmbeddingStore as EmbeddingStore
     from fico.errors import DataError as DataError
     from fico.errors import FicoError as FicoError
-    from fico.evaluation import evaluate as evaluate
-    from fico.evaluation import evaluate_scores as evaluate_scores
+    from fico.evaluation.category import CategoryRetrieval as CategoryRetrieval
+    from fico.evaluation.evaluate import evaluate as evaluate
+    from fico.evaluation.evaluate import evaluate_scores as evaluate_scores
+    from fico.evaluation.instance import InstanceRetrieval as InstanceRetrieval
+    from fico.evaluation.result import RetrievalResult as RetrievalResult
+    from fico.scoring.rerank import Rerank as Rerank
     from fico.search.exact import ExactSearch as ExactSearch
     from fico.search.faiss_index import FaissSearch as FaissSearch
-    from fico.search.hybrid import HybridSearch as HybridSearch
-    from fico.search.popcount import PopcountSearch as PopcountSearch
-    from fico.search.rerank import Rerank as Rerank
-    from fico.search.saved import load_index as load_index
-    from fico.search.shards import ShardedSearch as ShardedSearch
-    from fico.store import EmbeddingStore as EmbeddingStore
-    from fico.tasks.base import RetrievalResult as RetrievalResult
-    from fico.tasks.category import CategoryRetrieval as CategoryRetrieval
-    from fico.tasks.instance import InstanceRetrieval as InstanceRetrieval
+    from fico.search.hamming.popcount import PopcountSearch as PopcountSearch
+    from fico.search.hybrid.hybrid import HybridSearch as HybridSearch
+    from fico.search.sharded.saved import load_index as load_index
+    from fico.search.sharded.shards import ShardedSearch as ShardedSearch
     from fico.types import Correspondence as Correspondence
     from fico.types import EncodedBatch as EncodedBatch
     from fico.types import PairBatch as PairBatch
     from fico.types import Ranking as Ranking
 
 _HOME = {
-    "CategoryRetrieval": "fico.tasks.category",
+    "CategoryRetrieval": "fico.evaluation.category",
     "Correspondence": "fico.types",
     "DataError": "fico.errors",
-    "EmbeddingStore": "fico.store",
+    "EmbeddingStore": "fico.embeddings.store",
     "EncodedBatch": "fico.types",
     "ExactSearch": "fico.search.exact",
     "FaissSearch": "fico.search.faiss_index",
     "FicoError": "fico.errors",
-    "HybridSearch": "fico.search.hybrid",
-    "InstanceRetrieval": "fico.tasks.instance",
+    "HybridSearch": "fico.search.hybrid.hybrid",
+    "InstanceRetrieval": "fico.evaluation.instance",
     "PairBatch": "fico.types",
-    "PopcountSearch": "fico.search.popcount",
+    "PopcountSearch": "fico.search.hamming.popcount",
     "Ranking": "fico.types",
-    "Rerank": "fico.search.rerank",
-    "RetrievalResult": "fico.tasks.base",
-    "ShardedSearch": "fico.search.shards",
-    "encode": "fico.encoding",
-    "evaluate": "fico.evaluation",
-    "evaluate_scores": "fico.evaluation",
+    "Rerank": "fico.scoring.rerank",
+    "RetrievalResult": "fico.evaluation.result",
+    "ShardedSearch": "fico.search.sharded.shards",
+    "encode": "fico.embeddings.encode",
+    "evaluate": "fico.evaluation.evaluate",
+    "evaluate_scores": "fico.evaluation.evaluate",
     "load_dataset": "fico.datasets",
-    "load_index": "fico.search.saved",
+    "load_index": "fico.search.sharded.saved",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605

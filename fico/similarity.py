@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, UInt64
 from torch import Tensor
 
 from fico.errors import DataError, UsageError
-from fico.matmul import matmul
+from fico.util.matmul import matmul
 
 Similarity = Literal["cosine", "inner", "euclidean", "hamming"]
 SIMILARITIES: tuple[Similarity, ...] = ("cosine", "inner", "euclidean", "hamming")

@@ -13,7 +13,7 @@ from fico.losses.triplet import TripletHinge
 from fico.losses.weight_norms import weight_norms
 from fico.losses.word_exchange import WordExchange
 from fico.networks.adv import ADV
-from fico.networks.balanced import ConceptHead
+from fico.networks.blocks.balanced import ConceptHead
 from fico.types import EncodedBatch, PairBatch
 from models._base import OptimizerFactory, SchedulerFactory
 

@@ -6,7 +6,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn.functional import pad
 
-from fico.encoding import Halving, by_length
+from fico.embeddings.encode import Halving, by_length
 from fico.losses.gather import gather_rows, greatest
 from fico.losses.image_text_matching import HardNegatives, ImageTextMatching
 from fico.losses.same_image_contrast import SameImageContrast, same_image

@@ -5,7 +5,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from fico.losses.triplet import TripletHinge
-from fico.networks.region_words import refuse_empty_captions
+from fico.networks.blocks.region_words import refuse_empty_captions
 from fico.networks.scan import SCAN, SCANEnsemble
 from fico.types import EncodedBatch, PairBatch
 from models._base import OptimizerFactory, SchedulerFactory

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from fico.losses.captioning import CaptionLikelihood, caption_targets
 from fico.losses.triplet import TripletHinge
-from fico.networks.captioner import Captioner
+from fico.networks.blocks.captioner import Captioner
 from fico.networks.vsrn import VSRN
 from fico.types import EncodedBatch, PairBatch
 from models._base import OptimizerFactory, SchedulerFactory

@@ -5,7 +5,7 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from fico.encoding import by_length, halving
+from fico.embeddings.encode import by_length, halving
 from fico.losses.gather import gather_rows
 from fico.losses.image_text_matching import HardNegatives, ImageTextMatching
 from fico.losses.same_image_contrast import SameImageContrast, same_image

@@ -4,6 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
+from jaxtyping import install_import_hook
+
+ROOT = Path(__file__).resolve().parents[1]
+# Shapes in signatures are checked; not in fico.metrics.kernels, whose functions numba compiles.
+METRICS = [f"fico.metrics.{path.stem}" for path in sorted((ROOT / "fico" / "metrics").glob("[!_]*.py"))]
+install_import_hook(["fico.networks", "fico.losses", "fico.types", *METRICS], "beartype.beartype")
 
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in run.py
@@ -18,8 +24,7 @@ def own_cache(tmp_path_factory):
 @pytest.fixture(scope="session")
 def data_dir():
     """Folder of the small real data sets; tests that need it skip where it is absent."""
-    root = Path(__file__).resolve().parents[1]
-    folder = Path(os.environ.get("FICO_DATA_DIR", root.parent / "shared" / "data"))
+    folder = Path(os.environ.get("FICO_DATA_DIR", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder} (FICO_DATA_DIR)")
     return folder

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from fico.codes import check_bits
 from fico.errors import UsageError
-from fico.search.codes import check_bits
 
 
 def check_counts(bench: Any, names: Sequence[str], least: int = 1, optional: Sequence[str] = ()) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from fico.errors import UsageError
-from fico.report.provenance import hardware
-from fico.search.room import free_memory
+from fico.util.provenance import hardware
+from fico.util.resources import free_memory
 
 
 def refuse_beyond_memory(needs: Mapping[str, float], what: str, advice: str) -> None:

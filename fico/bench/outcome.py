@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fico.report.tables import bytes_text, seconds_text
+from fico.report.table.run_tables import bytes_text, seconds_text
 
 Report = Callable[[str], None]
 

@@ -8,9 +8,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fico.bench.outcome import Outcome
-from fico.files import written_whole
-from fico.report.results import Results
-from fico.report.tables import bytes_text, seconds_text
+from fico.report.results.schema import Results
+from fico.report.table.run_tables import bytes_text, seconds_text
+from fico.util.atomic import written_whole
 
 
 def write_page(path: Path, results: Results, outcome: Outcome, svgs: Mapping[str, str]) -> None:
@@ -23,7 +23,7 @@ def write_page(path: Path, results: Results, outcome: Outcome, svgs: Mapping[str
         svgs: Markup of the figures.
     """
     environment = Environment(
-        loader=PackageLoader("fico", "bench"),
+        loader=PackageLoader("fico.bench"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fico.matmul import one_blas_thread
-from fico.search.popcount_scan import cores, run_parts
+from fico.search.hamming.scan import cores, run_parts
+from fico.util.matmul import one_blas_thread
 
 _ROWS_ON_DEVICE = 2**17  # rows that a device makes at a time
 _ROWS_TOGETHER = 1024  # that a core makes

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from torch import Tensor
 
-from fico.bench.search import recalls
+from fico.bench.recall import recalls
 from fico.search.base import Similarity, merge
 from fico.search.products import prepare, scores, top_k
 from fico.types import Ranking

@@ -10,26 +10,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fico.datasets.base import RetrievalDataset as RetrievalDataset
     from fico.datasets.base import RetrievalSplit as RetrievalSplit
-    from fico.datasets.coco import Coco as Coco
-    from fico.datasets.feature_files import FeatureFiles as FeatureFiles
-    from fico.datasets.flickr8k import Flickr8k as Flickr8k
-    from fico.datasets.flickr30k import Flickr30k as Flickr30k
-    from fico.datasets.karpathy import Karpathy as Karpathy
-    from fico.datasets.precomp import Precomp as Precomp
-    from fico.datasets.shapes import Shapes as Shapes
-    from fico.datasets.wikipedia import Wikipedia as Wikipedia
+    from fico.datasets.feature_sets.files import FeatureFiles as FeatureFiles
+    from fico.datasets.feature_sets.precomp import Precomp as Precomp
+    from fico.datasets.feature_sets.wikipedia import Wikipedia as Wikipedia
+    from fico.datasets.karpathy.coco import Coco as Coco
+    from fico.datasets.karpathy.flickr8k import Flickr8k as Flickr8k
+    from fico.datasets.karpathy.flickr30k import Flickr30k as Flickr30k
+    from fico.datasets.karpathy.reader import Karpathy as Karpathy
+    from fico.datasets.shapes.dataset import Shapes as Shapes
 
 _HOME = {
-    "Coco": "coco",
-    "FeatureFiles": "feature_files",
-    "Flickr30k": "flickr30k",
-    "Flickr8k": "flickr8k",
-    "Karpathy": "karpathy",
-    "Precomp": "precomp",
+    "Coco": "karpathy.coco",
+    "FeatureFiles": "feature_sets.files",
+    "Flickr30k": "karpathy.flickr30k",
+    "Flickr8k": "karpathy.flickr8k",
+    "Karpathy": "karpathy.reader",
+    "Precomp": "feature_sets.precomp",
     "RetrievalDataset": "base",
     "RetrievalSplit": "base",
-    "Shapes": "shapes",
-    "Wikipedia": "wikipedia",
+    "Shapes": "shapes.dataset",
+    "Wikipedia": "feature_sets.wikipedia",
 }
 _BY_NAME = {
     "coco": "Coco",
@@ -65,6 +65,6 @@ def load_dataset(name_or_path: str | Path, **options: Any) -> "RetrievalDataset"
     if str(name_or_path) in _BY_NAME:
         reader: RetrievalDataset = __getattr__(_BY_NAME[str(name_or_path)])(**options)
         return reader
-    from fico.datasets.karpathy import Karpathy
+    from fico.datasets.karpathy.reader import Karpathy
 
     return Karpathy(name_or_path, **options)

@@ -64,7 +64,7 @@ def labels_by_position(path: str, images: int) -> tuple[Labels, tuple[str, ...]]
     """Read labels without ids, such as the ``LAll`` of a ``.mat``: row ``i`` belongs to image ``i`` of its split.
 
     Args:
-        path: Any array file of `fico.io.arrays`, with ``:KEY`` where it holds several.
+        path: Any array file of `fico.formats.arrays`, with ``:KEY`` where it holds several.
         images: Images of the split.
 
     Returns:
@@ -74,7 +74,7 @@ def labels_by_position(path: str, images: int) -> tuple[Labels, tuple[str, ...]]
         UsageError: The file has another suffix or no such key.
         DataError: The file is missing or broken, holds other values than 0 and 1, or has not one row per image.
     """
-    from fico.io.arrays import load_labels
+    from fico.formats.arrays import load_labels
 
     labels = load_labels(path)
     if len(labels) != images:

@@ -19,15 +19,15 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from fico.bench.figures import write_figures
-from fico.bench.logged import log_outcome
+from fico.bench.loggers import log_outcome
 from fico.bench.outcome import Bench, Outcome, predictions
 from fico.bench.page import write_page
 from fico.experiment.build import build
 from fico.experiment.sweep import content_key, is_finished
-from fico.files import written_whole
-from fico.report.provenance import commit, hardware, versions
-from fico.report.results import RESULTS, DataInfo, ModelInfo, Results, SearchRow
+from fico.report.figures.files import write_figures
+from fico.report.results.schema import RESULTS, DataInfo, ModelInfo, Results, SearchRow
+from fico.util.atomic import written_whole
+from fico.util.provenance import commit, hardware, versions
 
 log = logging.getLogger(__name__)
 WIDTH = 140  # columns: a row of the bench has a dozen numbers
@@ -54,7 +54,7 @@ def run(config: DictConfig) -> Path:
     if is_finished(folder, key):
         log.info("%s holds the results of the same config and code; nothing to do", folder)
         return _told(folder)
-    from fico.experiment.outputs import write_config  # brings Lightning; a wrong value is told before that
+    from fico.experiment.outputs import write_config
 
     _quiet()
     random.seed(bench.seed)
@@ -71,7 +71,7 @@ def run(config: DictConfig) -> Path:
 def _measured(bench: Bench, config: DictConfig, plain: dict[str, Any], folder: Path) -> Outcome:
     if not config.get("logger"):
         return bench.run(_report)
-    from fico.experiment.loggers import open_loggers  # Lightning is needed for nothing else here
+    from fico.experiment.loggers import open_loggers
 
     hydra = HydraConfig.get()
     group = Path(hydra.sweep.dir).name if hydra.mode is RunMode.MULTIRUN else None

@@ -11,8 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from fico.errors import DataError, UsageError
 from fico.experiment.build import build
 from fico.experiment.config import WEIGHT_SUFFIXES
-from fico.files import sha256
-from fico.networks.released import load_strictly
+from fico.networks.checkpoint_io.load import load_strictly
+from fico.util.atomic import sha256
 
 log = logging.getLogger(__name__)
 

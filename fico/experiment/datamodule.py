@@ -6,12 +6,12 @@ import pytorch_lightning as L
 from torch.utils.data import DistributedSampler
 
 from fico.datasets.base import RetrievalSplit
-from fico.datasets.pairs import CaptionPairs, ImageGroups, Sample, collate
-from fico.datasets.sampler import BatchShare
 from fico.errors import UsageError
 from fico.experiment.loader import Loader
 from fico.features import ModelInputs
 from fico.features.base import ReadRows, SplitInputs
+from fico.loading.batches import CaptionPairs, ImageGroups, Sample, collate
+from fico.loading.sampler import BatchShare
 
 
 class RetrievalDataModule(L.LightningDataModule):

@@ -5,8 +5,8 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
-from fico.datasets.pairs import Sample
 from fico.errors import FicoError
+from fico.loading.batches import Sample
 
 
 class Loader(DataLoader[Sample]):

@@ -7,17 +7,17 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from fico.datasets.base import RetrievalSplit
+from fico.evaluation.result import RetrievalResult
 from fico.experiment.checkpoint import weights_origin
 from fico.experiment.datamodule import RetrievalDataModule
-from fico.files import written_whole
-from fico.report.collect import collect_metrics, query_tables
-from fico.report.html import write_report
-from fico.report.provenance import commit, hardware, versions
-from fico.report.results import DataInfo, ModelInfo, Results, SearchRow, write_results
-from fico.report.samples import exact_rank, matrix_rank, sample_queries
-from fico.report.tables import print_results
-from fico.tasks.base import RetrievalResult
+from fico.report.html.page import write_report
+from fico.report.html.samples import exact_rank, matrix_rank, sample_queries
+from fico.report.results.collect import collect_metrics, query_tables
+from fico.report.results.schema import DataInfo, ModelInfo, Results, SearchRow, write_results
+from fico.report.table.run_tables import print_results
 from fico.types import EncodedBatch
+from fico.util.atomic import written_whole
+from fico.util.provenance import commit, hardware, versions
 
 
 def write_config(folder: Path, config: DictConfig) -> None:

@@ -29,7 +29,7 @@ from fico.experiment.loggers import open_loggers
 from fico.experiment.outputs import write_config, write_outputs
 from fico.experiment.sweep import content_key, is_finished
 from fico.features import model_inputs
-from fico.features.released_vocabulary import ReleasedWords
+from fico.features.text.released_vocabulary import ReleasedWords
 
 log = logging.getLogger(__name__)
 

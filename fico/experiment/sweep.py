@@ -58,7 +58,7 @@ def content_key(config: Mapping[str, Any], fingerprints: Sequence[str]) -> str:
 
 def is_finished(folder: Path, key: str) -> bool:
     """Whether the folder holds the results of a run with this content key."""
-    from fico.report.results import read_results
+    from fico.report.results.schema import read_results
 
     try:
         return read_results(folder).key == key
@@ -80,7 +80,7 @@ class SweepTable(Callback):
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Read the results of all jobs and print one row for each."""
-        from fico.report.sweep_table import print_sweep, write_sweep
+        from fico.report.compare.sweep_table import print_sweep, write_sweep
 
         folder = Path(config.hydra.sweep.dir)
         print_sweep(folder)

@@ -13,7 +13,7 @@ from fico.features.vocabulary import Vocabulary
 
 @runtime_checkable
 class ReadRows(Protocol):
-    """Rows that are made when they are asked for, such as `fico.features.pixels.PixelRows`."""
+    """Rows that are made when they are asked for, such as `fico.features.image.pixels.PixelRows`."""
 
     @property
     def is_lazy(self) -> bool:
@@ -36,7 +36,7 @@ class ReadRows(Protocol):
 
 @runtime_checkable
 class ImageReader(Protocol):
-    """Gives a model the images themselves, such as `fico.features.pixels.Pixels`."""
+    """Gives a model the images themselves, such as `fico.features.image.pixels.Pixels`."""
 
     @property
     def sizes(self) -> Mapping[str, int]:
@@ -54,7 +54,7 @@ class ImageReader(Protocol):
 
 
 class ReadTexts(Protocol):
-    """A text reader that has seen the training captions, such as `fico.features.tokens.CaptionTokens`."""
+    """A text reader that has seen the training captions, such as `fico.features.text.tokens.CaptionTokens`."""
 
     sizes: Mapping[str, int]
 
@@ -70,7 +70,7 @@ class ReadTexts(Protocol):
 
 @runtime_checkable
 class TextReader(Protocol):
-    """Gives a model the captions as token ids, such as `fico.features.tokens.WordPieces`."""
+    """Gives a model the captions as token ids, such as `fico.features.text.tokens.WordPieces`."""
 
     def fitted(self, train: RetrievalSplit) -> ReadTexts:
         """Open or fit what numbers the tokens."""

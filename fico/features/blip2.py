@@ -4,11 +4,11 @@ from pathlib import Path
 
 from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError
-from fico.features.pixels import Pixels
-from fico.features.tokens import CaptionTokens, WordPieces
-from fico.features.word_pieces import CLS, SEP, WordPieceModel
+from fico.features.image.pixels import Pixels
+from fico.features.text.tokens import CaptionTokens, WordPieces
+from fico.features.text.word_pieces import CLS, SEP, WordPieceModel
 from fico.networks.blip2_config import read_json
-from fico.networks.hub import released_folder
+from fico.networks.checkpoint_io.hub import released_folder
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)

@@ -10,9 +10,9 @@ import numpy as np
 from fico.datasets.base import FeatureDataset, RetrievalDataset, RetrievalSplit
 from fico.errors import UsageError
 from fico.features.base import ImageReader, ModelInputs, ReadRows, SplitInputs, TextReader
-from fico.features.beside import Features
-from fico.features.images import ImageKind, image_features
-from fico.features.texts import bert_states, doc2vec_features
+from fico.features.image.features import ImageKind, image_features
+from fico.features.precomputed import Features
+from fico.features.text.features import bert_states, doc2vec_features
 from fico.features.vocabulary import Vocabulary
 
 TextKind = Literal["doc2vec", "words", "bert"]
@@ -47,10 +47,10 @@ def model_inputs(
         dataset: Any data set.
         splits: Names of the splits wanted.
         image: ``"global"``: one descriptor an image; ``"regions"``: a set of region features; or a reader of the images
-            themselves, such as `fico.features.pixels.Pixels`.
+            themselves, such as `fico.features.image.pixels.Pixels`.
         text: ``"doc2vec"``: one vector a caption; ``"words"``: word ids; ``"bert"``: a frozen BERT's states of each
             caption's words, from beside the data set; or a reader of token ids, such as
-            `fico.features.tokens.WordPieces`.
+            `fico.features.text.tokens.WordPieces`.
         min_count: Words of the vocabulary occur at least so often in the training captions.
         progress: Show bars for what takes longer than a moment.
 

@@ -11,8 +11,8 @@ from jaxtyping import Bool
 
 from fico.datasets.labels import LabelFile
 from fico.errors import UsageError
-from fico.files import written_whole
 from fico.labels.classes import COCO80
+from fico.util.atomic import written_whole
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from fico.features.pixels import open_rgb
-from fico.files import written_whole
+from fico.features.image.pixels import open_rgb
 from fico.labels.file import LabelCounts
+from fico.util.atomic import written_whole
 
 THUMBNAIL = 220  # pixels of the longer side
 TAGS = 5  # classes named under an image, at least
@@ -62,7 +62,7 @@ def write_preview(path: Path, labelled: Labelled, *, dataset: str, origin: Mappi
     empty = _evenly(np.flatnonzero(~labelled.labels.any(axis=1)), max(images // 4, 1))
     counts = labelled.labels.sum(axis=0)
     order = np.argsort(-counts, kind="stable")
-    environment = Environment(loader=PackageLoader("fico.labels", "."), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(loader=PackageLoader("fico.labels"), autoescape=True, undefined=StrictUndefined)
     page = environment.get_template("preview.html.jinja").render(
         dataset=dataset,
         origin=dict(origin),

@@ -13,14 +13,14 @@ from jaxtyping import Bool, Float32
 
 from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError, UsageError
-from fico.features.pixels import Pixels, open_rgb
-from fico.features.rows import RowFile, Step
-from fico.files import sha256
+from fico.features.image.pixels import Pixels, open_rgb
+from fico.features.writer import RowFile, Step
 from fico.labels.classes import COCO80
-from fico.networks.query2label import Query2Label
-from fico.networks.query2label_released import load_query2label
-from fico.networks.resnet_trunk import ResNetTrunk
-from fico.networks.tresnet_trunk import TResNetTrunk
+from fico.networks.query2label.checkpoint import load_query2label
+from fico.networks.query2label.network import Query2Label
+from fico.networks.query2label.resnet import ResNetTrunk
+from fico.networks.query2label.tresnet import TResNetTrunk
+from fico.util.atomic import sha256
 
 Normalisation = Literal["model", "none"]
 BLOCK = 16  # images at once, as in FiCo-ITR's toolkit

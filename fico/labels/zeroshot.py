@@ -10,11 +10,11 @@ from jaxtyping import Bool, Float32
 
 from fico.datasets.base import RetrievalSplit
 from fico.errors import UsageError
-from fico.features.folder_images import ProcessorPixels
-from fico.features.folder_tokens import FolderTokens
-from fico.features.rows import RowFile, Step
+from fico.features.image.processor import ProcessorPixels
+from fico.features.text.tokenizer import FolderTokens
+from fico.features.writer import RowFile, Step
+from fico.networks.checkpoint_io.load import weights_digest
 from fico.networks.dual_encoder import DualEncoder
-from fico.networks.released import weights_digest
 from fico.types import Correspondence
 
 BLOCK = 32  # images at once

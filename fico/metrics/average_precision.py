@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fico.metrics.shell import MeanOverQueries
+from fico.metrics.base import MeanOverQueries
+from fico.metrics.specification import Denominator, Empty, Ties
 from fico.metrics.ties import TiedRanking, check_cut, log_choose, rank_blocks
-from fico.tasks.base import Denominator, Empty, Ties
 
 
 def average_precision(

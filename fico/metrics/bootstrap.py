@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float64, Int32, Int64
 
-from fico.kernels.resampling import resample_sums, weighted_medians
+from fico.metrics.kernels.resampling import resample_sums, weighted_medians
 
 RESAMPLING_BYTES = 8 * 2**20  # counts of drawn images at a time, in all pieces
 PIECES = 8  # of the resamples, so that threads can share them

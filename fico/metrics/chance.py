@@ -3,8 +3,9 @@
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from fico.kernels import blocks
-from fico.tasks.base import Settings, Task
+from fico.metrics.kernels import blocks
+from fico.metrics.options import Settings
+from fico.metrics.specification import Task
 
 _DENOMINATORS = {"hits": blocks.HITS, "min_k_r": blocks.MIN_K_R, "r": blocks.R}
 

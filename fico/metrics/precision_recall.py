@@ -4,9 +4,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fico.metrics.shell import MeanOverQueries
+from fico.metrics.base import MeanOverQueries
+from fico.metrics.specification import Empty, Ties
 from fico.metrics.ties import TiedRanking, check_cut, rank_blocks
-from fico.tasks.base import Empty, Ties
 
 
 def precision_at_k(

@@ -8,9 +8,9 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from fico.metrics.shell import MeanOverQueries
+from fico.metrics.base import MeanOverQueries
+from fico.metrics.specification import Median, Ties
 from fico.metrics.ties import log_choose
-from fico.tasks.base import Median, Ties
 
 
 def first_hits(

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from fico.metrics.base import MeanOverQueries
 from fico.metrics.rank import first_hits
-from fico.metrics.shell import MeanOverQueries
+from fico.metrics.specification import Empty, RecallKind, Ties
 from fico.metrics.ties import TiedRanking, check_cut, log_choose, rank_blocks
-from fico.tasks.base import Empty, RecallKind, Ties
 
 
 def recall_at_k(

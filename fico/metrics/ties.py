@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from fico.tasks.base import Ties
+from fico.metrics.specification import Ties
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,10 +8,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fico.errors import DataError
-from fico.networks.balanced import RegionEncoder, ScreeningHead, WordEncoder
-from fico.networks.bert import Bert
-from fico.networks.blocks import sign_codes
-from fico.networks.released import load_strictly, read_checkpoint
+from fico.networks.blocks.balanced import RegionEncoder, ScreeningHead, WordEncoder
+from fico.networks.blocks.bert import Bert
+from fico.networks.blocks.sign import sign_codes
+from fico.networks.checkpoint_io.load import load_strictly, read_checkpoint
 
 
 class ADV(nn.Module):

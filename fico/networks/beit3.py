@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fico.errors import DataError
-from fico.networks.multiway import MultiwayEncoder
-from fico.networks.released import load_strictly, read_checkpoint
+from fico.networks.blocks.multiway import MultiwayEncoder
+from fico.networks.checkpoint_io.load import load_strictly, read_checkpoint
 
 log = logging.getLogger(__name__)
 

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fico.errors import DataError
-from fico.networks.attention import word_mask
 from fico.networks.blip2_captions import CaptionHead, caption_mask
 from fico.networks.blip2_config import FINAL_EPS, explicit_config, released_config
-from fico.networks.blip2_names import LIBRARY, resize_positions, under_our_names
-from fico.networks.hub import read_folder, released_folder
-from fico.networks.released import load_strictly, read_checkpoint
+from fico.networks.blocks.attention import word_mask
+from fico.networks.checkpoint_io.blip2_names import LIBRARY, resize_positions, under_our_names
+from fico.networks.checkpoint_io.hub import read_folder, released_folder
+from fico.networks.checkpoint_io.load import load_strictly, read_checkpoint
 
 log = logging.getLogger(__name__)
 _POSITIONS = LIBRARY + "vision_model.embeddings.position_embedding"

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fico.networks.attention import word_mask
+from fico.networks.blocks.attention import word_mask
 
 
 class CaptionHead(nn.Module):

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fico.networks.released import load_strictly, read_checkpoint
+from fico.networks.checkpoint_io.load import load_strictly, read_checkpoint
 
 Vectors = Float[Tensor, "items dims"]
 

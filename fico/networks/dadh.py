@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fico.errors import DataError
-from fico.networks.blocks import sign_codes
-from fico.networks.released import load_strictly, read_checkpoint
+from fico.networks.blocks.sign import sign_codes
+from fico.networks.checkpoint_io.load import load_strictly, read_checkpoint
 
 _HASH_WIDTH = 512  # hidden width of the code discriminator, whatever the sizes of the generator
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fico.errors import DataError
-from fico.networks.model_folder import model_folder
-from fico.networks.patches import unpacked_patches
+from fico.networks.blocks.patches import unpacked_patches
+from fico.networks.checkpoint_io.model_folder import model_folder
 
 _NAMED_KEYS = 3  # as many keys as one sentence can hold
 _FEATURES = ("get_image_features", "get_text_features")
@@ -88,7 +88,7 @@ class DualEncoder(nn.Module):
 
         Args:
             images: What the model's processor gives: ``images 3 height width``, or packed patches of images of any
-                aspect, ``images rows values``, as `fico.networks.patches` packs them.
+                aspect, ``images rows values``, as `fico.networks.blocks.patches` packs them.
         """
         if images.ndim == 3:
             patches, mask, shapes = unpacked_patches(images)

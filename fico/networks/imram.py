@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from fico.networks.attention import (
+from fico.networks.blocks.attention import (
     aggregate,
     attended_cosines,
     attention_weights,
@@ -16,8 +16,8 @@ from fico.networks.attention import (
     unit_vectors,
     word_mask,
 )
-from fico.networks.region_words import RegionEncoder, WordEncoder
-from fico.networks.released import check_vocabulary, load_strictly, read_checkpoint
+from fico.networks.blocks.region_words import RegionEncoder, WordEncoder
+from fico.networks.checkpoint_io.load import check_vocabulary, load_strictly, read_checkpoint
 
 Mode = Literal["full", "text", "image"]
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from fico.networks.attention import (
+from fico.networks.blocks.attention import (
     Aggregation,
     RawNorm,
     aggregate,
@@ -17,8 +17,8 @@ from fico.networks.attention import (
     dot_products,
     word_mask,
 )
-from fico.networks.region_words import RegionEncoder, WordEncoder
-from fico.networks.released import check_vocabulary, join_encoders, load_strictly, read_checkpoint
+from fico.networks.blocks.region_words import RegionEncoder, WordEncoder
+from fico.networks.checkpoint_io.load import check_vocabulary, join_encoders, load_strictly, read_checkpoint
 
 Direction = Literal["t2i", "i2t"]
 

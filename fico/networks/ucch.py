@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fico.errors import DataError
-from fico.networks.blocks import sign_codes, unit_along_axis_1
-from fico.networks.released import load_strictly, read_checkpoint
+from fico.networks.blocks.sign import sign_codes, unit_along_axis_1
+from fico.networks.checkpoint_io.load import load_strictly, read_checkpoint
 
 
 class CodePerceptron(nn.Module):

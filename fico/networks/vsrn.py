@@ -10,8 +10,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from fico.errors import DataError
-from fico.networks.blocks import unit_along_axis_1
-from fico.networks.released import check_vocabulary, join_encoders, load_strictly, read_checkpoint
+from fico.networks.blocks.sign import unit_along_axis_1
+from fico.networks.checkpoint_io.load import check_vocabulary, join_encoders, load_strictly, read_checkpoint
 
 _GRAPHS = 4
 

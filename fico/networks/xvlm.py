@@ -10,10 +10,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fico.networks.attention import word_mask
-from fico.networks.fusion import FusionLayer, match_head, one_source
-from fico.networks.released import load_strictly, read_checkpoint
-from fico.networks.xvlm_names import by_our_names, resize_bias_table
+from fico.networks.blocks.attention import word_mask
+from fico.networks.blocks.fusion import FusionLayer, match_head, one_source
+from fico.networks.checkpoint_io.load import load_strictly, read_checkpoint
+from fico.networks.checkpoint_io.xvlm_names import by_our_names, resize_bias_table
 
 log = logging.getLogger(__name__)
 _INITIAL_TEMP = 0.07
@@ -180,7 +180,7 @@ class XVLM(nn.Module):
 
     @staticmethod
     def by_our_names(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
-        """Bring the authors' names to ours; see `fico.networks.xvlm_names`.
+        """Bring the authors' names to ours; see `fico.networks.checkpoint_io.xvlm_names`.
 
         Raises:
             DataError: ``model`` is no dict of weights.

@@ -5,15 +5,12 @@ from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
 import numpy as np
-import torch
-from numpy.typing import ArrayLike
-from torch import Tensor
 
 from fico.errors import DataError, UsageError
 from fico.types import Ranking
+from fico.util.arrays import Embeddings, to_array
 
 Similarity = Literal["cosine", "inner", "euclidean", "hamming"]
-Embeddings = ArrayLike | Tensor
 _ROWS = 65_536  # rows looked at in one go, so that a mapped file is never read as a whole
 
 
@@ -41,23 +38,6 @@ class Searcher(Protocol):
     def search(self, queries: Embeddings, k: int) -> Ranking:
         """Returns the k nearest items of each query, best first."""
         ...
-
-
-def to_array(values: Embeddings, what: str) -> np.ndarray:
-    """Two-dimensional NumPy view of an array or tensor.
-
-    Raises:
-        DataError: It is empty or not two-dimensional, or holds no real numbers.
-    """
-    if isinstance(values, Tensor):
-        values = values.detach().cpu()
-        values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
-    array = np.asarray(values)
-    if array.dtype.kind not in "fiub":
-        raise DataError(f"the {what} have dtype {array.dtype}; give real numbers or codes")
-    if array.ndim != 2 or 0 in array.shape:
-        raise DataError(f"the {what} have shape {array.shape}; give a matrix with one row each and no empty side")
-    return array
 
 
 def to_floats(values: Embeddings, what: str, dim: int | None = None) -> np.ndarray:

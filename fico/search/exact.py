@@ -4,15 +4,16 @@ from pathlib import Path
 
 import numpy as np
 
+from fico.codes import check_bits, pack_codes
 from fico.errors import UsageError
-from fico.search.base import Embeddings, Similarity, check_k, to_array, to_floats
-from fico.search.codes import check_bits, pack_codes
-from fico.search.delivery import delivered
-from fico.search.device import check_device, on, to_tensor
+from fico.search.base import Similarity, check_k, to_floats
+from fico.search.gpu.delivery import delivered
+from fico.search.gpu.device import check_device, on, to_tensor
+from fico.search.gpu.screened_floats import ScreenedFloats
 from fico.search.index_file import read_index, write_index
 from fico.search.products import nearest_of_blocks, prepare
-from fico.search.screened_floats import ScreenedFloats
 from fico.types import Ranking
+from fico.util.arrays import Embeddings, to_array
 
 SIMILARITIES = ("cosine", "inner", "euclidean", "hamming")
 

@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from fico.codes import unpack_codes
 from fico.errors import DataError, UsageError
-from fico.search.base import Embeddings, check_k, faiss_threads, import_faiss, to_array, to_floats
-from fico.search.binarise import Binariser, Coder, draw_rows
-from fico.search.codes import unpack_codes
+from fico.search.base import check_k, faiss_threads, import_faiss, to_floats
 from fico.search.faiss_shards import FaissShards, copies, from_bytes, parts_of, to_bytes
 from fico.search.id_ranges import IdRanges
 from fico.search.index_file import read_index, write_index
-from fico.search.room import need_memory
+from fico.search.itq import Binariser, Coder, draw_rows
 from fico.types import Ranking
+from fico.util.arrays import Embeddings, to_array
+from fico.util.resources import need_memory
 
 METRICS = ("cosine", "inner", "euclidean")
 _ADD_BYTES = 2**30  # copied in one go when items are added

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from fico.errors import DataError
-from fico.files import written_whole
-from fico.search.room import need_disk
+from fico.util.atomic import written_whole
+from fico.util.resources import need_disk
 
 VERSION = 3
 

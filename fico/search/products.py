@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fico.codes import unpack_codes
 from fico.search.base import Similarity, merge
-from fico.search.codes import unpack_codes
 from fico.types import Ranking
 
 

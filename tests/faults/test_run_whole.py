@@ -110,7 +110,7 @@ def test_two_processes_score_a_checkpoint_as_one_does(runs, tmp_path, model):
 @pytest.mark.parametrize("model", ["ucch", "scan"])
 def test_a_finished_run_can_be_verified(runs, model):
     folder, _ = runs(model)
-    command = [sys.executable, "-c", "from fico.cli import app; app()", "verify", str(folder)]
+    command = [sys.executable, "-c", "from fico.cli.app import app; app()", "verify", str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "are the same when recomputed" in done.stdout

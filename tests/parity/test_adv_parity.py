@@ -13,9 +13,9 @@ from fico.losses.angular import Angular
 from fico.losses.caption_variants import Adversary
 from fico.losses.triplet import TripletHinge
 from fico.networks.adv import ADV
-from fico.networks.balanced import ConceptHead
-from fico.networks.bert import Bert
-from fico.networks.released import load_strictly
+from fico.networks.blocks.balanced import ConceptHead
+from fico.networks.blocks.bert import Bert
+from fico.networks.checkpoint_io.load import load_strictly
 from models.adv import ADVModule, VariantBatch
 
 QUIET = pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler")  # the cases jump from epoch to epoch

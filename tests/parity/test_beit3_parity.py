@@ -8,12 +8,12 @@ from PIL import Image
 
 from fico import Correspondence, evaluate
 from fico.datasets.base import RetrievalSplit
-from fico.features import tokens
-from fico.features.pixels import Pixels
-from fico.features.tokens import SentencePieces
+from fico.features.image.pixels import Pixels
+from fico.features.text import tokens
+from fico.features.text.tokens import SentencePieces
 from fico.losses.image_text_contrast import ImageTextContrast
-from fico.networks import multiway
 from fico.networks.beit3 import BEiT3
+from fico.networks.blocks import multiway
 
 
 def _network(case, size="img_size"):

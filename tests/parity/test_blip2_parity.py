@@ -9,10 +9,10 @@ from PIL import Image
 
 from fico import Correspondence, evaluate_scores
 from fico.features.blip2 import BLIP2WordPieces, blip2_pixels
-from fico.features.word_pieces import WordPieceModel
+from fico.features.text.word_pieces import WordPieceModel
 from fico.networks.blip2 import BLIP2
 from fico.networks.blip2_config import FINAL_EPS
-from fico.networks.blip2_names import resize_positions
+from fico.networks.checkpoint_io.blip2_names import resize_positions
 from fico.types import PairBatch
 from models.blip2 import BLIP2Module
 

@@ -12,8 +12,8 @@ from torch.optim.lr_scheduler import MultiStepLR
 
 from fico.losses.discrete_codes import DiscreteCodes, label_projection
 from fico.losses.label_triplet import LabelTriplet, cosine_distances, ranking_gains, shared_labels
+from fico.networks.checkpoint_io.load import load_strictly
 from fico.networks.dadh import DADH, DADHDiscriminators
-from fico.networks.released import load_strictly
 from fico.types import PairBatch
 from models.dadh import DADHModule
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fico.evaluation import evaluate, evaluate_scores
+from fico.evaluation.evaluate import evaluate, evaluate_scores
 from fico.metrics.average_precision import average_precision
 from fico.metrics.precision_recall import precision_at_k, precision_recall_within_radius
 from fico.types import Correspondence

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from fico.evaluation import evaluate, evaluate_scores
+from fico.evaluation.category import CategoryRetrieval
+from fico.evaluation.evaluate import evaluate, evaluate_scores
+from fico.evaluation.instance import InstanceRetrieval
 from fico.metrics.average_precision import average_precision
 from fico.metrics.precision_recall import interpolated_precision, precision_at_k
 from fico.metrics.rank import first_hit_ranks, median_rank, reciprocal_ranks
 from fico.metrics.recall import recall_at_k
 from fico.metrics.significance import paired_t_test, sign_flip_test
-from fico.tasks.category import CategoryRetrieval
-from fico.tasks.instance import InstanceRetrieval
 from fico.types import Correspondence
 
 DENOMINATORS = {"hits": "hits", "minKR": "min_k_r", "R": "r"}

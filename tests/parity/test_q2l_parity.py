@@ -4,13 +4,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from fico.features.pixels import Pixels
-from fico.features.vgg19 import prepare
+from fico.features.image.pixels import Pixels
+from fico.features.image.vgg19 import prepare
 from fico.labels.q2l import to_labels
 from fico.losses.asymmetric import AsymmetricLoss
 from fico.metrics.interpolated_precision import interpolated_precision
-from fico.networks.query2label import PositionCode
-from fico.networks.query2label_released import load_query2label
+from fico.networks.query2label.checkpoint import load_query2label
+from fico.networks.query2label.network import PositionCode
 
 LOSSES = {
     "asl_loss_gamma0_2": {"gamma_pos": 0.0, "gamma_neg": 2.0},

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fico.losses.triplet import TripletHinge
-from fico.networks.attention import attention_weights, dot_products
+from fico.networks.blocks.attention import attention_weights, dot_products
 from fico.networks.scan import SCAN, SCANEnsemble
 
 PRECISIONS = {"f32": torch.float32, "f64": torch.float64}

@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 
 from fico.losses.captioning import CaptionLikelihood, caption_targets
 from fico.losses.triplet import TripletHinge
-from fico.networks.captioner import Captioner
-from fico.networks.released import load_strictly
+from fico.networks.blocks.captioner import Captioner
+from fico.networks.checkpoint_io.load import load_strictly
 from fico.networks.vsrn import VSRN, VSRNEnsemble
 
 PRECISIONS = {"f32": torch.float32, "f64": torch.float64}

@@ -9,15 +9,15 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from fico.commands import convert
+from fico.cli import convert
 from fico.errors import DataError
-from fico.features.pixels import Pixels
-from fico.features.tokens import WordPieces
+from fico.features.image.pixels import Pixels
+from fico.features.text.tokens import WordPieces
 from fico.losses.image_text_matching import negative_weights
 from fico.losses.same_image_contrast import same_image
+from fico.networks.checkpoint_io.xvlm_names import resize_bias_table
 from fico.networks.xvlm import XVLM
-from fico.networks.xvlm_names import resize_bias_table
-from fico.search.rerank import Rerank
+from fico.scoring.rerank import Rerank
 from fico.types import EncodedBatch, PairBatch
 from models.xvlm import XVLMModule
 

@@ -14,13 +14,13 @@ from callbacks.scores import PairScores
 from callbacks.search_scaling import SearchScaling
 from callbacks.stamp import ConfigStamp
 from callbacks.store import EmbeddingWriter
+from fico.embeddings.store import EmbeddingStore
 from fico.errors import DataError, UsageError
-from fico.evaluation import evaluate
+from fico.evaluation.evaluate import evaluate
 from fico.search.exact import ExactSearch
 from fico.search.faiss_index import FaissSearch
-from fico.search.hybrid import HybridSearch
-from fico.search.popcount import PopcountSearch
-from fico.store import EmbeddingStore
+from fico.search.hamming.popcount import PopcountSearch
+from fico.search.hybrid.hybrid import HybridSearch
 from fico.types import Correspondence, EncodedBatch
 
 IMAGES, PER_IMAGE, DIM = 8, 3, 6

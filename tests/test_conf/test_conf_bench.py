@@ -14,7 +14,7 @@ from omegaconf import OmegaConf, open_dict
 from fico.errors import FicoError, UsageError
 from fico.experiment import bench
 from fico.experiment.config import check_config, register_resolvers
-from fico.report.results import read_results
+from fico.report.results.schema import read_results
 
 ROOT = Path(__file__).resolve().parents[2]
 TOY = ("bench.queries=50", "bench.items=500", "bench.threads=1")

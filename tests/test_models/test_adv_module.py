@@ -12,8 +12,8 @@ from fico.losses.triplet import TripletHinge
 from fico.losses.weight_norms import weight_norms
 from fico.losses.word_exchange import WordExchange
 from fico.networks.adv import ADV
-from fico.networks.balanced import ConceptHead
-from fico.networks.bert import Bert
+from fico.networks.blocks.balanced import ConceptHead
+from fico.networks.blocks.bert import Bert
 from models.adv import ADVModule, VariantBatch
 
 SIZES = {"region_dim": 16, "region_heads": 4, "region_inner_dim": 24, "word_dim": 8, "max_words": 9, "channels": 6}

@@ -17,7 +17,7 @@ import fico
 from fico.errors import DataError
 from fico.experiment.config import check_config, register_resolvers
 from fico.experiment.runner import run
-from fico.features.word_pieces import WordPieceModel
+from fico.features.text.word_pieces import WordPieceModel
 from fico.networks.blip2 import BLIP2
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -163,7 +163,7 @@ def test_blip2_without_reranking_ranks_by_the_best_query(folder, photographs, ca
 def test_weights_that_are_not_here_are_told_before_anything_is_read(photographs, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("fico.features.pixels.open_rgb", lambda *_: pytest.fail("an image was read"))
+    monkeypatch.setattr("fico.features.image.pixels.open_rgb", lambda *_: pytest.fail("an image was read"))
     with pytest.raises(DataError, match=r"Salesforce/blip2-itm-vit-g-coco .*model\.weights=FOLDER"):
         _run(tmp_path / "run", "Salesforce/blip2-itm-vit-g-coco", photographs, "model=blip2")
 

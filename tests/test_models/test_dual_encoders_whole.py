@@ -146,7 +146,7 @@ def test_clip_from_a_folder(photographs, pairs, tmp_path):
 def test_what_is_not_here_is_told_before_an_image_is_read(photographs, tmp_path, monkeypatch, overrides, told):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("fico.features.pixels.open_rgb", lambda *_: pytest.fail("an image was read"))
+    monkeypatch.setattr("fico.features.image.pixels.open_rgb", lambda *_: pytest.fail("an image was read"))
     with pytest.raises(DataError, match=told) as caught:
         _run(tmp_path / "run", photographs, *overrides)
     assert "\n" not in str(caught.value)

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from fico.encoding import encode
+from fico.embeddings.encode import encode
 from fico.errors import DataError
 from fico.losses.triplet import TripletHinge
-from fico.networks import PairScorer
 from fico.networks.imram import IMRAM
 from fico.networks.scan import SCAN
-from fico.scoring import score_matrix
+from fico.protocols import PairScorer
+from fico.scoring.matrix import score_matrix
 from fico.types import PairBatch
 from models.imram import IMRAMModule
 from models.scan import SCANModule

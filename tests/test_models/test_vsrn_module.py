@@ -5,7 +5,7 @@ import torch
 
 from fico.losses.captioning import CaptionLikelihood, caption_targets
 from fico.losses.triplet import TripletHinge
-from fico.networks.captioner import Captioner
+from fico.networks.blocks.captioner import Captioner
 from fico.networks.vsrn import VSRN
 from fico.types import PairBatch
 from models.vsrn import VSRNModule

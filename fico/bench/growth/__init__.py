@@ -1,0 +1,1 @@
+"""Quality and cost while distractors join the gallery."""

@@ -1,0 +1,99 @@
+"""A test set and the distractors behind it, in the order in which they join the gallery."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fico.embeddings.store import EmbeddingStore
+from fico.errors import DataError, UsageError
+
+_SAME = ("checkpoint", "weights")  # keys of a config that say where the same model was read from
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gallery:
+    """Test set and distractors in one array a side, in the order in which they join.
+
+    ``texts_before`` says how many captions stand there once so many images do.
+    """
+
+    images: np.ndarray
+    texts: np.ndarray
+    texts_before: np.ndarray
+
+    @classmethod
+    def join(cls, store: EmbeddingStore, distractors: Sequence[EmbeddingStore], seed: int) -> "Gallery":
+        """Put the distractors' images behind the test set, in an order of the seed, each with its captions.
+
+        Raises:
+            DataError: The stores are not of one model, or an image is in two of them.
+        """
+        _check(store, distractors)
+        images, texts, counts = [store.images], [store.texts], [np.array([len(store.texts)])]
+        if distractors:
+            owners, offset = [], 0
+            for other in distractors:
+                owners.append(other.correspondence.caption_to_image + offset)
+                offset += len(other.images)
+            order = np.random.default_rng(seed).permutation(offset)
+            place = np.empty(offset, dtype=np.int64)
+            place[order] = np.arange(offset)
+            by_image = place[np.concatenate(owners)]  # where the image of each caption joins
+            images.append(np.concatenate([other.images for other in distractors])[order])
+            texts.append(np.concatenate([other.texts for other in distractors])[np.argsort(by_image, kind="stable")])
+            counts.append(len(store.texts) + np.cumsum(np.bincount(by_image, minlength=offset)))
+        return cls(np.concatenate(images), np.concatenate(texts), np.concatenate(counts))
+
+    def items(self, direction: str) -> np.ndarray:
+        """What is found: captions for ``i2t``, images for ``t2i``."""
+        return self.texts if direction == "i2t" else self.images
+
+    def ends(self, direction: str, images: int) -> int:
+        """Items of a gallery with so many images."""
+        return int(self.texts_before[images - self.own]) if direction == "i2t" else images
+
+    @property
+    def own(self) -> int:
+        """Images of the test set."""
+        return len(self.images) - len(self.texts_before) + 1
+
+    def sizes(self, sizes: Sequence[int] | None) -> list[int]:
+        """Images of each gallery, in rising order; by default doubled from the test set on, and everything.
+
+        Raises:
+            UsageError: A size is below the test set or above everything.
+        """
+        own, everything = self.own, len(self.images)
+        if sizes is None:
+            doubled = [own * 2**power for power in range(64) if own * 2**power < everything]
+            return [*doubled, everything]
+        wrong = [size for size in sizes if not own <= size <= everything]
+        if wrong or not sizes:
+            raise UsageError(f"no gallery can have {wrong or 'no'} images; give sizes from {own} to {everything}")
+        return sorted(set(sizes))
+
+
+def _check(store: EmbeddingStore, distractors: Sequence[EmbeddingStore]) -> None:
+    seen = {(str(store.origin.get("dataset", "")), name) for name in store.image_ids}
+    for number, other in enumerate(distractors, start=1):
+        if store.images.ndim != 2 or other.images.ndim != 2:
+            raise DataError("a pair scorer has no single vector an item, so its gallery cannot grow this way")
+        if (other.images.shape[1], other.bits) != (store.images.shape[1], store.bits) or _model(other) != _model(store):
+            raise DataError(
+                f"distractors {number} are {other.images.shape[1]}-D of {other.origin.get('model')}, the test set is "
+                f"{store.images.shape[1]}-D of {store.origin.get('model')}; encode both with one model"
+            )
+        own = {(str(other.origin.get("dataset", "")), name) for name in other.image_ids}
+        if both := sorted(own & seen):
+            raise DataError(
+                f"{len(both)} images of distractors {number} are in the gallery already, among them {both[0][1]}; "
+                "distractors must be other images"
+            )
+        seen |= own
+
+
+def _model(store: EmbeddingStore) -> object:
+    config = store.origin.get("config")
+    kept = {k: v for k, v in config.items() if k not in _SAME} if isinstance(config, dict) else config
+    return store.origin.get("model"), kept

@@ -1,0 +1,1 @@
+"""Indexes compared on the embeddings of a run."""

@@ -1,0 +1,192 @@
+"""Indexes compared on embeddings: recall relative to exact search, time and bytes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fico.bench.recall import recalls
+from fico.bench.timing import once, timed
+from fico.codes import is_code, pack_codes, unpack_codes
+from fico.errors import UsageError
+from fico.metrics.specification import Direction
+from fico.search.base import Searcher, Similarity, import_faiss, to_floats
+from fico.search.faiss_index import FaissSearch
+from fico.search.hamming.popcount import PopcountSearch
+from fico.search.hybrid.hybrid import HybridSearch
+from fico.search.itq import Binariser
+from fico.search.products import prepare, scores
+from fico.types import Ranking
+from fico.util.arrays import Embeddings, to_array
+
+Judge = Callable[[Direction, Ranking], Mapping[str, float]]
+
+_EXACT_BYTES = 2**28  # for the exact scores of the sampled queries with every item
+_ROWS = 65_536
+_ROUNDING = 1e-6  # of float32 products, relative to the largest
+_LEARNERS = (FaissSearch, PopcountSearch, HybridSearch)
+
+
+def compare_indexes(
+    images: Embeddings,
+    texts: Embeddings,
+    makers: Mapping[str, Callable[..., Searcher]],
+    *,
+    similarity: Similarity = "cosine",
+    bits: int | None = None,
+    ks: Sequence[int] = (1, 10, 100),
+    repeats: int = 5,
+    budget_seconds: float = 1.0,
+    recall_queries: int = 1000,
+    judge: Judge | None = None,
+    both_sides: bool = False,
+) -> list[dict[str, Any]]:
+    """Builds every index on each side and searches it with the other.
+
+    Args:
+        images: ``images dim`` floats, +-1 or 0/1 codes, or packed codes where ``bits`` is given.
+        texts: ``texts dim``, of the same kind.
+        makers: By name a call that makes the empty index; with ``both_sides`` it takes ``binariser=`` where it makes
+            one of hash codes.
+        similarity: Measure of exact search, which recall refers to.
+        bits: Code length of hash codes.
+        ks: Places to report; those above the number of items are replaced by that number.
+        repeats: Most timed searches; a first one is not counted.
+        budget_seconds: No further repeat begins after so long.
+        recall_queries: Queries, evenly spaced, that recall is measured on; all are searched and timed.
+        judge: Gives more numbers from what an index found for all queries of a direction, as the task's own metrics.
+        both_sides: Of floats that an index makes into codes, measure it twice: with codes learnt from the items
+            alone, as it does by itself, and from items and queries, which lie apart where they are of two kinds. The
+            second row's ``index`` ends in ``/both``; its codes have seen the very queries, though no partner.
+
+    Returns:
+        One row per direction and index: ``index``, ``direction``, ``queries``, ``items``, ``k`` (searched),
+        ``build_seconds``, ``build_cpu_seconds``, ``search_seconds`` (all queries, median),
+        ``search_cpu_seconds``, ``search_spread_seconds``, ``repeats``, ``threads``, ``index_bytes``,
+        ``recall_queries``, ``settings`` (the index's own name), ``top1_in_k`` and ``overlap_at_k`` by k, fractions;
+        ``task``, what the judge said; ``fit_on``, ``items`` or ``both``, where codes were learnt.
+
+    Raises:
+        DataError: Embeddings that are empty, hold NaN, or differ in width.
+        UsageError: A package or a factory that an index needs is not there.
+    """
+    sides: dict[Direction, tuple[Embeddings, Embeddings]] = {"i2t": (images, texts), "t2i": (texts, images)}
+    rows = []
+    for direction, (queries, items) in sides.items():
+        bench = _Bench(_plain(queries, bits, "queries"), _plain(items, bits, "items"), similarity, ks, recall_queries)
+        for name, make in makers.items():
+            searcher = make()
+            found, row = bench.run(searcher, repeats, budget_seconds)
+            own = [(name, found, row)]
+            if both_sides and bits is None and bench.is_learnt(searcher):
+                row["fit_on"] = "items"
+                other, learning = once(partial(bench.learnt_on_both, make, searcher))
+                found, row = bench.run(other, repeats, budget_seconds)
+                row["build_seconds"] += learning.seconds
+                row["build_cpu_seconds"] += learning.cpu_seconds
+                own.append((f"{name}/both", found, row | {"fit_on": "both"}))
+            for label, found, row in own:
+                task = {"task": dict(judge(direction, found))} if judge else {}
+                rows.append({"index": label, "direction": direction} | row | task)
+    return rows
+
+
+def check_indexes(makers: Mapping[str, Callable[..., Searcher]], bits: int | None = None) -> None:
+    """Refuses what ``compare_indexes`` would refuse at its end: cheap, for a run to do before it trains.
+
+    Args:
+        makers: As of ``compare_indexes``.
+        bits: Code length of hash codes, None for floats.
+
+    Raises:
+        UsageError: An index refuses its settings, or is one for codes of another length.
+    """
+    for name, make in makers.items():
+        searcher = make()
+        own = getattr(searcher, "bits", None)
+        if bits is not None and own not in (None, bits) and not isinstance(searcher, HybridSearch):
+            raise UsageError(
+                f"the index {name} has bits={own}, but the model's codes have {bits} bits; leave index.{name}.bits null"
+            )
+
+
+class _Bench:
+    """One gallery with its queries, and the exact scores of a sample of them."""
+
+    def __init__(
+        self, queries: np.ndarray, items: np.ndarray, similarity: Similarity, ks: Sequence[int], sample: int
+    ) -> None:
+        self._queries, self._items = queries, items
+        self._ks = sorted({min(k, len(items)) for k in ks})
+        sample = min(sample, len(queries), max(100, _EXACT_BYTES // (4 * len(items))))
+        self._rows = np.unique(np.linspace(0, len(queries) - 1, sample).astype(np.int64))
+        self._scores = _exact_scores(queries[self._rows], items, similarity)
+        self._best = -np.sort(-torch.from_numpy(self._scores).topk(self._ks[-1]).values.numpy(), axis=1)
+        self._slack = 0.0 if similarity == "hamming" else _ROUNDING * float(np.abs(self._best).max())
+
+    def is_learnt(self, searcher: Searcher) -> bool:
+        """Whether an index made its codes from floats."""
+        makes_codes = getattr(searcher, "bits", None) is not None
+        return makes_codes and isinstance(searcher, _LEARNERS) and not is_code(self._items, None)
+
+    def learnt_on_both(self, make: Callable[..., Searcher], like: Searcher) -> Searcher:
+        """An index like another one, with codes learnt from items and queries."""
+        if isinstance(like, HybridSearch):
+            searcher = make()
+            assert isinstance(searcher, HybridSearch)
+            searcher.lists = like.lists
+            return searcher.fit(np.concatenate([self._items, self._queries]), len(self._items))
+        assert isinstance(like, FaissSearch | PopcountSearch)
+        assert like.bits is not None
+        return make(binariser=Binariser(like.bits).fit(self._items, self._queries))
+
+    def run(self, searcher: Searcher, repeats: int, budget_seconds: float) -> tuple[Ranking, dict[str, Any]]:
+        """Times the index and measures its recall."""
+        k = self._ks[-1]
+        _, build = once(lambda: searcher.add(self._items))
+        found, search = timed(lambda: searcher.search(self._queries, k), repeats=repeats, budget_seconds=budget_seconds)
+        items = found.indices[self._rows]
+        got = np.where(items < 0, -np.inf, np.take_along_axis(self._scores, np.maximum(items, 0), axis=1))
+        top1, overlap = recalls(got, self._best, self._ks, self._slack)
+        return found, {
+            "settings": searcher.name,
+            "queries": len(self._queries),
+            "items": len(self._items),
+            "k": k,
+            "build_seconds": build.seconds,
+            "build_cpu_seconds": build.cpu_seconds,
+            "search_seconds": search.seconds,
+            "search_cpu_seconds": search.cpu_seconds,
+            "search_spread_seconds": search.spread_seconds,
+            "repeats": search.repeats,
+            "threads": _threads(searcher),
+            "index_bytes": searcher.size_bytes,
+            "recall_queries": len(self._rows),
+            "top1_in_k": top1,
+            "overlap_at_k": overlap,
+        }
+
+
+def _exact_scores(queries: np.ndarray, items: np.ndarray, similarity: Similarity) -> np.ndarray:
+    left = _exact_rows(queries, similarity, "queries")
+    blocks = (_exact_rows(items[at : at + _ROWS], similarity, "items") for at in range(0, len(items), _ROWS))
+    return np.concatenate([scores(left, right, similarity).numpy() for right in blocks], axis=1)
+
+
+def _exact_rows(rows: np.ndarray, similarity: Similarity, what: str) -> Tensor:
+    if similarity == "hamming":
+        return prepare(pack_codes(rows, rows.shape[1], what), similarity)
+    return prepare(to_floats(rows, what), similarity)
+
+
+def _threads(searcher: Searcher) -> int:
+    threads = getattr(searcher, "threads", None)
+    return int(threads) if threads else int(import_faiss().omp_get_max_threads())
+
+
+def _plain(values: Embeddings, bits: int | None, what: str) -> np.ndarray:
+    """Codes as +1 and -1, which every searcher knows as such; floats as they are."""
+    return to_array(values, what) if bits is None else unpack_codes(pack_codes(values, bits, what))

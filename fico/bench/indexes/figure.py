@@ -1,0 +1,52 @@
+"""Indexes on a run's own embeddings: what they find and what they cost."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from fico.report.figures.files import COLOURS, INK, MARKERS, style
+from fico.report.table.run_tables import bytes_text
+
+_TITLES = {"i2t": "image to text", "t2i": "text to image"}
+
+
+def draw(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Overlap with exact search over CPU time, one panel per direction.
+
+    Args:
+        rows: As ``compare_indexes`` gives them.
+    """
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    directions = list(dict.fromkeys(row["direction"] for row in rows))
+    for axes, direction in zip(figure.subplots(1, len(directions), squeeze=False)[0], directions, strict=True):
+        own = [row for row in rows if row["direction"] == direction]
+        for place, row in enumerate(own):
+            _mark(axes, row, place)
+        k = _cut(own[0])
+        style(axes, "CPU µs a query", f"of the {k} exact nearest found, in %")
+        axes.set_title(f"{_TITLES[direction]}, {own[0]['items']:,} items", color=INK, fontsize=10)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.set_ylim(0, 104)
+        axes.legend(frameon=False, fontsize=8, loc="lower right")
+    return figure
+
+
+def _mark(axes: Axes, row: Mapping[str, Any], place: int) -> None:
+    cost = 1e6 * row["search_cpu_seconds"] / row["queries"]
+    label = f"{row['index']}, {bytes_text(row['index_bytes'])}"
+    marks: dict[str, Any] = {
+        "color": COLOURS[place % len(COLOURS)],
+        "marker": MARKERS[place % len(MARKERS)],
+        "linestyle": "none",
+    }
+    axes.plot([cost], [100 * row["overlap_at_k"][_cut(row)]], markersize=8, label=label, clip_on=False, **marks)
+
+
+def _cut(row: Mapping[str, Any]) -> int:
+    """The second k where there is one, 10 by default: at 1 the two recalls are the same, at 100 few look."""
+    ks = sorted(row["overlap_at_k"])
+    return int(ks[min(1, len(ks) - 1)])

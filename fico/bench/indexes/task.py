@@ -1,0 +1,109 @@
+"""What the user of an index gets: R@K and mAP@K of the retrieval task, from the items that the index found."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from fico.metrics.specification import Denominator, Direction, Empty
+from fico.types import Correspondence, Ranking
+
+_CELLS = 2**24  # pairs whose labels are compared in one go
+RECALL_AT = (1, 5, 10)
+MAP_AT = (10, 100)
+
+
+class TaskJudge:
+    """Judges rankings of one data set in both directions, places as they come: as ``ties="index"`` would.
+
+    Args:
+        correspondence: The image of each caption.
+        images: Number of images.
+        labels: Multi-hot ``images classes``; without them no mAP@K.
+        recall: Whether R@K is wanted.
+        ap: Divisor of AP@K, as ``fico.evaluate`` takes it.
+        empty: ``skip`` leaves out category queries without a relevant item; otherwise they count 0.
+        recall_at: Cuts of R@K.
+        map_at: Cuts of mAP@K.
+    """
+
+    def __init__(
+        self,
+        correspondence: Correspondence,
+        images: int,
+        labels: Bool[np.ndarray, "images classes"] | None = None,
+        *,
+        recall: bool = True,
+        ap: Denominator = "hits",
+        empty: Empty = "zero",
+        recall_at: Sequence[int] = RECALL_AT,
+        map_at: Sequence[int] = MAP_AT,
+    ) -> None:
+        captions = correspondence.caption_to_image
+        self._owners = {"i2t": (np.arange(images), captions), "t2i": (captions, np.arange(images))}
+        # float32: products of 0 and 1, exact up to 2**24 classes, and by BLAS
+        self._labels = None if labels is None else np.asarray(labels, dtype=np.float32)
+        self._ap, self._empty = ap, empty
+        self._recall_at, self._map_at = recall_at if recall else (), map_at
+
+    def __call__(self, direction: Direction, found: Ranking) -> dict[str, float]:
+        """R@K and mAP@K as fractions, for the cuts that the ranking reaches.
+
+        Args:
+            direction: Of the search.
+            found: Every query of that direction in order; item -1 where the index gave none.
+
+        Returns:
+            ``R@1`` and so on. A cut beyond the ranking is left out unless the ranking holds every item.
+        """
+        asks, items = self._owners[direction]
+        places = found.indices.shape[1]
+        is_whole = places >= len(items)
+        metrics = {
+            f"R@{k}": value
+            for k, value in zip(self._recall_at, self._recall(asks, items, found.indices), strict=True)
+            if k <= places or is_whole
+        }
+        cuts = [k for k in self._map_at if k <= places or is_whole]
+        if self._labels is not None and cuts:
+            values = self._mean_precisions(asks, items, found.indices, cuts)
+            metrics |= {f"mAP@{k}": value for k, value in zip(cuts, values, strict=True)}
+        return metrics
+
+    def _recall(
+        self, asks: Int64[np.ndarray, " queries"], items: Int64[np.ndarray, " items"], found: np.ndarray
+    ) -> list[float]:
+        right = (items[found] == asks[:, None]) & (found >= 0)
+        has_partner = np.isin(asks, items)
+        return [float(right[has_partner, :k].any(axis=1).mean()) for k in self._recall_at]
+
+    def _mean_precisions(
+        self, asks: np.ndarray, items: np.ndarray, found: np.ndarray, cuts: Sequence[int]
+    ) -> list[float]:
+        assert self._labels is not None
+        rows = max(1, _CELLS // len(self._labels))
+        parts = [
+            self._precisions(asks[start : start + rows], items, found[start : start + rows], cuts)
+            for start in range(0, len(asks), rows)
+        ]
+        values, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
+        counted = values[counts > 0] if self._empty == "skip" else values
+        return [float(value) for value in counted.mean(axis=0)] if len(counted) else [0.0] * len(cuts)
+
+    def _precisions(
+        self, asks: np.ndarray, items: np.ndarray, found: np.ndarray, cuts: Sequence[int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """AP of some queries at each cut, and how many items are relevant to each."""
+        assert self._labels is not None
+        shares = self._labels[asks] @ self._labels.T > 0  # "queries images"
+        relevant = np.take_along_axis(shares, items[found], axis=1) & (found >= 0)
+        counts = shares @ np.bincount(items, minlength=len(self._labels))
+        precisions = np.cumsum(relevant, axis=1) / np.arange(1, found.shape[1] + 1) * relevant
+        sums = np.cumsum(precisions, axis=1)
+        values = np.empty((len(asks), len(cuts)))
+        for column, cut in enumerate(cuts):
+            last = min(cut, found.shape[1]) - 1
+            hits = relevant[:, : last + 1].sum(axis=1)
+            divisor = {"hits": hits, "min_k_r": np.minimum(cut, counts), "r": counts}[self._ap]
+            values[:, column] = sums[:, last] / np.maximum(divisor, 1)
+        return values, counts

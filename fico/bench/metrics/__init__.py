@@ -1,0 +1,1 @@
+"""``python -m fico.bench.metrics``: the evaluation engine beside other libraries."""

@@ -1,0 +1,148 @@
+"""``python -m fico.bench.metrics``: the evaluation engine beside other libraries, on the same data in one process.
+
+Every entry computes similarity, R@1/5/10 and mAP@10/100/N in both directions where its library can; the engine gives
+all its metrics, chance levels and bootstrap intervals beside that. ``limit`` is the least that a full evaluation of
+floats must do: two matrix products, one sort of all values and one comparison of each. Absent libraries are skipped.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from fico.bench.machine import PeakMemory
+from fico.bench.metrics.peers import PEERS, Problem
+from fico.bench.timing import Timing, once, timed
+from fico.evaluation.evaluate import evaluate
+from fico.metrics.kernels.floats import count_above
+from fico.types import Correspondence
+
+SIZES = {"1k": (1_000, 5_000), "5k": (5_000, 25_000), "100k": (100_000, 500_000)}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One measurement.
+
+    Args:
+        work: ``float``, ``codes`` or ``R@K``, with the numbers of images and captions.
+        name: Library.
+        timing: Seconds, medians.
+        extra_bytes: Most memory beyond what the process held before.
+    """
+
+    work: str
+    name: str
+    timing: Timing
+    extra_bytes: int
+
+
+def problem(images: int, captions: int, dim: int, bits: int, seed: int = 3) -> Problem:
+    """Captions near their image, and 80 labels of which a pair shares one in about a third of all cases."""
+    generator = np.random.default_rng(seed)
+    pairs = np.repeat(np.arange(images), captions // images)
+    first = generator.standard_normal((images, dim), dtype=np.float32)
+    second = first[pairs] + 1.5 * generator.standard_normal((captions, dim), dtype=np.float32)
+    labels = generator.random((images, 80)) < 0.036 * 2
+    plane = generator.standard_normal((dim, bits), dtype=np.float32)
+    codes = tuple(np.where(side @ plane > 0, 1, -1).astype(np.int8) for side in (first, second))
+    return Problem(first, second, codes[0], codes[1], pairs, labels)
+
+
+def engine(data: Problem, work: str) -> Callable[[], object]:
+    """The full evaluation of this library, or its instance metrics alone."""
+    pairs = Correspondence(data.pairs)
+    if work == "codes":
+        return lambda: evaluate(data.image_codes, data.text_codes, pairs, labels=data.labels, similarity="hamming")
+    if work == "R@K":
+        return lambda: evaluate(data.images, data.texts, pairs, tasks=("instance",))
+    return lambda: evaluate(data.images, data.texts, pairs, labels=data.labels)
+
+
+def limit(data: Problem) -> Callable[[], object]:
+    """Two products, a sort and a comparison of all values, by blocks of queries."""
+
+    def run() -> int:
+        seen = 0
+        for queries, items in ((data.images, data.texts), (data.texts, data.images)):
+            step = max(64, 2**22 // len(items))
+            for start in range(0, len(queries), step):
+                scores = queries[start : start + step] @ items.T
+                seen += sum(count_above(row, row[0])[0] for row in scores)
+                scores.sort(axis=1)
+        return seen
+
+    return run
+
+
+def measure(call: Callable[[], object], repeats: int, budget_seconds: float) -> tuple[Timing, int]:
+    """Times a call and watches the memory of the process while it runs."""
+    with PeakMemory() as memory:
+        _, timing = once(call)  # warms up, and is the only run of what takes longer than the budget
+        if timing.seconds < budget_seconds:
+            _, timing = timed(call, repeats=repeats, budget_seconds=budget_seconds, warm_up=False)
+    return timing, memory.grown_bytes
+
+
+def run(size: str, peers: Sequence[str], repeats: int, budget_seconds: float, console: Console) -> list[Row]:
+    """Measures the engine, the limit and the peers that are there at one size."""
+    images, captions = SIZES[size]
+    data, rows = problem(images, captions, 256, 64), []
+    for work in ("R@K",) if size == "100k" else ("float", "codes"):
+        calls = {"fico": engine(data, work)} | ({"limit": limit(data)} if work == "float" else {})
+        for peer in peers:
+            maker, sizes, works = PEERS[peer]
+            if size in sizes and work in works:
+                try:
+                    calls[peer] = maker(data, work)
+                except ImportError as error:
+                    console.print(f"{peer} skipped: {error}")
+        for name, call in calls.items():
+            console.print(f"{size} {work}: {name}")
+            try:
+                timing, extra = measure(call, repeats, budget_seconds)
+            except Exception as error:
+                if name not in PEERS:
+                    raise
+                console.print(f"{name} failed: {type(error).__name__}: {error}")  # another's fault costs only its row
+                continue
+            rows.append(Row(f"{work} {images:,}/{captions:,}", name, timing, extra))
+    return rows
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """Rows as a table with the ratio to the engine."""
+    lines = ["| work | library | seconds | CPU s | times fico | extra MiB |", "|---|---|---|---|---|---|"]
+    own = {row.work: row.timing for row in rows if row.name == "fico"}
+    for row in rows:
+        times, extra = row.timing.seconds / own[row.work].seconds, row.extra_bytes / 2**20
+        cells = (f"{row.timing.seconds:.3g}", f"{row.timing.cpu_seconds:.3g}", f"{times:.2f}", f"{extra:.0f}")
+        lines.append(f"| {row.work} | {row.name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command.
+
+    Args:
+        arguments: Of the command line. None: those of the process.
+    """
+    parser = argparse.ArgumentParser(prog="python -m fico.bench.metrics", description=__doc__)
+    parser.add_argument("--sizes", nargs="+", choices=tuple(SIZES), default=["1k", "5k"])
+    parser.add_argument("--peers", nargs="*", choices=tuple(PEERS), default=list(PEERS))
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--budget-seconds", type=float, default=30.0, help="no repeat begins later than this")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    console, begin = Console(stderr=True), time.perf_counter()
+    rows = [
+        row for size in options.sizes
+        for row in run(size, options.peers, options.repeats, options.budget_seconds, console)
+    ]  # fmt: skip
+    Console(width=200).print(markdown(rows), markup=False, highlight=False)
+    console.print(f"{options.threads} threads, {time.perf_counter() - begin:.0f} s in all")

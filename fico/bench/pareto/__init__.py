@@ -1,0 +1,1 @@
+"""Speed, recall and memory of every kind of index."""

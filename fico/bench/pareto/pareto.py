@@ -1,0 +1,232 @@
+"""Every rival over its settings on the same data: speed, recall and memory, and which settings are worth having."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from fico.bench.checks import check_counts, check_names
+from fico.bench.machine import conditions, refuse_beyond_memory
+from fico.bench.outcome import Outcome, Report
+from fico.bench.pareto.figure import draw
+from fico.bench.pareto.frontier import dominated
+from fico.bench.pareto.gpu_rivals import GPU_RIVALS, absent
+from fico.bench.pareto.rivals import (
+    RIVALS,
+    Codes,
+    Making,
+    Setting,
+    setting_text,
+    tune,
+)
+from fico.bench.pareto.sheets import speed_up_sheet, table
+from fico.bench.synthetic import SyntheticBlocks
+from fico.bench.timing import Timing, once
+from fico.bench.truth import exact_by_stream, recalls_by_item
+from fico.errors import UsageError
+from fico.search.base import Searcher
+from fico.types import Ranking
+from fico.util.progress import track
+
+_BLOCK = 16_384
+_PROCESS_BYTES = 2**29
+
+
+@dataclass(frozen=True, slots=True)
+class Pareto:
+    """What to compare. All indexes lie in memory together, so that their timed rounds can alternate.
+
+    Args:
+        queries: Queries, all searched once by every setting and all compared with the exact answer.
+        items: Items.
+        dim: Numbers in a vector.
+        seed: Of the data.
+        rivals: Which of ``RIVALS``; those that need a GPU are marked absent without one.
+        baseline: The rival that speed-ups refer to.
+        k: Items asked for.
+        rounds: Timed rounds after the warm-up; each goes through all settings, so that a change in the machine's load
+            meets them alike. In each round a setting searches another part of the queries, and not the part that the
+            setting before it did: what a query needs is not in the cache yet. Medians count.
+        threads: Cores; CPU time on one is the steadiest measure.
+    """
+
+    queries: int = 2000
+    items: int = 50_000
+    dim: int = 2048
+    seed: int = 1338
+    rivals: Sequence[str] = tuple(RIVALS)
+    baseline: str = "hnsw"
+    k: int = 10
+    rounds: int = 3
+    threads: int = 1
+
+    def predicted(self) -> dict[str, tuple[float, float]]:
+        """Seconds of each rival, from rates of one core of 2025, and the bytes that are held once it is built."""
+        held = 4.0 * self.dim * (self.items + self.queries) + _PROCESS_BYTES
+        costs = {"data": (self.items * self.dim / 1e7, held)}
+        for name in self.rivals:
+            rival = RIVALS[name]
+            if name in GPU_RIVALS and absent(name):
+                continue
+            once_through = len(rival.settings) * self.queries * rival.microseconds(self.items, self.dim) / 1e6
+            build = self.items * self.dim / (4e6 if "hnsw" in name else 4e7) / self.threads
+            held += self.items * rival.vector_bytes(self.dim)
+            costs[name] = build + once_through, held
+        return costs
+
+    def check(self) -> None:
+        """Refuses what is out of range and what does not fit into memory.
+
+        Raises:
+            UsageError: The key or the predicted size is named.
+        """
+        check_names(self.rivals, tuple(RIVALS), "bench.rivals")
+        check_names([self.baseline], tuple(RIVALS), "bench.baseline")
+        check_counts(self, ("queries", "items", "dim", "k", "rounds", "threads"))
+        if self.baseline not in self.rivals:
+            raise UsageError(f"bench.baseline is {self.baseline!r}, which is not among bench.rivals; add it to them")
+        if self.queries <= self.rounds:
+            raise UsageError(
+                f"bench.queries is {self.queries}; the warm-up and each of {self.rounds} rounds search others: give "
+                f"{self.rounds + 1} or more"
+            )
+        if self.k > self.items or min(self.items, self.dim) < 256:
+            raise UsageError(
+                f"bench.items is {self.items} and bench.dim is {self.dim}; codes of 256 bits need 256 of both, and "
+                f"bench.k, {self.k}, must not exceed the items"
+            )
+        need = max(size for _, size in self.predicted().values())
+        advice = "take fewer bench.items or fewer bench.rivals"
+        refuse_beyond_memory({"the comparison": need}, f"of {len(self.rivals)} indexes", advice)
+
+    def run(self, report: Report) -> Outcome:
+        """Makes the data, builds every index, measures all settings in turn.
+
+        Args:
+            report: Told what begins.
+
+        Returns:
+            One row per setting, with ``is_dominated``, ``cpu_us`` and ``wall_us`` a query.
+
+        Raises:
+            UsageError: As ``check``.
+        """
+        self.check()
+        report("vectors and the exact answers")
+        data = SyntheticBlocks(self.dim, self.items, self.queries, seed=self.seed)
+        items, queries = data.item_rows(0, self.items), data.query_rows(0, self.queries)
+        blocks = (items[at : at + _BLOCK] for at in range(0, self.items, _BLOCK))
+        exact = exact_by_stream(blocks, queries, self.k).indices
+        making = Making(self.items, self.threads, Codes(items))
+        reasons = {name: absent(name) for name in self.rivals if name in GPU_RIVALS}
+        built = [self._built(name, making, items, report) for name in self.rivals if not reasons.get(name)]
+        trials = [Trial(rival, setting) for rival in built for setting in RIVALS[rival.name].settings]
+        report(f"{len(trials)} settings in {self.rounds} rounds")
+        self._measure(trials, queries)
+        rows = [self._row(trial, exact) for trial in trials]
+        _mark(rows, self.k)
+        return self._outcome(rows, {name: reason for name, reason in reasons.items() if reason})
+
+    def _built(self, name: str, making: Making, items: np.ndarray, report: Report) -> "Built":
+        report(f"building {name}")
+        making.binariser.asked.clear()
+        searcher = RIVALS[name].make(making)
+        _, adding = once(lambda: searcher.add(items))
+        steps = [adding, *making.binariser.asked]
+        seconds, cpu_seconds = sum(step.seconds for step in steps), sum(step.cpu_seconds for step in steps)
+        return Built(name, searcher, Timing(seconds, cpu_seconds, 0.0, 1))
+
+    def _measure(self, trials: Sequence["Trial"], queries: np.ndarray) -> None:
+        parts = np.array_split(queries, 1 + self.rounds)
+        steps = [(trial, place + turn) for turn in range(len(parts)) for place, trial in enumerate(trials)]
+        for trial, part in track(steps, len(steps), "settings"):
+            trial.measure(parts, part % len(parts), self.k)
+
+    def _row(self, trial: "Trial", exact: np.ndarray) -> dict[str, Any]:
+        ks = sorted({1, self.k})
+        top1, overlap = recalls_by_item(trial.ranking, exact, ks)
+        build, wall_us, cpu_us = trial.built.build, *trial.medians
+        return {
+            "index": trial.built.name,
+            "setting": setting_text(trial.setting),
+            "settings": trial.name,
+            "queries": self.queries,
+            "items": self.items,
+            "k": self.k,
+            "build_seconds": build.seconds,
+            "build_cpu_seconds": build.cpu_seconds,
+            "search_seconds": wall_us * self.queries / 1e6,
+            "search_cpu_seconds": cpu_us * self.queries / 1e6,
+            "wall_us": wall_us,
+            # a device computes outside this process: its wall clock stands for its cost
+            "cpu_us": wall_us if trial.built.name in GPU_RIVALS else cpu_us,
+            "repeats": self.rounds,
+            "threads": self.threads,
+            "index_bytes": trial.built.searcher.size_bytes,  # now that searches have put it in order
+            "recall_queries": self.queries,
+            "top1_in_k": top1,
+            "overlap_at_k": overlap,
+        } | conditions()
+
+    def _outcome(self, rows: list[dict[str, Any]], reasons: dict[str, str]) -> Outcome:
+        speed_ups = [speed_up_sheet(rows, self.baseline, kind, k) for kind, k in _measures(self.k)]
+        notes = [f"{name} is absent: {reason}." for name, reason in reasons.items()]
+        settings = asdict(self) | {"absent": reasons}
+        return Outcome(rows, (table(rows, self.k), *speed_ups), {"pareto": draw(rows, self.k)}, settings, tuple(notes))
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A built index with what building took."""
+
+    name: str
+    searcher: Searcher
+    build: Timing
+
+
+@dataclass(slots=True)
+class Trial:
+    """One setting of a built index, with what it found and took so far."""
+
+    built: Built
+    setting: Setting
+    name: str = ""
+    found: dict[int, Ranking] = field(default_factory=dict)
+    times: list[tuple[float, float]] = field(default_factory=list)
+
+    def measure(self, parts: Sequence[np.ndarray], part: int, k: int) -> None:
+        """Searches one part of the queries."""
+        tune(self.built.searcher, self.setting)
+        self.found[part], timing = once(lambda: self.built.searcher.search(parts[part], k))
+        self.name = self.built.searcher.name
+        self.times.append((1e6 * timing.seconds / len(parts[part]), 1e6 * timing.cpu_seconds / len(parts[part])))
+
+    @property
+    def ranking(self) -> Ranking:
+        """What was found for all queries."""
+        found = [self.found[part] for part in sorted(self.found)]
+        return Ranking(
+            np.concatenate([part.scores for part in found]), np.concatenate([part.indices for part in found])
+        )
+
+    @property
+    def medians(self) -> tuple[float, float]:
+        """Microseconds a query, wall clock and CPU time, of the rounds after the warm-up."""
+        wall, cpu = zip(*self.times[1:], strict=True)
+        return median(wall), median(cpu)
+
+
+def _measures(k: int) -> list[tuple[str, int]]:
+    return [("top1_in_k", 1), ("overlap_at_k", k)]
+
+
+def _mark(rows: list[dict[str, Any]], k: int) -> None:
+    """Dominated: another setting finds no less by either recall, costs no more time or memory, and wins in one."""
+    if not rows:
+        return
+    gains = np.array([[row["top1_in_k"][1], row["overlap_at_k"][k]] for row in rows])
+    costs = np.array([[row["cpu_us"], row["index_bytes"]] for row in rows])
+    for row, is_out in zip(rows, dominated(gains, costs), strict=True):
+        row["is_dominated"] = bool(is_out)

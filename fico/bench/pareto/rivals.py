@@ -1,0 +1,168 @@
+"""Every serious way to search, each with the settings that trade its time for its recall."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fico.bench.pareto.gpu_rivals import GPU_RIVALS
+from fico.bench.timing import Timing, once
+from fico.search.base import Searcher
+from fico.search.faiss_index import FaissSearch
+from fico.search.hamming.popcount import PopcountSearch
+from fico.search.hybrid.hybrid import HybridSearch
+from fico.search.itq import Binariser
+
+Setting = Mapping[str, float]
+
+
+class Codes:
+    """ITQ of each code length, learnt once from the items and shared by all indexes that ask for it.
+
+    Args:
+        items: Floats to learn from.
+    """
+
+    def __init__(self, items: np.ndarray) -> None:
+        self._items = items
+        self._learnt: dict[int, tuple[Binariser, Timing]] = {}
+        self.asked: list[Timing] = []
+        """What learning took, once for each time it was asked for: every index owes it."""
+
+    def __call__(self, bits: int) -> Binariser:
+        """The fitted binariser."""
+        if bits not in self._learnt:
+            self._learnt[bits] = once(lambda: Binariser(bits).fit(self._items))
+        binariser, timing = self._learnt[bits]
+        self.asked.append(timing)
+        return binariser
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """What an index is made for.
+
+    Args:
+        items: That will be added.
+        threads: Cores.
+        binariser: Gives the ITQ of a code length.
+    """
+
+    items: int
+    threads: int
+    binariser: Codes
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """One kind of index.
+
+    Args:
+        make: Makes the empty index.
+        settings: Search parameters that are tried on the one built index, by the names of its library.
+        vector_bytes: Bytes of one item, from its dimensions, for the prediction.
+        microseconds: A query's cost, from items and dimensions, for the prediction.
+    """
+
+    make: Callable[[Making], Searcher]
+    settings: Sequence[Setting]
+    vector_bytes: Callable[[int], float]
+    microseconds: Callable[[int, int], float]
+
+
+def tune(searcher: Searcher, setting: Setting) -> None:
+    """Sets search parameters of a built index."""
+    if isinstance(searcher, FaissSearch):
+        searcher.set_search_params(setting)
+        return
+    for name, value in setting.items():
+        setattr(searcher, name, value)
+
+
+def setting_text(setting: Setting) -> str:
+    """``nprobe=16 k_factor_rf=5``."""
+    return " ".join(f"{name}={value:g}" for name, value in setting.items())
+
+
+def _faiss(factory: str, bits: int | None = None) -> Callable[[Making], Searcher]:
+    """A FAISS index; ``{lists}`` in the factory is left to the index, ``{few}`` stands for 1.2 sqrt(n)."""
+
+    def make(making: Making) -> Searcher:
+        few = max(1, min(round(1.2 * math.sqrt(making.items)), making.items // 39))
+        binariser = None if bits is None else making.binariser(bits)
+        name = factory.replace("{few}", str(few))
+        return FaissSearch(name, "inner", bits=bits, threads=making.threads, binariser=binariser)
+
+    return make
+
+
+def _gpu(name: str) -> Callable[[Making], Searcher]:
+    return lambda making: GPU_RIVALS[name](making.binariser)
+
+
+def _popcount(bits: int) -> Callable[[Making], Searcher]:
+    return lambda making: PopcountSearch(bits, making.threads, making.binariser(bits))
+
+
+def _hybrid(rows: Any, lists: int | None = None) -> Callable[[Making], Searcher]:
+    """Coarse to fine; with one list all codes are scanned."""
+    return lambda making: HybridSearch("inner", lists=lists, rows=rows, threads=making.threads)
+
+
+def _grid(**values: Sequence[float]) -> list[Setting]:
+    """All combinations."""
+    settings: list[Setting] = [{}]
+    for name, choices in values.items():
+        settings = [{**setting, name: choice} for setting in settings for choice in choices]
+    return settings
+
+
+_EF = [{"efSearch": ef} for ef in (10, 16, 24, 32, 48, 64, 96, 128)]
+_REFINED = _grid(nprobe=(8, 16, 32, 64), k_factor_rf=(5, 10, 20, 50))
+_CANDIDATES = (25, 50, 100, 200, 300, 400)
+_HYBRID = _grid(nprobe=(8, 16, 32, 64), candidates=_CANDIDATES)
+
+
+def _scan_us(items: int, dim: int) -> float:
+    return 4e-4 * items + 0.05 * dim
+
+
+def _floats(extra: float = 0.0) -> Callable[[int], float]:
+    return lambda dim: 4 * dim + extra
+
+
+def _codes(bits: int) -> Callable[[int], float]:
+    return lambda dim: bits / 8 + 16
+
+
+RIVALS: dict[str, Rival] = {
+    "flat": Rival(_faiss("Flat"), [{}], _floats(), lambda n, d: n * d * 4e-5),
+    "hnsw": Rival(_faiss("HNSW32"), _EF, _floats(272), lambda n, d: 0.2 * d),
+    "hnsw_fp16": Rival(_faiss("HNSW32,SQfp16"), _EF, lambda d: 2 * d + 272, lambda n, d: 0.3 * d),
+    "hnsw_sq8": Rival(_faiss("HNSW32,SQ8"), _EF, lambda d: d + 272, lambda n, d: 0.3 * d),
+    "sq8": Rival(_faiss("SQ8"), [{}], float, lambda n, d: n * d * 1e-4),
+    "ivf_sq8": Rival(_faiss("IVF{few},SQ8"), _grid(nprobe=(4, 8, 16, 32, 64)), float, lambda n, d: n * d * 1e-5),
+    "ivf_pq_fastscan": Rival(_faiss("PCA64,IVF{few},PQ32x4fs,RFlat"), _REFINED, _floats(32), lambda n, d: 0.1 * d),
+    "rabitq_fastscan": Rival(_faiss("PCA256,IVF{few},RaBitQfs,RFlat"), _REFINED, _floats(56), lambda n, d: 0.1 * d),
+    "rabitq_fastscan_fp16": Rival(
+        _faiss("PCA256,IVF{few},RaBitQfs,Refine(SQfp16)"), _REFINED, lambda d: 2 * d + 56, lambda n, d: 0.1 * d
+    ),
+    "binary_flat": Rival(_faiss("BFlat", 256), [{}], _codes(256), lambda n, d: 1e-3 * n),
+    "binary_ivf": Rival(_faiss("BIVF{lists}", 256), _grid(nprobe=(4, 16, 64)), _codes(256), lambda n, d: 1e-4 * n),
+    "binary_hnsw": Rival(_faiss("BHNSW32", 256), _grid(efSearch=(16, 32, 64, 128)), lambda d: 320, lambda n, d: 60.0),
+    "multi_hash": Rival(_faiss("BHash4x16", 64), _grid(nflip=(0, 1, 2)), _codes(512), lambda n, d: 500.0),
+    "popcount_64": Rival(_popcount(64), [{}], _codes(64), lambda n, d: 2e-4 * n),
+    "popcount_256": Rival(_popcount(256), [{}], _codes(256), lambda n, d: 4e-4 * n),
+    "scan_rerank": Rival(_hybrid("float16", 1), _grid(candidates=_CANDIDATES), lambda d: 2 * d + 48, _scan_us),
+    "hybrid": Rival(_hybrid("float32"), _HYBRID, _floats(48), lambda n, d: 0.05 * d),
+    "hybrid_fp16": Rival(_hybrid("float16"), _HYBRID, lambda d: 2 * d + 48, lambda n, d: 0.05 * d),
+    "hybrid_int8": Rival(_hybrid("int8"), _HYBRID, lambda d: d + 48, lambda n, d: 0.05 * d),
+    "gpu_flat": Rival(_gpu("gpu_flat"), [{}], _floats(), lambda n, d: 1.0),
+    "gpu_binary_flat": Rival(_gpu("gpu_binary_flat"), [{}], _codes(256), lambda n, d: 1.0),
+    "gpu_cagra": Rival(_gpu("gpu_cagra"), _grid(itopk_size=(32, 64, 128, 256)), _floats(256), lambda n, d: 1.0),
+    "gpu_exact": Rival(_gpu("gpu_exact"), [{}], _floats(), lambda n, d: 1.0),
+    "gpu_popcount": Rival(_gpu("gpu_popcount"), [{}], _codes(256), lambda n, d: 1.0),
+    "gpu_hybrid": Rival(_gpu("gpu_hybrid"), _grid(candidates=_CANDIDATES), _codes(256), lambda n, d: 1.0),
+}

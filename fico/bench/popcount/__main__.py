@@ -1,0 +1,5 @@
+"""``python -m fico.bench.popcount``."""
+
+from fico.bench.popcount.popcount import main
+
+main()

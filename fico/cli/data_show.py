@@ -1,0 +1,51 @@
+"""``fico data show``: a page of samples and statistics of a data set."""
+
+from pathlib import Path
+from typing import Any
+
+from fico.datasets import load_dataset
+from fico.errors import DataError, UsageError
+from fico.report.html.data_numbers import SplitNumbers
+from fico.report.html.data_page import write_data_page
+
+SPLITS = ("train", "val", "test")
+
+
+def show(
+    name: str, root: Path | None, *, split: str, samples: int, out: Path | None, options: dict[str, Any]
+) -> tuple[Path, list[SplitNumbers]]:
+    """Write the page of a data set.
+
+    Args:
+        name: Of a data set, or a folder in Karpathy form.
+        root: Its folder, where ``name`` is no folder.
+        split: The split of which samples are shown.
+        samples: How many.
+        out: Where to write; default: ``<name>-data.html`` here.
+        options: Further arguments of the reader.
+
+    Returns:
+        The page's path and the numbers on it.
+
+    Raises:
+        UsageError: The reader has no such option.
+        DataError: The data set is not there or broken, or has no such split.
+    """
+    given = options | ({} if root is None else {"root": root})
+    try:
+        dataset = load_dataset(name, **given)
+    except TypeError as error:  # an argument that this reader does not have, or lacks
+        raise UsageError(
+            f"{name} cannot be opened so: {error}; give --root, or leave out what it does not take"
+        ) from error
+    splits = {}
+    for each in dict.fromkeys((*SPLITS, split)):
+        try:
+            splits[each] = dataset.split(each)
+        except DataError as error:
+            if each == split:
+                raise
+            if "has no images" not in str(error):  # a part of a data set may hold one split only
+                raise
+    path = out or Path(f"{dataset.name}-data.html")
+    return path, write_data_page(path, dataset, splits, sample_of=split, samples=samples)

@@ -1,0 +1,186 @@
+"""What is installed, what clashes and what is missing, for ``fico doctor``."""
+
+import importlib.util
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Any, Literal
+
+from fico.cli.dataset_option import DatasetOption
+from fico.cli.requirements import Found, needs, read_model
+from fico.errors import FicoError
+from fico.util.provenance import versions
+
+Level = Literal["ok", "note", "fault"]
+EXTRA = re.compile(r"^(?P<package>[\w.-]+).*;.*extra == ['\"](?P<extra>[\w-]+)['\"]")
+REQUIRED = re.compile(r"^(?P<package>[\w.-]+)")
+TARGET = "_target_"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at.
+
+    Args:
+        level: ``ok``, ``note`` (something optional is not there) or ``fault`` (something will break).
+        subject: What it is about.
+        text: What was found, and for a fault what to do.
+    """
+
+    level: Level
+    subject: str
+    text: str
+
+
+def examine(root: Path, option: DatasetOption | None = None, size: str | None = None) -> list[Finding]:
+    """Looks at packages, the machine, the cache and, in a checkout, at what each model config needs.
+
+    Args:
+        root: Folder of the checkout; without ``conf/model`` in it the models are left out.
+        option: A data set to look into: what each model needs is then there, made by the run or missing.
+        size: ``tiny`` or ``paper``; default as the data set has it, without one ``paper``, which needs more.
+    """
+    return [*_packages(), *_clashes(), *_accelerator(), *_cache(), *_models(root, option, size)]
+
+
+def _packages() -> Iterator[Finding]:
+    try:
+        needed = requires("fico") or []
+    except PackageNotFoundError:
+        yield Finding("fault", "fico", 'not installed in this environment; pip install -e ".[cpu,test]"')
+        needed = []
+    yield Finding("ok", "installed", ", ".join(f"{name} {number}" for name, number in versions().items()))
+    extras: dict[str, list[str]] = {}
+    for line in needed:
+        if found := EXTRA.match(line):
+            extras.setdefault(found["extra"], []).append(found["package"])
+        elif (required := REQUIRED.match(line)) and _version(required["package"]) is None:
+            yield Finding("fault", required["package"], "is needed and not installed; install fico again with pip")
+    for extra, packages in extras.items():
+        missing = [package for package in packages if _version(package) is None]
+        text = f"without {', '.join(missing)}; pip install -e '.[{extra}]' if you need it" if missing else "complete"
+        yield Finding("note" if missing else "ok", f"extra {extra}", text)
+
+
+def _clashes() -> Iterator[Finding]:
+    if _version("faiss-cpu") and _version("faiss-gpu"):
+        yield Finding(
+            "fault", "faiss", "faiss-cpu and faiss-gpu both ship the module faiss; uninstall both, then install one"
+        )
+    if _version("lightning") and _version("pytorch-lightning"):
+        yield Finding(
+            "fault",
+            "lightning",
+            "lightning and pytorch-lightning are two copies of one library; pip uninstall lightning",
+        )
+    torch, torchvision = _version("torch"), _version("torchvision")
+    builds = {
+        name: number.partition("+")[2] for name, number in (("torch", torch), ("torchvision", torchvision)) if number
+    }
+    if len(set(builds.values())) > 1:
+        found = ", ".join(f"{name} {_version(name)}" for name in builds)
+        yield Finding("fault", "torchvision", f"{found} are of different builds; install both from the same index")
+
+
+def _accelerator() -> Iterator[Finding]:
+    try:
+        import torch
+    except ImportError as error:
+        yield Finding("fault", "torch", f"cannot be imported: {error}; install it again")
+        return
+    if torch.cuda.is_available():
+        names = ", ".join(torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count()))
+        yield Finding("ok", "accelerator", f"CUDA {torch.version.cuda}: {names}")
+    else:
+        yield Finding("note", "accelerator", f"none; torch {torch.__version__} runs on the CPU")
+
+
+def _cache() -> Iterator[Finding]:
+    from fico.util.cache import cache_dir
+
+    folder = cache_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            yield Finding("ok", "cache", f"{folder} can be written")
+    except OSError as error:
+        yield Finding(
+            "fault", "cache", f"{folder} cannot be written ({error.strerror}); set FICO_CACHE_DIR to one that can"
+        )
+
+
+def _models(root: Path, option: DatasetOption | None, size: str | None) -> Iterator[Finding]:
+    try:
+        found = None if option is None else Found(option)
+    except FicoError as error:
+        yield Finding("fault", "data set", str(error))
+        found = None
+    configs = sorted((root / "conf" / "model").glob("*.yaml"))
+    if not configs:
+        yield Finding(
+            "note", "models", f"no conf/model in {root.resolve()}; run this in a checkout to check the models"
+        )
+        return
+    size = size or _size_of(root, option)
+    for path in configs:
+        try:
+            config = read_model(path, size)
+        except (OSError, ValueError, TypeError, AttributeError, import_module("yaml").YAMLError) as error:
+            yield Finding("fault", f"model {path.stem}", f"{path} cannot be read: {' '.join(str(error).split())}")
+            continue
+        yield _model(path.stem, config, found, root, size)
+
+
+def _model(name: str, config: dict[str, Any], found: Found | None, root: Path, size: str) -> Finding:
+    """One finding, a line for each need; what is missing stands first."""
+    missing = [f"{target} cannot be found" for target in sorted(set(_targets(config))) if not _exists(target, root)]
+    wanted = list(needs(config, found, root))
+    wanted.sort(key=lambda need: need.state != "missing")
+    if not missing and not wanted:
+        return Finding("ok", f"model {name}", "everything its config names is there")
+    states = {need.state for need in wanted}
+    fault = bool(missing) or "missing" in states
+    level: Level = "fault" if fault else "note" if "made by the run" in states else "ok"
+    verb = "needs" if found is None else "takes"
+    return Finding(level, f"model {name}", "\n".join([f"at size {size} {verb}", *missing, *map(str, wanted)]))
+
+
+def _size_of(root: Path, option: DatasetOption | None) -> str:
+    """The size that a run on the data set would take."""
+    path = root / "conf" / "dataset" / f"{option.name if option else 'coco'}.yaml"
+    config = import_module("yaml").safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return str(config.get("model_size", "tiny" if option else "paper"))
+
+
+def _targets(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get(TARGET), str):
+            yield node[TARGET]
+        for part in node.values():
+            yield from _targets(part)
+    elif isinstance(node, list):
+        for part in node:
+            yield from _targets(part)
+
+
+def _exists(target: str, root: Path) -> bool:
+    """Whether the module of a dotted name can be found, without running it."""
+    module = target.rpartition(".")[0]
+    file = root.joinpath(*module.split("."))
+    if file.with_suffix(".py").is_file() or (file / "__init__.py").is_file():
+        return True
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ImportError:
+        return False
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,212 @@
+"""``fico features``: what the models read beside a data set, one file for each kind."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fico.cli.dataset_option import DatasetOption
+from fico.datasets.base import RetrievalSplit
+from fico.errors import UsageError
+from fico.features.writer import RowFile, Step
+from fico.util.atomic import sha256
+
+Tell = Callable[[str], None]
+Steps = tuple[Callable[[int], Iterator[Step]], int]
+
+
+def make_vgg19(
+    option: DatasetOption,
+    *,
+    layer: Any,
+    resize: Any,
+    weights: Path | None,
+    device: str | None,
+    overwrite: bool,
+    tell: Tell,
+    network: Any = None,
+) -> Path:
+    """Write ``features/vgg19.npy``; see `fico.features.image.vgg19`.
+
+    Args:
+        option: The data set.
+        layer: ``fc7_pre_relu`` or ``fc7_post_relu``.
+        resize: ``squash224``, ``crop224`` or ``caffe224``.
+        weights: State dict; None: torchvision's.
+        device: Where to run; None: what is there.
+        overwrite: Replace features of other settings.
+        tell: Is told what will be written and what was.
+        network: Instead of VGG-19.
+
+    Raises:
+        UsageError: torchvision is not there, an option is unknown, or features of other settings are there.
+        DataError: The data set, an image or the weights are broken.
+    """
+    from fico.features.image.vgg19 import vgg19, vgg19_file, vgg19_steps
+
+    dataset = option.open()
+    splits = option.read(dataset)
+    name = "torchvision IMAGENET1K_V1" if weights is None else sha256(weights) if weights.is_file() else str(weights)
+    file = vgg19_file(dataset.root, splits, layer=layer, resize=resize, weights=name)
+    if file.is_whole:
+        return _told(file, tell, was_there=True)
+    file.check(overwrite=overwrite)
+    network = network or vgg19(weights, device or pick_device())
+    return fill(file, vgg19_steps(splits, network, layer=layer, resize=resize), overwrite, tell)
+
+
+def make_doc2vec(option: DatasetOption, *, fit_on: str, seed: int, overwrite: bool, tell: Tell) -> Path:
+    """Write ``features/doc2vec.npy``; see `fico.features.text.doc2vec`.
+
+    Args:
+        option: The data set.
+        fit_on: ``train``: captions of that split alone; ``all``: those of all splits, the test's too, as FiCo-ITR's
+            toolkit does.
+        seed: Of the fit.
+        overwrite: Replace features of other settings.
+        tell: Is told what will be written and what was.
+
+    Raises:
+        UsageError: ``fit_on`` is neither, or features of other settings are there.
+        DataError: The data set is broken.
+    """
+    from fico.features.text.doc2vec import DIM, fitted_once, infer
+
+    if fit_on not in ("train", "all"):
+        raise UsageError(f"--fit-on is {fit_on!r}; give train or all")
+    dataset = option.open()
+    splits = option.read(dataset)
+    seen = splits if fit_on == "all" else {"train": splits.get("train") or dataset.split("train")}
+    documents = [caption for split in seen.values() for caption in split.captions]
+    ids = [item for split in splits.values() for item in split.caption_ids]
+    settings = {"fit_on": fit_on, "seed": seed, "fitted": _digest(documents), "captions": _digest(_captions(splits))}
+    told = "the training captions" if fit_on == "train" else "all captions, those of the test too"
+    file = RowFile(dataset.root, "doc2vec", ids, (DIM,), f"Doc2Vec (PV-DM, {DIM} values), fitted on {told}", settings)
+    captions, block = _captions(splits), 1024
+
+    def steps(done: int) -> Iterator[Step]:
+        model = fitted_once(documents, seed=seed)
+        for start in range(done * block, len(captions), block):
+            part = captions[start : start + block]
+            yield slice(start, start + len(part)), infer(model, part, seed=seed, progress=False)
+
+    return fill(file, (steps, -(-len(captions) // block)), overwrite, tell)
+
+
+def make_bert(
+    option: DatasetOption,
+    *,
+    model: str,
+    words: int,
+    half: bool,
+    device: str | None,
+    overwrite: bool,
+    tell: Tell,
+) -> Path:
+    """Write ``features/bert.npy``; see `fico.features.text.bert`.
+
+    Args:
+        option: The data set.
+        model: Folder or hub name of a BERT.
+        words: Word pieces of a caption, markers included.
+        half: Store float16, at half the size; models read it as float32.
+        device: Where to run; None: what is there.
+        overwrite: Replace features of other settings.
+        tell: Is told what will be written and what was.
+
+    Raises:
+        UsageError: Features of other settings are there.
+        DataError: The data set or the model is broken.
+    """
+    from fico.features.text.bert import FrozenBert, bert_file, bert_steps
+
+    dataset = option.open()
+    splits = option.read(dataset)
+    bert = FrozenBert(model, words, device or pick_device())
+    file = bert_file(dataset.root, splits, bert, dtype="<f2" if half else "<f4")
+    return fill(file, bert_steps(splits, bert), overwrite, tell)
+
+
+def make_regions(
+    option: DatasetOption,
+    *,
+    sources: list[Path],
+    ids_file: Path | None,
+    ids_are: str,
+    overwrite: bool,
+    tell: Tell,
+) -> Path:
+    """Write ``features/regions.npy`` from what bottom-up attention exports; see `fico.features.image.region_files`.
+
+    Args:
+        option: The data set.
+        sources: ``.tsv``, ``.npy``, ``.h5`` files or folders of ``.npz``.
+        ids_file: Ids of the rows of a ``.npy``; default ``<split>_ids.txt`` beside it.
+        ids_are: ``image``: the data set's own ids; ``imgid``: those of the field of that name in its JSON.
+        overwrite: Replace features of other settings.
+        tell: Is told what will be written and what was.
+
+    Raises:
+        UsageError: A source has another suffix, or features of other settings are there.
+        DataError: The data set or a source is broken, or images of the data set are in no source.
+    """
+    from fico.features.image.region_source import imgid_names, region_file, region_steps, region_streams
+
+    if ids_are not in ("image", "imgid"):
+        raise UsageError(f"--ids-are is {ids_are!r}; give image or imgid")
+
+    dataset = option.open()
+    splits = option.read(dataset)
+    streams = region_streams(sources, ids_file)
+    names = imgid_names(dataset) if ids_are == "imgid" else None
+    file = region_file(dataset.root, splits, streams, sources)
+    return fill(file, region_steps(file, streams, names), overwrite, tell)
+
+
+def fill(file: RowFile, steps: Steps, overwrite: bool, tell: Tell) -> Path:
+    """Write a file of rows unless it is there, and say so.
+
+    Args:
+        file: What to write.
+        steps: Of `RowFile.write`, with their number.
+        overwrite: Of `RowFile.write`.
+        tell: Is told what will be written and what was.
+
+    Raises:
+        UsageError: A finished file of other settings is there.
+        DataError: The disk is too small, or rows were not filled.
+    """
+    if file.is_whole:
+        return _told(file, tell, was_there=True)
+    file.check(overwrite=overwrite)
+    shape = " x ".join(f"{side:,}" for side in (len(file.ids), *file.shape))
+    tell(f"{file.path} will hold {shape} {np.dtype(file.dtype).name}, {_size(file.size_bytes)}")
+    file.write(*steps, overwrite=overwrite)
+    return _told(file, tell)
+
+
+def _told(file: RowFile, tell: Tell, was_there: bool = False) -> Path:
+    verb = "is there already" if was_there else "is written"
+    tell(f"{file.path} {verb}: {len(file.ids):,} rows, {file.origin}")
+    return file.path
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
+
+
+def pick_device() -> str:
+    """The accelerator that is there, or the CPU."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _captions(splits: dict[str, RetrievalSplit]) -> list[str]:
+    return [caption for split in splits.values() for caption in split.captions]
+
+
+def _digest(captions: list[str]) -> str:
+    return hashlib.sha256("\n".join(captions).encode()).hexdigest()

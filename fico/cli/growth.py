@@ -1,0 +1,114 @@
+"""``fico growth``: R@K and cost of a finished run while the embeddings of other runs join its gallery."""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from fico.bench.growth.growth import RECALL_AT, GrowthRow, growth
+from fico.embeddings.store import EmbeddingStore
+from fico.errors import DataError
+from fico.report.results.schema import read_results
+from fico.util.atomic import written_whole
+
+SHOWN = (1, 5, 10)  # of R@K, in the figure and the table
+FILES = ("growth.json", "growth.csv", "growth.svg")
+NAMES = {"i2t": "image to text", "t2i": "text to image"}
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What ``fico growth`` measured and where it was written."""
+
+    name: str
+    rows: list[GrowthRow]
+    folder: Path
+
+
+def grow_run(
+    run: Path, distractors: Sequence[Path], *, sizes: Sequence[int] | None, seed: int, out: Path | None
+) -> Growth:
+    """Measure a run and write ``growth.json``, ``growth.csv`` and ``growth.svg``.
+
+    Args:
+        run: Folder of a finished run, which asks.
+        distractors: Folders of runs of the same model on other splits or data sets.
+        sizes: Images of each gallery; of `growth`.
+        seed: Order of the distractors.
+        out: Where to write; default the run's folder.
+
+    Raises:
+        UsageError: A size cannot be made.
+        DataError: A run did not finish, or the runs are not of one model, or share images.
+    """
+    results = read_results(run)
+    try:
+        similarity = results.config["model"]["similarity"]
+    except (KeyError, TypeError) as error:
+        raise DataError(f"the config of {run} has no {error}; its items cannot be compared") from error
+    store, *others = (_store(folder) for folder in (run, *distractors))
+    rows = growth(store, others, similarity=similarity, sizes=sizes, seed=seed)
+    folder = out or run
+    content = {"run": str(run), "distractors": list(map(str, distractors)), "seed": seed, "similarity": similarity}
+    with written_whole(folder / FILES[0]) as part:
+        part.write_text(json.dumps(content | {"rows": [row.as_json() for row in rows]}, indent=1), encoding="utf-8")
+    with written_whole(folder / FILES[1]) as part:
+        _write_csv(part, rows)
+    with written_whole(folder / FILES[2]) as part:
+        draw(rows, results.name).savefig(part, format="svg")
+    return Growth(results.name, rows, folder)
+
+
+def _store(run: Path) -> EmbeddingStore:
+    """Embeddings of a run, which know from then on which data set their ids are of."""
+    store, results = EmbeddingStore.load(run / "embeddings"), read_results(run)
+    store.origin["dataset"] = results.data.name
+    return store
+
+
+def _write_csv(path: Path, rows: Sequence[GrowthRow]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        recalls = [f"R@{k}" for k in RECALL_AT]
+        table.writerow(
+            ["direction", "queries", "items", "distractors", *recalls, "MedR", "search_seconds", "index_bytes"]
+        )
+        for row in rows:
+            counts = (row.direction, row.queries, row.items, row.distractors)
+            table.writerow([*counts, *row.recall.values(), row.median_rank, row.search_seconds, row.index_bytes])
+
+
+def table(grown: Growth) -> Table:
+    """Galleries below each other; recalls in percent."""
+    made = Table(title=f"{grown.name}: the gallery grows by real distractors")
+    for name in ("", "queries", "items", *(f"R@{k}" for k in SHOWN), "MedR", "s / 1,000 queries", "MiB"):
+        made.add_column(name, justify="right", no_wrap=True)
+    for row in grown.rows:
+        recalls = (f"{100 * row.recall[k]:.1f}" for k in SHOWN)
+        cost = f"{row.search_seconds:.3g}", f"{row.index_bytes / 2**20:.3g}"
+        made.add_row(
+            NAMES[row.direction], f"{row.queries:,}", f"{row.items:,}", *recalls, f"{row.median_rank:g}", *cost
+        )
+    return made
+
+
+def draw(rows: Sequence[GrowthRow], name: str) -> Figure:
+    """R@K above, seconds below, over the size of the gallery; one column for each direction."""
+    figure = Figure(figsize=(8.4, 5.6), layout="constrained")
+    figure.suptitle(f"{name}: real distractors join the gallery")
+    axes = figure.subplots(2, 2, sharex="col")
+    for column, (direction, title) in enumerate(NAMES.items()):
+        part = [row for row in rows if row.direction == direction]
+        items = [row.items for row in part]
+        above, below = axes[0][column], axes[1][column]
+        for k in SHOWN:
+            above.plot(items, [100 * row.recall[k] for row in part], marker="o", markersize=4, label=f"R@{k}")
+        below.plot(items, [row.search_seconds for row in part], marker="o", markersize=4, color="0.35")
+        above.set(title=title, xscale="log", ylim=(0, None), ylabel="%" if column == 0 else None)
+        below.set(ylim=(0, None), xlabel="items in the gallery", ylabel="s / 1,000 queries" if column == 0 else None)
+    axes[0][0].legend(frameon=False)
+    return figure

@@ -1,0 +1,193 @@
+"""``fico label``: categories of a data set's images, given by a model."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fico.cli.dataset_option import DatasetOption
+from fico.cli.features import fill, pick_device
+from fico.datasets.base import RetrievalDataset, RetrievalSplit
+from fico.datasets.labels import LabelFile
+from fico.errors import DataError, UsageError
+from fico.features.writer import RowFile, Step
+from fico.labels.agreement import agreement
+from fico.labels.classes import COCO80
+from fico.labels.file import check_target, write_labels
+from fico.labels.preview import Labelled, write_preview
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelOutput:
+    """Where labels go.
+
+    Args:
+        out: The label file; default ``labels.npz`` of the data set's folder, which its readers take.
+        overwrite: Replace labels or scores of other settings that a model made.
+        preview: Images on the page beside the label file; 0 writes none.
+        truth: A label file to compare with.
+        tell: Is told what will be written and what was.
+    """
+
+    out: Path | None
+    overwrite: bool
+    preview: int
+    truth: Path | None
+    tell: Tell
+
+    def target(self, dataset: RetrievalDataset) -> Path:
+        """The label file.
+
+        Raises:
+            UsageError: It would replace labels that nobody may want to lose, or is no ``.npz``.
+        """
+        path = self.out or dataset.root / "labels.npz"
+        if path.suffix != ".npz":
+            raise UsageError(f"--out is {path}; give a file that ends with .npz")
+        check_target(path, overwrite=self.overwrite)
+        return path
+
+    def write(
+        self,
+        path: Path,
+        splits: Mapping[str, RetrievalSplit],
+        scores: np.ndarray,
+        labels: np.ndarray,
+        classes: Sequence[str],
+        origin: Mapping[str, Any],
+        name: str,
+    ) -> Path:
+        """Write the label file and its page, and say what they hold."""
+        ids = [item for split in splits.values() for item in split.image_ids]
+        paths = [path for split in splits.values() for path in split.image_paths]
+        counts = write_labels(path, ids, labels, classes, origin)
+        self.tell(f"{path} is written: pseudo-labels of {origin['made_by']}; {counts}")
+        if self.truth is not None:
+            self.tell(f"against {self.truth}: {_compared(self.truth, ids, scores, labels, classes)}")
+        if self.preview:
+            page = path.with_name(f"{path.stem}_preview.html")
+            write_preview(
+                page, Labelled(ids, paths, scores, labels, classes), dataset=name, origin=origin, images=self.preview
+            )
+            self.tell(f"{page} shows {min(self.preview, len(ids))} images with their labels")
+        return path
+
+
+def label_q2l(
+    option: DatasetOption,
+    output: LabelOutput,
+    *,
+    weights: Path,
+    config: Path | None,
+    threshold: float,
+    normalisation: Any,
+    size: int | None,
+    device: str | None,
+) -> Path:
+    """Labels of Query2Label; see `fico.labels.q2l`.
+
+    Args:
+        option: The data set.
+        output: Where the labels go.
+        weights: ``checkpoint.pkl`` of the authors.
+        config: ``config_new.json`` of the authors.
+        threshold: A class is there from this probability on.
+        normalisation: ``model`` or ``none``.
+        size: Side of the input, instead of the config's.
+        device: Where to run; None: what is there.
+
+    Raises:
+        UsageError: An option is out of its range, or labels or scores of other settings are there.
+        DataError: The data set, an image or the weights are broken.
+    """
+    from fico.labels.q2l import Labeller, Released, probability_file, probability_steps, to_labels
+
+    if not 0 < threshold <= 1:
+        raise UsageError(f"--threshold is {threshold}; give a probability above 0 and at most 1")
+    dataset = option.open()
+    splits, target = option.read(dataset), output.target(dataset)
+    released = None if config is None else Released.read(config)
+    labeller = Labeller(weights, released, normalisation=normalisation, image_size=size, device=device or pick_device())
+    file = probability_file(dataset.root, splits, labeller)
+    scores = _scores(file, probability_steps(splits, labeller), output)
+    labels = to_labels(scores, threshold)
+    origin = labeller.origin | {"threshold": threshold}
+    return output.write(target, splits, scores, labels, labeller.classes, origin, dataset.name)
+
+
+def label_zeroshot(
+    option: DatasetOption,
+    output: LabelOutput,
+    *,
+    model: str,
+    classes: str,
+    template: str,
+    threshold: float | None,
+    top_k: int | None,
+    device: str | None,
+) -> Path:
+    """Labels of a dual encoder; see `fico.labels.zeroshot`.
+
+    Args:
+        option: The data set.
+        output: Where the labels go.
+        model: Folder or hub name.
+        classes: ``coco80``, or a text file with one name a line.
+        template: Sentence with ``{}`` in the place of the name.
+        threshold: A class is there from so many deviations above its mean on; 2 where ``top_k`` is not given either.
+        top_k: Instead, so many classes for each image.
+        device: Where to run; None: what is there.
+
+    Raises:
+        UsageError: An option is out of its range, or labels or scores of other settings are there.
+        DataError: The data set, an image, the classes or the model are broken.
+    """
+    from fico.labels.zeroshot import ZeroShotLabeller, calibrated, chosen, cosine_file, cosine_steps
+
+    names = _class_names(classes)
+    threshold = 2.0 if threshold is None and top_k is None else threshold
+    chosen(
+        np.zeros((1, len(names)), np.float32), threshold=threshold, top_k=top_k
+    )  # says what is wrong before the work
+    dataset = option.open()
+    splits, target = option.read(dataset), output.target(dataset)
+    labeller = ZeroShotLabeller(model, names, template=template, device=device or pick_device())
+    scores = calibrated(_scores(cosine_file(dataset.root, splits, labeller), cosine_steps(splits, labeller), output))
+    labels = chosen(scores, threshold=threshold, top_k=top_k)
+    how = {"threshold": threshold, "top_k": top_k, "score": "deviations above the mean cosine of the class"}
+    return output.write(target, splits, scores, labels, names, labeller.origin | how, dataset.name)
+
+
+def _scores(file: RowFile, steps: tuple[Callable[[int], Iterator[Step]], int], output: LabelOutput) -> np.ndarray:
+    """The scores of all images, made now or there already; scores are no labels, so they may always be replaced."""
+    path = fill(file, steps, overwrite=True, tell=output.tell)
+    scores: np.ndarray = np.load(path, mmap_mode="r")
+    return scores
+
+
+def _class_names(classes: str) -> tuple[str, ...]:
+    if classes == "coco80":
+        return tuple(COCO80.values())
+    path = Path(classes)
+    try:
+        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--classes is {classes!r}; give coco80, or a text file with one class name a line") from error
+    if len(names) < 2 or len(set(names)) != len(names):
+        raise DataError(
+            f"{path} holds {len(names)} names, {len(set(names))} of them distinct; give two or more, each once"
+        )
+    return names
+
+
+def _compared(truth: Path, ids: Sequence[str], scores: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> str:
+    given = LabelFile(truth)
+    if given.labels.shape[1] != len(classes):
+        raise DataError(
+            f"{truth} has {given.labels.shape[1]} classes, the model {len(classes)}; give labels of the same"
+        )
+    return str(agreement(np.asarray(scores), labels, given.of(ids)))

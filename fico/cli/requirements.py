@@ -1,0 +1,204 @@
+"""What each model needs beside its code: features, files, labels, weights; what is there, and how the rest is got."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+from fico.cli.dataset_option import KNOWN, DatasetOption
+from fico.datasets.base import RetrievalSplit
+
+State = Literal["there", "made by the run", "missing", "needed"]
+_BY_SIZE = re.compile(r"^\$\{by_size:(\{.*\})\}$")
+_LINK = re.compile(r"^\$\{model\.([\w.]+)\}$")
+_HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
+_FILES = (".spm", ".model", ".txt", ".json", ".pth", ".pt", ".tar", ".bin", ".safetensors", ".ckpt")
+_TEXT_SOURCES = ("vocab", "model", "source")  # keys of a text reader that name a file, folder or hub name
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One thing that a model needs.
+
+    Args:
+        what: Its name.
+        state: ``there``; ``made by the run`` where a run does without; ``missing``; ``needed`` where no data set was
+            given to look into.
+        get: The command that gets it, or what to do; empty where nothing is to be done.
+    """
+
+    what: str
+    state: State
+    get: str = ""
+
+    def __str__(self) -> str:
+        told = self.what if self.state == "needed" else f"{self.what}: {self.state}"
+        return f"{told} ({self.get})" if self.get else told
+
+
+class Found:
+    """A data set that was looked into once, for all models.
+
+    Args:
+        option: How the command line names it.
+
+    Raises:
+        FicoError: It cannot be read.
+    """
+
+    def __init__(self, option: DatasetOption) -> None:
+        dataset = option.open()
+        self.root, self.name = dataset.root, option.name
+        self.splits: Mapping[str, RetrievalSplit] = option.read(dataset)
+        paths = [path for split in self.splits.values() for path in split.image_paths]
+        self.images = len(paths)
+        self.missing_images = sum(not path.is_file() for path in paths)
+        self.has_labels = all(split.labels is not None for split in self.splits.values())
+        given = "" if option.root is None else f" --root {option.root}"
+        key = "" if option.split_key == "split" else f" --split-key {option.split_key}"
+        self.options = f"--dataset {option.name}{given}{key}"
+
+    def has(self, kind: str) -> bool:
+        """Whether the folder holds the features of a kind, with their list of ids."""
+        path = self.root / "features" / f"{kind}.npy"
+        return path.exists() and path.with_suffix(".json").exists()
+
+
+def read_model(path: Path, size: str) -> dict[str, Any]:
+    """Read a model's config at a size: its own base first, ``by_size`` decided, links to its own keys followed.
+
+    Raises:
+        OSError: The file, or that of its base, cannot be read.
+        yaml.YAMLError: It is no YAML.
+    """
+    yaml = import_module("yaml")
+    config = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    merged: dict[str, Any] = {}
+    for base in config.pop("defaults", []):
+        if isinstance(base, str) and base != "_self_":
+            merged |= yaml.safe_load(path.with_name(f"{base}.yaml").read_text(encoding="utf-8")) or {}
+    merged |= config
+    sized = _sized(merged, size, yaml)
+    return dict(_linked(sized, sized))
+
+
+def _sized(node: Any, size: str, yaml: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _sized(part, size, yaml) for key, part in node.items()}
+    if isinstance(node, list):
+        return [_sized(part, size, yaml) for part in node]
+    if isinstance(node, str) and (found := _BY_SIZE.match(node)):
+        return yaml.safe_load(found[1]).get(size)
+    return node
+
+
+def _linked(node: Any, config: Mapping[str, Any]) -> Any:
+    if isinstance(node, dict):
+        return {key: _linked(part, config) for key, part in node.items()}
+    if isinstance(node, str) and (found := _LINK.match(node)):
+        value: Any = config
+        for key in found[1].split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+    return node
+
+
+def needs(config: Mapping[str, Any], found: Found | None, checkout: Path) -> Iterator[Need]:
+    """What a model needs of a data set and of others.
+
+    Args:
+        config: Of `read_model`.
+        found: The data set; None: only says what is needed.
+        checkout: Where paths in configs start.
+    """
+    inputs = config.get("inputs") or {}
+    image, text = inputs.get("image"), inputs.get("text")
+    if image == "global":
+        yield _features("vgg19", "fixed descriptors", found, " (needs the extra gpu)")
+    elif image == "regions":
+        yield _features("regions", "fixed descriptors", found, " --from FILE")
+    if image is not None:
+        yield _images(found, is_spared=isinstance(image, str) and found is not None and found.has(_file(image)))
+    if text == "doc2vec":
+        yield _features("doc2vec", "Doc2Vec of the training captions", found, "")
+    elif text == "bert":
+        yield _bert(found)
+    elif isinstance(text, dict):
+        for key in _TEXT_SOURCES:
+            if isinstance(text.get(key), str):
+                need = _source(f"text {key}", text[key], checkout)
+                yield need if found or need.state != "missing" else Need(need.what, "needed", need.get)
+    if _takes_classes(config.get("module")):
+        yield _labels(found)
+    for key in ("weights", "checkpoint"):
+        if isinstance(config.get(key), str):
+            yield _source(key, config[key], checkout)
+
+
+def _file(image: str) -> str:
+    return {"global": "vgg19", "regions": "regions"}.get(image, image)
+
+
+def _command(name: str, found: Found | None) -> str:
+    return f"fico {name} {found.options if found else '--dataset NAME --root DIR'}"
+
+
+def _features(kind: str, otherwise: str, found: Found | None, more: str) -> Need:
+    what, get = f"features/{kind}.npy", f"{_command(f'features {kind}', found)}{more}"
+    if found is None:
+        return Need(what, "needed", f"{get}; without: {otherwise}")
+    return Need(what, "there") if found.has(kind) else Need(what, "made by the run", f"{otherwise}; else {get}")
+
+
+def _bert(found: Found | None) -> Need:
+    state: State = "needed" if found is None else "there" if found.has("bert") else "missing"
+    return Need("features/bert.npy", state, "" if state == "there" else _command("features bert", found))
+
+
+def _images(found: Found | None, is_spared: bool) -> Need:
+    if found is None:
+        return Need("images", "needed")
+    if is_spared or not found.missing_images:
+        return Need(f"{found.images:,} images", "there")
+    can_fetch = found.name in KNOWN[:3]
+    get = f"fico prepare {found.name} --root {found.root}" if can_fetch else f"put them into {found.root}"
+    return Need(f"{found.missing_images:,} of {found.images:,} images", "missing", get)
+
+
+def _labels(found: Found | None) -> Need:
+    if found is None:
+        return Need("labels", "needed", f"{_command('label q2l', None)} --weights FILE")
+    if found.has_labels:
+        return Need("labels", "there")
+    return Need("labels", "missing", f"{_command('label q2l', found)} --weights FILE, or fico label zeroshot")
+
+
+def _source(what: str, value: str, checkout: Path) -> Need:
+    """A file, a folder or a hub name."""
+    if (checkout / value).exists() or Path(value).expanduser().exists():
+        return Need(f"{what} {value}", "there")
+    if _HUB_NAME.match(value) and not value.endswith(_FILES):
+        if _is_cached(value):
+            return Need(f"{what} {value}", "there")
+        return Need(f"{what} {value}", "made by the run", "fetched from the hub, or give a folder that holds it")
+    return Need(f"{what} {value}", "missing", f"put the authors' file there, or give its path as model.{_key(what)}")
+
+
+def _key(what: str) -> str:
+    side, _, key = what.partition(" ")
+    return f"inputs.{side}.{key}" if key else side
+
+
+def _is_cached(name: str) -> bool:
+    constants = import_module("huggingface_hub.constants")
+    folder = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}" / "snapshots"
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def _takes_classes(node: Any) -> bool:
+    """Whether a part of the model is as wide as the data set has categories."""
+    if isinstance(node, dict):
+        return any((key == "classes" and part is None) or _takes_classes(part) for key, part in node.items())
+    return isinstance(node, list) and any(map(_takes_classes, node))

@@ -1,1 +1,0 @@
-"""What the commands of `fico` do; fico/cli.py only reads the command line."""

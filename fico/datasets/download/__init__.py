@@ -1,0 +1,1 @@
+"""Resumable downloads of the well-known data sets, and their archives."""

@@ -1,0 +1,1 @@
+"""Data sets that come as precomputed features of images and texts."""

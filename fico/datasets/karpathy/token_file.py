@@ -1,0 +1,93 @@
+"""Captions as the University of Illinois releases them, and files that name the images of each split."""
+
+import gzip
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from fico.datasets.karpathy.split_json import Caption, ImageRecord, tokenize
+from fico.errors import DataError
+
+_LINE = re.compile(r"(?P<file>[^#\t]+)#(?P<place>\d+)\t(?P<text>.*)")
+_SPLITS = {"train": ("train",), "val": ("val", "dev"), "test": ("test",)}
+_NAMES = ("{}.txt", "{}_images.txt", "flickr30k_{}.txt", "flickr8k_{}.txt", "Flickr_8k.{}Images.txt")
+
+
+def find_tokens(root: Path, names: Sequence[str]) -> Path | None:
+    """Give the first of these caption files that the folder holds."""
+    return next((root / name for name in names if (root / name).is_file()), None)
+
+
+def read_tokens(path: Path) -> list[ImageRecord]:
+    """Read captions, one a line: ``<file>.jpg#<number>``, a tab, the caption.
+
+    The split of an image comes from beside the file: from ``splits.json`` (or ``.gz``), lists of file names by split,
+    or from ``train.txt``, ``val.txt`` (or ``dev.txt``) and ``test.txt`` with one name a line. Images follow the order
+    of those files, captions that of their numbers; an image in no split is left out.
+
+    Args:
+        path: The ``.token`` file.
+
+    Returns:
+        Images with captions, whose ids are ``<image id>#<number>``.
+
+    Raises:
+        DataError: A line is broken, a split file is missing or names an image twice or one without captions, or a
+            caption's number occurs twice.
+    """
+    captions = _captions(path)
+    records, placed = [], dict[str, str]()
+    for split, names in _read_splits(path.parent).items():
+        for name in names:
+            image = Path(name).stem
+            if image not in captions:
+                raise DataError(f"image {name} of split {split} has no caption in {path}; take files of one release")
+            if image in placed:
+                raise DataError(f"image {name} is in the splits {placed[image]} and {split} of {path.parent}")
+            placed[image] = split
+            ordered = tuple(captions[image][place] for place in sorted(captions[image]))
+            records.append(ImageRecord(image, f"{image}.jpg", "", None, split, ordered))
+    return records
+
+
+def _captions(path: Path) -> dict[str, dict[int, Caption]]:
+    found: dict[str, dict[int, Caption]] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        match = _LINE.fullmatch(line)
+        text = match["text"].strip() if match else ""
+        if match is None or not text:
+            raise DataError(f"line {number} of {path} is no '<file>.jpg#<number>', tab, caption: {line[:60]!r}")
+        image, place = Path(match["file"]).stem, int(match["place"])
+        own = found.setdefault(image, {})
+        if place in own:
+            raise DataError(f"line {number} of {path} gives caption {place} of {match['file']} a second time")
+        own[place] = Caption(f"{image}#{place}", text, tokenize(text))
+    return found
+
+
+def _read_splits(folder: Path) -> dict[str, list[str]]:
+    for path in (folder / "splits.json", folder / "splits.json.gz"):
+        if path.is_file():
+            return _from_json(path)
+    found = {split: _find_list(folder, words) for split, words in _SPLITS.items()}
+    if missing := [split for split, path in found.items() if path is None]:
+        raise DataError(
+            f"{folder} does not say which images are in the split {' and '.join(missing)}; put Karpathy's JSON there, "
+            "or train.txt, val.txt and test.txt with one file name a line"
+        )
+    return {split: path.read_text(encoding="utf-8").split() for split, path in found.items() if path is not None}
+
+
+def _find_list(folder: Path, words: Sequence[str]) -> Path | None:
+    paths = (folder / name.format(word) for word in words for name in _NAMES)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _from_json(path: Path) -> dict[str, list[str]]:
+    try:
+        data = path.read_bytes()
+        splits = json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
+        return {str(split): [str(name) for name in names] for split, names in splits.items()}
+    except (OSError, EOFError, ValueError, AttributeError, TypeError) as error:
+        raise DataError(f'{path} is no {{"train": [file names], ...}} ({error}); make it again') from error

@@ -1,0 +1,315 @@
+"""Embeddings on disk: two safetensors files, and a manifest that says what they are and proves them whole."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from jaxtyping import Bool, Int8, Int64, Shaped, UInt8
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+from torch import Tensor
+
+from fico.embeddings.safetensors_stream import save_tensors
+from fico.errors import DataError
+from fico.types import Correspondence
+from fico.util.atomic import sha256, written_whole
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+FILES = {"images": "images.safetensors", "texts": "texts.safetensors"}
+CHECKED_ROWS = 65_536  # rows looked at in one go, so that mapped ones never lie in memory as a whole
+NAMED = 3  # ids that an error spells out before it only counts
+
+Embeddings = Tensor | Shaped[np.ndarray, "items dim"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EmbeddingStore:
+    """Embeddings of both sides with the ids, the correspondence and the labels that an evaluation needs.
+
+    Args:
+        images: ``images dim`` floats, or ``images bytes`` packed ``uint8`` codes where ``bits`` is given.
+        texts: ``captions dim`` or ``captions bytes``, in the same form.
+        image_ids: One per row of ``images``, as the data set names them.
+        caption_ids: One per row of ``texts``.
+        correspondence: Image row of each caption.
+        bits: Code length of hash codes, most significant bit first in each byte; None for floats.
+        labels: ``images classes``, multi-hot, where the data set has them.
+        text_lengths: Words of each caption, where a pair scorer needs them.
+        origin: Where the embeddings come from: model, config hash, dataset, split, fingerprint.
+    """
+
+    images: np.ndarray
+    texts: np.ndarray
+    image_ids: tuple[str, ...]
+    caption_ids: tuple[str, ...]
+    correspondence: Correspondence
+    bits: int | None
+    labels: Bool[np.ndarray, "images classes"] | None
+    origin: dict[str, Any]
+    text_lengths: Int64[np.ndarray, " captions"] | None = None
+
+    @property
+    def stored_bytes(self) -> int:
+        """Size of the embeddings as they are stored: floats as they are, codes with eight bits in a byte."""
+        return int(self.images.nbytes + self.texts.nbytes)
+
+    @property
+    def unpacked_bytes(self) -> int:
+        """Size with every bit of a code in a byte of its own, as usually stored; of floats their own size."""
+        rows = len(self.images) + len(self.texts)
+        return self.stored_bytes if self.bits is None else rows * self.bits
+
+    @classmethod
+    def write(
+        cls,
+        folder: Path,
+        images: Embeddings,
+        texts: Embeddings,
+        *,
+        image_ids: Sequence[str],
+        caption_ids: Sequence[str],
+        correspondence: Correspondence,
+        origin: Mapping[str, Any],
+        bits: int | None = None,
+        labels: Bool[np.ndarray, "images classes"] | None = None,
+        text_lengths: Tensor | Int64[np.ndarray, " captions"] | None = None,
+    ) -> Self:
+        """Checks the embeddings and writes them; the manifest comes last, so a broken write leaves no store.
+
+        Args:
+            folder: Made if it is missing; an older store in it is replaced.
+            images: ``images dim`` floats, or codes of +1 and -1 (or 1 and 0) where ``bits`` is given; of a pair
+                scorer ``images regions dim``.
+            texts: ``captions dim``, in the same form; of a pair scorer ``captions words dim``.
+            image_ids: One per image, in the order of the rows.
+            caption_ids: One per caption.
+            correspondence: Image row of each caption.
+            origin: What made them; must hold ``model``, any other JSON value is kept.
+            bits: Code length; the codes are then packed, eight to a byte.
+            labels: Multi-hot categories, one row per image.
+            text_lengths: Words of each caption, from a pair scorer.
+
+        Returns:
+            The store as ``load`` would give it.
+
+        Raises:
+            DataError: Counts disagree, a value is NaN or infinite, or a code holds a third value.
+        """
+        model = str(origin.get("model", "model"))
+        store = cls(
+            _stored(images, image_ids, "image", model, bits),
+            _stored(texts, caption_ids, "caption", model, bits),
+            tuple(map(str, image_ids)),
+            tuple(map(str, caption_ids)),
+            correspondence,
+            bits,
+            labels,
+            dict(origin),
+            None if text_lengths is None else np.asarray(text_lengths),
+        )
+        store._check()
+        folder = Path(folder)
+        (folder / MANIFEST).unlink(missing_ok=True)
+        tensors = {"images": {"images": store.images}, "texts": {"texts": store.texts}}
+        if labels is not None:
+            tensors["images"]["labels"] = np.packbits(labels, axis=1)
+        if store.text_lengths is not None:
+            tensors["texts"]["lengths"] = store.text_lengths
+        for side, file in FILES.items():
+            with written_whole(folder / file) as temporary:
+                save_tensors(tensors[side], temporary)
+        with written_whole(folder / MANIFEST) as temporary:
+            temporary.write_text(json.dumps(store._manifest(folder), indent=1), encoding="utf-8")
+        return store
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Reads a store and checks every file against the manifest.
+
+        Raises:
+            DataError: The manifest is missing or of another version, a file (named) is missing, truncated
+                or changed, or counts disagree.
+        """
+        folder = Path(folder)
+        manifest = _read_manifest(folder)
+        sides = {side: _read_side(folder, side, manifest) for side in FILES}
+        labels = None
+        if manifest["classes"] is not None:
+            labels = np.unpackbits(sides["images"]["labels"], axis=1, count=manifest["classes"]).astype(bool)
+        store = cls(
+            sides["images"]["images"],
+            sides["texts"]["texts"],
+            tuple(manifest["images"]["ids"]),
+            tuple(manifest["texts"]["ids"]),
+            Correspondence(manifest["caption_to_image"]),
+            manifest["bits"],
+            labels,
+            manifest["origin"],
+            sides["texts"].get("lengths"),
+        )
+        store._check()
+        return store
+
+    def _check(self) -> None:
+        counted = (("images", self.images, self.image_ids), ("captions", self.texts, self.caption_ids))
+        for side, rows, ids in counted:
+            if len(rows) != len(ids):
+                raise DataError(
+                    f"{len(rows)} {side} were embedded, but {len(ids)} ids were given; each row needs its id"
+                )
+            if len(set(ids)) != len(ids):
+                raise DataError(
+                    f"the ids of the {side} are not unique; {len(ids) - len(set(ids))} stand more than once"
+                )
+        self.correspondence.check(len(self.images), len(self.texts))
+        if self.images.shape[-1] != self.texts.shape[-1]:
+            raise DataError(
+                f"images have {self.images.shape[-1]} columns, captions {self.texts.shape[-1]}; they must agree"
+            )
+        if self.labels is not None and len(self.labels) != len(self.images):
+            raise DataError(f"{len(self.labels)} label rows were given for {len(self.images)} images; each needs one")
+
+    def _manifest(self, folder: Path) -> dict[str, Any]:
+        sides = {
+            "images": (self.images, self.image_ids),
+            "texts": (self.texts, self.caption_ids),
+        }
+        described = {
+            side: {
+                "file": FILES[side],
+                "sha256": sha256(folder / FILES[side]),
+                "shape": list(rows.shape),
+                "dtype": str(rows.dtype),
+                "ids": ids,
+            }
+            for side, (rows, ids) in sides.items()
+        }
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "origin": self.origin,
+            "bits": self.bits,
+            "packed": self.bits is not None,
+            "stored_bytes": self.stored_bytes,
+            "unpacked_bytes": self.unpacked_bytes,
+            "classes": None if self.labels is None else self.labels.shape[1],
+            **described,
+            "caption_to_image": self.correspondence.caption_to_image.tolist(),
+        }
+
+
+def check_finite(embeddings: Embeddings, ids: Sequence[str], side: str, model: str) -> None:
+    """Refuses embeddings with NaN or infinite values.
+
+    Args:
+        embeddings: One row per item.
+        ids: Name of each row.
+        side: ``"image"`` or ``"caption"``, for the message.
+        model: Who made them, for the message.
+
+    Raises:
+        DataError: A row is not finite; the first ids are named and all are counted.
+    """
+    rows = _array(embeddings)
+    if not np.issubdtype(rows.dtype, np.floating):
+        return
+    blocks = (rows[start : start + CHECKED_ROWS] for start in range(0, len(rows), CHECKED_ROWS))
+    bad = np.flatnonzero(np.concatenate([~np.isfinite(block).reshape(len(block), -1).all(axis=1) for block in blocks]))
+    if not len(bad):
+        return
+    names = ", ".join(str(ids[row]) for row in bad[:NAMED]) + (", ..." if len(bad) > NAMED else "")
+    raise DataError(
+        f"{model} gave NaN or infinite embeddings for {len(bad)} of {len(rows)} {side}s ({names}); "
+        "look at these inputs, or train with a lower learning rate or gradient clipping"
+    )
+
+
+def pack_codes(
+    codes: Shaped[np.ndarray, "items bits"], ids: Sequence[str], side: str
+) -> UInt8[np.ndarray, "items bytes"]:
+    """Eight bits to a byte, first bit highest; the last byte is filled with zeros.
+
+    Args:
+        codes: +1 and -1, or 1 and 0, in any dtype.
+        ids: Name of each row, for the message.
+        side: ``"image"`` or ``"caption"``, for the message.
+
+    Raises:
+        DataError: A row holds another value, or the two forms are mixed.
+    """
+    signed = codes.dtype.kind in "if" and bool((codes < 0).any())
+    low = -1 if signed else 0
+    bad = np.flatnonzero(~((codes == 1) | (codes == low)).all(axis=1))
+    if len(bad):
+        row = int(bad[0])
+        value = codes[row][(codes[row] != 1) & (codes[row] != low)][0]
+        raise DataError(
+            f"the code of {side} {ids[row]} holds {value} ({len(bad)} such rows); give +1 and -1, or 1 and 0"
+        )
+    return np.packbits(codes > 0, axis=1)
+
+
+def unpack_codes(packed: UInt8[np.ndarray, "items bytes"], bits: int) -> Int8[np.ndarray, "items bits"]:
+    """The codes of +1 and -1 that ``pack_codes`` packed, as int8."""
+    return np.unpackbits(packed, axis=1, count=bits).astype(np.int8) * np.int8(2) - np.int8(1)
+
+
+def _array(embeddings: Embeddings) -> np.ndarray:
+    if not isinstance(embeddings, Tensor):
+        return np.asarray(embeddings)
+    tensor = embeddings.detach().cpu()
+    # NumPy has no bfloat16; float32 holds every one of its values
+    return np.asarray(tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor)
+
+
+def _stored(embeddings: Embeddings, ids: Sequence[str], side: str, model: str, bits: int | None) -> np.ndarray:
+    rows = _array(embeddings)
+    if rows.ndim not in ((2, 3) if bits is None else (2,)) or not rows.size:
+        raise DataError(f"the {side} embeddings have shape {rows.shape}; wanted is one row per {side}")
+    if len(rows) != len(ids):
+        raise DataError(f"{len(rows)} {side}s were embedded, but {len(ids)} ids were given; each row needs its id")
+    check_finite(rows, ids, side, model)
+    if bits is None:
+        return rows
+    if rows.shape[1] != bits:
+        raise DataError(f"the {side} codes have {rows.shape[1]} bits, but {bits} were announced")
+    return pack_codes(rows, ids, side)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise DataError(f"{folder} has no {MANIFEST}; it is no embedding store, or writing it was interrupted")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        version = manifest["schema_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is damaged or no manifest of an embedding store; write the store again") from error
+    if version != SCHEMA_VERSION:
+        raise DataError(
+            f"{path} has schema_version {version}, this release reads {SCHEMA_VERSION}; write the store again"
+        )
+    return dict(manifest)
+
+
+def _read_side(folder: Path, side: str, manifest: dict[str, Any]) -> dict[str, np.ndarray]:
+    expected = manifest[side]
+    path = folder / expected["file"]
+    if not path.is_file():
+        raise DataError(f"{path} is missing; the manifest beside it lists it, so copy the whole folder again")
+    if sha256(path) != expected["sha256"]:
+        raise DataError(f"{path} was truncated or changed since it was written (its SHA-256 differs from the manifest)")
+    try:
+        tensors: dict[str, np.ndarray] = load_file(path)
+        rows = tensors[side]
+    except (SafetensorError, KeyError) as error:
+        raise DataError(f"{path} cannot be read as the {side} of an embedding store: {error}") from error
+    if list(rows.shape) != expected["shape"] or str(rows.dtype) != expected["dtype"]:
+        raise DataError(
+            f"{path} holds {rows.dtype} of shape {list(rows.shape)}, its manifest says "
+            f"{expected['dtype']} of shape {expected['shape']}; write the store again"
+        )
+    return tensors

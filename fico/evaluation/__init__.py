@@ -1,0 +1,1 @@
+"""Evaluation of embeddings, codes or scores: relevance, engines, summaries and results."""

@@ -1,0 +1,267 @@
+"""Blocks of queries on the CPU: a few numba kernels that release the interpreter, in a small pool of threads."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt64
+
+from fico.evaluation.category import CategoryRetrieval
+from fico.evaluation.instance import InstanceRetrieval
+from fico.evaluation.result import BlockValues, TaskValues
+from fico.metrics.kernels import blocks, codes, floats
+from fico.metrics.kernels.compiled import Outputs
+from fico.metrics.options import Settings
+from fico.metrics.specification import TASKS, Direction, Task
+from fico.similarity import CodeWords
+
+_RULES = {"expected": blocks.EXPECTED, "optimistic": blocks.OPTIMISTIC, "pessimistic": blocks.PESSIMISTIC}
+_DENOMINATORS = {"hits": blocks.HITS, "min_k_r": blocks.MIN_K_R, "r": blocks.R}
+_PIECE = 2**18  # scores in a piece of work, whatever the number of threads, so that no sum depends on it
+
+_SIGNED = {4: np.int32, 8: np.int64}
+_FORMATS: dict[int, np.ndarray] = {  # magnitude mask, infinity, bit of 2.0, mantissa bits, exponent field of 1.0
+    4: np.array([2**31 - 1, 0x7F800000, 2**30, 23, 127], dtype=np.int32),
+    8: np.array([2**63 - 1, 0x7FF0000000000000, 2**62, 52, 1023], dtype=np.int64),
+}
+_NO_LABELS = np.zeros((0, 1), dtype=np.uint64)
+
+
+class ScoreSource(Protocol):
+    """Scores by blocks of queries."""
+
+    dtype: np.dtype
+
+    def block(self, direction: Direction, start: int, stop: int, out: Float[np.ndarray, "queries items"]) -> None:
+        """Writes what it can into ``out`` for the queries from ``start`` to before ``stop``, with all threads."""
+        ...
+
+    def finish(self, direction: Direction, start: int, out: Float[np.ndarray, "queries items"]) -> None:
+        """Turns some rows of the block, from query ``start`` on, into scores; called by several threads."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CodeSource:
+    """Binary codes of both sides."""
+
+    images: CodeWords
+    texts: CodeWords
+
+
+@dataclass(slots=True, eq=False)
+class _Output:
+    """Arrays that the kernels fill: per task values and bounds, and the rows whose tied blocks mix right and wrong."""
+
+    right: dict[Task, np.ndarray]
+    values: dict[Task, tuple[np.ndarray, np.ndarray, np.ndarray]]
+    mixed: np.ndarray
+
+
+class CpuEngine:
+    """Turns blocks of queries of one direction into values per query.
+
+    Args:
+        direction: ``i2t`` or ``t2i``.
+        instance: Own items; always given, for the images that queries and items belong to.
+        category: Shared labels, or None.
+        settings: Definitions.
+        find_fills: Count the cells that a fused re-ranking left untouched.
+    """
+
+    def __init__(
+        self,
+        direction: Direction,
+        instance: InstanceRetrieval,
+        category: CategoryRetrieval | None,
+        settings: Settings,
+        find_fills: bool = False,
+    ) -> None:
+        self.direction: Direction = direction
+        self.settings, self.find_fills = settings, find_fills
+        self.query_images, self.item_images = instance.images_of(direction)
+        self.start, self.own = instance.own(direction)
+        self.captions = instance.own("i2t")
+        self.labels = category.words if category else _NO_LABELS
+        items = len(self.item_images)
+        self.tables = blocks.tables(items)
+        self.piece_rows = max(8, min(64, _PIECE // items))
+        self.recall_cuts = np.array(settings.recall_at, dtype=np.int64)
+        self.cuts = np.array([*(min(k, items) for k in settings.map_at), items], dtype=np.int64)
+        self.rule = _RULES.get(settings.ties, blocks.EXPECTED)
+        self.tasks: tuple[Task, ...] = tuple(t for t in settings.tasks if t == "instance" or category)
+
+    def floats(self, source: ScoreSource, ranges: list[tuple[int, int]], buffer_rows: int) -> Iterator[BlockValues]:
+        """Values of each range of queries, from real scores."""
+        items = len(self.item_images)
+        scores = np.empty((buffer_rows, items), dtype=source.dtype)
+        keys = np.empty((buffer_rows if "category" in self.tasks else 0, items), dtype=_SIGNED[source.dtype.itemsize])
+        if not ranges:
+            yield BlockValues(0, self._task_values(self._output(0), 0))
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            for start, stop in ranges:
+                block = scores[: stop - start]
+                source.block(self.direction, start, stop, block)
+                yield self._float_block(pool, source, block, keys, start)
+
+    def _float_block(
+        self, pool: ThreadPoolExecutor, source: ScoreSource, scores: np.ndarray, keys: np.ndarray, start: int
+    ) -> BlockValues:
+        output = self._output(len(scores))
+
+        def work(first: int, last: int) -> None:
+            source.finish(self.direction, start + first, scores[first:last])
+            self._float_rows(scores[first:last], keys[first:last], start + first, output, first, last)
+
+        _each(pool, len(scores), self.piece_rows, work)
+        touched = touched_items(scores) if self.find_fills else None
+        if self.settings.ties == "index" and output.mixed.any():
+            self._break_ties(pool, scores, keys, start, output)
+        return BlockValues(start, self._task_values(output, start), touched)
+
+    def _float_rows(
+        self, scores: np.ndarray, keys: np.ndarray, start: int, output: _Output, first: int, last: int
+    ) -> None:
+        mixed = output.mixed[first:last]
+        if "instance" in self.tasks:
+            outputs = _part(output.values["instance"], first, last)
+            own_start = self.start[start : start + len(scores) + 1]
+            floats.instance_rows(
+                scores, own_start, self.own, self.rule, self.recall_cuts, self.settings.recall == "fraction",
+                self.tables, outputs, mixed,
+            )  # fmt: skip
+        if "category" in self.tasks:
+            outputs = _part(output.values["category"], first, last)
+            right = output.right["category"][first:last]
+            images = self.query_images[start : start + len(scores)]
+            lost = np.zeros(len(scores), dtype=np.bool_)
+            self._make_keys(scores, images, keys, right, lost)
+            if lost.any():
+                self._make_keys(_dense_places(scores, lost), images, keys, right, lost)
+            keys.sort(axis=1)
+            floats.category_rows(
+                keys, right, self.rule, self.cuts, _DENOMINATORS[self.settings.ap], self.tables, outputs, mixed
+            )
+
+    def _make_keys(
+        self, scores: np.ndarray, images: np.ndarray, keys: np.ndarray, right: np.ndarray, lost: np.ndarray
+    ) -> None:
+        size = scores.dtype.itemsize
+        floats.keys_of_rows(
+            scores.view(_SIGNED[size]), images, self.item_images, self.direction == "t2i", self.labels, _FORMATS[size],
+            keys, right, lost,
+        )  # fmt: skip
+
+    def _break_ties(
+        self, pool: ThreadPoolExecutor, scores: np.ndarray, keys: np.ndarray, start: int, output: _Output
+    ) -> None:
+        """Evaluates the tied rows anew, each score replaced by its place when equal scores stand by index."""
+        for row in np.flatnonzero(output.mixed):
+            order = np.argsort(-scores[row], kind="stable")
+            scores[row, order] = -np.arange(len(order), dtype=scores.dtype)
+        again = self._output(len(scores))
+        _each(
+            pool,
+            len(scores),
+            self.piece_rows,
+            lambda a, b: self._float_rows(scores[a:b], keys[a:b], start + a, again, a, b),
+        )
+        for task in self.tasks:
+            output.values[task][0][:] = again.values[task][0]
+
+    def codes(self, source: CodeSource, ranges: list[tuple[int, int]]) -> Iterator[BlockValues]:
+        """Values of each range of queries, from binary codes."""
+        queries, items = (source.images, source.texts) if self.direction == "i2t" else (source.texts, source.images)
+        words = np.ascontiguousarray(items.words.T)
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            for start, stop in ranges or [(0, 0)]:
+                yield self._code_block(pool, queries.words[start:stop], words, queries.bits, start)
+
+    def _code_block(
+        self, pool: ThreadPoolExecutor, queries: np.ndarray, words: np.ndarray, bits: int, start: int
+    ) -> BlockValues:
+        output = self._output(len(queries))
+
+        def work(first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+            return self._code_rows(queries[first:last], words, bits, start + first, output, first, last)
+
+        sums = _each(pool, len(queries), max(8, _PIECE // words.shape[1]), work)
+        if self.settings.ties == "index":
+            scores = np.empty((self.piece_rows, len(self.item_images)), dtype=np.float64)
+            again = self._output(len(queries))
+            keys = np.empty_like(scores, dtype=np.int64)
+            for first in range(0, len(queries), self.piece_rows):
+                rows = slice(0, min(self.piece_rows, len(queries) - first))
+                codes.index_ranks(queries[first : first + self.piece_rows], words, bits, scores[rows])
+                self._float_rows(scores[rows], keys[rows], start + first, again, first, first + rows.stop)
+            for task in self.tasks:
+                output.values[task][0][:] = again.values[task][0]
+        curves = np.array(sums).reshape(-1, 2, bits + 1).transpose(1, 0, 2) if "category" in self.tasks else None
+        return BlockValues(start, self._task_values(output, start), None, curves)
+
+    def _code_rows(
+        self,
+        queries: UInt64[np.ndarray, "queries words"],
+        words: UInt64[np.ndarray, "words items"],
+        bits: int,
+        start: int,
+        output: _Output,
+        first: int,
+        last: int,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        instance, category = (_part(output.values[task], first, last) for task in TASKS)
+        precision, recall = np.zeros(bits + 1), np.zeros(bits + 1)
+        codes.code_rows(
+            queries, words, self.query_images[start : start + len(queries)], self.captions,
+            self.direction == "t2i", self.start[start : start + len(queries) + 1], self.own, self.labels,
+            ("instance" in self.tasks, "category" in self.tasks), self.rule, self.recall_cuts,
+            self.settings.recall == "fraction", self.cuts, _DENOMINATORS[self.settings.ap], self.tables, instance,
+            category, output.mixed[first:last], output.right["category"][first:last], precision, recall,
+        )  # fmt: skip
+        return precision, recall
+
+    def _output(self, queries: int) -> _Output:
+        right: dict[Task, np.ndarray] = {}
+        values: dict[Task, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        for task in TASKS:
+            shape = (queries if task in self.tasks else 0, len(self.settings.columns(task)))
+            right[task] = np.zeros(queries, dtype=np.int64)
+            values[task] = (np.empty(shape), np.empty(shape), np.empty(shape))
+        return _Output(right, values, np.zeros(queries, dtype=np.bool_))
+
+    def _task_values(self, output: _Output, start: int) -> dict[Task, TaskValues]:
+        own = self.start[start : start + len(output.mixed) + 1]
+        output.right["instance"] = np.diff(own)
+        results: dict[Task, TaskValues] = {}
+        for task in self.tasks:
+            values, low, high = output.values[task]
+            results[task] = TaskValues(output.right[task], values, (low, high) if output.mixed.any() else None)
+        return results
+
+
+def _part(outputs: Outputs, first: int, last: int) -> Outputs:
+    return outputs[0][first:last], outputs[1][first:last], outputs[2][first:last]
+
+
+def _dense_places(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Scores with those of some rows replaced by their places among the row's distinct scores: the same order."""
+    places = scores.copy()
+    for row in np.flatnonzero(rows):
+        places[row] = np.unique(scores[row], return_inverse=True)[1]
+    return places
+
+
+def touched_items(scores: Float[np.ndarray, "queries items"]) -> np.ndarray:
+    """Per query the items that do not hold the fill value of a fused re-ranking: -100 or minus infinity."""
+    lowest = scores.min(axis=1)
+    filled = (lowest == -100) | np.isneginf(lowest)
+    return np.asarray(np.where(filled, (scores > lowest[:, None]).sum(axis=1), scores.shape[1]))
+
+
+def _each(pool: ThreadPoolExecutor, rows: int, step: int, work: Callable[[int, int], object]) -> list[Any]:
+    """Runs ``work`` on pieces of rows; results in the order of the rows."""
+    pieces = [(first, min(first + step, rows)) for first in range(0, rows, step)]
+    return list(pool.map(lambda piece: work(*piece), pieces))

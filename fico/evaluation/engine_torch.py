@@ -1,0 +1,139 @@
+"""Blocks of queries on a GPU (or any torch device): the pure metric functions on one sorted ranking per task.
+
+Nothing is read back before a block's values are complete, and no sort runs on the host.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from fico.evaluation.category import CategoryRetrieval
+from fico.evaluation.instance import InstanceRetrieval
+from fico.evaluation.result import BlockValues, TaskValues
+from fico.metrics.average_precision import ap_of_ranking
+from fico.metrics.ndcg import ndcg_of_ranking
+from fico.metrics.options import Settings
+from fico.metrics.precision_recall import precision_of_ranking
+from fico.metrics.rank import expected_reciprocal
+from fico.metrics.recall import any_found, fraction_found
+from fico.metrics.specification import Direction, Task
+from fico.metrics.ties import TiedRanking, rank_blocks
+from fico.similarity import CodeWords, Similarity, refuse_holes, score_dtype
+
+
+class TensorScores:
+    """Scores of embeddings on a device.
+
+    Args:
+        images: ``images dim``, checked for holes.
+        texts: ``captions dim``.
+        similarity: Codes under ``hamming`` come as +1 and -1, whose inner product orders them.
+    """
+
+    def __init__(self, images: Tensor, texts: Tensor, similarity: Similarity) -> None:
+        self._sides = {"i2t": (images, texts), "t2i": (texts, images)}
+        self._similarity = similarity
+
+    @property
+    def device(self) -> torch.device:
+        """Where the scores are computed."""
+        return self._sides["i2t"][0].device
+
+    def scores(self, direction: Direction, start: int, stop: int) -> Float[Tensor, "queries items"]:
+        """Scores of some queries with every item."""
+        queries, items = self._sides[direction]
+        scores = queries[start:stop] @ items.T
+        if self._similarity == "cosine":
+            norms = items.norm(dim=1)
+            scores *= torch.where(norms > 0, 1 / norms, 0)
+        elif self._similarity == "euclidean":
+            scores = 2 * scores - (items * items).sum(dim=1)
+        return scores
+
+
+def signs(codes: CodeWords) -> Tensor:
+    """Codes as +1 and -1, float32: products of up to 2^24 bits are exact."""
+    bits = np.unpackbits(codes.words.view(np.uint8), axis=1)[:, : codes.bits]
+    return torch.from_numpy(bits).float() * 2 - 1
+
+
+def on_device(name: str, side: np.ndarray | Tensor, similarity: Similarity, device: torch.device) -> Tensor:
+    """Embeddings on the device in the precision of the scores.
+
+    Raises:
+        DataError: NaN or infinite rows.
+    """
+    dtype = np.dtype(np.float64) if similarity == "euclidean" else score_dtype(side)
+    tensor = side if isinstance(side, Tensor) else torch.from_numpy(np.ascontiguousarray(side))
+    tensor = tensor.to(device, torch.float64 if dtype == np.float64 else torch.float32)
+    refuse_holes(name, (~tensor.isfinite().all(dim=1)).cpu().numpy())
+    return tensor
+
+
+class TensorEngine:
+    """Turns blocks of queries of one direction into values per query; arguments as for ``CpuEngine``."""
+
+    def __init__(
+        self,
+        direction: Direction,
+        instance: InstanceRetrieval,
+        category: CategoryRetrieval | None,
+        settings: Settings,
+        device: torch.device,
+    ) -> None:
+        self.direction: Direction = direction
+        self.settings, self.device = settings, device
+        self.images = [torch.from_numpy(side).to(device) for side in instance.images_of(direction)]
+        self.labels = torch.from_numpy(category.labels).to(device).float() if category else None
+        self.tasks: tuple[Task, ...] = tuple(t for t in settings.tasks if t == "instance" or category)
+
+    def blocks(self, source: TensorScores, ranges: list[tuple[int, int]]) -> Iterator[BlockValues]:
+        """Values of each range of queries."""
+        for start, stop in ranges or [(0, 0)]:
+            scores = source.scores(self.direction, start, stop)
+            yield BlockValues(start, {task: self._task(task, scores, start, stop) for task in self.tasks})
+
+    def _relevant(self, task: Task, start: int, stop: int) -> Bool[Tensor, "queries items"]:
+        queries, items = self.images[0][start:stop], self.images[1]
+        if task == "instance" or self.labels is None:
+            return queries[:, None] == items
+        return (self.labels[queries] @ self.labels.T > 0)[:, items]
+
+    def _task(self, task: Task, scores: Float[Tensor, "queries items"], start: int, stop: int) -> TaskValues:
+        if stop == start:
+            empty = np.zeros((0, len(self.settings.columns(task))))
+            return TaskValues(np.zeros(0, dtype=np.int64), empty, None)
+        relevant = self._relevant(task, start, stop)
+        blocks = rank_blocks(scores, relevant)
+        chosen = blocks
+        if self.settings.ties == "index":
+            chosen = rank_blocks(scores, relevant, "index")
+        elif self.settings.ties != "expected":
+            chosen = blocks.in_order(self.settings.ties == "optimistic")
+        orders = (chosen, blocks.in_order(False), blocks.in_order(True))
+        values, low, high = torch.stack([self._values(task, order) for order in orders]).cpu().numpy()
+        mixed = bool(((blocks.right > 0) & (blocks.right < blocks.tied)).any())
+        return TaskValues(relevant.sum(dim=1).cpu().numpy(), values, (low, high) if mixed else None)
+
+    def _values(self, task: Task, ranking: TiedRanking) -> Float[Tensor, "queries columns"]:
+        settings = self.settings
+        if task == "category":
+            cuts: tuple[Any, ...] = (*settings.map_at, None)
+            columns = [ap_of_ranking(ranking, k, settings.ap) for k in cuts]
+            columns += [*precision_of_ranking(ranking).T, ndcg_of_ranking(ranking, 10)]
+            return torch.stack(columns, dim=1)
+        first = (ranking.right > 0).long().argmax(dim=1, keepdim=True)
+        above, tied, right = (n.gather(1, first)[:, 0] for n in (ranking.above, ranking.tied, ranking.right))
+        wrong = tied - right
+        if settings.recall == "fraction":
+            columns = [fraction_found(ranking, k) for k in settings.recall_at]
+        else:
+            columns = [any_found(above, wrong, right, k) for k in settings.recall_at]
+        columns += [1 + above + wrong.double() / (right + 1), expected_reciprocal(above, wrong, right)]
+        columns.append(ndcg_of_ranking(ranking, 10))
+        values = torch.stack(columns, dim=1)
+        return values.masked_fill((ranking.relevant == 0)[:, None], torch.nan)

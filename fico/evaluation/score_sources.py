@@ -1,0 +1,101 @@
+"""Where the scores of a block of queries come from: embeddings, codes, or matrices that somebody else computed."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fico.errors import DataError
+from fico.evaluation.engine_cpu import CodeSource, ScoreSource
+from fico.evaluation.engine_torch import TensorScores, on_device, signs
+from fico.evaluation.memory import MemoryPlan
+from fico.metrics.specification import Direction
+from fico.similarity import (
+    EmbeddingScores,
+    Side,
+    Similarity,
+    as_array,
+    pack_codes,
+    score_dtype,
+)
+
+
+def embedding_source(
+    images: np.ndarray | Tensor,
+    texts: np.ndarray | Tensor,
+    similarity: Similarity,
+    bits: int | None,
+    plan: MemoryPlan,
+    device: torch.device | None,
+) -> ScoreSource | CodeSource | TensorScores:
+    """Codes for ``hamming``, else embeddings checked for holes; on a ``device`` when one is given."""
+    if similarity == "hamming":
+        codes = pack_codes("images", images, bits), pack_codes("texts", texts, bits)
+        if device is None:
+            return CodeSource(*codes)
+        return TensorScores(signs(codes[0]).to(device), signs(codes[1]).to(device), similarity)
+    if device is not None:
+        return TensorScores(
+            on_device("images", images, similarity, device), on_device("texts", texts, similarity, device), similarity
+        )
+    sides = [Side(name, side, similarity, plan.keep_bytes) for name, side in (("images", images), ("texts", texts))]
+    return EmbeddingScores(sides[0], sides[1], similarity, plan.whole)
+
+
+class MatrixScores:
+    """Score matrices, one per direction, read by rows; they may be memory-mapped and larger than memory.
+
+    Args:
+        matrices: By direction, queries in rows.
+        rows: Rows of the queries and of the items to take, by direction, for a fold; None takes all.
+    """
+
+    def __init__(
+        self,
+        matrices: dict[Direction, np.ndarray | Tensor],
+        rows: dict[Direction, tuple[np.ndarray, np.ndarray]] | None = None,
+    ) -> None:
+        self._matrices, self._rows = matrices, rows
+        self.dtype = np.result_type(*(score_dtype(matrix) for matrix in matrices.values()))
+
+    def block(self, direction: Direction, start: int, stop: int, out: Float[np.ndarray, "queries items"]) -> None:
+        """Scores of some queries, copied into ``out``.
+
+        Raises:
+            DataError: NaN, or plus infinity; minus infinity is what a re-ranking leaves at pairs it did not score.
+        """
+        matrix = self._matrices[direction]
+        if self._rows is None:
+            rows = matrix[start:stop]
+        else:
+            queries, items = self._rows[direction]
+            rows = matrix[queries[start:stop]][:, items]
+        out[:] = rows.float().numpy() if isinstance(rows, Tensor) and rows.dtype.itemsize == 2 else rows
+        holes = ~(out.max(axis=1) < np.inf)
+        if holes.any():
+            first = start + int(np.flatnonzero(holes)[0])
+            raise DataError(
+                f"{direction} scores hold NaN or infinite values in {int(holes.sum())} of the queries {start} to "
+                f"{stop - 1}, first in row {first}; look into the model that made them"
+            )
+
+    def finish(self, direction: Direction, start: int, out: Float[np.ndarray, "queries items"]) -> None:
+        """Nothing is left to do."""
+
+
+def matrix_side(direction: Direction, scores: Any, shape: tuple[int, int]) -> np.ndarray | Tensor:
+    """A score matrix whose shape agrees with the correspondence; never transposed.
+
+    Raises:
+        DataError: Another shape.
+    """
+    array = as_array(f"{direction} scores", scores)
+    if tuple(array.shape) != shape:
+        sides = "images x captions" if direction == "i2t" else "captions x images"
+        hint = " (it looks transposed, and is never turned by guess)" if tuple(array.shape) == shape[::-1] else ""
+        raise DataError(
+            f"{direction} scores have shape {tuple(array.shape)}{hint}; {sides} is {shape[0]} x {shape[1]} here"
+        )
+    return array

@@ -1,0 +1,1 @@
+"""Evaluation of embeddings and scores that no run of ours made, the published outputs of the paper among them."""

@@ -1,0 +1,203 @@
+"""The authors' published outputs: embeddings and score matrices of twelve models on two data sets, read as they are."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from jaxtyping import Bool
+
+from fico.errors import DataError, FicoError, UsageError
+from fico.external.inputs import Given, Orientation, grouped, oriented, reduced
+from fico.formats.arrays import load_array, load_labels
+from fico.similarity import Similarity
+from fico.types import Correspondence
+
+Dataset = Literal["coco", "f30k"]
+TITLES: dict[Dataset, str] = {"coco": "MS-COCO", "f30k": "Flickr30K"}
+LABELS: dict[Dataset, tuple[str, ...]] = {
+    "coco": ("coco-karpathy-testall-labels.npy", "coco-karpathy-testall-lall.mat"),
+    "f30k": ("flickr30k-karpathy-test-labels.npy", "flickr30k-karpathy-test-lall.mat"),
+}
+COCO_INDEX = "mscoco_test_indices.npy"
+CAPTIONS_PER_IMAGE = 5  # of both data sets, in the order of the images, where no index file says otherwise
+MODELS = (
+    "blip2", "blip2(nf)", "beit3", "xvlm", "xvlm(nf)", "imram", "vsrn", "scan",
+    "adv(2048bit)", "adv(64bit)", "ucch", "dadh",
+)  # fmt: skip
+HASHING = ("adv(2048bit)", "adv(64bit)", "ucch", "dadh")
+SQUARE = ("vsrn", "ucch")  # stored with every image repeated for each of its captions
+PARTS = ("img", "txt", "sim", "sim_i2t", "sim_t2i")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Published:
+    """One model on one data set.
+
+    Args:
+        model: Its name in the file names.
+        dataset: ``coco`` or ``f30k``.
+        given: What the files hold.
+        similarity: Measure of embeddings and codes; of no meaning for scores.
+        notes: What had to be turned or reduced.
+    """
+
+    model: str
+    dataset: Dataset
+    given: Given
+    similarity: Similarity
+    notes: tuple[str, ...]
+
+
+def find_published(folder: Path) -> list[tuple[str, Dataset]]:
+    """Models and data sets that the folder has files of, in the order of the paper's tables.
+
+    Raises:
+        DataError: The folder is missing, or holds no file of the published names.
+    """
+    if not folder.is_dir():
+        raise DataError(
+            f"{folder} is no folder; give the one with the published outputs (<model>_<dataset>_img.npy, ...)"
+        )
+    found = [(m, d) for d in get_args(Dataset) for m in MODELS if _files(folder, m, d)]
+    if not found:
+        raise DataError(
+            f"{folder} holds no published output; wanted are files such as beit3_f30k_img.npy or imram_coco_sim.npy"
+        )
+    return found
+
+
+def read_published(folder: Path, model: str, dataset: Dataset, t2i_orientation: Orientation | None = None) -> Published:
+    """Reads one model's files, with every quirk of the collection.
+
+    Args:
+        folder: Where they are.
+        model: Name in the file names.
+        dataset: ``coco`` or ``f30k``.
+        t2i_orientation: How a t2i matrix with as many images as captions is stored. Elsewhere its shape tells.
+
+    Raises:
+        DataError: A file is missing or broken, or shapes fit neither each other nor the labels.
+        UsageError: A t2i matrix can be read both ways and ``t2i_orientation`` is not given.
+    """
+    files = _files(folder, model, dataset)
+    arrays = {part: load_array(str(path)) for part, path in files.items()}
+    correspondence = _correspondence(folder, dataset, arrays)
+    labels = _labels(folder, dataset, int(correspondence.caption_to_image.max()) + 1)
+    if "img" in arrays or "txt" in arrays:
+        return _embeddings(model, dataset, arrays, correspondence, labels)
+    return _scores(model, dataset, arrays, correspondence, labels, t2i_orientation)
+
+
+def _files(folder: Path, model: str, dataset: str) -> dict[str, Path]:
+    paths = {part: folder / f"{model}_{dataset}_{part}.npy" for part in PARTS}
+    return {part: path for part, path in paths.items() if path.is_file()}
+
+
+def _labels(folder: Path, dataset: Dataset, images: int) -> Bool[np.ndarray, "images classes"] | None:
+    """The labels of this data set; those of the other would fit by their columns too, and are never borrowed."""
+    path = next((folder / name for name in LABELS[dataset] if (folder / name).is_file()), None)
+    if path is None:
+        return None
+    labels = load_labels(str(path))
+    if len(labels) != images:
+        raise DataError(
+            f"{path} has {len(labels)} rows, but the captions are those of {images} images; if some images have more "
+            f"than {CAPTIONS_PER_IMAGE} captions, {COCO_INDEX} must lie beside them"
+        )
+    return labels
+
+
+def _correspondence(folder: Path, dataset: Dataset, arrays: dict[str, np.ndarray]) -> Correspondence:
+    captions = _captions(arrays)
+    index = folder / COCO_INDEX
+    if dataset == "coco" and index.is_file():
+        rows = Correspondence(np.squeeze(load_array(str(index))))
+        if len(rows.caption_to_image) == captions:
+            return rows
+    return grouped(captions, CAPTIONS_PER_IMAGE)
+
+
+def _captions(arrays: dict[str, np.ndarray]) -> int:
+    """Captions are always the longer side: an image has at least one, and square files repeat it for each."""
+    if "txt" in arrays:
+        return len(arrays["txt"])
+    scores = next((arrays[part] for part in ("sim", "sim_i2t", "sim_t2i") if part in arrays), None)
+    if scores is None:
+        raise DataError("there are image embeddings without captions; the file ending in _txt.npy is missing")
+    return int(max(scores.shape))
+
+
+def _embeddings(
+    model: str,
+    dataset: Dataset,
+    arrays: dict[str, np.ndarray],
+    correspondence: Correspondence,
+    labels: Bool[np.ndarray, "images classes"] | None,
+) -> Published:
+    missing = {"img", "txt"} - set(arrays)
+    if missing:
+        raise DataError(f"{model}_{dataset}_{missing.pop()}.npy is missing; embeddings need both sides")
+    given = Given(correspondence, images=arrays["img"], texts=arrays["txt"], labels=labels)
+    similarity: Similarity = "hamming" if model in HASHING else "cosine"
+    return _unsquared(model, dataset, given, similarity, ())
+
+
+def _scores(
+    model: str,
+    dataset: Dataset,
+    arrays: dict[str, np.ndarray],
+    correspondence: Correspondence,
+    labels: Bool[np.ndarray, "images classes"] | None,
+    orientation: Orientation | None,
+) -> Published:
+    captions = len(correspondence.caption_to_image)
+    images = int(correspondence.caption_to_image.max()) + 1
+    notes: list[str] = []
+    if "sim" in arrays:
+        i2t = _images_first(arrays["sim"], images, captions, notes)
+        t2i = i2t.T
+    else:
+        missing = {"sim_i2t", "sim_t2i"} - set(arrays)
+        if missing:
+            raise DataError(f"{model}_{dataset}_{missing.pop()}.npy is missing; a model with two directions needs both")
+        i2t = _images_first(arrays["sim_i2t"], images, captions, notes)
+        t2i = _captions_first(arrays["sim_t2i"], images, captions, orientation, notes)
+    given = Given(correspondence, i2t=i2t, t2i=t2i, labels=labels)
+    return _unsquared(model, dataset, given, "cosine", tuple(notes))
+
+
+def _images_first(scores: np.ndarray, images: int, captions: int, notes: list[str]) -> np.ndarray:
+    if scores.shape == (captions, images) and images != captions:
+        notes.append("the score matrix is stored captions x images and was turned")
+        return scores.T
+    return scores
+
+
+def _captions_first(
+    scores: np.ndarray, images: int, captions: int, orientation: Orientation | None, notes: list[str]
+) -> np.ndarray:
+    if scores.shape[0] == scores.shape[1]:
+        if orientation is None:
+            raise UsageError(
+                f"the t2i matrix is {scores.shape[0]} x {scores.shape[1]} and can be read both ways; "
+                f"say --t2i-orientation {' or '.join(get_args(Orientation))}"
+            )
+        return oriented(scores, orientation)
+    if scores.shape == (images, captions):
+        notes.append("the t2i matrix is stored images x captions and was turned")
+        return scores.T
+    return scores
+
+
+def _unsquared(model: str, dataset: Dataset, given: Given, similarity: Similarity, notes: tuple[str, ...]) -> Published:
+    images = int(given.correspondence.caption_to_image.max()) + 1
+    if given.image_count == images:
+        return Published(model, dataset, given, similarity, notes)
+    if given.image_count != given.caption_count:
+        raise FicoError(
+            f"{model} on {TITLES[dataset]} has {given.image_count} image rows; wanted are {images}, "
+            f"or {given.caption_count} with each image repeated for its captions"
+        )
+    note = f"{given.caption_count} image rows are copies of {images} images; each counts once"
+    return Published(model, dataset, reduced(given), similarity, (*notes, note))

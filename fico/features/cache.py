@@ -1,0 +1,58 @@
+"""Feature arrays in the user's cache, found by what they were made from."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from fico.util.cache import cache_dir, ensure_folder
+
+
+def cached_rows(
+    kind: str, content: Sequence[object], shape: tuple[int, ...], blocks: Iterable[np.ndarray]
+) -> np.ndarray:
+    """Give an array from the cache, or make it, block by block.
+
+    Args:
+        kind: Name of the feature, for people who look into the cache.
+        content: Everything that the array depends on, as JSON takes it; the array is found by its hash.
+        shape: Of the whole array.
+        blocks: Rows in order; not touched if the array is there.
+
+    Returns:
+        The array, float32, memory-mapped. A truncated or changed file counts as absent and is made again.
+    """
+    key = hashlib.sha256(json.dumps([kind, content]).encode()).hexdigest()[:24]
+    folder = cache_dir() / "features" / f"{kind}-{key}"
+    ensure_folder(folder, partial(_is_whole, shape=shape), partial(_write, shape=shape, blocks=blocks))
+    rows: np.ndarray = np.load(folder / "rows.npy", mmap_mode="r")
+    return rows
+
+
+def _write(folder: Path, *, shape: tuple[int, ...], blocks: Iterable[np.ndarray]) -> None:
+    path = folder / "rows.npy"
+    rows = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    start = 0
+    for block in blocks:
+        rows[start : start + len(block)] = block
+        start += len(block)
+    rows.flush()
+    manifest = {"shape": shape, "sha256": _sha256(path)}
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def _is_whole(folder: Path, *, shape: tuple[int, ...]) -> bool:
+    """Say whether the file is just what was written."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        return bool(manifest == {"shape": list(shape), "sha256": _sha256(folder / "rows.npy")})
+    except (OSError, ValueError):
+        return False
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

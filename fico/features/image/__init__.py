@@ -1,0 +1,1 @@
+"""Image features: pixels, convolutional features, regions."""

@@ -1,0 +1,79 @@
+"""Image features of a data set: those that lie beside it, or else the fixed descriptors."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from fico.datasets.base import RetrievalSplit
+from fico.datasets.karpathy.image_files import read_image
+from fico.features.cache import cached_rows
+from fico.features.precomputed import Features, read_beside
+from fico.images import descriptors
+from fico.util.progress import track
+
+ImageKind = Literal["global", "regions"]
+BLOCK = 64  # pictures described at once
+SHAPES: dict[ImageKind, tuple[int, ...]] = {
+    "global": (descriptors.GLOBAL_DIM,),
+    "regions": (descriptors.REGIONS, descriptors.REGION_DIM),
+}
+FILES: dict[ImageKind, str] = {"global": "vgg19", "regions": "regions"}
+
+
+def image_features(
+    root: Path, splits: Mapping[str, RetrievalSplit], kind: ImageKind, *, progress: bool = True
+) -> Features:
+    """Give the image features of some splits.
+
+    Files ``features/vgg19.npy`` (``global``) or ``features/regions.npy`` beside the images are taken as they
+    are. Otherwise the fixed descriptors are computed once and cached, and each value is shifted and scaled to
+    mean 0 and deviation 1 over the training images (over all their regions too).
+
+    Args:
+        root: The data set's folder.
+        splits: By name; ``train`` among them.
+        kind: One descriptor an image, or one for each of its regions.
+        progress: Show a bar.
+
+    Raises:
+        DataError: An image file is missing or broken (its id is named), or the files beside the images are.
+    """
+    shape = SHAPES[kind]
+    ids = {name: split.image_ids for name, split in splits.items()}
+    beside = read_beside(root, FILES[kind], ids, axes=1 + len(shape))
+    if beside is not None:
+        return beside
+    raw = {name: _described(split, kind, progress) for name, split in splits.items()}
+    train = raw["train"].reshape(-1, shape[-1])
+    mean = train.mean(axis=0, dtype=np.float64).astype(np.float32)
+    deviation = train.std(axis=0, dtype=np.float64).astype(np.float32)
+    deviation[deviation < 1e-4] = 1  # a value that never changes: zero for all
+    rows = {name: (array - mean) / deviation for name, array in raw.items()}
+    size = " x ".join(map(str, shape))
+    origin = f"fixed {kind} descriptor v{descriptors.VERSION} (colours and edges, {size}), standardised on train"
+    return Features(rows, origin)
+
+
+def _described(split: RetrievalSplit, kind: ImageKind, progress: bool) -> np.ndarray:
+    content = [descriptors.VERSION, [_stamp(*image) for image in zip(split.image_ids, split.image_paths, strict=True)]]
+    return cached_rows(kind, content, (len(split.image_ids), *SHAPES[kind]), _blocks(split, kind, progress))
+
+
+def _stamp(image_id: str, path: Path) -> tuple[str, int, int]:
+    """Say what an image's features depend on: a file that was replaced has another time, if not another size."""
+    try:
+        status = path.stat()
+    except OSError:
+        return image_id, -1, -1  # reading it will say what is wrong
+    return image_id, status.st_size, status.st_mtime_ns
+
+
+def _blocks(split: RetrievalSplit, kind: ImageKind, progress: bool) -> Iterator[np.ndarray]:
+    describe = descriptors.global_descriptor if kind == "global" else descriptors.region_descriptor
+    starts = range(0, len(split.image_ids), BLOCK)
+    for start in track(starts, len(starts), f"Describing {split.name} images", is_shown=progress):
+        chosen = slice(start, start + BLOCK)
+        images = zip(split.image_paths[chosen], split.image_ids[chosen], strict=True)
+        yield describe(np.stack([read_image(path, item, descriptors.SIDE) for path, item in images]))

@@ -1,0 +1,195 @@
+"""Images as pixels, for models that look at the image itself: decoded when they are asked for."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+from PIL import Image, ImageOps
+
+from fico.datasets.base import RetrievalSplit
+from fico.errors import DataError, UsageError
+from fico.util.progress import track
+
+Resample = Literal["bicubic", "bilinear", "lanczos"]
+IN_MEMORY_BYTES = 256 * 2**20  # a split whose squares of bytes take no more is decoded once
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """What a model wants to see of an image: RGB, squashed to a square, shifted and scaled by channel.
+
+    Args:
+        size: Side of the square, in pixels.
+        mean: Of each channel, in 0..1.
+        std: Of each channel.
+        resample: Filter of Pillow, which averages over the area when it shrinks.
+        augment: In training, cut a random part out (area 0.5 to 1 of the image, sides 3:4 to 4:3) and mirror every
+            other image.
+
+    Raises:
+        UsageError: The size is below 1, mean or std are not three numbers, or there is no such filter.
+
+    Differs:
+        The originals ignore the orientation that a camera notes in the file and clip 16-bit greys to white; here the
+        image is turned upright and its range kept. RandAugment is left out.
+    """
+
+    size: int
+    mean: Sequence[float]
+    std: Sequence[float]
+    resample: Resample = "bicubic"
+    augment: bool = False
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise UsageError(f"the side of an image is {self.size} pixels; it starts at 1")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise UsageError(f"mean {list(self.mean)} and std {list(self.std)} must be three numbers, std above 0")
+        if self.resample not in get_args(Resample):
+            raise UsageError(f"resample is {self.resample!r}; choose one of {', '.join(get_args(Resample))}")
+        for name in ("mean", "std"):  # plain tuples travel to the processes that decode
+            object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """``image_size``."""
+        return {"image_size": self.size}
+
+    @property
+    def origin(self) -> str:
+        """What was made of the images, in a few words."""
+        varied = ", varied in training" if self.augment else ""
+        return f"pixels, {self.size} x {self.size} ({self.resample}){varied}"
+
+    def rows(self, split: RetrievalSplit, *, progress: bool = True) -> "PixelRows":
+        """The images of a split. A small split is decoded now; of a large one each image when it is asked for.
+
+        Raises:
+            DataError: A file is missing or broken (its id is named); of a large split when the image is asked for.
+        """
+        count = len(split.image_ids)
+        if count * 3 * self.size**2 > IN_MEMORY_BYTES:
+            return PixelRows(self, split.image_ids, split.image_paths, None)
+        squares = np.empty((count, self.size, self.size, 3), np.uint8)
+        files = zip(split.image_ids, split.image_paths, strict=True)
+        for row, file in enumerate(track(files, count, f"Decoding {split.name} images", is_shown=progress)):
+            squares[row] = self.square(open_rgb(*file))
+        return PixelRows(self, split.image_ids, split.image_paths, squares)
+
+    def square(self, image: Image.Image) -> UInt8[np.ndarray, "size size rgb"]:
+        """Squash an image; its aspect ratio is not kept, and nothing is cut off."""
+        filtered = image.resize((self.size, self.size), Image.Resampling[self.resample.upper()])
+        return np.asarray(filtered)
+
+    def normalise(self, square: UInt8[np.ndarray, "size size rgb"]) -> Float32[np.ndarray, "rgb size size"]:
+        """Bytes to channels of mean 0 and deviation 1 over the images that mean and std were taken from."""
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        scaled = (square.astype(np.float32) / np.float32(255) - mean) / std
+        return np.ascontiguousarray(scaled.transpose(2, 0, 1), dtype=np.float32)
+
+    def varied(self, image: Image.Image) -> Image.Image:
+        """A random part of the image, perhaps mirrored; drawn from torch's generator, which each worker has its own."""
+        box = _random_box(*image.size)
+        part = image.crop(box)
+        return ImageOps.mirror(part) if torch.rand(()).item() < 0.5 else part
+
+
+class PixelRows(Sequence[np.ndarray]):
+    """One array ``3 size size`` for each image of a split.
+
+    Args:
+        pixels: How an image is made.
+        image_ids: Named in errors.
+        paths: One file per image.
+        squares: Bytes of the squashed images, where they were decoded already.
+        is_varied: Vary each image, as `Pixels.augment` says.
+    """
+
+    def __init__(
+        self,
+        pixels: Pixels,
+        image_ids: Sequence[str],
+        paths: Sequence[Path],
+        squares: UInt8[np.ndarray, "images size size rgb"] | None,
+        is_varied: bool = False,
+    ) -> None:
+        self._pixels, self._ids, self._paths = pixels, image_ids, paths
+        self._squares = squares
+        self._is_varied = is_varied
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether each row costs reading a file, so that several processes should."""
+        return self._squares is None or self._is_varied
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes that are stored for an image beside its file: none."""
+        return 0
+
+    def for_training(self) -> "PixelRows":
+        """The same images, each varied at every access where the model wants that."""
+        return PixelRows(self._pixels, self._ids, self._paths, self._squares, is_varied=self._pixels.augment)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, row: int) -> Float32[np.ndarray, "rgb size size"]:  # type: ignore[override]
+        if self._squares is not None and not self._is_varied:
+            return self._pixels.normalise(self._squares[row])
+        image = open_rgb(self._ids[row], self._paths[row])
+        return self._pixels.normalise(self._pixels.square(self._pixels.varied(image) if self._is_varied else image))
+
+
+def open_rgb(image_id: str, path: Path) -> Image.Image:
+    """Decode an image of any mode to upright RGB: palettes, CMYK, 16-bit greys, transparency, turned by the camera.
+
+    Args:
+        image_id: Named in errors.
+        path: The file.
+
+    Raises:
+        DataError: The file is missing, truncated or not an image, or holds floats, whose range nothing tells.
+    """
+    try:
+        with Image.open(path) as image:
+            return _rgb(ImageOps.exif_transpose(image), image_id)
+    except FileNotFoundError as error:
+        raise DataError(f"image {image_id} has no file {path}; put it there or take it out of the JSON") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"image {image_id}: {path} is truncated or not an image ({error}); fetch the file again"
+        ) from error
+
+
+def _rgb(image: Image.Image, image_id: str) -> Image.Image:
+    if image.mode == "F":
+        raise DataError(f"image {image_id} holds floats, whose range is unknown; save it with 8 bits a channel")
+    if image.mode.startswith("I"):  # 16-bit greys; Pillow's own conversion would clip them
+        return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode == "P" and "transparency" in image.info:  # straight to RGB Pillow warns
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def _random_box(width: int, height: int) -> tuple[int, int, int, int]:
+    """Corners of a part with 0.5 to 1 of the area and sides of 3:4 to 4:3, or of the middle where none fits."""
+    for _ in range(10):
+        area = width * height * _uniform(0.5, 1.0)
+        ratio = math.exp(_uniform(math.log(3 / 4), math.log(4 / 3)))
+        wide, high = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < wide <= width and 0 < high <= height:
+            left, top = (int(_uniform(0, space + 1)) for space in (width - wide, height - high))
+            return left, top, left + wide, top + high
+    wide, high = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
+    left, top = (width - wide) // 2, (height - high) // 2
+    return left, top, left + wide, top + high
+
+
+def _uniform(least: float, most: float) -> float:
+    return least + (most - least) * float(torch.rand(()))

@@ -1,0 +1,169 @@
+"""Region features in the forms that others give away, and how they become ``features/regions.npy`` of a data set.
+
+Four forms are read: the ``.npy`` of SCAN, VSRN and IMRAM, the ``.tsv`` of bottom-up attention, ``.h5``, and a folder
+with one ``.npz`` for each image. Each gives pairs of an image id and its features, ``regions dim``, one at a time.
+"""
+
+import base64
+import binascii
+import csv
+import json
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO
+
+import h5py
+import numpy as np
+from jaxtyping import Float32
+
+from fico.errors import DataError
+from fico.util.atomic import written_whole
+
+Region = tuple[str, Float32[np.ndarray, "regions dim"]]
+
+_TSV_COLUMNS = ("image_id", "image_w", "image_h", "num_boxes", "boxes", "features")
+_TSV_FIELD_BYTES = 2**26  # one field holds the features of an image; Python's own limit is 2**17
+_NPZ_ARRAYS = ("feat", "x", "features")
+_H5_TABLES = (("features", "ids"), ("image_features", "image_ids"), ("features", "image_ids"))
+
+
+def write_regions(root: Path, images: Iterable[Region], *, origin: str) -> Path:
+    """Put region features beside a data set, where every model that asks for regions finds them.
+
+    Args:
+        root: The data set's folder.
+        images: Id and features of each image, of any reader here; ids as in the data set.
+        origin: One sentence on what made them, shown in reports.
+
+    Returns:
+        The path of ``features/regions.npy``; ``regions.json`` beside it lists the ids.
+
+    Raises:
+        DataError: There is no image, or one has another number or width of regions than the first (it is named).
+    """
+    path, ids = root / "features" / "regions.npy", []
+    stream = iter(images)
+    first = next(stream, None)
+    if first is None:
+        raise DataError(f"there are no region features for {path}; give a file with at least one image")
+    with written_whole(path) as part, part.open("wb") as file:
+        _write_header(file, (0, *first[1].shape))
+        for name, features in chain([first], stream):
+            if features.shape != first[1].shape:
+                raise DataError(
+                    f"image {name} has regions of shape {features.shape}, but {first[0]} has {first[1].shape}; "
+                    "give features with a fixed number of regions"
+                )
+            file.write(np.ascontiguousarray(features, dtype="<f4").tobytes())
+            ids.append(name)
+        file.seek(0)
+        _write_header(file, (len(ids), *first[1].shape))
+    with written_whole(path.with_suffix(".json")) as part:
+        part.write_text(json.dumps({"ids": ids, "origin": origin}), encoding="utf-8")
+    return path
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """Headers leave room for any number of rows, so this one can be written again when the number is known."""
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+
+
+def read_npy(path: Path, ids: Sequence[str]) -> Iterator[Region]:
+    """Read ``<split>_ims.npy`` (SCAN, VSRN) or ``<split>_feat.npy`` (IMRAM), memory-mapped.
+
+    Some copies hold every image as often as it has captions. Each image is given once.
+
+    Args:
+        path: The array, ``rows regions dim``.
+        ids: Lines of ``<split>_ids.txt``: one per image, or one per caption with those of an image in a row.
+
+    Raises:
+        DataError: The file is no such array, its rows fit neither count of ids, an image's captions stand apart,
+            or rows of one image differ.
+    """
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path} is missing or no whole npy file ({error}); fetch it again") from error
+    starts = [at for at, name in enumerate(ids) if at == 0 or name != ids[at - 1]]
+    names = [ids[at] for at in starts]
+    if len(set(names)) != len(names):
+        raise DataError(f"the ids for {path} name an image in two places; captions of an image must follow each other")
+    if array.ndim != 3 or len(array) not in (len(names), len(ids)):
+        raise DataError(
+            f"{path} has shape {array.shape}, but there are {len(names)} images with {len(ids)} ids; "
+            "it needs one row per image or per id, each of regions by width"
+        )
+    is_repeated = len(array) != len(names)
+    for number, name in enumerate(names):
+        row = starts[number] if is_repeated else number
+        end = starts[number + 1] if number + 1 < len(names) else len(ids)
+        if is_repeated and not (array[row:end] == array[row]).all():
+            raise DataError(f"{path} has different features in the rows {row} to {end - 1}, all of image {name}")
+        yield name, np.asarray(array[row], dtype=np.float32)
+
+
+def read_tsv(path: Path) -> Iterator[Region]:
+    """Read the ``.tsv`` of bottom-up attention: one image a line, features as base64 of float32.
+
+    Raises:
+        DataError: A line has other columns, or its features do not divide into its number of boxes.
+    """
+    csv.field_size_limit(_TSV_FIELD_BYTES)
+    with path.open(newline="", encoding="utf-8") as file:
+        for line, row in enumerate(csv.DictReader(file, delimiter="\t", fieldnames=_TSV_COLUMNS), start=1):
+            try:
+                boxes = int(row["num_boxes"])
+                values = np.frombuffer(base64.b64decode(row["features"], validate=True), dtype="<f4")
+                features = values.reshape(boxes, -1)
+            except (TypeError, ValueError, binascii.Error) as error:
+                raise DataError(
+                    f"{path} is broken in line {line} ({error}); a line holds {', '.join(_TSV_COLUMNS)}"
+                ) from error
+            yield row["image_id"], features
+
+
+def read_h5(path: Path) -> Iterator[Region]:
+    """Read an HDF5 file: a table ``features`` (or ``image_features``) with its ids, or one array per image id.
+
+    Raises:
+        DataError: The file is missing, damaged, or of another form.
+    """
+    try:
+        file = h5py.File(path)
+    except OSError as error:
+        raise DataError(f"{path} is missing or no HDF5 file ({error}); fetch it again") from error
+    with file:
+        for table, ids in _H5_TABLES:
+            if table in file and ids in file:
+                names = [name.decode() if isinstance(name, bytes) else str(name) for name in file[ids][:]]
+                if len(names) != len(file[table]):
+                    raise DataError(f"{path} has {len(file[table])} rows in {table} for {len(names)} {ids}")
+                yield from ((name, file[table][row].astype(np.float32)) for row, name in enumerate(names))
+                return
+        for name, array in file.items():
+            if not isinstance(array, h5py.Dataset) or array.ndim != 2:
+                raise DataError(
+                    f"{path} holds {name}, which is no array of regions by width; it needs `features` with `ids`, "
+                    "or one such array per image id"
+                )
+            yield name, array[:].astype(np.float32)
+
+
+def read_npz_folder(folder: Path) -> Iterator[Region]:
+    """Read a folder with one ``<image id>.npz`` for each image: its array ``feat``, ``x`` or ``features``.
+
+    Raises:
+        DataError: A file is broken or has no such array of regions by width.
+    """
+    for path in sorted(folder.glob("*.npz")):
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                features = archive[next(name for name in _NPZ_ARRAYS if name in archive.files)]
+        except (OSError, ValueError, EOFError, StopIteration, zipfile.BadZipFile) as error:
+            raise DataError(f"{path} is no npz file with an array {', '.join(_NPZ_ARRAYS)}; fetch it again") from error
+        if features.ndim != 2:
+            raise DataError(f"{path} has features of shape {features.shape}; it needs regions by width")
+        yield path.stem, features.astype(np.float32)

@@ -1,0 +1,163 @@
+"""VGG-19 features of images: 4096 values behind the second linear layer, as hashing models take them."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from PIL import Image
+from torch import Tensor, nn
+
+from fico.datasets.base import RetrievalSplit
+from fico.errors import DataError, UsageError
+from fico.features.image.pixels import Pixels, open_rgb
+from fico.features.writer import RowFile, Step
+from fico.networks.checkpoint_io.load import load_strictly, read_checkpoint
+
+Layer = Literal["fc7_pre_relu", "fc7_post_relu"]
+Resize = Literal["squash224", "crop224", "caffe224"]
+DIM = 4096
+SIDE, SHORTER = 224, 256
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CAFFE_MEAN = (103.939, 116.779, 123.68)  # blue, green, red
+BLOCK = 32  # images at once; part of what a result may depend on in its last bits
+READERS = 4  # threads that decode images
+
+_SQUASH = Pixels(SIDE, MEAN, STD, resample="bilinear")
+Network = Callable[[Float[Tensor, "images 3 224 224"]], Float[Tensor, "images 4096"]]
+
+
+def prepare(image: Image.Image, resize: Resize = "squash224") -> Float32[np.ndarray, "3 224 224"]:
+    """Bring an RGB image to what VGG-19 was trained on, by one of three conventions.
+
+    Args:
+        image: Any size.
+        resize: ``squash224``: to a square, with ImageNet mean and deviation (FiCo-ITR's toolkit); ``crop224``: shorter
+            side to 256, middle square, the same mean and deviation; ``caffe224``: to a square, blue first, 0..255 minus
+            the mean, for weights that came from Caffe.
+
+    Raises:
+        UsageError: ``resize`` is none of these.
+    """
+    if resize == "squash224":
+        return _SQUASH.normalise(_SQUASH.square(image))
+    if resize == "crop224":
+        return _SQUASH.normalise(_middle(image))
+    if resize == "caffe224":
+        blue_first = _SQUASH.square(image)[:, :, ::-1].astype(np.float32) - np.array(CAFFE_MEAN, np.float32)
+        return np.ascontiguousarray(blue_first.transpose(2, 0, 1))
+    raise UsageError(f"resize is {resize!r}; choose one of {', '.join(get_args(Resize))}")
+
+
+def _middle(image: Image.Image) -> np.ndarray:
+    width, height = image.size
+    shorter = min(width, height)
+    size = (SHORTER * width // shorter, SHORTER * height // shorter)
+    left, top = (round((side - SIDE) / 2) for side in size)
+    resized = image.resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(resized.crop((left, top, left + SIDE, top + SIDE)))
+
+
+def vgg19(weights: Path | None = None, device: str = "cpu") -> Network:
+    """VGG-19 without batch normalisation up to its second 4096-D linear layer, before that layer's ReLU.
+
+    Args:
+        weights: State dict under torchvision's names; None: torchvision's of ImageNet-1k, which it fetches.
+        device: Where it runs, as torch names it.
+
+    Raises:
+        UsageError: torchvision is not installed; it is part of the extra ``gpu``.
+        DataError: The weights are missing or of another network.
+    """
+    try:
+        from torchvision.models import VGG19_Weights
+        from torchvision.models import vgg19 as build
+    except (ImportError, RuntimeError) as error:  # a torchvision of another build than torch raises RuntimeError
+        raise UsageError(
+            f"fico features vgg19 needs torchvision ({error}); install the extra gpu: "
+            'pip install -c constraints-gpu.txt -e ".[gpu,test]"'
+        ) from error
+    network: nn.Module = build(weights=VGG19_Weights.IMAGENET1K_V1 if weights is None else None)
+    if weights is not None:
+        load_strictly(network, read_checkpoint(weights), weights)
+    network.classifier = network.classifier[:4]  # type: ignore[index]
+    return _On(network.eval().to(device), device)
+
+
+class _On:
+    """Runs a network on its device and brings the result back."""
+
+    def __init__(self, network: nn.Module, device: str) -> None:
+        self._network, self._device = network, device
+
+    def __call__(self, images: Float[Tensor, "images 3 224 224"]) -> Float[Tensor, "images 4096"]:
+        made: Tensor = self._network(images.to(self._device))
+        return made.cpu()
+
+
+def vgg19_file(
+    root: Path, splits: Mapping[str, RetrievalSplit], *, layer: Layer, resize: Resize, weights: str
+) -> RowFile:
+    """The file that `vgg19_steps` fills: one row for each image of the splits.
+
+    Args:
+        root: The data set's folder.
+        splits: By name.
+        layer: ``fc7_pre_relu`` holds negative values too, and its positive part is ``fc7_post_relu``.
+        resize: Of `prepare`.
+        weights: What identifies the weights: a SHA-256, or a name.
+
+    Raises:
+        UsageError: ``layer`` or ``resize`` is unknown.
+    """
+    for name, got, known in (("layer", layer, get_args(Layer)), ("resize", resize, get_args(Resize))):
+        if got not in known:
+            raise UsageError(f"{name} is {got!r}; choose one of {', '.join(known)}")
+    ids = [item for split in splits.values() for item in split.image_ids]
+    settings = {"layer": layer, "resize": resize, "weights": weights, "block": BLOCK, "files": _stamp(splits)}
+    origin = f"VGG-19 {layer} ({resize}, weights {weights[:20]})"
+    return RowFile(root, "vgg19", ids, (DIM,), origin, settings)
+
+
+def vgg19_steps(
+    splits: Mapping[str, RetrievalSplit], network: Network, *, layer: Layer, resize: Resize
+) -> tuple[Callable[[int], Iterator[Step]], int]:
+    """Blocks of images through the network.
+
+    Args:
+        splits: By name, in the order of the rows.
+        network: Of `vgg19`, or another that gives as many values.
+        layer: Of `vgg19_file`.
+        resize: Of `prepare`.
+
+    Returns:
+        What `RowFile.write` takes: a maker of the steps, and their number.
+    """
+    files = [pair for split in splits.values() for pair in zip(split.image_ids, split.image_paths, strict=True)]
+    starts = range(0, len(files), BLOCK)
+
+    def steps(done: int) -> Iterator[Step]:
+        with ThreadPoolExecutor(READERS) as readers:
+            for start in starts[done:]:
+                block = files[start : start + BLOCK]
+                images = np.stack(list(readers.map(lambda file: prepare(open_rgb(*file), resize), block)))
+                with torch.inference_mode():
+                    made = network(torch.from_numpy(images)).numpy()
+                values = np.maximum(made, 0) if layer == "fc7_post_relu" else made
+                bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+                if len(bad):
+                    raise DataError(f"the network gave values that are no numbers for image {block[bad[0]][0]}")
+                yield slice(start, start + len(block)), values
+
+    return steps, len(starts)
+
+
+def _stamp(splits: Mapping[str, RetrievalSplit]) -> str:
+    """Hash of the images' sizes on disk, so that features of other files are not gone on with."""
+    paths = (path for split in splits.values() for path in split.image_paths)
+    sizes = [path.stat().st_size if path.exists() else -1 for path in paths]
+    return hashlib.sha256(np.array(sizes, dtype=np.int64).tobytes()).hexdigest()

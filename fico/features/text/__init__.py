@@ -1,0 +1,1 @@
+"""Text features: tokens, words, document vectors."""

@@ -1,0 +1,1 @@
+"""Files of arrays and of TREC, whoever made them."""

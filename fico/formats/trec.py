@@ -1,0 +1,171 @@
+"""Runs and qrels in the form of the TREC tools, so that other evaluators can check our numbers, and we theirs.
+
+A run has lines ``query Q0 item rank score tag``, qrels have ``query 0 item relevance``. As trec_eval does, the
+rank column is ignored when reading: the scores decide, and items that a run does not list come after all others.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, Int64
+
+from fico.errors import DataError
+from fico.types import Correspondence, Ranking
+from fico.util.atomic import written_whole
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrecScores:
+    """What runs of both directions say, as matrices; cells that a run does not list are ``-inf``.
+
+    Args:
+        i2t: ``images captions``; None without such a run.
+        t2i: ``captions images``; None without such a run.
+        correspondence: Image row of each caption.
+        image_ids: Id of each image row.
+        caption_ids: Id of each caption row.
+    """
+
+    i2t: Float[np.ndarray, "images captions"] | None
+    t2i: Float[np.ndarray, "captions images"] | None
+    correspondence: Correspondence
+    image_ids: tuple[str, ...]
+    caption_ids: tuple[str, ...]
+
+
+def write_run(path: Path, ranking: Ranking, query_ids: Sequence[str], item_ids: Sequence[str], tag: str) -> None:
+    """Writes a ranking as a run, whole or not at all.
+
+    Args:
+        path: The file.
+        ranking: Best items of each query.
+        query_ids: One per row of the ranking; without blanks.
+        item_ids: By item row; without blanks.
+        tag: Name of the run; without blanks.
+
+    Raises:
+        DataError: An id or the tag holds a blank.
+    """
+    _check_ids((*query_ids, *item_ids, tag))
+    # enough digits to read the same float back, no more
+    digits = 17 if ranking.scores.dtype == np.float64 else 9
+
+    def lines() -> Iterator[str]:
+        for query, scores, rows in zip(query_ids, ranking.scores, ranking.indices, strict=True):
+            for place, (score, row) in enumerate(zip(scores.tolist(), rows.tolist(), strict=True), start=1):
+                yield f"{query} Q0 {item_ids[row]} {place} {score:.{digits}g} {tag}\n"
+
+    _write(path, lines())
+
+
+def write_qrels(
+    path: Path, right: Iterable[Bool[np.ndarray, " items"]], query_ids: Sequence[str], item_ids: Sequence[str]
+) -> None:
+    """Writes which items are right for which query, whole or not at all; only right ones get a line.
+
+    Args:
+        path: The file.
+        right: For each query a mask over all items.
+        query_ids: One per query; without blanks.
+        item_ids: One per item; without blanks.
+
+    Raises:
+        DataError: An id holds a blank.
+    """
+    _check_ids((*query_ids, *item_ids))
+    masks = zip(query_ids, right, strict=True)
+    _write(path, (f"{query} 0 {item_ids[row]} 1\n" for query, mask in masks for row in np.flatnonzero(mask).tolist()))
+
+
+def read_trec(i2t_run: Path | None, t2i_run: Path | None, qrels: Path) -> TrecScores:
+    """Reads runs of one or both directions, and the qrels of images as queries.
+
+    Args:
+        i2t_run: Images ask for captions; None leaves the direction out.
+        t2i_run: Captions ask for images; None leaves the direction out.
+        qrels: Lines ``image 0 caption 1``: the captions of each image. It lists every caption.
+
+    Raises:
+        DataError: A file is missing, a line is broken (it is named), a caption has two images, or a run lists an
+            item twice for one query or a caption that the qrels do not know.
+    """
+    owner: dict[str, str] = {}
+    for place, (image, _, caption, relevance) in _lines(qrels, 4):
+        if _number(relevance, qrels, place) <= 0:
+            continue
+        if owner.setdefault(caption, image) != image:
+            raise DataError(f"{qrels} line {place} gives caption {caption} a second image; each belongs to one")
+    if not owner:
+        raise DataError(f"{qrels} lists no right item; it needs lines like 'image 0 caption 1'")
+    i2t = _read_run(i2t_run) if i2t_run else {}
+    t2i = _read_run(t2i_run) if t2i_run else {}
+    images = list(dict.fromkeys((*owner.values(), *(query for query, _ in i2t), *(item for _, item in t2i))))
+    rows = {name: row for row, name in enumerate(images)}
+    columns = {name: row for row, name in enumerate(owner)}
+    pairs: Int64[np.ndarray, " captions"] = np.array([rows[owner[caption]] for caption in owner], np.int64)
+    return TrecScores(
+        _matrix(i2t_run, i2t, rows, columns) if i2t_run else None,
+        _matrix(t2i_run, t2i, columns, rows) if t2i_run else None,
+        Correspondence(pairs),
+        tuple(images),
+        tuple(owner),
+    )
+
+
+def _matrix(
+    path: Path, scores: dict[tuple[str, str], float], rows: dict[str, int], columns: dict[str, int]
+) -> Float[np.ndarray, "queries items"]:
+    matrix = np.full((len(rows), len(columns)), -np.inf)
+    for (query, item), score in scores.items():
+        if query not in rows or item not in columns:
+            name = query if query not in rows else item
+            raise DataError(
+                f"{path} lists {name}, which the qrels do not name as a caption; they must list every caption"
+            )
+        matrix[rows[query], columns[item]] = score
+    return matrix
+
+
+def _read_run(path: Path) -> dict[tuple[str, str], float]:
+    scores: dict[tuple[str, str], float] = {}
+    for place, (query, _, item, _, score, _) in _lines(path, 6):
+        if (query, item) in scores:
+            raise DataError(f"{path} line {place} lists {item} a second time for {query}")
+        scores[query, item] = _number(score, path, place)
+    return scores
+
+
+def _lines(path: Path, columns: int) -> Iterator[tuple[int, list[str]]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as text: {error}") from error
+    for place, line in enumerate(text.splitlines(), start=1):
+        parts = line.split()
+        if parts and len(parts) != columns:
+            raise DataError(f"{path} line {place} has {len(parts)} columns, wanted are {columns}")
+        if parts:
+            yield place, parts
+
+
+def _number(text: str, path: Path, place: int) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not np.isfinite(value):
+        raise DataError(f"{path} line {place} has {text!r} where a finite number is wanted")
+    return value
+
+
+def _check_ids(ids: Iterable[str]) -> None:
+    for name in ids:
+        if not name or len(name.split()) != 1:
+            raise DataError(f"the id {name!r} cannot stand in a TREC file; ids there are not empty and have no blanks")
+
+
+def _write(path: Path, lines: Iterable[str]) -> None:
+    with written_whole(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(lines)

@@ -1,0 +1,1 @@
+"""Image files: decoding, and fixed descriptors of the pixels."""

@@ -1,0 +1,1 @@
+"""Batches of a split for torch loaders, and their sharding over processes."""

@@ -1,0 +1,108 @@
+"""Encoders that keep one vector per region and per word, as models with cross-attention need them."""
+
+import math
+
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from fico.errors import DataError
+from fico.networks.blocks.attention import unit_vectors
+
+MARKERS = 2  # start and end, which every caption has
+
+
+class ScalarGainLinear(nn.Module):
+    """Linear map whose weight has one learned L2 norm, over the whole matrix, apart from its direction."""
+
+    def __init__(self, in_dim: int, out_dim: int) -> None:
+        super().__init__()
+        start = nn.Linear(in_dim, out_dim)
+        self.bias = nn.Parameter(start.bias.detach())
+        self.weight_g = nn.Parameter(start.weight.detach().norm())
+        self.weight_v = nn.Parameter(start.weight.detach())
+
+    def forward(self, values: Float[Tensor, "*items in_dim"]) -> Float[Tensor, "*items out_dim"]:
+        """Map ``values`` with ``g v / |v|``."""
+        return nn.functional.linear(values, self.weight_v * (self.weight_g / self.weight_v.norm()), self.bias)
+
+
+class RegionEncoder(nn.Module):
+    """Region features to unit vectors by one linear map.
+
+    Args:
+        image_dim: Width of the region features.
+        embed_dim: Width of the vectors.
+        weight_norm: Learn the norm of the map's weight apart.
+    """
+
+    def __init__(self, image_dim: int, embed_dim: int, weight_norm: bool = False) -> None:
+        super().__init__()
+        self.fc: nn.Module
+        if weight_norm:
+            self.fc = ScalarGainLinear(image_dim, embed_dim)
+        else:
+            self.fc = nn.Linear(image_dim, embed_dim)
+            bound = math.sqrt(6 / (image_dim + embed_dim))
+            nn.init.uniform_(self.fc.weight, -bound, bound)
+            nn.init.zeros_(self.fc.bias)
+
+    def forward(self, images: Float[Tensor, "images regions image_dim"]) -> Float[Tensor, "images regions dim"]:
+        """One unit vector per region."""
+        return unit_vectors(self.fc(images))
+
+
+class WordEncoder(nn.Module):
+    """Word ids to unit vectors, one per word in its sentence, by a GRU.
+
+    Args:
+        vocab_size: Number of words, the four markers counted.
+        word_dim: Width of the word embedding.
+        embed_dim: Width of the vectors.
+        bidirectional: Read both ways and average; the backward reader starts at the last real word.
+    """
+
+    def __init__(self, vocab_size: int, word_dim: int, embed_dim: int, bidirectional: bool = True) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(vocab_size, word_dim)
+        nn.init.uniform_(self.embed.weight, -0.1, 0.1)
+        self.rnn = nn.GRU(word_dim, embed_dim, batch_first=True, bidirectional=bidirectional)
+
+    def forward(
+        self, texts: Int64[Tensor, "texts words"], lengths: Int64[Tensor, " texts"] | None = None
+    ) -> Float[Tensor, "texts words dim"]:
+        """Encode captions in any order.
+
+        Args:
+            texts: Word ids with start and end marker, padded.
+            lengths: Words per caption, both markers counted; the words above 0 when not given.
+
+        Returns:
+            Unit vectors; zeros behind the end of a caption.
+        """
+        lengths = (texts > 0).sum(dim=1) if lengths is None else lengths
+        packed = pack_padded_sequence(self.embed(texts), lengths.cpu(), batch_first=True, enforce_sorted=False)
+        states, _ = pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=texts.shape[1])
+        if self.rnn.bidirectional:
+            forward, backward = states.chunk(2, dim=2)
+            states = (forward + backward) / 2
+        return unit_vectors(states)
+
+
+def refuse_empty_captions(lengths: Int64[Tensor, " texts"], text_ids: Int64[Tensor, " texts"]) -> None:
+    """A caption of markers alone would get a score that means nothing.
+
+    Args:
+        lengths: Words per caption, both markers counted.
+        text_ids: Rows of the captions in their split, for the message.
+
+    Raises:
+        DataError: A caption has no word; the first is named.
+    """
+    empty = lengths <= MARKERS
+    if bool(empty.any()):
+        row = int(text_ids[empty][0])
+        raise DataError(
+            f"caption {row} of the split (counted from 0) has no word, and with attention over words it cannot be "
+            "scored; leave it out of the data set"
+        )

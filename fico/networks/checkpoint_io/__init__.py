@@ -1,0 +1,1 @@
+"""Reading released weights: files, hub names, parameter names."""

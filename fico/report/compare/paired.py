@@ -1,0 +1,136 @@
+"""Paired tests between settings on the values of single queries, and what several tests at once make of their p."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from fico.errors import DataError, UsageError
+from fico.metrics.significance import PairedTest, sign_flip_test
+from fico.report.results.per_query import QueryTable, read_queries
+from fico.report.results.runs import Run
+
+TOLERANCE = 1e-6  # between a metric and the mean of its values per query, which the file rounds
+_FEWEST = 2  # images that a test needs
+
+
+class QueryValues:
+    """Values per query of some runs, read once.
+
+    Args:
+        runs: Runs on the same data.
+    """
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self._tables = {run.folder: read_queries(run.folder / "per_query.csv.gz") for run in runs}
+
+    def test(self, first: Sequence[Run], second: Sequence[Run], name: str) -> PairedTest | None:
+        """Whether two settings differ by more than the choice of queries explains: sign flips of whole images.
+
+        Args:
+            first: Seeds of one setting; the values of a query are averaged over them.
+            second: Seeds of the other.
+            name: ``{task}/{direction}/{metric}``.
+
+        Returns:
+            Difference second minus first; None where the metric is no mean over queries, the runs hold no values of
+            single queries for it, or do not say which image a caption belongs to.
+
+        Raises:
+            UsageError: The runs have different queries.
+        """
+        values = [[self._values(run, name) for run in runs] for runs in (second, first)]
+        clusters = self._clusters(second[0], name)
+        if clusters is None or any(value is None for side in values for value in side):
+            return None
+        ids = self._table(second[0], name).ids
+        for run in (*first, *second):
+            if self._table(run, name).ids != ids:
+                raise UsageError(
+                    f"{run.folder} and {second[0].folder} have different queries, or in another order; "
+                    "a paired test needs the same ones"
+                )
+        sides = [np.mean(np.stack([value for value in side if value is not None]), axis=0) for side in values]
+        if len(np.unique(clusters[~np.isnan(sides[0])])) < _FEWEST:
+            return None
+        return sign_flip_test(sides[0], sides[1], clusters)
+
+    def _table(self, run: Run, name: str) -> QueryTable:
+        direction = name.split("/")[1]
+        if direction not in self._tables[run.folder]:
+            raise DataError(f"{run.folder / 'per_query.csv.gz'} has no {direction} queries; repeat the run")
+        return self._tables[run.folder][direction]
+
+    def _values(self, run: Run, name: str) -> Float64[np.ndarray, " queries"] | None:
+        """The values whose mean is the metric; None where the file has none, or their mean is another number."""
+        metric, kind = run.results.metric(name), name.split("/")[-1]
+        if metric is None:
+            return None
+        table = self._table(run, name)
+        values = table.columns.get({"MeanR": "first_rank"}.get(kind, kind.replace("mAP@", "AP@")))
+        if values is None and kind.startswith("R@"):
+            values = np.where(np.isnan(table.first_ranks), np.nan, table.first_ranks <= int(kind[2:]))
+        if values is None or abs(np.nanmean(values) - metric.value) > TOLERANCE * max(1.0, metric.value):
+            return None
+        return values
+
+    def _clusters(self, run: Run, name: str) -> Int64[np.ndarray, " queries"] | None:
+        """A number for the image of each query; from the stored embeddings where the queries' file does not tell."""
+        table = self._table(run, name)
+        images: Sequence[str | int] = table.images or (table.ids if table.direction == "i2t" else ())
+        manifest = run.folder / "embeddings" / "manifest.json"
+        if not images and manifest.is_file():
+            stored = json.loads(manifest.read_text(encoding="utf-8"))  # the arrays beside it may be large
+            owners = dict(zip(stored["texts"]["ids"], stored["caption_to_image"], strict=True))
+            images = [owners[query] for query in table.ids] if set(table.ids) <= set(owners) else ()
+        number = {image: place for place, image in enumerate(dict.fromkeys(images))}  # in their order, not by name
+        return np.array([number[image] for image in images]) if images else None
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Holm's correction: p-values that may be read one by one though several tests were made.
+
+    Args:
+        ps: As they came from the tests.
+
+    Returns:
+        In the same order, each at least as large as before.
+
+    Source:
+        Holm 1979, A simple sequentially rejective multiple test procedure.
+    """
+    corrected, least = [0.0] * len(ps), 0.0
+    for place, test in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
+        least = max(least, min(1.0, (len(ps) - place) * ps[test]))
+        corrected[test] = least
+    return corrected
+
+
+def check_same_data(runs: Sequence[Run]) -> None:
+    """Refuses runs whose numbers do not measure the same thing.
+
+    Raises:
+        UsageError: Two runs are on other data, another split or other contents, or define a metric differently; both
+            are named.
+    """
+    first = runs[0]
+    for other in runs[1:]:
+        one, two = first.results.data, other.results.data
+        if (one.name, one.split) != (two.name, two.split):
+            raise UsageError(
+                f"{first.folder} is on {one.name} {one.split}, {other.folder} on {two.name} {two.split}; "
+                "compare runs on the same split"
+            )
+        if one.fingerprint != two.fingerprint:
+            raise UsageError(
+                f"{first.folder} and {other.folder} are both on {one.name} {one.split}, but its content differs "
+                f"(fingerprints {one.fingerprint[:12]} and {two.fingerprint[:12]}); repeat one on the other's data"
+            )
+        for name in sorted(set(first.results.metrics) & set(other.results.metrics)):
+            meant = first.results.metrics[name].definition, other.results.metrics[name].definition
+            if meant[0] != meant[1]:
+                raise UsageError(
+                    f"{first.folder} and {other.folder} define {name} differently ({meant[0]!r} and {meant[1]!r}); "
+                    "repeat one with the other's metric.ties, metric.ap and the like"
+                )

@@ -1,0 +1,110 @@
+"""Curves of a report as SVG text that follows the page's colours, light or dark."""
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fico.report.results.schema import Metric, Results
+
+# Written as colours that nothing else uses, then replaced by the page's variables: SVG by matplotlib has no other hook.
+INK, FAINT, COLOURS = "#010203", "#010204", {"i2t": "#010205", "t2i": "#010206"}
+VARIABLES = {INK: "var(--ink)", FAINT: "var(--faint)", COLOURS["i2t"]: "var(--i2t)", COLOURS["t2i"]: "var(--t2i)"}
+LABELS = {"i2t": "image to text", "t2i": "text to image"}
+CUTS = (1, 5, 10, 50, 100, 200)
+LEVELS = tuple(f"{level / 10:.1f}" for level in range(11))
+
+
+def recall_curve(results: Results) -> str | None:
+    """Recall over the number of items looked at, with interval and chance; None without instance metrics."""
+    points = {way: _points(results, f"instance/{way}", [f"R@{k}" for k in CUTS], CUTS) for way in COLOURS}
+    if not any(points.values()):
+        return None
+    figure, axes = _axes("items looked at (k)", "R@k in %")
+    for way, found in points.items():
+        _draw(axes, way, found)
+    axes.set_xscale("log")
+    axes.set_xticks(CUTS, [str(k) for k in CUTS])
+    axes.minorticks_off()
+    _legend(axes)
+    return _svg(figure, "recall")
+
+
+def precision_recall_curve(results: Results) -> str | None:
+    """Interpolated precision at eleven recall levels, with interval and chance; None without labels."""
+    levels = [float(level) for level in LEVELS]
+    points = {way: _points(results, f"category/{way}", [f"PR@{level}" for level in LEVELS], levels) for way in COLOURS}
+    if not any(points.values()):
+        return None
+    figure, axes = _axes("recall", "precision in %")
+    for way, found in points.items():
+        _draw(axes, way, found)
+    axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1])
+    _legend(axes)
+    return _svg(figure, "pr")
+
+
+Point = tuple[float, Metric, Metric | None]
+
+
+def _points(results: Results, where: str, names: Sequence[str], positions: Sequence[float]) -> list[Point]:
+    found = []
+    for name, position in zip(names, positions, strict=True):
+        metric = results.metric(f"{where}/{name}")
+        if metric is not None:
+            found.append((position, metric, results.metric(f"{where}/chance/{name}")))
+    return found
+
+
+def _axes(across: str, up: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(5.2, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_xlabel(across, color=INK)
+    axes.set_ylabel(up, color=INK)
+    axes.set_ylim(0, 102)
+    axes.tick_params(colors=INK, length=0, labelsize=9)
+    axes.grid(color=FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    return figure, axes
+
+
+def _draw(axes: Axes, way: str, points: list[Point]) -> None:
+    if not points:
+        return
+    positions = [position for position, _, _ in points]
+    colour = COLOURS[way]
+    low, high = ([100 * end for end in ends] for ends in zip(*((m.low, m.high) for _, m, _ in points), strict=True))
+    axes.fill_between(positions, low, high, color=colour, alpha=0.18, linewidth=0)
+    values = [100 * metric.value for _, metric, _ in points]
+    axes.plot(positions, values, color=colour, marker="o", markersize=4, linewidth=1.8, label=LABELS[way])
+    chance = [(position, 100 * level.value) for position, _, level in points if level is not None]
+    if chance:
+        across, up = zip(*chance, strict=True)
+        axes.plot(across, up, color=colour, linewidth=1, linestyle=(0, (3, 3)), label=f"{LABELS[way]}, chance")
+
+
+def _legend(axes: Axes) -> None:
+    legend = axes.legend(frameon=False, fontsize=8.5, loc="best")
+    for text in legend.get_texts():
+        text.set_color(INK)
+
+
+def _svg(figure: Figure, prefix: str) -> str:
+    text = io.StringIO()
+    nothing: dict[str, Any] = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    # text stays text, and ids come from the content alone: equal runs give equal pages
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix}):
+        figure.savefig(text, format="svg", transparent=True, metadata=nothing)
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :]
+    for colour, variable in VARIABLES.items():
+        svg = svg.replace(colour, variable)
+    # two figures in one page must not share ids, or the second would borrow the first one's marks
+    svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
+    return re.sub(r'(href="|url\()#', rf"\1#{prefix}-", svg)

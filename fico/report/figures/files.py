@@ -1,0 +1,64 @@
+"""Figures of a bench as files: SVG with text as text, PNG, and pixels."""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from fico.util.atomic import written_whole
+
+DPI = 160
+INK, FAINT = "#2a2f36", "#d9d7d2"
+# Okabe and Ito's colours, which colour-blind readers can tell apart, then more, told apart by their marks too
+COLOURS = (
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555", "#8a5a00", "#7a3fb0", "#1b9aaa",
+    "#a3b18a", "#6b705c", "#9d0208", "#2a9d2a", "#f72585", "#4361ee", "#b5838d", "#ffb703",
+)  # fmt: skip
+MARKERS = "osD^vPX*h<>p"
+
+
+def style(axes: Axes, across: str, up: str) -> None:
+    """Quiet axes: grid, no frame."""
+    axes.set_xlabel(across, color=INK)
+    axes.set_ylabel(up, color=INK)
+    axes.tick_params(colors=INK, length=0, labelsize=9, which="both")
+    axes.grid(color=FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side in axes.spines.values():
+        side.set_visible(False)
+
+
+def write_figures(folder: Path, figures: Mapping[str, Figure]) -> dict[str, str]:
+    """Writes ``NAME.svg`` and ``NAME.png`` of each.
+
+    Returns:
+        SVG markup by name, without the XML declaration, for a page.
+    """
+    markup = {}
+    for name, figure in figures.items():
+        svg = _bytes(figure, "svg")
+        for ending, content in (("svg", svg), ("png", _bytes(figure, "png"))):
+            with written_whole(folder / f"{name}.{ending}") as temporary:
+                temporary.write_bytes(content)
+        text = svg.decode()
+        markup[name] = text[text.index("<svg") :]
+    return markup
+
+
+def as_image(figure: Figure) -> Image.Image:
+    """The figure as pixels."""
+    return Image.open(io.BytesIO(_bytes(figure, "png"))).convert("RGB")
+
+
+def _bytes(figure: Figure, kind: str) -> bytes:
+    out = io.BytesIO()
+    # ids from the content alone and no date: equal numbers give equal files
+    nothing: dict[str, Any] = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fico"}):
+        figure.savefig(out, format=kind, dpi=DPI, facecolor="white", metadata=nothing)
+    return out.getvalue()

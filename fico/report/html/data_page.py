@@ -1,0 +1,136 @@
+"""The page of a data set: sample images with captions and labels, and its numbers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fico.datasets.base import FeatureDataset, RetrievalDataset, RetrievalSplit
+from fico.datasets.feature_sets.rows import by_hash
+from fico.report.html.data_numbers import SHOWN, SplitNumbers, split_numbers
+from fico.report.html.page import page_environment
+from fico.util.atomic import written_whole
+
+CLASSES_SHOWN = 100  # bars; more categories are summed up in a sentence
+BAR = 160  # pixels of the longest
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """An image with all its captions and the names of its categories."""
+
+    image_id: str
+    path: Path
+    captions: tuple[str, ...]
+    labels: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar of a chart; ``width`` in pixels."""
+
+    name: str
+    count: int
+    width: float
+
+
+def write_data_page(
+    path: Path, dataset: RetrievalDataset, splits: Mapping[str, RetrievalSplit], *, sample_of: str, samples: int
+) -> list[SplitNumbers]:
+    """Write the page, whole or not at all.
+
+    Args:
+        path: The HTML file.
+        dataset: Whose splits these are.
+        splits: By name.
+        sample_of: The split that samples and charts are of.
+        samples: How many images to show; the same ones each time, chosen by hashed ids.
+
+    Returns:
+        The numbers on the page.
+    """
+    numbers = {name: split_numbers(split) for name, split in splits.items()}
+    is_features = isinstance(dataset, FeatureDataset)
+    shown = numbers[sample_of]
+    page = (
+        page_environment()
+        .get_template("data.html.jinja")
+        .render(
+            name=dataset.name,
+            root=str(dataset.root),
+            numbers=list(numbers.values()),
+            shown=shown,
+            tasks={task: names for task, names in SHOWN.items() if f"{task}/i2t/{names[0]}" in shown.chance},
+            has_labels=any(found.density is not None for found in numbers.values()),
+            words=_bars({str(length): count for length, count in _filled(shown.words).items()}),
+            held=_bars({str(held): count for held, count in shown.captions_per_image.items()}),
+            classes=_classes(splits[sample_of], shown),
+            more_classes=max(0, len(shown.images_per_class) - CLASSES_SHOWN),
+            samples=_samples(splits[sample_of], samples) if shown.words or not is_features else [],
+            mean_words=_mean(shown.words),
+            remarks=_remarks(list(numbers.values()), is_features),
+        )
+    )
+    with written_whole(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return list(numbers.values())
+
+
+def _samples(split: RetrievalSplit, count: int) -> list[Sample]:
+    owners = split.correspondence.caption_to_image
+    found = []
+    for row in by_hash(split.image_ids, "samples")[:count].tolist():
+        captions = tuple(split.captions[place] for place in np.flatnonzero(owners == row).tolist())
+        names = None
+        if split.labels is not None:
+            names = tuple(split.classes[column] for column in np.flatnonzero(split.labels[row]).tolist())
+        found.append(Sample(split.image_ids[row], split.image_paths[row], captions, names))
+    return found
+
+
+def _bars(counts: Mapping[str, int]) -> list[Bar]:
+    most = max(counts.values(), default=1)
+    return [Bar(name, count, BAR * count / max(most, 1)) for name, count in counts.items()]
+
+
+def _filled(counts: Mapping[int, int]) -> dict[int, int]:
+    """All lengths between the shortest and the longest; the longest hundredth in one."""
+    if not counts:
+        return {}
+    total, seen, last = sum(counts.values()), 0, max(counts)
+    for length in sorted(counts):
+        seen += counts[length]
+        if seen >= 0.99 * total:
+            last = length
+            break
+    return {length: counts.get(length, 0) for length in range(min(counts), last + 1)}
+
+
+def _classes(split: RetrievalSplit, numbers: SplitNumbers) -> list[Bar]:
+    """Categories from the most to the least frequent."""
+    order = np.argsort([-count for count in numbers.images_per_class], kind="stable")[:CLASSES_SHOWN].tolist()
+    return _bars({split.classes[column]: numbers.images_per_class[column] for column in order})
+
+
+def _mean(counts: Mapping[int, int]) -> float | None:
+    return sum(value * count for value, count in counts.items()) / sum(counts.values()) if counts else None
+
+
+def _remarks(numbers: Sequence[SplitNumbers], is_features: bool) -> list[str]:
+    """What a reader of the numbers should know."""
+    remarks = ["it comes as features, without image files"] if is_features else []
+    for found in numbers:
+        if found.missing and not is_features:
+            remarks.append(f"split {found.name}: {found.missing:,} of {found.images:,} images have no file")
+        if found.unlabelled:
+            remarks.append(
+                f"split {found.name}: {found.unlabelled:,} images without a category; as a query such an image has no "
+                "right item, and its average precision counts as 0"
+            )
+        if len(found.captions_per_image) > 1:
+            told = ", ".join(f"{count:,} of {held}" for held, count in found.captions_per_image.items())
+            remarks.append(f"split {found.name}: captions are uneven, {told}")
+        if found.density is not None and found.counted < found.images:
+            remarks.append(f"split {found.name}: relevance was counted over {found.counted:,} of its images")
+    return remarks

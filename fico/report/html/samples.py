@@ -1,0 +1,189 @@
+"""Sample queries of a report: what was asked, what was found, and which of it is right."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Int64
+from torch import Tensor
+
+from fico.datasets.base import RetrievalSplit
+from fico.metrics.specification import Direction
+from fico.report.results.per_query import DIRECTIONS
+from fico.search.base import Similarity
+from fico.search.exact import ExactSearch
+from fico.types import Ranking
+
+Rows = np.ndarray | Tensor
+Rank = Callable[[Direction, Int64[np.ndarray, " queries"]], Ranking]
+POOL = 128  # queries that the samples are picked from: enough to hold good and bad ones, and quick to rank
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A caption (``text``) or an image; where its file is gone, the page shows its id."""
+
+    item_id: str
+    text: str | None = None
+    image: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One item that was found.
+
+    Args:
+        item: The item.
+        score: Similarity to the query; higher is nearer.
+        is_instance_right: It is the query's own partner.
+        is_category_right: It shares a label with the query; None without labels.
+    """
+
+    item: Item
+    score: float
+    is_instance_right: bool
+    is_category_right: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class QuerySample:
+    """A query with its best hits, best first.
+
+    Args:
+        direction: ``"i2t"`` (an image asks for captions) or ``"t2i"``.
+        query: What was asked.
+        hits: The first items found.
+        rank_of_first_right: Rank of the first own partner, from 1, in the order of the search; None without one.
+        items: Size of the gallery.
+    """
+
+    direction: Direction
+    query: Item
+    hits: tuple[Hit, ...]
+    rank_of_first_right: int | None
+    items: int
+
+
+def exact_rank(
+    images: Rows, texts: Rows, similarity: Similarity, bits: int | None = None, *, depth: int | None = None
+) -> Rank:
+    """Ranks by exact search over embeddings or codes.
+
+    Args:
+        images: One row per image.
+        texts: One row per caption.
+        similarity: Measure of the model.
+        bits: Code length where the codes are packed.
+        depth: Items of each ranking; all of them if not given or if there are fewer.
+    """
+
+    def rank(direction: Direction, rows: Int64[np.ndarray, " queries"]) -> Ranking:
+        queries, items = (images, texts) if direction == "i2t" else (texts, images)
+        search = ExactSearch(similarity, bits)
+        search.add(items)
+        return search.search(queries[rows], min(depth or len(items), len(items)))
+
+    return rank
+
+
+def matrix_rank(i2t: np.ndarray, t2i: np.ndarray | None = None, *, depth: int | None = None) -> Rank:
+    """Ranks by given scores; equal ones in the order of the items.
+
+    Args:
+        i2t: ``images captions``, higher is nearer.
+        t2i: ``captions images``; the same matrix turned if not given.
+        depth: Items of each ranking; all of them if not given or if there are fewer.
+    """
+
+    def rank(direction: Direction, rows: Int64[np.ndarray, " queries"]) -> Ranking:
+        scores = i2t if direction == "i2t" else i2t.T if t2i is None else t2i
+        asked = np.asarray(scores[rows])
+        order = np.argsort(-asked.astype(np.float64), axis=1, kind="stable")[:, :depth]
+        return Ranking(np.take_along_axis(asked, order, axis=1), order)
+
+    return rank
+
+
+def sample_queries(
+    rank: Rank, split: RetrievalSplit, *, per_direction: int = 12, hits: int = 5, seed: int = 0
+) -> list[QuerySample]:
+    """Picks queries of both directions, half of them with their own partner among the first hits, half without.
+
+    Where there are too few of one kind, the other fills up. Within a direction they stand by rank, best first.
+
+    Args:
+        rank: Ranks the whole gallery for the query rows of a direction, such as ``exact_rank`` gives.
+        split: Where the captions, images and labels come from.
+        per_direction: How many to pick.
+        hits: How many hits to show of each.
+        seed: Of the choice.
+    """
+    samples: list[QuerySample] = []
+    for direction in DIRECTIONS:
+        count = len(split.image_ids if direction == "i2t" else split.caption_ids)
+        rows = np.random.default_rng(seed).permutation(count)[:POOL]
+        ranking = rank(direction, rows)
+        right = _instance_right(split, direction, rows[:, None], ranking.indices)
+        first = np.where(right.any(axis=1), right.argmax(axis=1) + 1, 0)
+        samples.extend(
+            _sample(split, direction, rows[pick], ranking, pick, right[pick], int(first[pick]), hits)
+            for pick in _pick(first, per_direction, hits)
+        )
+    return samples
+
+
+def _pick(first: Int64[np.ndarray, " pool"], wanted: int, hits: int) -> list[int]:
+    good = [*np.flatnonzero((first > 0) & (first <= hits))]
+    bad = [*np.flatnonzero((first == 0) | (first > hits))]
+    from_bad = max(min(len(bad), wanted // 2), wanted - len(good))
+    chosen = good[: wanted - min(from_bad, len(bad))] + bad[:from_bad]
+    return sorted(chosen, key=lambda row: (first[row] == 0, first[row]))
+
+
+def _sample(
+    split: RetrievalSplit,
+    direction: Direction,
+    query: int,
+    ranking: Ranking,
+    pick: int,
+    right: Bool[np.ndarray, " items"],
+    first: int,
+    hits: int,
+) -> QuerySample:
+    rows, scores = ranking.indices[pick, :hits], ranking.scores[pick, :hits]
+    shared = _category_right(split, direction, int(query), rows)
+    query_side, item_side = ("image", "text") if direction == "i2t" else ("text", "image")
+    found = tuple(
+        Hit(_item(split, item_side, int(row)), float(score), bool(own), None if shared is None else bool(shared[place]))
+        for place, (row, score, own) in enumerate(zip(rows, scores, right[:hits], strict=True))
+    )
+    return QuerySample(direction, _item(split, query_side, int(query)), found, first or None, len(right))
+
+
+def _item(split: RetrievalSplit, side: str, row: int) -> Item:
+    if side == "text":
+        return Item(split.caption_ids[row], text=split.captions[row])
+    return Item(split.image_ids[row], image=split.image_paths[row])
+
+
+def _instance_right(
+    split: RetrievalSplit,
+    direction: Direction,
+    queries: Int64[np.ndarray, "queries 1"],
+    found: Int64[np.ndarray, "queries items"],
+) -> Bool[np.ndarray, "queries items"]:
+    image_of = split.correspondence.caption_to_image
+    if direction == "i2t":
+        return np.asarray(image_of[found] == queries)
+    return np.asarray(found == image_of[queries])
+
+
+def _category_right(
+    split: RetrievalSplit, direction: Direction, query: int, found: Int64[np.ndarray, " items"]
+) -> Bool[np.ndarray, " items"] | None:
+    if split.labels is None:
+        return None
+    image_of = split.correspondence.caption_to_image
+    asked, images = (query, image_of[found]) if direction == "i2t" else (image_of[query], found)
+    return np.asarray((split.labels[images] & split.labels[asked]).any(axis=1))

@@ -1,0 +1,147 @@
+"""The paper's tables and figures from some runs, in one folder and every format."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from fico.report.figures.files import write_figures
+from fico.report.html.page import page_environment
+from fico.report.paper.cost_tables import attention_table, encoding_table
+from fico.report.paper.figures import precision_recall_figure, trade_off_figure
+from fico.report.paper.search_table import search_grid
+from fico.report.paper.tables import TABLES, architecture, metric_table
+from fico.report.results.runs import FoundRuns
+from fico.report.results.schema import Results
+from fico.report.results.seeds import Protocol
+from fico.report.table.table import Grid
+from fico.report.table.text import comma_separated, latex, markdown
+from fico.util.atomic import written_whole
+from fico.util.progress import track
+
+CAPTIONS = {
+    "figure3": "Figure 3: interpolated precision at eleven recall levels, mean over queries",
+    "figure4": "Figure 4: what an index finds of the exact nearest items, and how fast (hollow: text to image)",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PaperReport:
+    """What some runs can fill.
+
+    Args:
+        grids: Tables in the order of the paper.
+        figures: By file name without ending.
+        captions: Of the figures, by the same names.
+        remarks: What a reader of several tables must know.
+    """
+
+    grids: tuple[Grid, ...]
+    figures: Mapping[str, Figure]
+    captions: Mapping[str, str]
+    remarks: tuple[str, ...]
+
+
+def paper_report(runs: Sequence[Results], repeats: Sequence[Results] = ()) -> PaperReport:
+    """Sorts runs into tables and figures; one table for each data set, fingerprint and set of definitions.
+
+    Args:
+        runs: Finished runs, each setting and seed once.
+        repeats: Older ones of the same settings and seeds, for the indexes that they alone searched.
+    """
+    protocols, searched = _protocols(runs), _protocols([*runs, *repeats])
+    keys = _keys(list(protocols))
+    grids: list[Grid | None] = [architecture(trained)] if (trained := [r for r in runs if r.metrics]) else []
+    for definition in TABLES:
+        grids += [metric_table(definition, protocol, found, keys[protocol]) for protocol, found in protocols.items()]
+    grids += [encoding_table(protocol, found, keys[protocol]) for protocol, found in protocols.items()]
+    grids.append(attention_table(runs))
+    grids += [search_grid(protocol, found, keys[protocol]) for protocol, found in searched.items()]
+    figures, captions = {}, {}
+    for protocol in protocols:
+        curves, points = precision_recall_figure(protocols[protocol]), trade_off_figure(searched[protocol])
+        for name, figure in (("figure3", curves), ("figure4", points)):
+            if figure is not None:
+                figures[f"{name}-{keys[protocol]}"] = figure
+                captions[f"{name}-{keys[protocol]}"] = f"{CAPTIONS[name]}, {protocol.words}"
+    return PaperReport(tuple(grid for grid in grids if grid is not None), figures, captions, _remarks(list(protocols)))
+
+
+def write_paper_report(folder: Path, found: FoundRuns, report: PaperReport) -> None:
+    """Writes ``report.md``, ``report.tex``, ``report.html``, a CSV for each table, an SVG and a PNG for each figure."""
+    texts = {f"{grid.key}.csv": comma_separated(grid) for grid in report.grids}
+    texts["report.md"] = _markdown(found, report)
+    texts["report.tex"] = "% needs \\usepackage{booktabs,graphicx}\n" + "\n".join(map(latex, report.grids))
+    svgs: dict[str, str] = {}
+    for name in track(report.figures, len(report.figures), "Drawing figures"):
+        svgs |= write_figures(folder, {name: report.figures[name]})
+    texts["report.html"] = _html(found, report, svgs)
+    for name, text in texts.items():
+        with written_whole(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def _protocols(runs: Iterable[Results]) -> dict[Protocol, list[Results]]:
+    groups: dict[Protocol, list[Results]] = {}
+    for run in runs:
+        groups.setdefault(Protocol.of(run), []).append(run)
+    return dict(sorted(groups.items(), key=lambda group: (group[0].data, group[0].split, group[0].images)))
+
+
+def _keys(protocols: Sequence[Protocol]) -> dict[Protocol, str]:
+    """A word for file names: the data set; its split, fingerprint or a number where that is not enough."""
+    keys: dict[Protocol, str] = {}
+    for protocol in protocols:
+        rivals = [other for other in protocols if other != protocol and other.data == protocol.data]
+        parts = [protocol.data]
+        parts += [protocol.split] if any(other.split != protocol.split for other in rivals) else []
+        parts += (
+            [protocol.fingerprint[:8]] if any(other.fingerprint != protocol.fingerprint for other in rivals) else []
+        )
+        parts += [*protocol.rules] if any(other.rules != protocol.rules for other in rivals) else []
+        keys[protocol] = re.sub(r"[^A-Za-z0-9]+", "-", "-".join(parts)).strip("-")
+    return keys
+
+
+def _remarks(protocols: Sequence[Protocol]) -> tuple[str, ...]:
+    remarks = []
+    for name in dict.fromkeys((protocol.data, protocol.split) for protocol in protocols):
+        alike = [protocol for protocol in protocols if (protocol.data, protocol.split) == name and name[1] != "bench"]
+        prints = list(dict.fromkeys(protocol.fingerprint[:8] for protocol in alike))
+        if len(prints) > 1:
+            remarks.append(
+                f"The runs on {' '.join(name)} saw {len(prints)} contents (fingerprints {', '.join(prints)}); "
+                "they stand in tables of their own (save in Table 6, which is about size) and must not be compared."
+            )
+        if len({protocol.rules for protocol in alike}) > 1:
+            remarks.append(f"The runs on {' '.join(name)} use different definitions and stand in tables of their own.")
+    return tuple(remarks)
+
+
+def _markdown(found: FoundRuns, report: PaperReport) -> str:
+    parts = [f"# {_title(found)}", *map(markdown, report.grids)]
+    parts += [f"### {report.captions[name]}\n\n![{report.captions[name]}]({name}.svg)\n" for name in report.figures]
+    lines = [*report.remarks, *(f"Left out: {folder}: {reason}" for folder, reason in found.left_out)]
+    return "\n".join([*parts, *([""] if lines else []), *(f"- {line}" for line in lines)]) + "\n"
+
+
+def _html(found: FoundRuns, report: PaperReport, svgs: Mapping[str, str]) -> str:
+    seeds = {run.results.seed for run in found.runs}
+    template = page_environment().get_template("grids.html.jinja")
+    return template.render(
+        title=_title(found),
+        lead=f"{len(report.grids)} tables and {len(report.figures)} figures after arXiv 2407.20114; "
+        f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}",
+        grids=report.grids,
+        figures=[(report.captions[name], Markup(svg)) for name, svg in svgs.items()],  # noqa: S704 - our own drawing
+        remarks=report.remarks,
+        runs=found.runs,
+        left_out=found.left_out,
+    )
+
+
+def _title(found: FoundRuns) -> str:
+    return f"{len(found.runs)} run{'s' if len(found.runs) > 1 else ''} in the tables of the paper"

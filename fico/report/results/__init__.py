@@ -1,0 +1,1 @@
+"""``results.json`` and the files beside it, and finished runs read from them."""

@@ -1,0 +1,106 @@
+"""What each query got: the rows of ``per_query.csv.gz``."""
+
+import csv
+import gzip
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from fico.errors import DataError
+from fico.metrics.specification import Direction
+
+DIRECTIONS: tuple[Direction, ...] = ("i2t", "t2i")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QueryTable:
+    """The queries of one direction.
+
+    Args:
+        direction: ``"i2t"`` or ``"t2i"``.
+        ids: Id of each query: an image's for ``i2t``, a caption's for ``t2i``.
+        first_ranks: Rank of the first right item, from 1; NaN where the query has none.
+        average_precisions: By cut (``"10"``, ``"100"``, ``"N"``), fractions; NaN where it does not apply.
+        images: Id of the image that each query belongs to: what a paired test must not take apart. Empty: not known.
+        recalls: By cut (``"1"``, ``"10"``): whether a right item is among the first, a fraction under expected ties.
+    """
+
+    direction: str
+    ids: tuple[str, ...]
+    first_ranks: Float[np.ndarray, " queries"]
+    average_precisions: dict[str, Float[np.ndarray, " queries"]]
+    images: tuple[str, ...] = ()
+    recalls: dict[str, Float[np.ndarray, " queries"]] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> dict[str, Float[np.ndarray, " queries"]]:
+        """Values by the name of their column."""
+        return {
+            "first_rank": self.first_ranks,
+            **{f"AP@{cut}": values for cut, values in self.average_precisions.items()},
+            **{f"R@{cut}": values for cut, values in self.recalls.items()},
+        }
+
+
+def queries_csv(tables: Iterable[QueryTable]) -> str:
+    """All queries as CSV: ``query,direction,first_rank,AP@10,...,R@1,...,image``; empty where a value does not apply.
+
+    Numbers are written with 9 significant digits: ranks under ties are fractions.
+    """
+    tables = tuple(tables)
+    names = sorted({name for table in tables for name in table.columns}, key=_place)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["query", "direction", *names, "image"])
+    for table in tables:
+        absent = np.full(len(table.ids), np.nan)
+        columns = [table.columns.get(name, absent) for name in names]
+        images = table.images or ("",) * len(table.ids)
+        for query, image, *values in zip(table.ids, images, *columns, strict=True):
+            cells = ("" if np.isnan(value) else f"{value:.9g}" for value in values)
+            writer.writerow([query, table.direction, *cells, image])
+    return text.getvalue()
+
+
+def read_queries(path: Path) -> dict[str, QueryTable]:
+    """Reads ``per_query.csv.gz``.
+
+    Returns:
+        The table of each direction. Without recalls and images where an older release wrote it.
+
+    Raises:
+        DataError: The file is missing or damaged.
+    """
+    try:
+        with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {way: _table(way, found) for way in DIRECTIONS if (found := [r for r in rows if r["direction"] == way])}
+    except (OSError, EOFError, KeyError, ValueError, TypeError) as error:
+        raise DataError(f"{path} cannot be read as the values of single queries: {error}; repeat the run") from error
+
+
+def _table(direction: str, rows: Sequence[Mapping[str, str]]) -> QueryTable:
+    values = {
+        name: np.array([float(row[name] or "nan") for row in rows])
+        for name in rows[0]
+        if name not in ("query", "direction", "image")
+    }
+    cuts = {kind: [name for name in values if name.startswith(f"{kind}@")] for kind in ("AP", "R")}
+    return QueryTable(
+        direction,
+        tuple(row["query"] for row in rows),
+        values["first_rank"],
+        {name.partition("@")[2]: values[name] for name in cuts["AP"]},
+        tuple(row["image"] for row in rows) if rows[0].get("image") else (),
+        {name.partition("@")[2]: values[name] for name in cuts["R"]},
+    )
+
+
+def _place(name: str) -> tuple[int, float]:
+    """Ranks first, then AP, then R, each by its cut with the whole ranking last."""
+    kind, _, cut = name.partition("@")
+    return ("first_rank", "AP", "R").index(kind), float(cut.replace("N", "inf") or 0)

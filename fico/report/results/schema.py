@@ -1,0 +1,285 @@
+"""``results.json``: everything that a finished run says about itself, checked, and written last."""
+
+import csv
+import gzip
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from fico.errors import DataError, FicoError
+from fico.report.results.per_query import QueryTable, queries_csv
+from fico.util.atomic import written_whole
+
+SCHEMA_VERSION = 1
+RESULTS = "results.json"
+RANKS = ("MedR", "MeanR")  # counted in items from 1; every other metric is a fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One number with what it needs to be read.
+
+    Args:
+        value: Fraction from 0 to 1; for MedR and MeanR a rank from 1.
+        low: Lower end of the 95 % bootstrap interval, in the same unit.
+        high: Upper end.
+        queries: How many queries it is the mean of.
+        definition: What was computed, in one sentence.
+        pessimistic: Value with tied items in the worst order, where there are ties.
+        optimistic: The same in the best order.
+    """
+
+    value: float
+    low: float
+    high: float
+    queries: int
+    definition: str
+    pessimistic: float | None = None
+    optimistic: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What encoded: ``dim`` columns per embedding (None for bare scores), ``bits`` per code of a hashing model."""
+
+    name: str
+    family: Literal["vlp", "fine", "coarse"] | None
+    size: str | None
+    dim: int | None
+    bits: int | None
+    dtype: str
+    query_time_attention: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DataInfo:
+    """What was evaluated: counts of images and captions, number of categories (0 without labels)."""
+
+    name: str
+    split: str
+    images: int
+    captions: int
+    labels: int
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRow:
+    """One index searched with the run's own embeddings.
+
+    Args:
+        index: Its name.
+        queries: Queries in one batch.
+        items: Items in the index.
+        build_seconds: Training and adding.
+        search_seconds: The whole batch.
+        index_bytes: Size of the index.
+        top1_in_k: For each k the share of queries whose exact nearest item is among the first k.
+        overlap_at_k: For each k the share of the exact k nearest items among the first k.
+        details: Whatever else the comparison says (threads, repeats, spread).
+    """
+
+    index: str
+    queries: int
+    items: int
+    build_seconds: float
+    search_seconds: float
+    index_bytes: int
+    top1_in_k: dict[int, float]
+    overlap_at_k: dict[int, float]
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_mapping(cls, row: Mapping[str, Any]) -> Self:
+        """From a JSON object, where keys are text; unknown keys go to ``details``."""
+        known = {f.name for f in fields(cls)}
+        details = dict(row.get("details", {})) | {key: row[key] for key in row if key not in known}
+        plain = {key: row[key] for key in known & set(row)} | {"details": details}
+        for table in ("top1_in_k", "overlap_at_k"):
+            plain[table] = {int(k): float(v) for k, v in row[table].items()}
+        return cls(**plain)
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """A finished run.
+
+    Args:
+        name: Name of the run.
+        seed: Seed of everything.
+        started: UTC time, ISO 8601.
+        seconds: Wall-clock time of the whole run.
+        commit: Git commit of the code.
+        model: What encoded.
+        data: What was evaluated.
+        metrics: By name: ``{split}/{task}/{direction}/{metric}`` and ``.../chance/{metric}``.
+        efficiency: Times in seconds and sizes in bytes, named with their unit.
+        search: Comparison of indexes; empty where none was run.
+        versions: Of Python and the packages.
+        hardware: The machine.
+        config: The resolved configuration.
+        key: Hash of config, data and code: equal keys give equal numbers. Empty where unknown.
+        notes: Sentences a reader must know, such as the count of queries without a right item.
+    """
+
+    name: str
+    seed: int
+    started: str
+    seconds: float
+    commit: str
+    model: ModelInfo
+    data: DataInfo
+    metrics: dict[str, Metric]
+    efficiency: dict[str, Any]
+    search: tuple[SearchRow, ...]
+    versions: dict[str, str]
+    hardware: dict[str, Any]
+    config: dict[str, Any]
+    key: str = ""
+    notes: tuple[str, ...] = ()
+    schema_version: int = SCHEMA_VERSION
+    status: str = "finished"
+
+    def __post_init__(self) -> None:
+        """Refuses values that no metric can have.
+
+        Raises:
+            FicoError: A value or interval is not finite, a fraction is outside 0 to 1, or a rank is below 1.
+        """
+        for name, metric in self.metrics.items():
+            _check_metric(name, metric)
+
+    def metric(self, name: str) -> Metric | None:
+        """The metric ``{task}/{direction}/{metric}`` of the evaluated split, or None."""
+        return self.metrics.get(f"{self.data.split}/{name}")
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that ``results.json`` holds. Absent tie bounds and details are left out."""
+        plain = asdict(self)
+        order = (
+            "schema_version",
+            "status",
+            *(key for key in plain if key not in ("schema_version", "status")),
+        )
+        plain["metrics"] = {
+            name: {key: value for key, value in metric.items() if value is not None}
+            for name, metric in plain["metrics"].items()
+        }
+        plain["search"] = [
+            {key: row[key] for key in row if key != "details"} | row["details"] for row in plain["search"]
+        ]
+        return {key: plain[key] for key in order}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Self:
+        """From the object that ``results.json`` holds.
+
+        Raises:
+            KeyError, TypeError: A part is missing or has an unknown key.
+        """
+        known = {f.name for f in fields(cls)}
+        parts = {key: plain[key] for key in plain if key in known} | {
+            "model": ModelInfo(**plain["model"]),
+            "data": DataInfo(**plain["data"]),
+            "metrics": {name: Metric(**metric) for name, metric in plain["metrics"].items()},
+            "search": tuple(SearchRow.from_mapping(row) for row in plain["search"]),
+            "notes": tuple(plain.get("notes", ())),
+        }
+        return cls(**parts)
+
+
+def write_results(folder: Path, results: Results, per_query: Sequence[QueryTable] = ()) -> None:
+    """Writes ``results.csv``, ``per_query.csv.gz`` and, last, ``results.json``, each whole or not at all.
+
+    Args:
+        folder: Folder of the run; made if it is missing.
+        results: What to write; its values were checked when it was made.
+        per_query: Ranks and average precisions of each query, from ``query_tables``.
+
+    Raises:
+        FicoError: A part cannot be written as JSON (the key is named by the encoder).
+    """
+    folder = Path(folder)
+    (folder / RESULTS).unlink(missing_ok=True)  # an older one must not outlive an interrupted write
+    try:
+        text = json.dumps(results.as_json(), indent=1, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise FicoError(
+            f"the results are no JSON: {error}; efficiency, hardware and config must be plain finite values"
+        ) from error
+    with written_whole(folder / "results.csv") as temporary:
+        temporary.write_text(_metrics_csv(results), encoding="utf-8", newline="")
+    with written_whole(folder / "per_query.csv.gz") as temporary:
+        # no file name and no time in the gzip header: equal runs give equal files
+        temporary.write_bytes(gzip.compress(queries_csv(per_query).encode(), mtime=0))
+    with written_whole(folder / RESULTS) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_results(path: Path) -> Results:
+    """Reads ``results.json``, or that of a run's folder.
+
+    Raises:
+        DataError: There is none (the run did not finish), or it is damaged, foreign or of another version.
+    """
+    path = Path(path)
+    path = path / RESULTS if path.is_dir() else path
+    if not path.is_file():
+        raise DataError(
+            f"{path} does not exist; a run writes it last, so that run failed, was stopped or is still going"
+        )
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        version = plain["schema_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is no results file of a run: it is no JSON object with a schema_version") from error
+    if version != SCHEMA_VERSION:
+        raise DataError(f"{path} has schema_version {version}, this release reads {SCHEMA_VERSION}; repeat the run")
+    try:
+        return Results.from_json(plain)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is damaged: {error}; repeat the run") from error
+
+
+def read_tested(path: Path) -> Results:
+    """Like ``read_results``, of a run that tested a model.
+
+    Raises:
+        DataError: Also where there are no metrics.
+    """
+    results = read_results(path)
+    if not results.metrics:
+        raise DataError(f"{path} has no metrics of a model, as after a bench; give a run that tested one")
+    return results
+
+
+def is_rank(name: str) -> bool:
+    """Whether a metric counts ranks from 1 (MedR, MeanR) and is no fraction."""
+    return name.rpartition("/")[2] in RANKS
+
+
+def _check_metric(name: str, metric: Metric) -> None:
+    least, most = (1.0, math.inf) if is_rank(name) else (0.0, 1.0)
+    slack = 1e-9  # a mean of ones in floating point
+    for part in ("value", "low", "high", "pessimistic", "optimistic"):
+        number = getattr(metric, part)
+        if number is None:
+            continue
+        if not math.isfinite(number) or not least - slack <= number <= most + slack:
+            wanted = "a rank from 1" if is_rank(name) else "a fraction from 0 to 1"
+            raise FicoError(f"{part} of {name} is {number}, wanted is {wanted}; no results were written")
+
+
+def _metrics_csv(results: Results) -> str:
+    columns = [f.name for f in fields(Metric)]
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["metric", *columns])
+    for name, metric in results.metrics.items():
+        values = (getattr(metric, column) for column in columns)
+        writer.writerow([name, *("" if value is None else value for value in values)])
+    return table.getvalue()

@@ -1,0 +1,1 @@
+"""One type of table, and its forms: terminal, Markdown, LaTeX, CSV."""

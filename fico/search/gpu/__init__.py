@@ -1,0 +1,1 @@
+"""Parts of the searches that run on a GPU."""

@@ -1,0 +1,135 @@
+"""Devices that search may run on."""
+
+import importlib.util
+import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fico.errors import DataError, UsageError
+from fico.search.base import to_floats
+from fico.util.arrays import Embeddings
+from fico.util.resources import gib
+
+_ROWS = 65_536  # rows looked at in one go
+
+
+def check_device(device: str) -> None:
+    """Refuses devices that are not there.
+
+    Raises:
+        UsageError: It is neither the CPU nor a CUDA device of this machine.
+    """
+    if device == "cpu":
+        return
+    if not isinstance(device, str) or not re.fullmatch(r"cuda(:\d+)?", device):
+        raise UsageError(f"device is {device!r}; choose cpu, cuda or cuda:<number>")
+    found = torch.cuda.device_count()
+    if int(device.partition(":")[2] or 0) >= found:
+        raise UsageError(f"device is {device!r}, but torch finds {found} CUDA devices; choose cpu or mend the driver")
+
+
+def on(device: str) -> AbstractContextManager[object]:
+    """While it is open the device is torch's current one, which kernels, streams and pinned memory follow."""
+    return torch.cuda.device(device) if device.startswith("cuda") else nullcontext()
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """While it is open products of single precision are just that, and products of halves are summed in single."""
+    flags = torch.backends.cuda.matmul
+    before, halves = torch.get_float32_matmul_precision(), flags.allow_fp16_reduced_precision_reduction
+    torch.set_float32_matmul_precision("highest")
+    flags.allow_fp16_reduced_precision_reduction = False
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+        flags.allow_fp16_reduced_precision_reduction = halves
+
+
+def has_triton() -> bool:
+    """Whether fused kernels can be compiled."""
+    return importlib.util.find_spec("triton") is not None
+
+
+def to_tensor(values: Embeddings, what: str, device: str, dim: int | None = None) -> Tensor:
+    """Checked ``float32`` rows on a device; rows that lie there already are not copied.
+
+    Args:
+        values: Embeddings, one row each.
+        what: ``"items"`` or ``"queries"``, for the message.
+        device: As torch names it.
+        dim: Width of the rows that were added before, if any.
+
+    Raises:
+        DataError: Wrong shape, another width, or a row with NaN or infinity (it is named).
+        UsageError: The device has no room (the predicted size is named).
+    """
+    if not isinstance(values, Tensor) or not _is_elsewhere(values):
+        array = to_floats(values, what, dim)
+        need_device_memory(device, array.nbytes, f"{len(array)} {what} of {array.shape[1]} dimensions")
+        return torch.tensor(array, device=device)  # a copy: mapped rows are read-only
+    if values.ndim != 2 or 0 in values.shape or values.is_complex():
+        raise DataError(
+            f"the {what} have shape {tuple(values.shape)} and type {values.dtype}; give a matrix of real numbers with "
+            "one row each"
+        )
+    if dim is not None and values.shape[1] != dim:
+        raise DataError(f"the {what} have {values.shape[1]} dimensions, but the index holds items of {dim}")
+    rows = values.detach().to(device, torch.float32)
+    for start in range(0, len(rows), _ROWS):
+        finite = rows[start : start + _ROWS].isfinite().all(dim=1)
+        if not finite.all():
+            row = start + int((~finite).nonzero()[0])
+            raise DataError(f"row {row} of the {what} holds NaN or infinity; drop it or mend what made it")
+    return rows
+
+
+def _is_elsewhere(values: Tensor) -> bool:
+    return values.device.type != "cpu"
+
+
+def need_device_memory(device: str, size: int, what: str) -> None:
+    """Refuses what does not fit into the free memory of a device.
+
+    Args:
+        device: As torch names it.
+        size: Bytes that will be taken at once.
+        what: For the message: what takes them.
+
+    Raises:
+        UsageError: Less is free; both sizes are named.
+    """
+    free = free_device_memory(device)
+    if size > free:
+        raise UsageError(
+            f"{what} need about {gib(size)} on {device}, but {gib(free)} are free; keep them narrower, take fewer or "
+            "search on the CPU"
+        )
+
+
+def free_device_memory(device: str) -> int:
+    """Bytes of a device that this process may still take, those included that torch holds in reserve.
+
+    Of the CPU, where the parts of a device run in tests, it is said to be plenty: others ask there.
+    """
+    if not device.startswith("cuda"):
+        return 2**62
+    reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + reserve
+
+
+def packed_signs(rows: Tensor, matrix: Tensor, offset: Tensor) -> np.ndarray:
+    """Codes of rows on a device, as rows of bytes: the signs of ``rows @ matrix.T + offset``, the first bit highest."""
+    weights = 2 ** torch.arange(7, -1, -1, device=rows.device, dtype=torch.uint8)
+    parts = []
+    with full_precision():
+        for start in range(0, len(rows), _ROWS):
+            signs = rows[start : start + _ROWS] @ matrix.T + offset > 0
+            bits = signs.reshape(len(signs), -1, 8) * weights
+            parts.append(bits.sum(dim=2, dtype=torch.uint8).cpu().numpy())
+    return np.concatenate(parts)

@@ -1,0 +1,300 @@
+# mypy: disallow-untyped-decorators=False
+"""The compiled part of the Hamming search: the near codes of every slab, and the counting select of the nearest.
+
+Importing this module imports numba; it compiles on first use and keeps the result in numba's cache, which looks at the
+file of a function alone: whatever calls a compiled function of this file stands in it too, and who changes `bit_counts`
+or `bit_planes` changes this file as well.
+"""
+
+import numpy as np
+from numba import njit
+
+from fico.search.hamming.bit_planes import BITS, LANES, SLAB, aligned
+from fico.search.hamming.layout import ID_BITS, SHARED
+from fico.search.hamming.simd_popcount import (
+    LAYER,
+    LOOKUPS,
+    PAIR,
+    TRIPLES,
+    count_bits,
+    own_first,
+    own_last,
+    own_next,
+    own_only,
+    share,
+    shared_first,
+    shared_last,
+    shared_next,
+    shared_only,
+    trailing_zeros,
+)
+
+
+@njit(nogil=True, cache=True)
+def _offset(limit: int, bits: int) -> int:
+    """Where a count begins so that it overflows beyond the limit; at once if nothing may be near enough."""
+    return (1 << (bits - 1)) - 1 - max(limit, -1)
+
+
+@njit(nogil=True, cache=True)
+def _begin_at(offsets: np.ndarray, row: int, limit: int) -> None:
+    offset = _offset(limit, offsets.shape[1])
+    for weight in range(offsets.shape[1]):
+        offsets[row, weight] = -(offset >> weight & 1)
+
+
+@njit(nogil=True, cache=True)
+def _lookups(queries: np.ndarray) -> np.ndarray:
+    """Places in the shared layer."""
+    asked = np.empty((*queries.shape, LOOKUPS), np.uint16)
+    for row in range(queries.shape[0]):
+        for word in range(queries.shape[1]):
+            bits = queries[row, word]
+            for triple in range(TRIPLES):
+                asked[row, word, triple] = PAIR * (8 * triple + (bits >> 3 * triple & 7))
+            asked[row, word, TRIPLES] = PAIR * 8 * TRIPLES + LANES * (bits >> BITS - 1 & 1)
+    return asked
+
+
+@njit(nogil=True, cache=True)
+def _flips(queries: np.ndarray) -> np.ndarray:
+    asked = np.empty((*queries.shape, BITS), np.int64)
+    for row in range(queries.shape[0]):
+        for word in range(queries.shape[1]):
+            for bit in range(BITS):
+                asked[row, word, bit] = -(queries[row, word] >> bit & 1)
+    return asked
+
+
+@njit(nogil=True, cache=True)
+def _near_shared(
+    planes: tuple[np.ndarray, ...],
+    slab: int,
+    asked: np.ndarray,
+    layer: np.ndarray,
+    offsets: np.ndarray,
+    sums: np.ndarray,
+    found: np.ndarray,
+    who: np.ndarray,
+) -> int:
+    """Counts a slab for all queries; ``who`` and ``found`` receive row and lanes with a near code, and the counts."""
+    waiting, last = 0, len(planes) - 1
+    for word in range(len(planes)):
+        share(planes[word], slab, layer)
+        for row in range(len(offsets)):
+            if last == 0:
+                lanes = shared_only(planes, asked, row, word, layer, 0, offsets, sums, found, waiting)
+            elif word == 0:
+                lanes = shared_first(planes, asked, row, word, layer, 0, offsets, sums, found, waiting)
+            elif word < last:
+                lanes = shared_next(planes, asked, row, word, layer, 0, offsets, sums, found, waiting)
+            else:
+                lanes = shared_last(planes, asked, row, word, layer, 0, offsets, sums, found, waiting)
+            if word == last:
+                who[waiting] = row << LANES | lanes
+                waiting += lanes != 0  # without a branch: where no code is near the next query takes the place
+    return waiting
+
+
+@njit(nogil=True, cache=True)
+def _near_own(
+    planes: tuple[np.ndarray, ...],
+    slab: int,
+    asked: np.ndarray,
+    row: int,
+    offsets: np.ndarray,
+    sums: np.ndarray,
+    found: np.ndarray,
+) -> int:
+    """Counts a slab for one query; a bit for each lane with a near code."""
+    last, start = len(planes) - 1, slab * SLAB
+    lanes: int
+    if last == 0:
+        lanes = own_only(planes, asked, row, 0, planes[0], start, offsets, sums, found, 0)
+        return lanes
+    own_first(planes, asked, row, 0, planes[0], start, offsets, sums, found, 0)
+    for word in range(1, last):
+        own_next(planes, asked, row, word, planes[word], start, offsets, sums, found, 0)
+    lanes = own_last(planes, asked, row, last, planes[last], start, offsets, sums, found, 0)
+    return lanes
+
+
+@njit(nogil=True, cache=True)
+def _take(
+    found: np.ndarray,
+    who: np.ndarray,
+    waiting: int,
+    part: tuple[int, int, int],
+    k: int,
+    limits: np.ndarray,
+    offsets: np.ndarray,
+    histogram: np.ndarray,
+    counts: np.ndarray,
+    hits: np.ndarray,
+) -> None:
+    """Takes the near codes of a slab and tightens the limits: the counting select.
+
+    ``part`` is the slab's first code and the range in which codes count; ``counts`` holds for each query the hits
+    within its limit and the hits stored. As soon as k codes lie within the limit, a later code must be nearer than the
+    limit to enter: an equal one has a larger id and loses the tie.
+    """
+    first, begin, stop = part
+    bits, inside = found.shape[1], (1 << LANES) - (1 << max(0, begin - first) // BITS)
+    for place in range(waiting):
+        row, lanes = who[place] >> LANES, who[place] & inside
+        before = limit = limits[row]
+        offset, within, stored = _offset(limit, bits), counts[row, 0], counts[row, 1]
+        while lanes:
+            lane = trailing_zeros(lanes)
+            lanes &= lanes - 1
+            mask = found[place, bits - 1, lane]
+            if limit < before:
+                mask &= _within(found, place, lane, offset + limit)
+            while mask:
+                shift = trailing_zeros(mask)
+                mask &= mask - 1
+                code, distance = first + BITS * lane + shift, -offset
+                for weight in range(bits - 1):
+                    distance += (found[place, weight, lane] >> shift & 1) << weight
+                if code >= stop or distance > limit:
+                    continue
+                if stored == hits.shape[1]:
+                    stored = _cleared(hits, row, limit)
+                hits[row, stored] = (distance << ID_BITS) | code
+                stored += 1
+                histogram[row, distance] += 1
+                within += 1
+                while within >= k:
+                    within -= histogram[row, limit]
+                    limit -= 1
+        counts[row, 0], counts[row, 1] = within, stored
+        if limit < before:
+            limits[row] = limit
+            _begin_at(offsets, row, limit)
+
+
+@njit(nogil=True, cache=True)
+def _within(found: np.ndarray, place: int, lane: int, most: int) -> int:
+    """Codes of a lane whose count is at most so much: a comparison from the lowest weight up."""
+    beyond = 0
+    for weight in range(found.shape[1] - 1):
+        if most >> weight & 1:
+            beyond &= found[place, weight, lane]
+        else:
+            beyond |= found[place, weight, lane]
+    return ~beyond
+
+
+@njit(nogil=True, cache=True)
+def _cleared(hits: np.ndarray, row: int, limit: int) -> int:
+    """Moves the hits that may still count to the front; tells how many there are."""
+    stored = 0
+    for hit in hits[row]:
+        if hit >> ID_BITS <= limit + 1:
+            hits[row, stored] = hit
+            stored += 1
+    return stored
+
+
+@njit(nogil=True, cache=True)
+def _emit(hits: np.ndarray, stored: int, limit: int, histogram: np.ndarray, out: np.ndarray) -> None:
+    """Counting sort of the hits, which stand in order of id, into the k nearest; ties by lowest id."""
+    place = np.zeros(limit + 3, np.int64)
+    for distance in range(limit + 2):
+        place[distance + 1] = place[distance] + histogram[distance]
+    for hit in hits[:stored]:
+        distance = hit >> ID_BITS
+        if distance <= limit + 1 and place[distance] < out.shape[0]:
+            out[place[distance]] = hit
+            place[distance] += 1
+
+
+@njit(nogil=True, cache=True)
+def scan(
+    planes: tuple[np.ndarray, ...], begin: int, stop: int, queries: np.ndarray, limits: np.ndarray, out: np.ndarray
+) -> np.ndarray:
+    """Nearest codes of some queries among the codes ``begin`` to ``stop``.
+
+    Args:
+        planes: For each word of a code ``slabs 64 lanes``, as `BitPlanes` holds them.
+        begin: First code, a multiple of ``SLAB``.
+        stop: One behind the last code.
+        queries: ``queries words``.
+        limits: First limit of each query; 64 * words asks for nothing to be left out.
+        out: ``queries k``: receives ``distance << ID_BITS | id``, sorted.
+
+    Returns:
+        Whether each query found k codes within its first limit; the others' rows of ``out`` are not filled.
+    """
+    rows, k = out.shape
+    bits = count_bits(planes)
+    histogram = np.zeros((rows, BITS * len(planes) + 2), np.int64)
+    hits = np.empty((rows, 4 * k + 64), np.int64)  # at most 2 k - 1 of them survive a clearing
+    counts = np.zeros((rows, 2), np.int64)
+    offsets, sums = np.empty((rows, bits), np.int64), aligned(rows * bits * LANES).reshape(rows, bits, LANES)
+    found = aligned((rows + 1) * bits * LANES).reshape(rows + 1, bits, LANES)
+    first, limits = limits, limits.copy()
+    for row in range(rows):
+        _begin_at(offsets, row, limits[row])
+    is_shared = rows >= SHARED
+    layer, who = aligned(LAYER), np.empty(rows + 1, np.int64)
+    lookups, flips = _lookups(queries[: rows * is_shared]), _flips(queries[rows * is_shared :])
+    for slab in range(begin // SLAB, (stop + SLAB - 1) // SLAB):
+        part = (slab * SLAB, begin, stop)
+        if is_shared:
+            waiting = _near_shared(planes, slab, lookups, layer, offsets, sums, found, who)
+            _take(found, who, waiting, part, k, limits, offsets, histogram, counts, hits)
+        else:
+            for row in range(rows):
+                lanes = _near_own(planes, slab, flips, row, offsets, sums, found)
+                if lanes:
+                    who[0] = row << LANES | lanes
+                    _take(found, who, 1, part, k, limits, offsets, histogram, counts, hits)
+    for row in range(rows):
+        if limits[row] < first[row]:
+            _emit(hits[row], counts[row, 1], limits[row], histogram[row], out[row])
+    return limits < first
+
+
+@njit(nogil=True, cache=True)
+def screen(
+    planes: tuple[np.ndarray, ...],
+    starts: np.ndarray,
+    stops: np.ndarray,
+    lists: np.ndarray,
+    queries: np.ndarray,
+    out: np.ndarray,
+    held: np.ndarray,
+) -> None:
+    """Nearest codes of each query within its lists.
+
+    Args:
+        planes: For each word of a code ``slabs 64 lanes``.
+        starts: First code of each list, a multiple of 64.
+        stops: One behind its last code.
+        lists: ``queries probes``: lists to look into.
+        queries: ``queries words``.
+        out: ``queries candidates``: receives ``distance << ID_BITS | place`` by distance, equal ones in the order of
+            ``lists``.
+        held: ``queries``: receives how many there are; fewer where the lists hold fewer.
+    """
+    rows, candidates = out.shape
+    bits, widest = count_bits(planes), BITS * len(planes)
+    histogram = np.zeros((rows, widest + 2), np.int64)
+    hits = np.empty((rows, 4 * candidates + 64), np.int64)
+    counts, limits = np.zeros((rows, 2), np.int64), np.full(rows, widest)
+    offsets, sums = np.empty((rows, bits), np.int64), aligned(rows * bits * LANES).reshape(rows, bits, LANES)
+    found, who, flips = aligned(bits * LANES).reshape(1, bits, LANES), np.empty(1, np.int64), _flips(queries)
+    for row in range(rows):
+        _begin_at(offsets, row, widest)
+        held[row] = 0
+        for probe in range(lists.shape[1]):
+            begin, stop = starts[lists[row, probe]], stops[lists[row, probe]]
+            held[row] += stop - begin
+            for slab in range(begin // SLAB, (stop + SLAB - 1) // SLAB):
+                lanes = _near_own(planes, slab, flips, row, offsets, sums, found)
+                if lanes:
+                    part, who[0] = (slab * SLAB, begin, stop), row << LANES | lanes
+                    _take(found, who, 1, part, candidates, limits, offsets, histogram, counts, hits)
+        _emit(hits[row], counts[row, 1], limits[row], histogram[row], out[row])
+        held[row] = min(held[row], candidates)

@@ -1,0 +1,1 @@
+"""Coarse-to-fine search: lists, codes within them, floats for the candidates."""

@@ -1,0 +1,291 @@
+"""Coarse to fine: nearest lists, nearest codes within them, floats for the few that are left."""
+
+import math
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from torch import Tensor
+
+from fico.codes import check_bits, pack_codes
+from fico.errors import DataError, UsageError
+from fico.search.base import check_k, import_faiss, to_floats
+from fico.search.gpu.device import check_device, need_device_memory, on, to_tensor
+from fico.search.hamming.gpu import bytes_on_device
+from fico.search.hamming.scan import cores
+from fico.search.hybrid.cpu import HybridOnCpu
+from fico.search.hybrid.gpu import HybridOnDevice
+from fico.search.hybrid.stored_rows import ROW_BYTES, RowType, StoredRows
+from fico.search.index_file import read_index, write_index
+from fico.search.itq import Binariser, draw_rows
+from fico.types import Ranking
+from fico.util.arrays import Embeddings, to_array
+from fico.util.resources import need_disk, need_memory
+
+Metric = Literal["cosine", "inner", "euclidean"]
+
+
+class HybridSearch:
+    """Searches with the cost of short codes and the recall of floats.
+
+    The items are projected to ``bits`` dimensions by ITQ, partitioned there by k-means, and kept as the signs of the
+    projection, list after list; or as codes that somebody learnt, which ``add`` and ``search`` then are given. A query
+    looks into its ``nprobe`` nearest lists, takes the ``candidates`` nearest codes by an exact Hamming scan, and orders
+    those by their floats. On a GPU a scan of all codes is quicker than lists are: there is one list.
+
+    Args:
+        metric: ``cosine``, ``inner`` or ``euclidean`` (score: negative distance).
+        bits: Code length, a multiple of 8 up to 512; fewer where items or dimensions are fewer.
+        lists: Parts of the partition. None: 1.2 sqrt(n), at most n / 39. On a GPU: 1.
+        nprobe: Lists that a query looks into; all where there are fewer.
+        candidates: Codes whose floats are compared, at least the k of a search.
+        rows: How floats are kept: ``float32``, ``float16`` or, not on a GPU, ``int8`` (a scale per dimension).
+        rows_path: File for the floats, which are then read from disk through a memory map. None: memory; an array
+            of ``float32`` given to ``add``, a mapped one too, is used where it lies.
+        train_rows: Rows, drawn without replacement, that partition and codes are learnt from. None: 100,000.
+        threads: Cores to search with. None: all of this process.
+        seed: Of every draw.
+        device: Where the items lie and are searched, as torch names it: ``cpu``, ``cuda``, ``cuda:1``.
+
+    Raises:
+        UsageError: A parameter out of its range, or one that a GPU has no use for.
+
+    Source:
+        FAISS provides ITQ (Gong and Lazebnik 2011) and k-means; scan and rerank are ours.
+    """
+
+    def __init__(
+        self,
+        metric: Metric = "cosine",
+        bits: int = 256,
+        lists: int | None = None,
+        nprobe: int = 32,
+        candidates: int = 100,
+        rows: RowType = "float32",
+        rows_path: str | Path | None = None,
+        train_rows: int | None = None,
+        threads: int | None = None,
+        seed: int = 1234,
+        device: str = "cpu",
+    ) -> None:
+        _choice("metric", metric, get_args(Metric))
+        _choice("rows", rows, get_args(RowType))
+        counts = {"nprobe": nprobe, "candidates": candidates, "lists": lists, "train_rows": train_rows}
+        for name, value in {**counts, "threads": threads}.items():
+            if value is not None and value < 1:
+                raise UsageError(f"{name} is {value}; give 1 or more")
+        if not 8 <= bits <= 512 or bits % 8:
+            raise UsageError(f"bits is {bits}; give a multiple of 8 from 8 to 512")
+        check_device(device)
+        if device != "cpu" and (rows_path is not None or rows == "int8" or lists not in (None, 1)):
+            raise UsageError(f"on {device} the floats lie on the device, as float32 or float16, and there is one list")
+        self.metric, self.bits, self.lists, self.device = metric, bits, lists, device
+        self.nprobe, self.candidates = nprobe, candidates
+        self.train_rows, self.threads, self.seed = train_rows or 100_000, threads or cores(), seed
+        self._rows = StoredRows(rows, rows_path)
+        self._projection: tuple[np.ndarray, np.ndarray] | None = None  # ITQ's matrix "bits dim", and its offset
+        self._held: HybridOnCpu | HybridOnDevice | None = None
+        self._learned: int | None = None  # length of codes that were given
+
+    @property
+    def name(self) -> str:
+        """``hybrid(...)``: code length, lists and probes (not on a GPU), candidates, type of the rows."""
+        code = f"learned{self._learned}" if self._learned else self.bits
+        lists = f"{self.lists},{self.nprobe}," if self.device == "cpu" else ""
+        return f"hybrid({code},{lists}{self.candidates},{self._rows.kind})"
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes in memory or on the device; floats that lie in a file are counted by ``disk_bytes``."""
+        learnt = sum(int(part.nbytes) for part in self._projection or ())
+        return learnt + (0 if self._held is None else self._held.size_bytes)
+
+    @property
+    def disk_bytes(self) -> int:
+        """Bytes of the floats in a mapped file."""
+        return self._rows.disk_bytes
+
+    @property
+    def _length(self) -> int:
+        return 0 if self._held is None else self._held.length
+
+    def _floats(self, values: Embeddings, what: str) -> Any:
+        """Checked rows: an array, or a tensor where they lie on a device already."""
+        dim = None if self._projection is None else self._projection[0].shape[1]
+        is_there = isinstance(values, Tensor) and values.device.type != "cpu" and self.device != "cpu"
+        return to_tensor(values, what, self.device, dim) if is_there else to_floats(values, what, dim)
+
+    def fit(self, items: Embeddings, count: int | None = None, queries: Embeddings | None = None) -> "HybridSearch":
+        """Learns projection and partition; ``add`` does it from its items where it was not called.
+
+        Args:
+            items: Rows to learn from.
+            count: Items that will be added, which sets the number of lists. None: as many as these.
+            queries: Rows of the other side to learn the projection from too, each counting as much as an item.
+
+        Raises:
+            DataError: Wrong shape, NaN, fewer than 8 rows or dimensions, or queries of another width.
+        """
+        floats = self._floats(items, "items")
+        bits = min(self.bits, min(floats.shape) // 8 * 8)
+        if bits == 0:
+            raise DataError(f"{len(floats)} items of {floats.shape[1]} dimensions are too few for a code of 8 bits")
+        train = draw_rows([floats], self.train_rows, self.seed)
+        sides = [train] if queries is None else [train, to_floats(queries, "queries", floats.shape[1])]
+        self._projection = Binariser(bits, self.seed).fit(*sides).projection
+        self.bits = bits
+        if self.device != "cpu":
+            self.lists = 1
+            self._held = HybridOnDevice(self.device, self.metric, self._rows.kind, self._projection)
+            return self
+        self.lists = max(1, min(self.lists or round(1.2 * math.sqrt(count or len(floats))), len(train) // 39))
+        means = import_faiss().Kmeans(self.bits, self.lists, niter=10, seed=self.seed)
+        means.train(train @ self._projection[0].T + self._projection[1])
+        self._rows.fit(train)
+        self._held = HybridOnCpu(self.metric, self._projection, means.centroids, self._rows)
+        return self
+
+    def empty(self) -> "HybridSearch":
+        """A searcher with the same settings and what was learnt, without items.
+
+        Where the floats lie in a file, those of the n-th such searcher lie in one with ``.n`` behind its name.
+        """
+        twin = HybridSearch(**self._settings(), rows=self._rows.kind, threads=self.threads, device=self.device)
+        twin._projection, twin._rows = self._projection, self._rows.empty()
+        twin._held = None if self._held is None else self._held.empty(twin._rows)
+        return twin
+
+    def add(self, items: Embeddings, codes: Embeddings | None = None) -> None:
+        """Takes ``n x d`` floats; +-1 codes count as floats.
+
+        Args:
+            items: The floats, by which lists are chosen and candidates ordered.
+            codes: Learnt codes of the same items, +-1 or 0/1, to be scanned instead of ITQ's; given once, they are
+                given always, and to ``search`` too.
+
+        Raises:
+            DataError: Wrong shape, NaN, or another width or count than before.
+            UsageError: Codes are given now and not before or the reverse, or memory or disk is short (the predicted
+                size is named).
+        """
+        floats = self._floats(items, "items")
+        given, bits = self._given(codes, len(floats), "items")
+        self._check_room(len(floats), floats.shape[1], bits)
+        if self._held is None:
+            self.fit(floats)
+        assert self._held is not None
+        with on(self.device):
+            self._held.add(floats, given)
+        self._learned = None if codes is None else bits
+
+    def _given(self, codes: Embeddings | None, rows: int, what: str) -> tuple[np.ndarray | None, int]:
+        """Learnt codes, checked and packed, and their length; None where this index makes its own."""
+        if self._length and (codes is None) != (self._learned is None):
+            held = "its own codes" if self._learned is None else f"learnt codes of {self._learned} bits"
+            raise UsageError(f"the index holds {held}; give codes= with all items and queries or with none")
+        if codes is None:
+            return None, self.bits
+        array = to_array(codes, f"codes of the {what}")
+        if len(array) != rows:
+            raise DataError(f"{len(array)} codes were given for {rows} {what}; each row needs its code")
+        bits = self._learned or array.shape[1]
+        packed = pack_codes(array, bits, f"codes of the {what}")
+        check_bits(bits)
+        return packed, bits
+
+    def _check_room(self, items: int, dim: int, bits: int) -> None:
+        """Refuses what memory, device or disk cannot hold."""
+        floats = items * dim * ROW_BYTES[self._rows.kind]
+        what = f"{items} items of {dim} dimensions as {self._rows.kind}"
+        if self.device != "cpu":
+            need_device_memory(self.device, floats + items * (bytes_on_device(bits) + 4), what)
+            return
+        # Codes are held three times while they are put into their lists; list, place, item and length of each.
+        memory = (items + self._length) * (3 * bits // 8 + 48)
+        if self._rows.path is not None:
+            need_disk(self._rows.path, floats, what)
+        elif self._rows.kind != "float32" or self._length:  # the first float32 rows stay where they lie
+            memory += floats + self._rows.memory_bytes
+        if self._held is None:
+            memory += 3 * 4 * dim * min(items, self.train_rows)
+        need_memory(memory, what, "keep the floats in a file (rows_path), narrower (rows), or add fewer items")
+
+    def search(self, queries: Embeddings, k: int, codes: Embeddings | None = None) -> Ranking:
+        """The k best candidates; a place beyond what the lists held has item -1 and the lowest score.
+
+        Args:
+            queries: ``queries dim`` floats.
+            k: Places, at most ``candidates``.
+            codes: Learnt codes of the queries, where the items came with such.
+
+        Raises:
+            UsageError: Nothing was added, k is below 1 or above the number of items, or above ``candidates``; codes
+                are given to an index without or the reverse.
+            DataError: Queries of another width, or with NaN; codes of another width or number.
+        """
+        k = check_k(k, self._length)
+        if k > self.candidates:
+            raise UsageError(f"k is {k}, but only {self.candidates} candidates are compared; set candidates to {k}")
+        assert self._held is not None
+        floats = self._floats(queries, "queries")
+        given, _ = self._given(codes, len(floats), "queries")
+        candidates = min(self.candidates, self._length)
+        if isinstance(self._held, HybridOnCpu):
+            return self._held.search(floats, given, k, candidates, self.nprobe, self.threads)
+        with on(self.device):
+            return self._held.search(floats, given, k, candidates)
+
+    def _settings(self) -> dict[str, Any]:
+        names = ("metric", "bits", "lists", "nprobe", "candidates", "train_rows", "seed")
+        return {name: getattr(self, name) for name in names}
+
+    def save(self, path: str | Path) -> None:
+        """Writes the index to one file; floats in a mapped file stay there and are named.
+
+        Raises:
+            UsageError: Nothing was added.
+        """
+        check_k(1, self._length)
+        assert self._held is not None
+        assert self._projection is not None
+        rows, arrays = self._held.state()
+        arrays |= dict(zip(("matrix", "offset"), self._projection, strict=True))
+        write_index(Path(path), "hybrid", {"search": self._settings(), "rows": rows, "learned": self._learned}, arrays)
+
+    @classmethod
+    def load(cls, path: str | Path, threads: int | None = None, device: str = "cpu") -> "HybridSearch":
+        """Reads an index that ``save`` wrote, wherever its items lay.
+
+        Args:
+            path: The file.
+            threads: Cores to search with.
+            device: Where to search. On a GPU the partition is left aside.
+
+        Raises:
+            DataError: The file or the file of floats is missing, cut off or of another version.
+            UsageError: The device is not there, has no room, or the floats were kept as ``int8``.
+        """
+        settings, arrays = read_index(Path(path), "hybrid")
+        where = {"device": device, "lists": 1, "rows": settings["rows"]["kind"]} if device != "cpu" else {}
+        searcher = cls(**settings["search"] | where, threads=threads)
+        searcher._rows = StoredRows.restored(settings["rows"], arrays)
+        searcher._learned = settings["learned"]
+        searcher._projection = arrays["matrix"], arrays["offset"]
+        if device == "cpu":
+            held = HybridOnCpu(searcher.metric, searcher._projection, arrays["centres"], searcher._rows)
+            held.restore(arrays)
+            searcher._held = held
+            return searcher
+        on_device = HybridOnDevice(device, searcher.metric, searcher._rows.kind, searcher._projection)
+        bits = searcher._learned or searcher.bits
+        items, dim = settings["rows"]["shape"]
+        searcher._check_room(items, dim, bits)
+        with on(device):
+            on_device.restore(searcher._rows.whole(), arrays, bits)
+        searcher._held, searcher._rows = on_device, StoredRows(searcher._rows.kind, None)
+        return searcher
+
+
+def _choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UsageError(f"{name} is {value!r}; choose one of {', '.join(choices)}")

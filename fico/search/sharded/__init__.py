@@ -1,0 +1,1 @@
+"""Indexes in shards by ranges of item ids, in one process or on Ray."""

@@ -1,0 +1,175 @@
+"""Indexes too large for one piece: items by ranges of their ids, results merged exactly."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol, Self, cast
+
+import numpy as np
+
+from fico.errors import UsageError
+from fico.search.base import Searcher, check_k, merge
+from fico.search.id_ranges import IdRanges
+from fico.search.index_file import read_index, write_index
+from fico.search.saved import load_file
+from fico.types import Ranking
+from fico.util.arrays import Embeddings, to_array
+
+_PLAN = "shards.index"
+
+
+class Shardable(Searcher, Protocol):
+    """A searcher that can be one of several: what is learnt is learnt once and shared."""
+
+    def fit(self, items: Embeddings) -> Self:
+        """Learns codes and partitions."""
+        ...
+
+    def empty(self) -> Self:
+        """A searcher with the same settings and what was learnt, without items."""
+        ...
+
+    def save(self, path: str | Path) -> None:
+        """Writes the index to one file."""
+        ...
+
+
+class ShardedSearch:
+    """Several searchers that answer as one.
+
+    Each ``add`` deals its items to the shards by ranges of their ids; a mapped array is dealt out without being read.
+    What searchers learn, they learn from all items of the first ``add``. So 1 shard and n give the same result,
+    ties included, wherever the searcher is exact and orders ties by lowest item; of float products the last bit may
+    depend on the size of a block. A coarse-to-fine search looks at its ``candidates`` in every shard: n shards find
+    a little more than one.
+
+    Args:
+        make: Makes the empty searcher that every shard is a copy of.
+        shards: How many.
+
+    Raises:
+        UsageError: ``shards`` is below 1.
+    """
+
+    def __init__(self, make: Callable[[], Shardable], shards: int) -> None:
+        if shards < 1:
+            raise UsageError(f"shards is {shards}; give 1 or more")
+        self._pattern = make()
+        self._shards: list[Shardable] = []
+        self._ranges = IdRanges(shards)
+
+    @property
+    def name(self) -> str:
+        """``<shards> x <name of the searcher>``."""
+        return f"{len(self._ranges.counts)} x {(self._shards or [self._pattern])[0].name}"
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all shards."""
+        return sum(shard.size_bytes for shard in self._shards)
+
+    def fit(self, items: Embeddings) -> "ShardedSearch":
+        """Learns, once for all shards, what the searchers learn; ``add`` does it where this was not called.
+
+        Raises:
+            DataError: What the searcher's ``fit`` says.
+            UsageError: Items were added already.
+        """
+        if self._shards:
+            raise UsageError("the shards hold items already; call fit before add")
+        self._pattern.fit(items)
+        self._shards = [self._pattern.empty() for _ in self._ranges.counts]
+        return self
+
+    def add(self, items: Embeddings) -> None:
+        """Deals the items to the shards.
+
+        Raises:
+            DataError: What the searcher's ``add`` says.
+            UsageError: The same.
+        """
+        array = _array(items)
+        if not self._shards:
+            self.fit(array)
+        with self._ranges.dealt(len(array)) as parts:
+            for shard, part in zip(self._shards, parts, strict=True):
+                if part.stop > part.start:
+                    shard.add(array[part])
+
+    def search(self, queries: Embeddings, k: int) -> Ranking:
+        """The k nearest items of all shards.
+
+        Raises:
+            UsageError: Nothing was added or an ``add`` failed, or k is below 1 or above the number of items.
+            DataError: Queries of another width, or with NaN.
+        """
+        k = check_k(k, self._ranges.total)
+        self._ranges.check_whole()
+        best: Ranking | None = None
+        for number, count in enumerate(self._ranges.counts):
+            if count:
+                found = self._shards[number].search(queries, min(k, count))
+                found = Ranking(found.scores, self._ranges.to_whole(number, found.indices))
+                best = found if best is None else merge([best, found], k)
+        assert best is not None
+        return best
+
+    def save(self, folder: str | Path) -> None:
+        """Writes one file for each shard that holds items, and one that says which, which comes last.
+
+        Raises:
+            UsageError: Nothing was added, or an ``add`` failed.
+        """
+        with saved_shards(folder, self._ranges) as files:
+            for number, path in files:
+                self._shards[number].save(path)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "ShardedSearch":
+        """Reads what ``save`` wrote.
+
+        Raises:
+            DataError: A file is missing, cut off, changed, or of another version or no index.
+        """
+        ranges = read_plan(folder)
+        loaded = [cast(Shardable, load_file(path)) for path in shard_paths(folder, len(ranges.counts))]
+        sharded = cls(lambda: loaded[0], len(loaded))
+        sharded._ranges, sharded._shards = ranges, loaded
+        return sharded
+
+
+def shard_paths(folder: str | Path, count: int) -> list[Path]:
+    """The file of each saved shard."""
+    return [Path(folder) / f"shard{number}.index" for number in range(count)]
+
+
+@contextmanager
+def saved_shards(folder: str | Path, ranges: IdRanges) -> Iterator[list[tuple[int, Path]]]:
+    """The shards that hold items, each with the file that it is to be saved in.
+
+    The plan, which says what each of them holds, is written when the block has ended well; an older one goes first.
+
+    Raises:
+        UsageError: Nothing was added, or an ``add`` failed.
+    """
+    check_k(1, ranges.total)
+    ranges.check_whole()
+    plan = Path(folder) / _PLAN
+    plan.unlink(missing_ok=True)
+    held = [shard for shard, count in enumerate(ranges.counts) if count]
+    yield list(zip(held, shard_paths(folder, len(held)), strict=True))
+    write_index(plan, "shards", {"ranges": ranges.held().state()}, {})
+
+
+def read_plan(folder: str | Path) -> IdRanges:
+    """Which items the saved shards hold.
+
+    Raises:
+        DataError: The file is missing, cut off, changed, or of another version or no plan.
+    """
+    return IdRanges.restored(read_index(Path(folder) / _PLAN, "shards")[0]["ranges"])
+
+
+def _array(items: Embeddings) -> np.ndarray:
+    """An array, a mapped one as it is."""
+    return items if isinstance(items, np.memmap) else to_array(items, "items")

@@ -1,1 +1,0 @@
-"""Who is right for whom, and what an evaluation gives back."""

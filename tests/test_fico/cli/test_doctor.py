@@ -1,0 +1,70 @@
+import pytest
+from typer.testing import CliRunner
+
+from fico.cli import doctor
+from fico.cli.app import app
+
+
+def findings(monkeypatch, root, installed):
+    real = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda package: installed.get(package, real(package)))
+    return {finding.subject: finding for finding in doctor.examine(root)}
+
+
+@pytest.mark.parametrize(
+    ("installed", "subject"),
+    [
+        ({"faiss-cpu": "1.15.1", "faiss-gpu": "1.15.1"}, "faiss"),
+        ({"lightning": "2.6", "pytorch-lightning": "2.6"}, "lightning"),
+        ({"torch": "2.13.0+cpu", "torchvision": "0.29.0+cu130"}, "torchvision"),
+    ],
+)
+def test_packages_that_clash_are_faults_and_alone_are_none(monkeypatch, tmp_path, installed, subject):
+    assert findings(monkeypatch, tmp_path, installed)[subject].level == "fault"
+    for package in installed:
+        monkeypatch.undo()
+        alone = findings(monkeypatch, tmp_path, {other: None for other in installed} | {package: installed[package]})
+        assert subject not in alone
+
+
+def test_a_cache_that_cannot_be_written_is_a_fault(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FICO_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    assert findings(monkeypatch, tmp_path, {})["cache"].level == "fault"
+    monkeypatch.setenv("FICO_CACHE_DIR", str(tmp_path / "cache"))
+    assert findings(monkeypatch, tmp_path, {})["cache"].level == "ok"
+
+
+def test_models_are_read_from_their_configs(monkeypatch, tmp_path):
+    folder = tmp_path / "conf" / "model"
+    folder.mkdir(parents=True)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "good.py").write_text("raise RuntimeError('is not run')")
+    (folder / "good.yaml").write_text("module: {_target_: models.good.Good, part: [{_target_: json.JSONDecoder}]}")
+    (folder / "gone.yaml").write_text("module: {_target_: nowhere.to.Be}\nweights: files/w.safetensors")
+    (folder / "broken.yaml").write_text("a: [")
+    found = findings(monkeypatch, tmp_path, {})
+    assert found["model good"].level == "ok"
+    assert found["model gone"].level == "fault"
+    assert "nowhere.to.Be" in found["model gone"].text
+    assert "files/w.safetensors" in found["model gone"].text
+    assert found["model broken"].level == "fault"
+    assert "broken.yaml" in found["model broken"].text
+
+
+def test_the_command_prints_one_line_each_and_exits_1_on_a_fault(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(doctor, "examine", lambda *_: [doctor.Finding("ok", "a", "fine")])
+    done = CliRunner().invoke(app, ["doctor"])
+    assert (done.exit_code, done.stdout) == (0, "ok     a  fine\n")
+    monkeypatch.setattr(doctor, "examine", lambda *_: [doctor.Finding("fault", "a", "broken")])
+    done = CliRunner().invoke(app, ["doctor"])
+    assert done.exit_code == 1
+    assert "1 of 1" in done.stderr
+
+
+def test_a_data_set_that_is_not_there_is_a_fault_outside_a_checkout_too(tmp_path):
+    found = doctor.examine(tmp_path, doctor.DatasetOption("flickr30k", tmp_path / "nowhere"))
+    assert [(finding.level, finding.subject) for finding in found if finding.level == "fault"] == [
+        ("fault", "data set")
+    ]

@@ -1,0 +1,169 @@
+"""Images of any mode become the same pixels, whenever they are decoded; only training varies them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fico.datasets.shapes.dataset import Shapes
+from fico.errors import DataError, UsageError
+from fico.experiment.datamodule import RetrievalDataModule
+from fico.features import model_inputs
+from fico.features.image import pixels
+from fico.features.image.pixels import Pixels, open_rgb
+from fico.loading.batches import CaptionPairs, ImageGroups
+
+HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+
+
+def _picture():
+    """Red on the left, blue on the right, lighter towards the bottom; wider than high."""
+    array = np.zeros((20, 30, 3), np.uint8)
+    array[:, :15, 0], array[:, 15:, 2] = 250, 250
+    array[..., 1] = np.linspace(0, 200, 20, dtype=np.uint8)[:, None]
+    return Image.fromarray(array)
+
+
+@pytest.mark.parametrize(("mode", "atol"), [("RGB", 0), ("RGBA", 0), ("CMYK", 1), ("P", 60), ("L", None), ("LA", None)])
+def test_any_mode_is_read_as_rgb(tmp_path, mode, atol):
+    wanted = np.asarray(_picture().convert("L").convert("RGB") if mode in ("L", "LA") else _picture()).astype(int)
+    path = tmp_path / ("image.tif" if mode == "CMYK" else "image.png")
+    _picture().convert(mode).save(path)
+    found = open_rgb("a", path)
+    assert found.mode == "RGB"
+    assert np.abs(np.asarray(found) - wanted).max() <= (atol or 0)
+
+
+def test_a_transparent_palette_keeps_its_colours(tmp_path, recwarn):
+    path = tmp_path / "image.png"
+    _picture().quantize(8).save(path, transparency=bytes([0, 128, 255]))
+    assert open_rgb("a", path).getpixel((2, 2))[0] > 200
+    assert not list(recwarn)
+
+
+def test_16_bits_keep_their_range(tmp_path):
+    path = tmp_path / "image.png"
+    Image.fromarray(np.array([[0, 256 * 100, 65535]], np.uint16)).save(path)
+    assert np.asarray(open_rgb("a", path))[0, :, 1].tolist() == [0, 100, 255]
+
+
+def test_an_image_turned_by_the_camera_is_upright(tmp_path):
+    path = tmp_path / "image.png"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn clockwise by a quarter
+    _picture().transpose(Image.Transpose.ROTATE_90).save(path, exif=exif)
+    assert np.array_equal(np.asarray(open_rgb("a", path)), np.asarray(_picture()))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [(None, "no file"), (b"", "not an image"), ("cut", "truncated"), ("F", "floats")]
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path, content, told):
+    path = tmp_path / ("image.tif" if content == "F" else "image.png")
+    if content == "F":
+        Image.fromarray(np.zeros((2, 2), np.float32)).save(path)
+    elif content == "cut":
+        _picture().save(path)
+        path.write_bytes(path.read_bytes()[:-60])
+    elif content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=f"image a .*{told}|image a: .*{told}"):
+        open_rgb("a", path)
+
+
+def test_values_are_scaled_and_nothing_is_cut_off():
+    reader = Pixels(8, (0.5, 0.25, 0.0), (0.5, 0.25, 2.0))
+    white = reader.normalise(reader.square(Image.new("RGB", (30, 10), (255, 0, 255))))
+    assert white.shape == (3, 8, 8)
+    assert white.dtype == np.float32
+    assert white[:, 3, 3].tolist() == [1.0, -1.0, 0.5]
+    left, right = reader.square(_picture())[:, 0], reader.square(_picture())[:, -1]
+    assert left[:, 0].min() > 200
+    assert right[:, 2].min() > 200
+
+
+@pytest.fixture(scope="module")
+def shapes():
+    return Shapes(images=24, progress=False)
+
+
+def _inputs(shapes, **how):
+    return model_inputs(shapes, ["train"], image=Pixels(16, **HALF, **how), text="words", progress=False)
+
+
+def test_a_large_split_is_decoded_late_and_looks_the_same(shapes, monkeypatch):
+    early = _inputs(shapes)
+    monkeypatch.setattr(pixels, "IN_MEMORY_BYTES", 0)
+    late = _inputs(shapes)
+    assert early.sizes["image_size"] == 16
+    assert "image_dim" not in early.sizes
+    rows, others = early.splits["train"].images, late.splits["train"].images
+    assert (rows.is_lazy, others.is_lazy) == (False, True)
+    assert all(np.array_equal(rows[row], others[row]) for row in range(len(rows)))
+
+
+def test_only_training_varies_images_and_a_seed_repeats_it(shapes):
+    split, inputs = shapes.split("train"), _inputs(shapes, augment=True).splits["train"]
+    plain = _inputs(shapes).splits["train"].images[0]
+    pairs, groups = CaptionPairs(split, inputs), ImageGroups(split, inputs)
+    assert np.array_equal(groups[0].image, plain)
+    seen = []
+    for seed in (1, 2, 1):
+        torch.manual_seed(seed)
+        seen.append(pairs[0].image)
+    assert np.array_equal(seen[0], seen[2])
+    assert not np.array_equal(seen[0], seen[1])
+    assert not np.array_equal(seen[0], plain)
+
+
+def test_a_random_part_has_the_promised_area_and_sides():
+    torch.manual_seed(0)
+    for width, height in ((100, 100), (160, 90), (60, 200), (400, 40)):
+        for _ in range(50):
+            left, top, right, bottom = pixels._random_box(width, height)
+            assert 0 <= left < right <= width
+            assert 0 <= top < bottom <= height
+            ratio = (right - left) / (bottom - top)
+            assert 0.70 < ratio < 1.42
+            if width / height < 3:
+                assert 0.3 < (right - left) * (bottom - top) / (width * height) <= 1
+
+
+def test_files_are_read_by_several_processes_and_arrays_by_none(shapes, monkeypatch):
+    def loader(inputs):
+        data = RetrievalDataModule({"train": shapes.split("train")}, inputs, test_split="train", batch_size=4, seed=0)
+        return data.train_dataloader()
+
+    assert loader(_inputs(shapes)).num_workers == 0
+    assert loader(_inputs(shapes, augment=True)).num_workers > 0
+    monkeypatch.setattr(pixels, "IN_MEMORY_BYTES", 0)
+    batch = next(iter(loader(_inputs(shapes))))
+    assert batch.images.shape == (4, 3, 16, 16)
+
+
+def test_a_broken_file_is_told_in_one_sentence_from_another_process_too(shapes, monkeypatch):
+    monkeypatch.setattr(pixels, "IN_MEMORY_BYTES", 0)
+    inputs, nowhere = _inputs(shapes), Path("nowhere.png")
+    split = replace(shapes.split("train"), image_paths=(nowhere,) * len(shapes.split("train").image_paths))
+    rows = replace(inputs.splits["train"], images=Pixels(16, **HALF).rows(split))
+    inputs = replace(inputs, splits={"train": rows})
+    data = RetrievalDataModule({"train": split}, inputs, test_split="train", batch_size=4, seed=0, workers=1)
+    with pytest.raises(DataError, match=f"^image {split.image_ids[0]} has no file nowhere.png; put it there[^\\n]*$"):
+        next(iter(data.test_dataloader()))
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ({"size": 0}, "0 pixels"),
+        ({"mean": (1, 2)}, "three numbers"),
+        ({"std": (1, 0, 1)}, "above 0"),
+        ({"resample": "cubic"}, "bicubic"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(how, told):
+    with pytest.raises(UsageError, match=told):
+        Pixels(**({"size": 8} | HALF | how))

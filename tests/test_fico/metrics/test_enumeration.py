@@ -1,0 +1,177 @@
+"""Every closed form against the plain mean over all orders of the tied items, in tensors and in the kernels."""
+
+import math
+from itertools import permutations, product
+
+import numpy as np
+import pytest
+import torch
+
+from fico.metrics.average_precision import average_precision
+from fico.metrics.kernels import blocks
+from fico.metrics.ndcg import ndcg_at_k
+from fico.metrics.precision_recall import interpolated_precision, precision_at_k
+from fico.metrics.rank import first_hit_ranks, reciprocal_ranks
+from fico.metrics.recall import recall_at_k
+
+CUTS = (1, 2, 3, 5, 7)
+CASES = [
+    ([1, 1, 1, 1, 1, 1], [0, 0, 1, 0, 1, 0]),
+    ([3, 2, 2, 2, 1, 1], [0, 1, 0, 1, 0, 1]),
+    ([2, 2, 2, 1, 1, 1], [1, 1, 0, 1, 0, 0]),
+    ([5, 4, 3, 2, 1, 0], [0, 1, 0, 0, 1, 1]),
+    ([1, 1, 1, 1, 0, 0], [0, 0, 0, 0, 0, 1]),
+    ([1, 1, 1, 0, 0, 0], [1, 1, 1, 0, 1, 0]),
+    ([2, 2, 1, 1, 1, 1], [0, 0, 1, 1, 1, 1]),
+    ([-2.5, -7.0, -2.5, -7.0, -2.5, -2.5], [1, 0, 0, 1, 0, 0]),
+]
+
+
+def orders(scores, relevant):
+    """Relevance down the ranking, once for every order of the tied items."""
+    groups = [[r for s, r in zip(scores, relevant, strict=True) if s == level] for level in sorted(set(scores))[::-1]]
+    for parts in product(*(list(permutations(group)) for group in groups)):
+        yield [r for part in parts for r in part]
+
+
+def mean_over_orders(scores, relevant, measure):
+    return float(np.mean([measure(ranking) for ranking in orders(scores, relevant)]))
+
+
+def ap(ranking, k, denominator):
+    hits, total = 0, 0.0
+    for place, relevant in enumerate(ranking[:k], start=1):
+        hits += relevant
+        total += relevant * hits / place
+    below = {"hits": hits, "min_k_r": min(k, sum(ranking)), "r": sum(ranking)}[denominator]
+    return total / below if below else 0.0
+
+
+def ndcg(ranking, k):
+    gain = sum(r / math.log2(place + 1) for place, r in enumerate(ranking[:k], start=1))
+    return gain / sum(1 / math.log2(place + 1) for place in range(1, min(k, sum(ranking)) + 1))
+
+
+def tensors(scores, relevant):
+    return torch.tensor([scores], dtype=torch.float64), torch.tensor([relevant]).bool()
+
+
+def kernel_blocks(scores, relevant):
+    """(above, tied, right) of the blocks with relevant items."""
+    scores, relevant = np.array(scores), np.array(relevant)
+    levels = [s for s in sorted(set(scores))[::-1] if relevant[scores == s].any()]
+    counts = [((scores > s).sum(), (scores == s).sum(), relevant[scores == s].sum()) for s in levels]
+    above, tied, right = (np.array(part, dtype=np.int64) for part in zip(*counts, strict=True))
+    return above, tied, right
+
+
+def kernel_category(scores, relevant, denominator):
+    above, tied, right = kernel_blocks(scores, relevant)
+    cuts = np.array([*(min(k, len(scores)) for k in CUTS), len(scores)], dtype=np.int64)
+    out = np.zeros(len(cuts) + 12)
+    code = {"hits": blocks.HITS, "min_k_r": blocks.MIN_K_R, "r": blocks.R}[denominator]
+    tables = blocks.tables(len(scores))
+    blocks.category_values(above, tied, right, len(above), sum(relevant), cuts, code, tables, out)
+    return out
+
+
+def kernel_instance(scores, relevant, fraction):
+    above, tied, right = kernel_blocks(scores, relevant)
+    out = np.zeros(len(CUTS) + 3)
+    cuts, tables = np.array(CUTS, dtype=np.int64), blocks.tables(len(scores))
+    blocks.instance_values(above, tied, right, len(above), sum(relevant), cuts, fraction, tables, out)
+    return out
+
+
+@pytest.mark.parametrize("denominator", ["hits", "min_k_r", "r"])
+@pytest.mark.parametrize(("scores", "relevant"), CASES)
+def test_average_precision_is_the_mean_over_all_orders(scores, relevant, denominator):
+    kernel = kernel_category(scores, relevant, denominator)
+    for n, k in enumerate(CUTS):
+        wanted = mean_over_orders(scores, relevant, lambda ranking, k=k: ap(ranking, k, denominator))
+        assert average_precision(*tensors(scores, relevant), k, denominator=denominator).item() == pytest.approx(wanted)
+        assert kernel[n] == pytest.approx(wanted)
+    assert kernel[len(CUTS)] == pytest.approx(
+        mean_over_orders(scores, relevant, lambda ranking: ap(ranking, len(ranking), "r"))
+    )
+
+
+@pytest.mark.parametrize(("scores", "relevant"), CASES)
+def test_recall_rank_and_gain_are_means_over_all_orders(scores, relevant):
+    pair, any_hit, fraction = (
+        tensors(scores, relevant), kernel_instance(scores, relevant, False), kernel_instance(scores, relevant, True),
+    )  # fmt: skip
+    for n, k in enumerate(CUTS):
+        hit = mean_over_orders(scores, relevant, lambda ranking, k=k: any(ranking[:k]))
+        part = mean_over_orders(scores, relevant, lambda ranking, k=k: sum(ranking[:k]) / sum(ranking))
+        assert recall_at_k(*pair, k).item() == pytest.approx(hit) == any_hit[n]
+        assert recall_at_k(*pair, k, recall="fraction").item() == pytest.approx(part) == fraction[n]
+        assert precision_at_k(*pair, k).item() == pytest.approx(part * sum(relevant) / k)
+    rank = mean_over_orders(scores, relevant, lambda ranking: 1 + ranking.index(1))
+    reciprocal = mean_over_orders(scores, relevant, lambda ranking: 1 / (1 + ranking.index(1)))
+    gain = mean_over_orders(scores, relevant, lambda ranking: ndcg(ranking, 10))
+    assert first_hit_ranks(*pair).item() == pytest.approx(rank) == any_hit[-3]
+    assert reciprocal_ranks(*pair).item() == pytest.approx(reciprocal) == any_hit[-2]
+    assert ndcg_at_k(*pair).item() == pytest.approx(gain) == any_hit[-1] == kernel_category(scores, relevant, "r")[-1]
+    for k in (2, 4):
+        assert ndcg_at_k(*pair, k).item() == pytest.approx(
+            mean_over_orders(scores, relevant, lambda ranking, k=k: ndcg(ranking, k))
+        )
+
+
+def course(scores, relevant):
+    """Precision of the mean course: mean hits at the (fractional) place x, over x, on a fine grid."""
+    place, hits, points = 0.0, 0.0, []
+    for level in sorted(set(scores))[::-1]:
+        inside = [r for s, r in zip(scores, relevant, strict=True) if s == level]
+        for step in np.linspace(0, 1, 2521)[1:]:
+            found = hits + step * sum(inside)
+            points.append((found, found / (place + step * len(inside))))
+        place, hits = place + len(inside), hits + sum(inside)
+    return np.array(points)
+
+
+@pytest.mark.parametrize(("scores", "relevant"), CASES)
+def test_interpolated_precision_is_the_highest_of_the_mean_course(scores, relevant):
+    points, got = course(scores, relevant), interpolated_precision(*tensors(scores, relevant))[0].numpy()
+    for level in range(11):
+        needed = int(level / 10 * sum(relevant) + 0.9)
+        wanted = points[points[:, 0] >= needed - 1e-9, 1].max()
+        assert got[level] == pytest.approx(wanted, abs=1e-9)
+    np.testing.assert_allclose(kernel_category(scores, relevant, "r")[len(CUTS) + 1 : -1], got, atol=1e-12)
+
+
+def test_interpolated_precision_follows_the_cut_of_trec_eval():
+    """Recall 0.3 of 57 relevant items is reached at the 17th: 0.3 * 57 + 0.9 is 17.999... in doubles, not 18."""
+    ranking = [1] * 17 + [0] * 100 + [1] * 40
+    got = interpolated_precision(torch.arange(len(ranking), 0, -1.0)[None], torch.tensor([ranking]).bool())
+    assert got[0, 3] == 1
+    ranking = [1] * 16 + [0] * 100 + [1] * 41
+    got = interpolated_precision(torch.arange(len(ranking), 0, -1.0)[None], torch.tensor([ranking]).bool())
+    assert got[0, 3] < 1
+
+
+@pytest.mark.parametrize(("scores", "relevant"), CASES)
+@pytest.mark.parametrize("ties", ["optimistic", "pessimistic", "index"])
+def test_other_rules_score_one_order(scores, relevant, ties):
+    tie = {"optimistic": lambda n: -relevant[n], "pessimistic": lambda n: relevant[n], "index": lambda n: n}[ties]
+    ranking = [relevant[n] for n in sorted(range(len(scores)), key=lambda n: (-scores[n], tie(n)))]
+    pair = tensors(scores, relevant)
+    assert first_hit_ranks(*pair, ties=ties).item() == 1 + ranking.index(1)
+    assert reciprocal_ranks(*pair, ties=ties).item() == pytest.approx(1 / (1 + ranking.index(1)))
+    for k in CUTS:
+        assert recall_at_k(*pair, k, ties=ties).item() == any(ranking[:k])
+        assert average_precision(*pair, k, ties=ties).item() == pytest.approx(ap(ranking, k, "hits"))
+        assert average_precision(*pair, k, ties=ties, denominator="min_k_r").item() == pytest.approx(
+            ap(ranking, k, "min_k_r")
+        )
+
+
+def test_over_found_holds_for_blocks_of_thousands():
+    """One tied block of 5,000 with 1,800 relevant, cut at 5: against 20,000 random orders."""
+    relevant = np.arange(5000) < 1800
+    got = kernel_category(np.zeros(5000), relevant.astype(int).tolist(), "hits")[3]
+    generator = np.random.default_rng(0)
+    firsts = generator.choice(5000, size=(20_000, 5))  # drawn with replacement: a repeat in five is rare
+    drawn = [ap(ranking, 5, "hits") for ranking in relevant[firsts].astype(int).tolist()]
+    assert got == pytest.approx(np.mean(drawn), abs=4 * np.std(drawn) / math.sqrt(20_000))

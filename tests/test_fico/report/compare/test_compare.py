@@ -1,0 +1,257 @@
+"""Runs side by side, from files written by our own writer."""
+
+import csv
+import gzip
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from fico.cli.app import app
+from fico.cli.compare import compare_runs
+from fico.embeddings.store import EmbeddingStore
+from fico.errors import DataError, UsageError
+from fico.evaluation.evaluate import evaluate
+from fico.metrics.significance import sign_flip_test
+from fico.report.compare.paired import holm
+from fico.report.results.collect import collect_metrics, query_tables
+from fico.report.results.schema import DataInfo, ModelInfo, Results, write_results
+from fico.types import Correspondence
+
+IMAGES, EACH = 40, 3
+PAIRS = Correspondence(np.repeat(np.arange(IMAGES), EACH))
+LABELS = np.random.default_rng(5).random((IMAGES, 4)) < 0.4
+IDS = [f"i{n}" for n in range(IMAGES)], [f"c{n}" for n in range(IMAGES * EACH)]
+
+
+def write(folder, name="ucch", noise=1.0, seed=0, *, bits=None, data=None, config=None, ties="expected", **changed):
+    """A whole run: real embeddings, evaluated by the engine, in the files that a run leaves."""
+    generator = np.random.default_rng([seed, int(100 * noise)])
+    images = np.random.default_rng(1).normal(size=(IMAGES, 16))
+    texts = images[PAIRS.caption_to_image] + noise * generator.normal(size=(IMAGES * EACH, 16))
+    if bits:
+        images, texts = np.sign(images), np.sign(texts)
+    result = evaluate(
+        images, texts, PAIRS, labels=LABELS, similarity="hamming" if bits else "cosine", ties=ties, bootstrap=20
+    )
+    plain = {"model": {"name": name, "noise": noise}, "metric": {"ties": ties}, "stage": ["fit", "test"]}
+    results = Results(
+        name=f"{name}-s{seed}",
+        seed=seed,
+        started="2026-01-02T03:04:05+00:00",
+        seconds=1.0,
+        commit="c" * 40,
+        model=ModelInfo(name, "fine", "tiny", 16, bits, "bits" if bits else "float32"),
+        data=data or DataInfo("shapes", "test", IMAGES, IMAGES * EACH, 4, "ab" * 32),
+        metrics=collect_metrics(result, "test"),
+        efficiency={"encode_seconds": 1.0 + seed, "embedding_bytes": 8 * (bits or 512)},
+        search=(),
+        versions={},
+        hardware={"cpu": "a CPU"},
+        config=plain | (config or {}),
+    )
+    write_results(folder, replace(results, **changed), query_tables(result, *IDS))
+    return result
+
+
+def numbers(grid, name):
+    """Value, difference and p of the second column of a metric."""
+    row = next(row for row in grid.rows if row.cells[0].text == name)
+    return row.cells
+
+
+class TestTest:
+    @pytest.mark.parametrize("bits", [None, 16])
+    def test_p_is_that_of_sign_flips_of_whole_images_on_the_values_per_query(self, tmp_path, bits):
+        first, second = write(tmp_path / "a", "scan", 0.8, bits=bits), write(tmp_path / "b", "vsrn", 1.0, bits=bits)
+        grid, _ = compare_runs([tmp_path / "a", tmp_path / "b"])
+        for way, name, key in (
+            ("t2i", "R@1", "instance/R@1"),
+            ("i2t", "R@10", "instance/R@10"),
+            ("t2i", "mAP@N", "category/mAP@N"),
+        ):
+            task = key.split("/")[0]
+            sides = [result.per_query[way].values[key] for result in (second, first)]
+            wanted = sign_flip_test(*sides, first.per_query[way].images)
+            p = numbers(grid, f"{task}/{way}/{name}")[5]
+            assert p.numbers["uncorrected"] == pytest.approx(wanted.p)
+            assert p.numbers[""] >= wanted.p
+
+    def test_the_difference_is_that_of_the_metrics_and_has_its_sign(self, tmp_path):
+        first, second = write(tmp_path / "a", "scan", 0.5), write(tmp_path / "b", "vsrn", 1.5)
+        grid, _ = compare_runs([tmp_path / "a", tmp_path / "b"])
+        for name in ("instance/t2i/R@1", "category/i2t/mAP@10"):
+            wanted = 100 * (second.metrics[name] - first.metrics[name])
+            assert numbers(grid, name)[4].numbers[""] == pytest.approx(wanted)
+            assert numbers(grid, name)[4].text == f"{wanted:+.2f}".replace("-", "−")
+        assert numbers(grid, "instance/t2i/R@1")[4].text.startswith("−")
+        assert numbers(grid, "instance/t2i/MedR")[4].text.startswith("+")
+
+    def test_equal_runs_do_not_differ_and_none_is_best(self, tmp_path):
+        for name in ("scan", "vsrn"):
+            write(tmp_path / name, name)
+        grid, _ = compare_runs([tmp_path / "scan", tmp_path / "vsrn"])
+        assert numbers(grid, "instance/t2i/R@1")[5].numbers[""] == 1
+        assert not any(cell.is_best for row in grid.rows for cell in row.cells)
+
+    def test_the_median_rank_is_no_mean_and_has_no_p(self, tmp_path):
+        for name, noise in (("scan", 0.5), ("vsrn", 1.5)):
+            write(tmp_path / name, name, noise)
+        grid, _ = compare_runs([tmp_path / "scan", tmp_path / "vsrn"])
+        assert numbers(grid, "instance/t2i/MedR")[5].text == "–"
+
+    def test_holm_is_the_textbooks(self):
+        assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+        assert holm([0.9, 0.5]) == [1.0, 1.0]
+        assert holm([]) == []
+
+    def test_values_that_do_not_give_the_metric_are_not_tested(self, tmp_path):
+        for name, noise in (("scan", 0.5), ("vsrn", 1.5)):
+            write(tmp_path / name, name, noise)
+        path = tmp_path / "vsrn" / "per_query.csv.gz"
+        text = gzip.decompress(path.read_bytes()).decode().splitlines()
+        path.write_bytes(gzip.compress("\n".join([*text[:2], *text[3:]]).encode()))
+        grid, _ = compare_runs([tmp_path / "scan", tmp_path / "vsrn"])
+        assert numbers(grid, "instance/i2t/R@1")[5].text == "–"
+        assert numbers(grid, "instance/t2i/R@1")[5].text != "–"
+
+    def test_images_come_from_the_embeddings_where_the_queries_do_not_tell(self, tmp_path):
+        results = {name: write(tmp_path / name, name, noise) for name, noise in (("scan", 0.9), ("vsrn", 1.1))}
+        for name in results:
+            path = tmp_path / name / "per_query.csv.gz"
+            rows = csv.reader(gzip.decompress(path.read_bytes()).decode().splitlines())
+            path.write_bytes(gzip.compress("\n".join(",".join(row[:-1]) for row in rows).encode()))
+        paths = [tmp_path / "scan", tmp_path / "vsrn"]
+        assert numbers(compare_runs(paths)[0], "instance/t2i/R@1")[5].text == "–"
+        for path in paths:
+            EmbeddingStore.write(
+                path / "embeddings", np.ones((IMAGES, 2)), np.ones((IMAGES * EACH, 2)),
+                image_ids=IDS[0], caption_ids=IDS[1], correspondence=PAIRS, origin={"model": "x"},
+            )  # fmt: skip
+        sides = [results[name].per_query["t2i"].values["instance/R@1"] for name in ("vsrn", "scan")]
+        wanted = sign_flip_test(*sides, PAIRS.caption_to_image)
+        assert numbers(compare_runs(paths)[0], "instance/t2i/R@1")[5].numbers["uncorrected"] == pytest.approx(wanted.p)
+
+
+class TestSides:
+    def test_seeds_are_averaged_and_their_values_tested_as_means(self, tmp_path):
+        first = [write(tmp_path / f"a{seed}", "scan", 0.9, seed) for seed in (0, 1)]
+        second = write(tmp_path / "b", "vsrn", 1.2)
+        grid, _ = compare_runs([tmp_path / "b", tmp_path / "a0", tmp_path / "a1"])
+        assert [column.group for column in grid.columns[2:]] == ["vsrn", "scan", "scan", "scan"]
+        key = "instance/t2i/R@1"
+        values = [result.metrics[key] for result in first]
+        cells = numbers(grid, key)
+        assert cells[3].numbers[""] == pytest.approx(100 * np.mean(values))
+        assert cells[3].numbers["sd"] == pytest.approx(100 * np.std(values, ddof=1))
+        mean = np.mean([result.per_query["t2i"].values["instance/R@1"] for result in first], axis=0)
+        wanted = sign_flip_test(mean, second.per_query["t2i"].values["instance/R@1"], PAIRS.caption_to_image)
+        assert cells[5].numbers["uncorrected"] == pytest.approx(wanted.p)
+
+    def test_where_only_seeds_differ_they_are_the_columns(self, tmp_path):
+        for seed in (0, 1):
+            write(tmp_path / str(seed), seed=seed)
+        grid, _ = compare_runs([tmp_path])
+        assert [column.group for column in grid.columns[2:4]] == ["ucch, seed 0", "ucch, seed 1"]
+
+    def test_the_same_seed_again_is_a_column_of_its_own(self, tmp_path):
+        write(tmp_path / "before", noise=1.0)
+        write(tmp_path / "after", noise=1.0, commit="d" * 40)
+        grid, _ = compare_runs([tmp_path / "before", tmp_path / "after"])
+        assert [column.group for column in grid.columns[2:4]] == ["ucch [before]", "ucch [after]"]
+        assert "The runs were made with different code: cccccccc, dddddddd." in grid.notes
+
+    def test_the_best_is_marked_ranks_and_costs_by_the_least(self, tmp_path):
+        write(tmp_path / "a", "scan", 0.5)
+        write(tmp_path / "b", "vsrn", 1.5, bits=16)
+        grid, _ = compare_runs([tmp_path / "a", tmp_path / "b"])
+        best = {row.cells[0].text: [cell.is_best for cell in row.cells] for row in grid.rows}
+        for name in ("instance/t2i/R@1", "instance/t2i/MedR"):
+            assert best[name] == [False, False, True, False, False, False]
+        assert best["embeddings"] == [False, False, False, True, False, False]
+
+    def test_times_of_other_machines_are_not_ranked(self, tmp_path):
+        write(tmp_path / "a", "scan")
+        write(tmp_path / "b", "vsrn", hardware={"cpu": "another"}, efficiency={"encode_seconds": 9.0})
+        grid, _ = compare_runs([tmp_path / "a", tmp_path / "b"])
+        assert not any(cell.is_best for cell in numbers(grid, "encode"))
+        assert any("different machines" in note for note in grid.notes)
+
+    def test_a_metric_that_one_run_lacks_is_a_dash(self, tmp_path):
+        write(tmp_path / "a", "scan", 0.5)
+        result = write(tmp_path / "b", "vsrn", 1.5)
+        metrics = {k: m for k, m in collect_metrics(result, "test").items() if "category" not in k}
+        write(tmp_path / "b", "vsrn", 1.5, metrics=metrics)
+        cells = numbers(compare_runs([tmp_path / "a", tmp_path / "b"])[0], "category/t2i/mAP@N")
+        assert [cell.text for cell in cells[3:]] == ["–", "–", "–"]
+
+
+class TestRefusals:
+    def test_other_contents_are_refused_with_both_runs_and_fingerprints(self, tmp_path):
+        write(tmp_path / "a", "scan")
+        write(tmp_path / "b", "vsrn", data=DataInfo("shapes", "test", IMAGES, IMAGES * EACH, 4, "99" * 32))
+        with pytest.raises(UsageError, match=r"/a and .*/b .*abababababab and 999999999999"):
+            compare_runs([tmp_path / "a", tmp_path / "b"])
+
+    @pytest.mark.parametrize("name", ["flickr8k test", "shapes val"])
+    def test_other_data_and_splits_are_refused_by_name(self, tmp_path, name):
+        data, split = name.split()
+        write(tmp_path / "a", "scan")
+        write(tmp_path / "b", "vsrn", data=DataInfo(data, split, IMAGES, IMAGES * EACH, 4, "ab" * 32))
+        with pytest.raises(UsageError, match=f"shapes test, .*{name}"):
+            compare_runs([tmp_path / "a", tmp_path / "b"])
+
+    def test_other_definitions_are_refused_with_both(self, tmp_path):
+        write(tmp_path / "a", "scan")
+        write(tmp_path / "b", "vsrn", ties="pessimistic")
+        with pytest.raises(UsageError, match="ties: expected.*ties: pessimistic"):
+            compare_runs([tmp_path / "a", tmp_path / "b"])
+
+    def test_a_bench_is_refused_by_name(self, tmp_path):
+        for name in ("a", "b"):
+            write(tmp_path / name, metrics={})
+        with pytest.raises(UsageError, match="a has no metrics"):
+            compare_runs([tmp_path / "a", tmp_path / "b"])
+
+    def test_one_run_is_too_few_even_if_named_twice(self, tmp_path):
+        write(tmp_path / "a")
+        with pytest.raises(UsageError, match="at least two"):
+            compare_runs([tmp_path / "a", tmp_path / "a" / "results.json"])
+
+    def test_an_unfinished_run_is_refused_by_name_and_in_a_sweep_left_out(self, tmp_path):
+        for name, noise in (("scan", 0.5), ("vsrn", 1.5)):
+            write(tmp_path / name, name, noise)
+        (tmp_path / "stopped").mkdir()
+        (tmp_path / "stopped" / "run.log").touch()
+        with pytest.raises(DataError, match="stopped"):
+            compare_runs([tmp_path / "scan", tmp_path / "stopped"])
+        grid, left_out = compare_runs([tmp_path])
+        assert len(grid.columns) == 6
+        assert [folder.name for folder, _ in left_out] == ["stopped"]
+
+
+class TestCommand:
+    @pytest.fixture
+    def runs(self, tmp_path):
+        for name, noise in (("scan", 0.5), ("vsrn", 1.5)):
+            write(tmp_path / name, name, noise)
+        return [str(tmp_path / name) for name in ("scan", "vsrn")]
+
+    def test_the_table_stands_on_the_terminal_and_in_the_file(self, runs, tmp_path):
+        done = CliRunner().invoke(app, ["compare", *runs, "--out", str(tmp_path / "table.tex")])
+        assert done.exit_code == 0, done.output
+        assert re.search(r"instance/t2i/R@1 +2\.50 ", done.output)
+        assert r"\begin{tabular}" in (tmp_path / "table.tex").read_text()
+
+    def test_markdown_marks_the_best(self, runs):
+        done = CliRunner().invoke(app, ["compare", *runs, "--markdown", "--all"])
+        row = next(line for line in done.output.splitlines() if line.startswith("| instance/t2i/R@1 "))
+        assert row.count("**") == 2
+        assert "| instance/t2i/nDCG@10 |" in done.output
+
+    def test_another_ending_is_refused(self, runs, tmp_path):
+        done = CliRunner().invoke(app, ["compare", *runs, "--out", str(tmp_path / "table.docx")])
+        assert done.exit_code == 2
+        assert ".md, .tex, .csv" in done.output

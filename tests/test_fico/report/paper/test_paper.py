@@ -1,0 +1,447 @@
+"""The paper's tables from runs written by our own writer."""
+
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from fico.cli.app import app
+from fico.cli.report import report_runs
+from fico.errors import UsageError
+from fico.report.paper.figures import precision_recall_figure
+from fico.report.paper.numbers import paper_model
+from fico.report.paper.report import paper_report
+from fico.report.results.per_query import QueryTable, read_queries
+from fico.report.results.runs import find_runs
+from fico.report.results.schema import (
+    DataInfo,
+    Metric,
+    ModelInfo,
+    Results,
+    SearchRow,
+    write_results,
+)
+from fico.report.results.seeds import settings
+from fico.report.table.table import Cell, Column, Grid, Row
+from fico.report.table.text import comma_separated, latex, latex_escaped, markdown
+
+FAMILIES = {"ucch": "coarse", "dadh": "coarse", "adv": "coarse", "scan": "fine", "vsrn": "fine", "xvlm": "vlp"}
+
+
+def metrics_of(value, split="test"):
+    """Every metric a table needs; at instance level ``value``, at category level half of it, chance a tenth."""
+    found = {}
+    for way in ("i2t", "t2i"):
+        for task, factor, names in (
+            ("instance", 1, [f"R@{k}" for k in (1, 5, 10, 50, 100, 200)]),
+            ("category", 0.5, ["mAP@10", "mAP@100", "mAP@N", *(f"PR@{n / 10:.1f}" for n in range(11))]),
+        ):
+            for name in names:
+                at = value * factor
+                found[f"{split}/{task}/{way}/{name}"] = Metric(
+                    at, at - 0.01, at + 0.01, 4, f"{name} is; ties: expected; 4"
+                )
+                found[f"{split}/{task}/{way}/chance/{name}"] = Metric(0.05, 0.05, 0.05, 4, "chance; 4 queries")
+    return found
+
+
+def results(model="ucch", bits=64, seed=0, value=0.5, data=None, size="tiny", config=None, **changed):
+    if isinstance(model, ModelInfo):
+        return replace(results(seed=seed, value=value, data=data, config=config, **changed), model=model)
+    is_hash = model in ("ucch", "dadh", "adv")
+    bits = bits if is_hash else None
+    data = data or DataInfo("shapes", "test", 100, 500, 20, "ab" * 32)
+    plain = {
+        "model": {"name": model, "epochs": 2, "weights": None, "checkpoint": None, "loss": {"seed": seed}},
+        "dataset": {"root": f"folder{seed}"},
+        "metric": {"ties": "expected", "bootstrap": 1000},
+        "stage": ["fit", "test"],
+        "seed": seed,
+        "name": f"{model}-s{seed}",
+    }
+    for key, leaves in (config or {}).items():
+        plain[key] = {**plain.get(key, {}), **leaves} if isinstance(leaves, dict) else leaves
+    made = Results(
+        name=f"{model}-s{seed}",
+        seed=seed,
+        started="2026-01-02T03:04:05+00:00",
+        seconds=1.0,
+        commit="c" * 40,
+        model=ModelInfo(
+            model, FAMILIES[model], size, 32, bits, "bits" if bits else "float32", model in ("scan", "xvlm")
+        ),
+        data=data,
+        metrics=metrics_of(value, data.split),
+        efficiency={
+            "encode_seconds": 0.6,
+            "attention_seconds": 2.0 if model == "scan" else 0.0,
+            "embedding_bytes": 600 * (bits // 8 if bits else 128),
+            "unpacked_embedding_bytes": 600 * (bits or 128),
+        },
+        search=(),
+        versions={},
+        hardware={"cpu": "a CPU", "threads": 2},
+        config=plain,
+    )
+    return replace(made, **changed)
+
+
+def filled(*runs):
+    return {grid.key: grid for grid in paper_report(runs).grids}
+
+
+def cells(grid, kind="run"):
+    return [[cell.text for cell in row.cells] for row in grid.rows if row.kind == kind]
+
+
+class TestAverages:
+    def test_seeds_of_one_setting_are_one_row_with_mean_and_sample_deviation(self):
+        grid = filled(results(seed=0, value=0.50), results(seed=1, value=0.56), results(seed=2, value=0.53))[
+            "table2-shapes"
+        ]
+        (row,) = [row for row in grid.rows if row.kind == "run"]
+        assert [cell.text for cell in row.cells[:4]] == ["ucch", "64", "tiny", "0, 1, 2"]
+        assert (row.cells[4].text, row.cells[4].note) == ("53.00", "± 3.00")
+        assert row.cells[4].numbers[""] == pytest.approx(53)
+        assert row.cells[4].numbers["sd"] == pytest.approx(np.std([50, 56, 53], ddof=1))
+
+    def test_one_run_keeps_its_interval(self):
+        row = filled(results(value=0.5))["table2-shapes"].rows[0]
+        assert (row.cells[4].text, row.cells[4].note) == ("50.00", "49.0–51.0")
+
+    def test_another_epoch_count_is_another_row_that_says_so(self):
+        runs = [results(seed=0), results(seed=0, config={"model": {"epochs": 9}})]
+        assert [row[0] for row in cells(filled(*runs)["table2-shapes"])] == ["ucch (epochs=2)", "ucch (epochs=9)"]
+
+    def test_paths_seeds_and_resamples_make_no_setting(self):
+        other = results(
+            seed=1, config={"dataset": {"root": "elsewhere"}, "metric": {"bootstrap": 10}, "index": {"a": 1}}
+        )
+        assert [setting.seeds for setting in settings([results(), other])] == [(0, 1)]
+
+    def test_runs_of_the_two_tasks_each_fill_their_own_table_under_the_plain_name(self):
+        whole = results()
+        halves = [
+            replace(
+                results(config={"metric": {"tasks": [task]}}),
+                metrics={key: metric for key, metric in whole.metrics.items() if f"/{task}/" in key},
+            )
+            for task in ("instance", "category")
+        ]
+        tables = filled(*halves)
+        assert [cells(tables[f"table{n}-shapes"])[0][0] for n in (2, 3, 4)] == ["ucch"] * 3
+
+    def test_seeds_with_different_code_are_told(self):
+        grid = filled(results(seed=0), results(seed=1, commit="d" * 40))["table2-shapes"]
+        assert "The seeds of ucch, 64 bits ran with different code: cccccccc, dddddddd." in grid.notes
+
+    def test_a_mean_over_fewer_seeds_than_the_row_says_so(self):
+        whole = results(seed=0)
+        holed = replace(whole, seed=1, metrics={k: m for k, m in whole.metrics.items() if k[-3:] != "R@1"})
+        row = filled(whole, holed)["table2-shapes"].rows[0]
+        assert "1 seed" in row.cells[4].note
+
+
+class TestPaper:
+    COCO = DataInfo("coco", "test", 5000, 25010, 80, "cd" * 32)
+
+    def test_the_difference_is_ours_minus_the_papers(self):
+        grid = filled(results(data=self.COCO, size="paper", value=0.082))["table2-coco"]
+        assert cells(grid, "paper")[0][4:7] == ["6.2", "17.9", "26.5"]
+        assert cells(grid, "difference")[0][4:7] == ["+2.00", "−9.70", "−18.30"]
+
+    @pytest.mark.parametrize(
+        "changed",
+        [{"size": "tiny"}, {"bits": 32}, {"data": replace(COCO, split="val")}, {"data": replace(COCO, images=1000)}],
+    )
+    def test_another_size_code_length_split_or_subset_gets_no_number_of_the_paper(self, changed):
+        grid = filled(results(**{"data": self.COCO, "size": "paper", **changed}))
+        table = next(found for key, found in grid.items() if key.startswith("table2"))
+        assert not cells(table, "paper")
+        assert any("No row has the paper's" in note for note in table.notes)
+
+    def test_what_is_not_known_of_the_paper_is_a_dash(self):
+        grid = filled(results("xvlm", data=self.COCO, size="paper", value=0.8))["table2-coco"]
+        assert cells(grid, "paper")[0][4:10] == ["81.0", "–", "–", "63.0", "–", "–"]
+        assert cells(grid, "difference")[0][4:10] == ["−1.00", "–", "–", "+17.00", "–", "–"]
+
+    @pytest.mark.parametrize(
+        ("name", "bits", "wanted"),
+        [
+            ("xvlm_nf", None, "xvlm(nf)"),
+            ("blip2(nf)", None, "blip2(nf)"),
+            ("adv(64bit)", 64, "adv(64bit)"),
+            ("adv(2048bit)", 2048, "adv(2048bit)"),
+            ("ucch", 2048, None),
+            ("dadh", 16, None),
+            ("dadh", None, "dadh"),
+        ],
+    )
+    def test_our_names_and_those_of_the_authors_files_lead_to_the_papers(self, name, bits, wanted):
+        assert paper_model(results(model=ModelInfo(name, None, None, None, bits, "float32"))) == wanted
+
+    def test_both_lengths_of_adv_are_known(self):
+        flickr = DataInfo("flickr30k", "test", 1000, 5000, 80, "ef" * 32)
+        runs = [results("adv", bits, data=flickr, size="paper") for bits in (64, 2048)]
+        assert [row[4] for row in cells(filled(*runs)["table2-flickr30k"], "paper")] == ["33.4", "63.7"]
+
+
+class TestHonesty:
+    def test_other_contents_of_a_data_set_stand_in_a_table_of_their_own_and_are_told(self):
+        other = DataInfo("shapes", "test", 100, 500, 20, "99" * 32)
+        report = paper_report([results(), results("dadh", data=other)])
+        tables = [grid for grid in report.grids if grid.key.startswith("table2")]
+        assert [grid.key for grid in tables] == ["table2-shapes-abababab", "table2-shapes-99999999"]
+        assert [len(cells(grid)) for grid in tables] == [1, 1]
+        assert "must not be compared" in report.remarks[0]
+
+    def test_other_definitions_stand_in_a_table_of_their_own(self):
+        report = paper_report([results(), results("dadh", config={"metric": {"ties": "optimistic"}})])
+        titles = [grid.title for grid in report.grids if grid.key.startswith("table2")]
+        assert len(titles) == 2
+        assert sum("ties=optimistic" in title for title in titles) == 1
+
+    def test_untrained_runs_count_for_times_only(self):
+        grids = filled(results("dadh", config={"stage": ["test"]}), results("ucch"))
+        assert [row[0] for row in cells(grids["table2-shapes"])] == ["ucch"]
+        assert "Runs with untrained weights are left out: dadh." in grids["table2-shapes"].notes
+        assert [row[0] for row in cells(grids["table5-shapes"])] == ["ucch", "dadh"]
+
+    @pytest.mark.parametrize("given", ["weights", "checkpoint"])
+    def test_weights_or_a_checkpoint_make_a_tested_run_a_trained_one(self, given):
+        grids = filled(results(config={"stage": ["test"], "model": {given: "file"}}))
+        assert "table2-shapes" in grids
+
+    def test_a_missing_metric_is_a_dash_and_named(self):
+        whole = results()
+        holed = {key: metric for key, metric in whole.metrics.items() if key != "test/instance/t2i/R@5"}
+        grid = filled(replace(whole, metrics=holed))["table2-shapes"]
+        assert cells(grid)[0][8] == "–"
+        assert any("ucch, 64 bits was not measured" in note and "t2i R@5" in note for note in grid.notes)
+
+    def test_models_of_the_paper_without_a_run_are_named(self):
+        grids = filled(results("ucch"), results("scan"))
+        assert any("No finished run here of blip2," in note for note in grids["table2-shapes"].notes)
+        assert "No finished run here of adv, dadh." in grids["table3-shapes"].notes
+
+    def test_chance_stands_below_and_a_definition_beside_every_metric(self):
+        grid = filled(results())["table4-shapes"]
+        assert cells(grid, "chance") == [["chance", "", "", "", *["5.00"] * 6]]
+        assert "mAP@N: mAP@N is; ties: expected." in grid.notes
+
+    def test_only_codes_are_in_table_3(self):
+        assert [row[0] for row in cells(filled(results("ucch"), results("scan"))["table3-shapes"])] == ["ucch"]
+
+
+class TestCosts:
+    def test_time_and_storage_grow_with_the_items_from_what_was_measured(self):
+        (row,) = filled(results())["table5-shapes"].rows
+        assert [cell.text for cell in row.cells[5:10]] == [
+            "1,000",
+            "6.00 s",
+            "60.00 s",
+            "10.0 min",
+            "100.0 min",
+        ]
+        assert row.cells[13].numbers[""] == 6e6 * 8
+        assert row.cells[13].note == "366.2 MiB"  # a byte for each bit
+
+    def test_storage_at_the_largest_size_is_that_of_the_paper(self):
+        flickr = DataInfo("flickr30k", "test", 1000, 5000, 80, "ef" * 32)
+        grid = filled(results(data=flickr, size="paper", efficiency={
+            "encode_seconds": 0.4, "embedding_bytes": 6000 * 8, "unpacked_embedding_bytes": 6000 * 64,
+        }))["table5-flickr30k"]  # fmt: skip
+        ours, paper = grid.rows
+        assert pytest.approx(paper.cells[13].numbers[""] / 2**30, abs=0.005) == 6e6 * 64 / 2**30
+        assert ours.cells[13].note == "366.2 MiB"
+        assert [cell.text for cell in paper.cells[6:10]] == ["400 ms", "4.12 s", "60.57 s", "488.28 s"]
+
+    def test_attention_that_costs_the_square_has_exponent_2(self):
+        sizes = [DataInfo("shapes", "test", n, 5 * n, 20, str(n) * 8) for n in (100, 200, 400)]
+        runs = [results("scan", data=d, efficiency={"attention_seconds": 1e-4 * d.images**2}) for d in sizes]
+        grid = filled(*runs, results("ucch"))["table6"]
+        assert [row[8] for row in cells(grid)] == ["2.00", "", ""]
+        assert [row[6] for row in cells(grid)] == ["20.00"] * 3
+        assert "No attention at query time: ucch." in grid.notes
+
+    def test_one_size_has_no_exponent(self):
+        assert cells(filled(results("scan"))["table6"])[0][8] == "–"
+
+    def test_the_indexes_of_an_older_run_of_the_same_setting_stay(self):
+        row = SearchRow("flat", 100, 500, 0.1, 0.2, 1000, {1: 1.0}, {1: 1.0}, {"direction": "i2t"})
+        old, new = results(search=(row,)), results(search=(replace(row, index="hnsw"),))
+        grid = {g.key: g for g in paper_report([new], [old]).grids}["table7-shapes"]
+        assert sorted(cells[1] for cells in cells(grid)) == ["flat", "hnsw"]
+
+
+class TestFinding:
+    def write(self, folder, **changed):
+        write_results(folder, results(**changed))
+        (folder / "run.log").touch()
+
+    def test_runs_are_found_below_and_an_unfinished_one_is_named(self, tmp_path):
+        self.write(tmp_path / "multirun" / "0")
+        self.write(tmp_path / "multirun" / "1", seed=1)
+        (tmp_path / "multirun" / "2").mkdir()
+        (tmp_path / "multirun" / "2" / "run.log").touch()
+        (tmp_path / "multirun" / "3").mkdir()
+        (tmp_path / "multirun" / "3" / "results.json").write_text("{")
+        found = find_runs([tmp_path])
+        assert [run.folder.name for run in found.runs] == ["0", "1"]
+        assert {folder.name: reason.split(";")[0][:30] for folder, reason in found.left_out}.keys() == {"2", "3"}
+        assert "did not finish" in dict((f.name, r) for f, r in found.left_out)["2"]
+
+    def test_the_same_folder_twice_is_one_run(self, tmp_path):
+        self.write(tmp_path / "a")
+        assert len(find_runs([tmp_path, tmp_path / "a"]).runs) == 1
+
+    def test_of_runs_of_the_same_seed_the_newest_is_taken_and_the_other_named(self, tmp_path):
+        self.write(tmp_path / "a", value=0.9, started="2026-05-01T00:00:00+00:00")
+        self.write(tmp_path / "b", value=0.1, started="2026-01-01T00:00:00+00:00")
+        found = find_runs([tmp_path])
+        assert [run.folder.name for run in found.runs] == ["a"]
+        assert [(folder.name, "newer" in reason) for folder, reason in found.left_out] == [("b", True)]
+
+    @pytest.mark.parametrize("name", ["nowhere", "empty"])
+    def test_nothing_to_report_is_refused(self, tmp_path, name):
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(UsageError, match=name):
+            find_runs([tmp_path / name])
+
+
+class TestFormats:
+    AWKWARD = "a_b & 100% #1 {x} ~ ^ \\ <b> $|*"
+    GRID = Grid(
+        "table9-x",
+        AWKWARD,
+        (Column("model", is_text=True), Column("R@1", "image to text")),
+        (Row((Cell(AWKWARD), Cell("1.00", "± 0.50", {"": 1.0, "sd": 0.5}, is_best=True))),),
+        (AWKWARD,),
+    )
+
+    def test_latex_is_escaped(self):
+        text = latex(self.GRID)
+        wanted = (
+            r"a\_b \& 100\% \#1 \{x\} \textasciitilde{} \textasciicircum{} \textbackslash{} "
+            r"\textless{}b\textgreater{} \$|*"
+        )
+        assert text.count(wanted) == 3
+        assert r"\textbf{1.00} {\scriptsize $\pm$ 0.50}" in text
+        assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
+        assert latex_escaped("[before]") == "{[}before{]}"
+
+    def test_markdown_keeps_its_columns(self):
+        lines = [line for line in markdown(self.GRID).splitlines() if line.startswith("|")]
+        assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {3}
+        assert "<b>" not in markdown(self.GRID)
+
+    def test_csv_holds_numbers_unrounded_in_columns_of_their_own(self):
+        (row,) = csv.DictReader(io.StringIO(comma_separated(self.GRID)))
+        assert row == {"row": "run", "model": self.AWKWARD, "image to text R@1": "1", "image to text R@1 sd": "0.5"}
+
+    def test_a_row_of_another_width_is_refused(self):
+        with pytest.raises(ValueError, match="2 columns"):
+            Grid("x", "", self.GRID.columns, (Row((Cell(""),)),))
+
+    def test_a_small_table_is_the_golden_one(self):
+        flickr = DataInfo("flickr30k", "test", 1000, 5000, 80, "ef" * 32)
+        runs = [
+            *(results(seed=seed, value=0.12 + seed / 100, data=flickr, size="paper") for seed in (0, 1)),
+            results("scan", data=flickr, size="paper", value=0.6),
+        ]
+        golden = Path(__file__).resolve().parents[3] / "golden" / "table2.md"
+        assert markdown(filled(*runs)["table2-flickr30k"]) == golden.read_text()
+
+
+class TestCommand:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        search = tuple(
+            SearchRow(index, 100, 500, 0.1, 0.2, 1000, {1: 0.5, 10: 1.0}, {1: 0.5, 10: 0.9}, {"direction": "i2t"})
+            for index in ("flat", "hnsw")
+        )
+        write_results(tmp_path / "0", results(name="<script>alert(1)</script>", search=search))
+        write_results(tmp_path / "1", results("scan"))
+        (tmp_path / "2").mkdir()
+        (tmp_path / "2" / "run.log").touch()
+        return tmp_path
+
+    def test_every_table_is_written_in_every_format(self, folder):
+        done = CliRunner().invoke(app, ["report", str(folder), "--out", str(folder / "out")])
+        assert done.exit_code == 0, done.output
+        names = {path.name for path in (folder / "out").iterdir()}
+        tables = {
+            "table1",
+            "table2-shapes",
+            "table3-shapes",
+            "table4-shapes",
+            "table5-shapes",
+            "table6",
+            "table7-shapes",
+        }
+        figures = {f"{name}-shapes.{ending}" for name in ("figure3", "figure4") for ending in ("svg", "png")}
+        assert names == {f"{table}.csv" for table in tables} | figures | {"report.md", "report.tex", "report.html"}
+        for key in tables:
+            assert rf"\label{{tab:{key}}}" in (folder / "out" / "report.tex").read_text()
+            assert f'id="{key}"' in (folder / "out" / "report.html").read_text()
+
+    def test_the_page_is_escaped_and_names_what_was_left_out(self, folder):
+        report_runs([folder], None)
+        page = (folder / "report" / "report.html").read_text()
+        assert "<script>" not in page
+        assert "&lt;script&gt;" in page
+        assert "it did not finish" in page
+        assert not re.search(r"(src|href)=.https?:", page)  # xlink:href="#..." alone
+        assert len(find_runs([folder]).runs) == 2, "a report in the folder is no run"
+
+    def test_a_report_of_benches_alone_has_table_7_alone(self, tmp_path):
+        row = SearchRow("flat", 100_000, 500_000, 1.0, 2.0, 1000, {1: 1.0, 100: 1.0}, {1: 1.0}, {})
+        row = replace(row, index="binary_flat")
+        bench = replace(
+            results(),
+            name="table7",
+            model=ModelInfo("none", None, None, 2048, None, "float32"),
+            data=DataInfo("synthetic", "bench", 500_000, 100_000, 0, "seed 1338"),
+            metrics={},
+            efficiency={},
+            search=(row,),
+            config={"model": None, "metric": None, "dataset": None, "stage": []},
+        )
+        (grid,) = paper_report([bench]).grids
+        assert grid.title == "Table 7: indexes, 100,000 synthetic queries in 500,000 items, seed 1338"
+        assert grid.rows[0].cells[0].text == "vectors"
+        assert [row.kind for row in grid.rows] == ["run", "paper"]
+        assert [cell.text for cell in grid.rows[1].cells[8:10]] == ["10.7", "60.6"]
+
+
+def test_the_curves_of_a_model_are_the_mean_over_its_seeds():
+    figure = precision_recall_figure([results(seed=0, value=0.4), results(seed=1, value=0.6), results("scan")])
+    lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
+    assert set(lines) == {"ucch, 64 bits", "scan", "chance"}
+    np.testing.assert_allclose(lines["ucch, 64 bits"].get_ydata(), 25)
+    assert len(lines["ucch, 64 bits"].get_xdata()) == 11
+
+
+def test_queries_come_back_with_recalls_and_images(tmp_path):
+    table = QueryTable(
+        "t2i", ("a", "b"), np.array([1.5, np.nan]), {"10": np.array([0.5, 1 / 3]), "N": np.array([1.0, 0.0])},
+        ("x", "y"), {"1": np.array([0.5, 0.0]), "10": np.array([1.0, 1.0])},
+    )  # fmt: skip
+    write_results(tmp_path, results(), (table,))
+    found = read_queries(tmp_path / "per_query.csv.gz")["t2i"]
+    assert (found.ids, found.images) == (table.ids, table.images)
+    assert list(found.columns) == ["first_rank", "AP@10", "AP@N", "R@1", "R@10"]
+    for name, values in table.columns.items():
+        np.testing.assert_allclose(found.columns[name], values, rtol=1e-8)
+
+
+def test_results_of_the_writer_are_json_that_the_report_reads(tmp_path):
+    write_results(tmp_path / "run", results())
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["status"] == "finished"
+    assert find_runs([tmp_path]).runs[0].results == results()

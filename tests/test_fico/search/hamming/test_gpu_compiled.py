@@ -1,0 +1,66 @@
+"""The GPU kernels compiled for real devices without one: down to machine code, from the calls that search makes."""
+
+import importlib.util
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
+KINDS = {torch.float16: "*fp16", torch.float32: "*fp32", torch.int8: "*i8", torch.int16: "*i16"}
+KINDS |= {torch.int32: "*i32", torch.int64: "*i64"}
+
+
+def compiled(capability):
+    """PTX of every kernel by name, as the search launches it; runs in a process of its own, whose Triton compiles."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+    from triton.runtime import JITFunction
+
+    from fico.search.gpu.gather_triton import gathered
+    from fico.search.gpu.keep_triton import keep
+    from fico.search.hamming.gpu import DeviceCodes
+    from fico.search.hamming.gpu_triton import nearest
+
+    made = {}
+
+    def instead_of_a_launch(kernel, *args, grid, warmup, **options):
+        given = dict(zip(kernel.arg_names, args, strict=True))
+        fixed = {
+            name for name, parameter in zip(kernel.arg_names, kernel.params, strict=True) if parameter.is_constexpr
+        }
+        kinds = {
+            name: "constexpr" if name in fixed else KINDS[value.dtype] if torch.is_tensor(value) else "i32"
+            for name, value in given.items()
+        }
+        constants = {(place,): given[name] for place, name in enumerate(kernel.arg_names) if name in fixed}
+        source = ASTSource(kernel, kinds, constants)
+        binary = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
+        assert binary.asm["cubin"]
+        made[kernel.fn.__name__, *(given[name] for name in ("width", "words") if name in given)] = binary.asm["ptx"]
+
+    JITFunction.run = instead_of_a_launch
+    for bits in (64, 256, 512):
+        codes = torch.zeros(200, bits // 8, dtype=torch.uint8).numpy()
+        index = DeviceCodes("cpu", nearest)
+        index.add(codes)
+        for _ in index.tiles(codes[:3], 10):
+            pass
+    for kind in (torch.float32, torch.float16):
+        gathered(torch.zeros(9, 300, dtype=kind), torch.zeros(2, 5, dtype=torch.int64), torch.zeros(2, 300))
+    counts, values = torch.zeros(2, dtype=torch.int32), torch.zeros(2, 7, dtype=torch.float16)
+    keep(torch.zeros(2, 50, dtype=torch.float16), values[:, 0], 0, counts, values, values.int())
+    return made
+
+
+@pytest.mark.parametrize(("capability", "product"), [(80, "mma.sync.aligned"), (90, "wgmma.mma_async")])
+def test_kernels_compile_for_devices_that_are_not_here(capability, product, monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:
+        made = other.submit(compiled, capability).result()
+    names = {name for name, *_ in made}
+    assert names == {"_least_kernel", "_list_kernel", "_select_kernel", "_gathered_kernel", "_keep_kernel"}
+    for width in (64, 256, 512):  # a product of bytes by the tensor cores
+        assert any(product in line and ".s8" in line for line in made["_least_kernel", width].splitlines()), width

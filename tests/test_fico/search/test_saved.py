@@ -1,0 +1,191 @@
+"""Every index comes back from its file as it was, or is refused by name; and what does not fit is not begun."""
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from fico.errors import DataError, UsageError
+from fico.search.exact import ExactSearch
+from fico.search.faiss_index import FaissSearch
+from fico.search.hamming import scan as popcount_scan
+from fico.search.hamming.popcount import PopcountSearch, predicted_bytes
+from fico.search.hybrid.hybrid import HybridSearch
+from fico.search.sharded.saved import load_index
+from fico.search.sharded.shards import ShardedSearch
+from fico.util import resources
+
+MAKERS = {
+    "exact": lambda: ExactSearch("euclidean"),
+    "exact codes": lambda: ExactSearch("hamming", 40),
+    "popcount": lambda: PopcountSearch(threads=2),
+    "popcount codes": lambda: PopcountSearch(40, threads=2),
+    "popcount wide": lambda: PopcountSearch(640),
+    "faiss flat": lambda: FaissSearch("Flat", "euclidean"),
+    "faiss graph": lambda: FaissSearch("HNSW16", search_params={"efSearch": 40}, threads=1),
+    "faiss lists": lambda: FaissSearch("IVF8,Flat", "inner", search_params={"nprobe": 3}, threads=1),
+    "faiss codes": lambda: FaissSearch("BIVF8", bits=40, search_params={"nprobe": 3}, threads=1),
+    "faiss itq": lambda: FaissSearch("BFlat", bits=16),
+    "faiss shards": lambda: FaissSearch("Flat", shards=3),
+    "hybrid": lambda: HybridSearch(bits=32, nprobe=4, candidates=60, threads=1),
+    "sharded": lambda: ShardedSearch(lambda: PopcountSearch(40, threads=1), 3),
+}
+
+
+def rows(count, seed, codes):
+    generator = np.random.default_rng(seed)
+    if codes:
+        return np.unpackbits(generator.integers(0, 256, (count, codes // 8), dtype=np.uint8), axis=1)
+    return generator.normal(size=(count, 48)).astype(np.float32)
+
+
+def data(name):
+    codes = 640 if "wide" in name else 40 if "codes" in name or name == "sharded" else 0
+    return rows(700, 1, codes), rows(20, 2, codes)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_saved_index_gives_the_same_results(name, tmp_path):
+    items, queries = data(name)
+    searcher = MAKERS[name]()
+    searcher.add(items[:600])
+    searcher.search(queries, 1)
+    searcher.add(items[600:])
+    before = searcher.search(queries, 30)
+    searcher.save(tmp_path / "index")
+    for load in (type(searcher).load, load_index):
+        loaded = load(tmp_path / "index")
+        after = loaded.search(queries, 30)
+        assert np.array_equal(before.indices, after.indices)
+        assert np.array_equal(before.scores, after.scores)
+        assert after.scores.dtype == before.scores.dtype
+        assert loaded.name == searcher.name
+    loaded.add(items[:5])
+    again = loaded.search(items[:5], 30)
+    assert (again.indices.max(axis=1) >= 700).all()  # they are found, numbered behind the others
+
+
+@pytest.mark.parametrize("name", [name for name in MAKERS if name != "sharded"])
+def test_broken_and_foreign_files_are_refused_by_name(name, tmp_path):
+    items, _ = data(name)
+    searcher, path = MAKERS[name](), tmp_path / "some.index"
+    with pytest.raises(UsageError, match="call add"):
+        searcher.save(path)
+    searcher.add(items)
+    searcher.save(path)
+    whole = path.read_bytes()
+    for broken, words in (
+        (whole[:-100], "cut off"),
+        (whole[:5], "cut off"),
+        (b"", "cut off"),
+        (whole[:-3] + bytes(255 - byte for byte in whole[-3:]), "checksum"),
+    ):
+        path.write_bytes(broken)
+        with pytest.raises(DataError, match=rf"some\.index.*{words}"):
+            type(searcher).load(path)
+    path.write_bytes(whole)
+    with safe_open(path, framework="numpy") as file:
+        header, arrays = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    for changed, words in (
+        ({"version": "1"}, "version 1.*reads 3"),
+        ({"kind": "other"}, "kind 'other'"),
+        ({"format": "x"}, "no index file"),
+    ):
+        save_file(arrays, path, header | changed)
+        for load in (type(searcher).load, load_index):
+            with pytest.raises(DataError, match=words):
+                load(path)
+    with pytest.raises(DataError, match="does not exist"):
+        type(searcher).load(tmp_path / "none")
+
+
+def test_an_index_of_another_kind_is_refused(tmp_path):
+    searcher = PopcountSearch(40)
+    searcher.add(rows(50, 3, 40))
+    searcher.save(tmp_path / "index")
+    for other in (ExactSearch, FaissSearch, HybridSearch):
+        with pytest.raises(DataError, match="'popcount'"):
+            other.load(tmp_path / "index")
+
+
+def test_a_shard_that_is_missing_is_named(tmp_path):
+    searcher = ShardedSearch(lambda: ExactSearch("inner"), 2)
+    searcher.add(rows(50, 4, 0))
+    searcher.save(tmp_path)
+    (tmp_path / "shard1.index").unlink()
+    with pytest.raises(DataError, match=r"shard1\.index does not exist"):
+        load_index(tmp_path)
+
+
+def test_shards_without_items_are_not_saved(tmp_path):
+    items, searcher = rows(40, 4, 40), ShardedSearch(lambda: PopcountSearch(40, 1), 5)
+    whole = PopcountSearch(40)
+    searcher.add(items[:3])
+    searcher.save(tmp_path)
+    loaded = ShardedSearch.load(tmp_path)
+    whole.add(items)
+    loaded.add(items[3:])
+    assert len(list(tmp_path.iterdir())) == 4
+    assert np.array_equal(loaded.search(items, 40).indices, whole.search(items, 40).indices)
+
+
+def test_an_index_saved_with_numba_is_searched_without(tmp_path, monkeypatch):
+    items, queries = rows(300, 5, 72), rows(5, 6, 72)
+    searcher = PopcountSearch(72)
+    searcher.add(items)
+    searcher.save(tmp_path / "index")
+    wanted = searcher.search(queries, 50)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    loaded = PopcountSearch.load(tmp_path / "index")
+    assert loaded.backend == "faiss"
+    assert np.array_equal(loaded.search(queries, 50).indices, wanted.indices)
+
+
+@pytest.fixture
+def little_memory(monkeypatch):
+    monkeypatch.setattr(resources, "SMALL", 0)
+    monkeypatch.setattr(resources, "free_memory", lambda: 2**20)
+
+
+def test_codes_that_do_not_fit_are_refused_before_they_are_made(little_memory):
+    searcher = PopcountSearch(64, threads=1)
+    searcher.add(rows(1000, 7, 64))
+    with pytest.raises(UsageError, match=r"81000 codes of 64 bits.*1\.2 MiB of memory.*1\.0 MiB are free"):
+        searcher.add(np.ones((80_000, 64), np.int8))
+    with pytest.raises(UsageError, match=r"1000 nearest items of 5000 queries.*6[56]\.\d MiB"):
+        searcher.search(np.ones((5000, 64), np.int8), 1000)
+    assert searcher.search(np.ones((5, 64), np.int8), 10).indices.shape == (5, 10)
+
+
+@pytest.mark.parametrize("factory", ["Flat", "HNSW32", "BFlat"])
+def test_faiss_indexes_that_do_not_fit_are_refused(little_memory, factory):
+    items = np.broadcast_to(np.float32(1), (300_000, 64)) if factory == "BFlat" else rows(6000, 8, 0)
+    with pytest.raises(UsageError, match=rf"{len(items)} items in {factory}.*MiB are free"):
+        FaissSearch(factory).add(items)
+
+
+def test_floats_that_do_not_fit_memory_or_disk_are_refused(tmp_path, monkeypatch):
+    items = rows(3000, 9, 0)
+    monkeypatch.setattr(resources, "SMALL", 0)
+    monkeypatch.setattr(resources, "free_memory", lambda: 2**19)
+    with pytest.raises(UsageError, match=r"3000 items of 48 dimensions as float16.*rows_path"):
+        HybridSearch(bits=32, rows="float16").add(items)
+    monkeypatch.setattr(resources, "free_memory", lambda: None)
+    monkeypatch.setattr(resources, "free_disk", lambda path: 2**18)
+    with pytest.raises(UsageError, match=r"need 0\.5 MiB of disk for .*rows\.bin, but 0\.2 MiB"):
+        HybridSearch(bits=32, rows_path=tmp_path / "rows.bin").add(items)
+    assert not (tmp_path / "rows.bin").exists()
+
+
+def test_the_prediction_is_what_the_codes_take():
+    codes = popcount_scan.ScannedCodes(1)
+    for bits in (8, 64, 72, 512):
+        codes = popcount_scan.ScannedCodes(1)
+        codes.add(np.zeros((128 * 300, bits // 8), np.uint8))
+        codes.search(np.zeros((1, bits // 8), np.uint8), 1)
+        assert codes.size_bytes == predicted_bytes(128 * 300, bits)
+
+
+def test_free_sizes_of_this_machine_are_told(tmp_path):
+    assert resources.free_memory() is None or resources.free_memory() > 0
+    assert resources.free_disk(tmp_path / "not" / "there" / "file") > 0
