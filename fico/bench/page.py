@@ -10,7 +10,7 @@ from markupsafe import Markup
 from fico.bench.outcome import Outcome
 from fico.report.results.schema import Results
 from fico.report.table.run_tables import bytes_text, seconds_text
-from fico.util.atomic import written_whole
+from fico.util.atomic import atomic_write
 
 
 def write_page(path: Path, results: Results, outcome: Outcome, svgs: Mapping[str, str]) -> None:
@@ -36,5 +36,5 @@ def write_page(path: Path, results: Results, outcome: Outcome, svgs: Mapping[str
         svgs={name: Markup(svg) for name, svg in svgs.items()},  # noqa: S704 - our own figures, from numbers
         config=json.dumps(results.config, indent=2, ensure_ascii=False),
     )
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(page, encoding="utf-8")

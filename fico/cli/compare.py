@@ -11,7 +11,7 @@ from fico.report.results.schema import RESULTS, read_results
 from fico.report.table.table import Grid
 from fico.report.table.terminal import print_grid
 from fico.report.table.text import comma_separated, latex, markdown
-from fico.util.atomic import written_whole
+from fico.util.atomic import atomic_write
 
 FORMATS = {".md": markdown, ".tex": latex, ".csv": comma_separated}
 
@@ -60,5 +60,5 @@ def write_comparison(path: Path, grid: Grid) -> None:
     """
     if path.suffix not in FORMATS:
         raise UsageError(f"--out {path} ends in {path.suffix or 'nothing'}; wanted is one of {', '.join(FORMATS)}")
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(FORMATS[path.suffix](grid), encoding="utf-8", newline="")

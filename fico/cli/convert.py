@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from fico.errors import DataError, UsageError
 from fico.networks.checkpoint_io.load import CodeInCheckpoint, read_checkpoint
-from fico.util.atomic import written_whole
+from fico.util.atomic import atomic_write
 
 _LOG = logging.getLogger(__name__)
 NETWORKS = Path(__file__).resolve().parents[1] / "networks"
@@ -70,7 +70,7 @@ def convert(
     _check_names(network, model, state, file)
     # Encoders may share a tensor, which safetensors refuses; contiguous copies are what a file holds anyway.
     tensors = {name: value.detach().clone().contiguous() for name, value in state.items()}
-    with written_whole(target) as temporary:
+    with atomic_write(target) as temporary:
         save_file(tensors, temporary, metadata={"model": model})  # one key: two have no fixed order
     return Converted(target, len(tensors), sum(value.numel() for value in tensors.values()))
 

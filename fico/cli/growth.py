@@ -13,7 +13,7 @@ from fico.bench.growth.growth import RECALL_AT, GrowthRow, growth
 from fico.embeddings.store import EmbeddingStore
 from fico.errors import DataError
 from fico.report.results.schema import read_results
-from fico.util.atomic import written_whole
+from fico.util.atomic import atomic_write
 
 SHOWN = (1, 5, 10)  # of R@K, in the figure and the table
 FILES = ("growth.json", "growth.csv", "growth.svg")
@@ -54,11 +54,11 @@ def grow_run(
     rows = growth(store, others, similarity=similarity, sizes=sizes, seed=seed)
     folder = out or run
     content = {"run": str(run), "distractors": list(map(str, distractors)), "seed": seed, "similarity": similarity}
-    with written_whole(folder / FILES[0]) as part:
+    with atomic_write(folder / FILES[0]) as part:
         part.write_text(json.dumps(content | {"rows": [row.as_json() for row in rows]}, indent=1), encoding="utf-8")
-    with written_whole(folder / FILES[1]) as part:
+    with atomic_write(folder / FILES[1]) as part:
         _write_csv(part, rows)
-    with written_whole(folder / FILES[2]) as part:
+    with atomic_write(folder / FILES[2]) as part:
         draw(rows, results.name).savefig(part, format="svg")
     return Growth(results.name, rows, folder)
 

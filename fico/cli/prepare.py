@@ -15,7 +15,7 @@ from fico.datasets.download.archives import SUFFIXES, DamagedArchive, unpack
 from fico.datasets.download.resume import ResumingDownload, fetch, remote_size
 from fico.datasets.download.sources import RECIPES, Licensed, Recipe, Source, count_images
 from fico.errors import DataError, UsageError
-from fico.util.atomic import written_whole
+from fico.util.atomic import atomic_write
 
 DOWNLOADS = "downloads"  # below the data set's folder; gone when all is unpacked
 SPARE_BYTES = 2**28  # left free on the disk beyond what is needed
@@ -213,7 +213,7 @@ def _check(name: str, root: Path, recipe: Recipe, *, annotations_only: bool) -> 
 
     instances = find_instances(root)
     if instances and not (root / "labels.npz").exists():
-        with written_whole(root / "labels.npz") as part, part.open("wb") as file:
+        with atomic_write(root / "labels.npz") as part, part.open("wb") as file:
             write_labels(file, instances)
     dataset = load_dataset(name, root=root, expected=recipe.images, expected_captions=recipe.captions)
     for split in ("train", "val", "test"):

@@ -16,7 +16,7 @@ from fico.datasets.karpathy.split_json import check_records, find_json, read_jso
 from fico.datasets.labels import LabelFile
 from fico.datasets.splits import stratified
 from fico.errors import UsageError
-from fico.util.atomic import written_whole
+from fico.util.atomic import atomic_write
 
 RECORD = "splits"  # the key of the JSON under which each split field says how it was made
 
@@ -88,7 +88,7 @@ def split_dataset(
         "fingerprint": digest,
     }
     target = out or path
-    with written_whole(target) as part:
+    with atomic_write(target) as part:
         data = json.dumps(content, ensure_ascii=False).encode()
         part.write_bytes(gzip.compress(data, mtime=0) if target.suffix == ".gz" else data)
     return Made(target, counts, None if labels is None else _largest_gap(labels, splits), digest)

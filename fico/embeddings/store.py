@@ -15,7 +15,7 @@ from torch import Tensor
 from fico.embeddings.safetensors_stream import save_tensors
 from fico.errors import DataError
 from fico.types import Correspondence
-from fico.util.atomic import sha256, written_whole
+from fico.util.atomic import atomic_write, sha256
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -120,9 +120,9 @@ class EmbeddingStore:
         if store.text_lengths is not None:
             tensors["texts"]["lengths"] = store.text_lengths
         for side, file in FILES.items():
-            with written_whole(folder / file) as temporary:
+            with atomic_write(folder / file) as temporary:
                 save_tensors(tensors[side], temporary)
-        with written_whole(folder / MANIFEST) as temporary:
+        with atomic_write(folder / MANIFEST) as temporary:
             temporary.write_text(json.dumps(store._manifest(folder), indent=1), encoding="utf-8")
         return store
 

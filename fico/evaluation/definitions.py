@@ -1,6 +1,6 @@
 """One line per metric that says what was computed, so that no number stands without its definition."""
 
-from fico.metrics.options import Settings
+from fico.metrics.options import EvaluationOptions
 from fico.metrics.specification import Task
 
 _AP = {
@@ -11,7 +11,7 @@ _AP = {
 _MEDIAN = {"floor": "floored to a whole rank", "exact": "exact"}
 
 
-def define(task: Task, metric: str, settings: Settings) -> str:
+def define(task: Task, metric: str, settings: EvaluationOptions) -> str:
     """What a metric is, without the rule for ties and the number of queries."""
     name, _, at = metric.partition("@")
     if name == "R" and settings.recall == "fraction":

@@ -18,7 +18,7 @@ from fico.evaluation.memory import MemoryPlan, plan_memory
 from fico.evaluation.progress import Progress
 from fico.evaluation.result import BlockValues, DirectionState, EvaluationState, FoldState, RetrievalResult, join_blocks
 from fico.evaluation.summary import summarise
-from fico.metrics.options import Settings
+from fico.metrics.options import EvaluationOptions
 from fico.metrics.specification import Direction
 from fico.types import Correspondence
 
@@ -69,7 +69,7 @@ class Run:
         images: int,
         dim: int,
         labels: Any,
-        settings: Settings,
+        settings: EvaluationOptions,
         dtype: np.dtype,
         memory_limit: int,
         block: int | None,

@@ -14,7 +14,7 @@ from fico.evaluation.instance import InstanceRetrieval
 from fico.evaluation.result import BlockValues, TaskValues
 from fico.metrics.kernels import blocks, codes, floats
 from fico.metrics.kernels.compiled import Outputs
-from fico.metrics.options import Settings
+from fico.metrics.options import EvaluationOptions
 from fico.metrics.specification import TASKS, Direction, Task
 from fico.similarity import CodeWords
 
@@ -77,7 +77,7 @@ class CpuEngine:
         direction: Direction,
         instance: InstanceRetrieval,
         category: CategoryRetrieval | None,
-        settings: Settings,
+        settings: EvaluationOptions,
         find_fills: bool = False,
     ) -> None:
         self.direction: Direction = direction

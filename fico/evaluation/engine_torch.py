@@ -16,7 +16,7 @@ from fico.evaluation.instance import InstanceRetrieval
 from fico.evaluation.result import BlockValues, TaskValues
 from fico.metrics.average_precision import ap_of_ranking
 from fico.metrics.ndcg import ndcg_of_ranking
-from fico.metrics.options import Settings
+from fico.metrics.options import EvaluationOptions
 from fico.metrics.precision_recall import precision_of_ranking
 from fico.metrics.rank import expected_reciprocal
 from fico.metrics.recall import any_found, fraction_found
@@ -82,7 +82,7 @@ class TensorEngine:
         direction: Direction,
         instance: InstanceRetrieval,
         category: CategoryRetrieval | None,
-        settings: Settings,
+        settings: EvaluationOptions,
         device: torch.device,
     ) -> None:
         self.direction: Direction = direction

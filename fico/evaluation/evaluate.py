@@ -13,7 +13,7 @@ from fico.evaluation.memory import MemoryPlan
 from fico.evaluation.result import DirectionState, EvaluationState, FoldState, RetrievalResult, join_blocks
 from fico.evaluation.score_sources import MatrixScores, embedding_source, matrix_side
 from fico.evaluation.summary import summarise
-from fico.metrics.options import Settings
+from fico.metrics.options import EvaluationOptions
 from fico.metrics.specification import Denominator, Direction, Empty, Median, RecallKind, Task, Ties
 from fico.similarity import SIMILARITIES, Similarity, as_array, check_pair, score_dtype
 from fico.types import Correspondence
@@ -231,7 +231,7 @@ def _settings(
     map_at: Sequence[int],
     bootstrap: int,
     seed: int,
-) -> Settings:
+) -> EvaluationOptions:
     choices = [("ties", ties, Ties), ("ap", ap, Denominator), ("empty", empty, Empty), ("recall", recall, RecallKind),
                ("median", median, Median), *(("tasks", task, Task) for task in tasks)]  # fmt: skip
     for name, value, kind in choices:
@@ -246,7 +246,7 @@ def _settings(
     if bootstrap < 1:
         raise UsageError(f"bootstrap={bootstrap} must be at least 1")
     recall_cuts, map_cuts = (tuple(sorted(int(k) for k in cuts)) for cuts in (recall_at, map_at))
-    return Settings(tuple(tasks), ties, ap, empty, recall, median, recall_cuts, map_cuts, bootstrap, seed)
+    return EvaluationOptions(tuple(tasks), ties, ap, empty, recall, median, recall_cuts, map_cuts, bootstrap, seed)
 
 
 def _count_images(given: dict[Direction, Any], captions: int) -> int:

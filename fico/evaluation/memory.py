@@ -6,7 +6,7 @@ import numpy as np
 
 from fico.errors import UsageError
 from fico.metrics.bootstrap import RESAMPLING_BYTES
-from fico.metrics.options import Settings
+from fico.metrics.options import EvaluationOptions
 from fico.similarity import CAST_BYTES
 
 _BUFFER_BYTES = 8 * 2**20  # scores of one block: small enough for the cache, large enough for the product
@@ -36,7 +36,7 @@ def plan_memory(
     texts: int,
     dim: int,
     dtype: np.dtype,
-    settings: Settings,
+    settings: EvaluationOptions,
     *,
     memory_limit: int,
     block: int | None = None,

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from fico.metrics.options import Settings
+from fico.metrics.options import EvaluationOptions
 from fico.metrics.specification import Direction, Task
 
 
@@ -17,8 +17,8 @@ class TaskValues:
 
     Args:
         right: Right items of each query.
-        values: ``queries columns``, under the rule for ties; columns as ``Settings.columns``. NaN for a query without
-            right item at instance level, 0 at category level.
+        values: ``queries columns``, under the rule for ties; columns as ``EvaluationOptions.columns``. NaN for a query
+            without relevant item at instance level, 0 at category level.
         bounds: Pessimistic and optimistic values, or None where no tied block mixes right and wrong items.
     """
 
@@ -122,7 +122,7 @@ class EvaluationState:
         share: Which process of how many made it.
     """
 
-    settings: Settings
+    settings: EvaluationOptions
     folds: tuple[FoldState, ...]
     share: tuple[int, int] = (0, 1)
 

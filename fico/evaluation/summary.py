@@ -9,7 +9,7 @@ from fico.evaluation.definitions import define
 from fico.evaluation.result import DirectionState, EvaluationState, FoldState, PerQuery, RadiusCurve, RetrievalResult
 from fico.metrics.bootstrap import Sample, percentile_intervals, replicates
 from fico.metrics.chance import chance_median_rank, chance_values
-from fico.metrics.options import Settings
+from fico.metrics.options import EvaluationOptions
 from fico.metrics.specification import RECALL_LEVELS, Direction, Task
 
 
@@ -56,7 +56,7 @@ def summarise(state: EvaluationState) -> RetrievalResult:
     )  # fmt: skip
 
 
-def _table(fold: FoldState, direction: Direction, task: Task, settings: Settings) -> _Table:
+def _table(fold: FoldState, direction: Direction, task: Task, settings: EvaluationOptions) -> _Table:
     state = fold.directions[direction]
     found = state.block.tasks[task]
     right = found.right
@@ -82,7 +82,7 @@ def touched_least(state: DirectionState) -> int | None:
     return int(touched.min())
 
 
-def _inapplicable(state: DirectionState, task: Task, settings: Settings) -> frozenset[str]:
+def _inapplicable(state: DirectionState, task: Task, settings: EvaluationOptions) -> frozenset[str]:
     least = touched_least(state)
     if least is None or task == "instance":
         return frozenset()
@@ -98,7 +98,7 @@ def _add(
     result: RetrievalResult,
     tables: tuple[_Table, ...],
     drawn: list[tuple[np.ndarray, np.ndarray]],
-    settings: Settings,
+    settings: EvaluationOptions,
 ) -> None:
     """Adds the metrics of one task and direction, averaged over the folds."""
     task, direction = tables[0].task, tables[0].direction
@@ -130,7 +130,7 @@ def _names(table: _Table) -> list[str]:
     return [name for column in table.columns for name in (("MedR", "MeanR") if column == "rank" else (column,))]
 
 
-def _with_median(table: _Table, means: np.ndarray, medians: np.ndarray, settings: Settings) -> np.ndarray:
+def _with_median(table: _Table, means: np.ndarray, medians: np.ndarray, settings: EvaluationOptions) -> np.ndarray:
     """Means with the medians of the column ``rank`` before its mean."""
     if table.task == "category":
         return means
@@ -139,7 +139,7 @@ def _with_median(table: _Table, means: np.ndarray, medians: np.ndarray, settings
     return named
 
 
-def _metrics(table: _Table, values: np.ndarray, settings: Settings) -> np.ndarray:
+def _metrics(table: _Table, values: np.ndarray, settings: EvaluationOptions) -> np.ndarray:
     if not table.valid.any():
         return np.full(len(_names(table)), np.nan)
     known = values[table.valid]
@@ -147,7 +147,7 @@ def _metrics(table: _Table, values: np.ndarray, settings: Settings) -> np.ndarra
     return _with_median(table, known.mean(axis=0), middle, settings)
 
 
-def _tie_bounds(tables: tuple[_Table, ...], settings: Settings) -> list[np.ndarray] | None:
+def _tie_bounds(tables: tuple[_Table, ...], settings: EvaluationOptions) -> list[np.ndarray] | None:
     if all(table.bounds is None for table in tables):
         return None
     return [
@@ -156,7 +156,7 @@ def _tie_bounds(tables: tuple[_Table, ...], settings: Settings) -> list[np.ndarr
     ]
 
 
-def _chance(table: _Table, settings: Settings) -> np.ndarray:
+def _chance(table: _Table, settings: EvaluationOptions) -> np.ndarray:
     right, queries = np.unique(table.right[table.valid], return_counts=True)
     if len(right) == 0:
         return np.full(len(_names(table)), np.nan)

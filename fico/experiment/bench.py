@@ -26,7 +26,7 @@ from fico.experiment.build import build
 from fico.experiment.sweep import content_key, is_finished
 from fico.report.figures.files import write_figures
 from fico.report.results.schema import RESULTS, DataInfo, ModelInfo, Results, SearchRow
-from fico.util.atomic import written_whole
+from fico.util.atomic import atomic_write
 from fico.util.provenance import commit, hardware, versions
 
 log = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ def _write(folder: Path, results: Results, outcome: Outcome) -> None:
     for note in outcome.notes:
         console.print(note)
     for name, text in texts.items():
-        with written_whole(folder / name) as temporary:
+        with atomic_write(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="")
 
 

@@ -16,13 +16,13 @@ from fico.report.results.collect import collect_metrics, query_tables
 from fico.report.results.schema import DataInfo, ModelInfo, Results, SearchRow, write_results
 from fico.report.table.run_tables import print_results
 from fico.types import EncodedBatch
-from fico.util.atomic import written_whole
+from fico.util.atomic import atomic_write
 from fico.util.provenance import commit, hardware, versions
 
 
 def write_config(folder: Path, config: DictConfig) -> None:
     """Write the resolved config, with the sizes that came from the data, before anything long starts."""
-    with written_whole(folder / "config.yaml") as temporary:
+    with atomic_write(folder / "config.yaml") as temporary:
         temporary.write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
 
 

@@ -21,7 +21,7 @@ class Features:
     origin: str
 
 
-def read_beside(root: Path, kind: str, ids: Mapping[str, Sequence[str]], axes: int) -> Features | None:
+def read_precomputed(root: Path, kind: str, ids: Mapping[str, Sequence[str]], axes: int) -> Features | None:
     """Read the features of each split from the data set's folder, joined by id.
 
     Args:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fico.errors import DataError, UsageError
-from fico.util.atomic import written_whole
+from fico.util.atomic import atomic_write
 from fico.util.progress import track
 
 Step = tuple[slice | int, np.ndarray]  # which rows, and their values
@@ -149,7 +149,7 @@ class RowFile:
     def _save(self, rows: np.ndarray, done: int, is_filled: bool = False) -> None:
         assert isinstance(rows, np.memmap)
         rows.flush()
-        with written_whole(self._state) as part:
+        with atomic_write(self._state) as part:
             state = {"fingerprint": self.fingerprint, "done": done, "is_filled": is_filled}
             part.write_text(json.dumps(state), encoding="utf-8")
 
@@ -169,7 +169,7 @@ class RowFile:
             beside.unlink(missing_ok=True)
             self._part.replace(self.path)
         content = {"ids": list(self.ids), "origin": self.origin, "settings": dict(self.settings)}
-        with written_whole(beside) as part:
+        with atomic_write(beside) as part:
             part.write_text(json.dumps(content | {"fingerprint": self.fingerprint}), encoding="utf-8")
         self._state.unlink(missing_ok=True)
 

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int64
 
 from fico.errors import DataError
 from fico.types import Correspondence, Ranking
-from fico.util.atomic import written_whole
+from fico.util.atomic import atomic_write
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,5 +167,5 @@ def _check_ids(ids: Iterable[str]) -> None:
 
 
 def _write(path: Path, lines: Iterable[str]) -> None:
-    with written_whole(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.writelines(lines)

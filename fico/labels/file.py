@@ -12,7 +12,7 @@ from jaxtyping import Bool
 from fico.datasets.labels import LabelFile
 from fico.errors import UsageError
 from fico.labels.classes import COCO80
-from fico.util.atomic import written_whole
+from fico.util.atomic import atomic_write
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,6 @@ def write_labels(
     }
     if tuple(classes) == tuple(COCO80.values()):
         arrays["category_ids"] = np.array(list(COCO80), dtype=np.int32)
-    with written_whole(path) as part, part.open("wb") as file:
+    with atomic_write(path) as part, part.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     return counts

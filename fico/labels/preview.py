@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fico.features.image.pixels import open_rgb
 from fico.labels.file import LabelCounts
-from fico.util.atomic import written_whole
+from fico.util.atomic import atomic_write
 
 THUMBNAIL = 220  # pixels of the longer side
 TAGS = 5  # classes named under an image, at least
@@ -74,7 +74,7 @@ def write_preview(path: Path, labelled: Labelled, *, dataset: str, origin: Mappi
             ("Images without a label", [_shown(labelled, row) for row in empty]),
         ],
     )
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text(page, encoding="utf-8")
 
 

@@ -4,19 +4,19 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from fico.metrics.kernels import blocks
-from fico.metrics.options import Settings
+from fico.metrics.options import EvaluationOptions
 from fico.metrics.specification import Task
 
 _DENOMINATORS = {"hits": blocks.HITS, "min_k_r": blocks.MIN_K_R, "r": blocks.R}
 
 
 def chance_values(
-    task: Task, right: Int64[np.ndarray, " n"], items: int, settings: Settings
+    task: Task, right: Int64[np.ndarray, " n"], items: int, settings: EvaluationOptions
 ) -> Float64[np.ndarray, "n columns"]:
     """Mean of every per-query value over all orders of the gallery.
 
     Args:
-        task: Which columns; see ``Settings.columns``.
+        task: Which columns; see ``EvaluationOptions.columns``.
         right: Numbers of right items; 0 gives 0.
         items: Size of the gallery.
         settings: Definitions; the rule for ties plays no part.

@@ -9,7 +9,7 @@ from fico.metrics.specification import RECALL_LEVELS, Denominator, Empty, Median
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class EvaluationOptions:
     """Definitions of one evaluation; see ``fico.evaluation.evaluate.evaluate`` for the meaning of each.
 
     Raises:

@@ -18,7 +18,7 @@ from fico.protocols import Matcher
 from fico.scoring.candidates import Reranked, Rule, candidates
 from fico.scoring.score_file import ScoresFile, content_key
 from fico.types import EncodedBatch
-from fico.util.atomic import written_whole
+from fico.util.atomic import atomic_write
 from fico.util.progress import track
 
 _TILES = {"cpu": 64, "cuda": 512}  # pairs of one image at once
@@ -107,7 +107,7 @@ class Rerank:
         elif processes > 1:
             scores = _summed(scores, processes)
         if file is None and self._path is not None and rank == 0:
-            with written_whole(self._path) as temporary, temporary.open("wb") as stream:
+            with atomic_write(self._path) as temporary, temporary.open("wb") as stream:
                 np.save(stream, scores)
         found: np.ndarray = scores[0]
         return found

@@ -16,7 +16,7 @@ from fico.search.index_file import read_index, write_index
 from fico.search.itq import Binariser, Coder, draw_rows
 from fico.types import Ranking
 from fico.util.arrays import Embeddings, to_array
-from fico.util.resources import need_memory
+from fico.util.resources import require_memory
 
 METRICS = ("cosine", "inner", "euclidean")
 _ADD_BYTES = 2**30  # copied in one go when items are added
@@ -163,7 +163,7 @@ class FaissSearch:
         array = to_array(items, "items")
         if self._index is None:
             self.fit(array)
-        need_memory(
+        require_memory(
             len(array) * _item_bytes(parts_of(self._index)[0]),
             f"{len(array)} items in {self.factory}",
             "add fewer, or choose an index that compresses them",

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from fico.errors import DataError
-from fico.util.atomic import written_whole
-from fico.util.resources import need_disk
+from fico.util.atomic import atomic_write
+from fico.util.resources import require_disk
 
 VERSION = 3
 
@@ -32,7 +32,7 @@ def write_index(path: Path, kind: str, settings: Mapping[str, Any], arrays: Mapp
     """
     from safetensors.numpy import save_file
 
-    need_disk(path, sum(array.nbytes for array in arrays.values()), f"an index of kind {kind}")
+    require_disk(path, sum(array.nbytes for array in arrays.values()), f"an index of kind {kind}")
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     header = {
         "format": "fico-index",
@@ -41,7 +41,7 @@ def write_index(path: Path, kind: str, settings: Mapping[str, Any], arrays: Mapp
         "settings": json.dumps(dict(settings)),
         "sha256": _digest(whole),
     }
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         save_file(whole, temporary, header)
 
 

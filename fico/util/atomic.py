@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Gives a temporary path; after the block that file is synced and takes the name ``path``.
 
     If the block raises, the temporary file is removed and ``path`` stays as it was.

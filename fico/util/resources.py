@@ -42,7 +42,7 @@ def free_disk(path: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def need_memory(size: int, what: str, mend: str) -> None:
+def require_memory(size: int, what: str, mend: str) -> None:
     """Refuses what does not fit into the free memory.
 
     Args:
@@ -60,7 +60,7 @@ def need_memory(size: int, what: str, mend: str) -> None:
         raise UsageError(f"{what} need about {gib(size)} of memory, but {gib(free)} are free; {mend}")
 
 
-def need_disk(path: Path, size: int, what: str) -> None:
+def require_disk(path: Path, size: int, what: str) -> None:
     """Refuses what does not fit onto the disk.
 
     Args:

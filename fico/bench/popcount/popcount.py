@@ -25,7 +25,7 @@ from fico.errors import DataError
 from fico.search.faiss_index import FaissSearch
 from fico.search.hamming.popcount import PopcountSearch, predicted_bytes
 from fico.types import Ranking
-from fico.util.atomic import written_whole
+from fico.util.atomic import atomic_write
 from fico.util.progress import track
 from fico.util.resources import gib
 
@@ -201,5 +201,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows += measure(bits, options.items * 64 // bits, options.queries, ks, options.repeats)
     Console(width=140).print(as_table(rows))
     if options.out is not None:
-        with written_whole(options.out) as path:
+        with atomic_write(options.out) as path:
             path.write_text(json.dumps([asdict(row) for row in rows], indent=1))

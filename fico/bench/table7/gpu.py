@@ -19,7 +19,7 @@ from fico.bench.truth import StreamedTruth, recalls_by_item
 from fico.errors import UsageError
 from fico.search.base import Searcher
 from fico.search.exact import ExactSearch
-from fico.search.gpu.device import check_device, need_device_memory
+from fico.search.gpu.device import check_device, require_device_memory
 from fico.search.hamming.popcount import PopcountSearch
 from fico.search.hybrid.hybrid import HybridSearch
 from fico.search.itq import Binariser
@@ -97,7 +97,7 @@ class Table7Gpu:
             raise UsageError(f"bench.candidates is {self.candidates}, but bench.ks asks for {max(self.ks)} places")
         _check_gpu(self.device)
         for name, (_, size) in self.predicted().items():
-            need_device_memory(self.device, int(size), f"{name} with {self.items:,} items of {self.dim} floats")
+            require_device_memory(self.device, int(size), f"{name} with {self.items:,} items of {self.dim} floats")
 
     @property
     def _candidates(self) -> int:

@@ -22,7 +22,7 @@ from fico.search.faiss_index import FaissSearch
 from fico.search.hamming.popcount import PopcountSearch, cores
 from fico.search.hybrid.hybrid import HybridSearch
 from fico.search.itq import Binariser
-from fico.util.resources import need_disk
+from fico.util.resources import require_disk
 
 INDEXES = ("flat", "hnsw", "binary_flat", "binary_ivf", "popcount", "hybrid")
 _FLOAT = ("flat", "hnsw", "hybrid")
@@ -116,7 +116,7 @@ class Table7:
             path = Path(self.rows_path)
             if path.exists():
                 raise UsageError(f"bench.rows_path is {path}, which exists; give the path of a new file")
-            need_disk(path, 2 * self.items * self.dim, f"the floats of {self.items:,} items")
+            require_disk(path, 2 * self.items * self.dim, f"the floats of {self.items:,} items")
 
     def run(self, report: Report) -> Outcome:
         """Makes the data and measures every index.

@@ -9,7 +9,7 @@ import numpy as np
 from fico.datasets.base import RetrievalSplit
 from fico.datasets.karpathy.image_files import read_image
 from fico.features.cache import cached_rows
-from fico.features.precomputed import Features, read_beside
+from fico.features.precomputed import Features, read_precomputed
 from fico.images import descriptors
 from fico.util.progress import track
 
@@ -42,7 +42,7 @@ def image_features(
     """
     shape = SHAPES[kind]
     ids = {name: split.image_ids for name, split in splits.items()}
-    beside = read_beside(root, FILES[kind], ids, axes=1 + len(shape))
+    beside = read_precomputed(root, FILES[kind], ids, axes=1 + len(shape))
     if beside is not None:
         return beside
     raw = {name: _described(split, kind, progress) for name, split in splits.items()}

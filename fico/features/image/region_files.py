@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from fico.errors import DataError
-from fico.util.atomic import written_whole
+from fico.util.atomic import atomic_write
 
 Region = tuple[str, Float32[np.ndarray, "regions dim"]]
 
@@ -48,7 +48,7 @@ def write_regions(root: Path, images: Iterable[Region], *, origin: str) -> Path:
     first = next(stream, None)
     if first is None:
         raise DataError(f"there are no region features for {path}; give a file with at least one image")
-    with written_whole(path) as part, part.open("wb") as file:
+    with atomic_write(path) as part, part.open("wb") as file:
         _write_header(file, (0, *first[1].shape))
         for name, features in chain([first], stream):
             if features.shape != first[1].shape:
@@ -60,7 +60,7 @@ def write_regions(root: Path, images: Iterable[Region], *, origin: str) -> Path:
             ids.append(name)
         file.seek(0)
         _write_header(file, (len(ids), *first[1].shape))
-    with written_whole(path.with_suffix(".json")) as part:
+    with atomic_write(path.with_suffix(".json")) as part:
         part.write_text(json.dumps({"ids": ids, "origin": origin}), encoding="utf-8")
     return path
 

@@ -11,7 +11,7 @@ import numpy as np
 from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError
 from fico.features.cache import cached_rows
-from fico.features.precomputed import Features, read_beside
+from fico.features.precomputed import Features, read_precomputed
 
 if TYPE_CHECKING:
     from gensim.models.doc2vec import Doc2Vec
@@ -35,7 +35,7 @@ def doc2vec_features(root: Path, splits: Mapping[str, RetrievalSplit], *, progre
         DataError: The files beside the data set are broken.
     """
     ids = {name: split.caption_ids for name, split in splits.items()}
-    beside = read_beside(root, "doc2vec", ids, axes=2)
+    beside = read_precomputed(root, "doc2vec", ids, axes=2)
     if beside is not None:
         return beside
     fitted = _Fitted(splits["train"], progress)
@@ -54,7 +54,7 @@ def bert_states(root: Path, splits: Mapping[str, RetrievalSplit]) -> Features:
         DataError: The files are not there or broken.
     """
     ids = {name: split.caption_ids for name, split in splits.items()}
-    found = read_beside(root, "bert", ids, axes=3)
+    found = read_precomputed(root, "bert", ids, axes=3)
     if found is None:
         raise DataError(
             f"there are no BERT states in {root / 'features'}; put bert.npy (captions x words x dim, padded with zero "

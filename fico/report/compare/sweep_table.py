@@ -13,7 +13,7 @@ from fico.errors import DataError
 from fico.report.results.schema import Results, read_results
 from fico.report.results.seeds import is_untrained
 from fico.report.table.run_tables import WIDTH, seconds_text, shown
-from fico.util.atomic import written_whole
+from fico.util.atomic import atomic_write
 
 METRICS = ("category/i2t/mAP@N", "category/t2i/mAP@N", "instance/i2t/R@10", "instance/t2i/R@10")
 
@@ -60,7 +60,7 @@ def write_sweep(folder: Path) -> None:
         values = [getattr(metric, end, "") for metric in metrics for end in ("value", "low", "high")]
         model = (results.name, results.model.name, results.model.bits or "", results.data.name, results.seed)
         writer.writerow([*model, *values, bytes_per_item(results), results.efficiency.get("encode_seconds", "")])
-    with written_whole(folder / "sweep.csv") as temporary:
+    with atomic_write(folder / "sweep.csv") as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
 
 

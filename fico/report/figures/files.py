@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fico.util.atomic import written_whole
+from fico.util.atomic import atomic_write
 
 DPI = 160
 INK, FAINT = "#2a2f36", "#d9d7d2"
@@ -43,7 +43,7 @@ def write_figures(folder: Path, figures: Mapping[str, Figure]) -> dict[str, str]
     for name, figure in figures.items():
         svg = _bytes(figure, "svg")
         for ending, content in (("svg", svg), ("png", _bytes(figure, "png"))):
-            with written_whole(folder / f"{name}.{ending}") as temporary:
+            with atomic_write(folder / f"{name}.{ending}") as temporary:
                 temporary.write_bytes(content)
         text = svg.decode()
         markup[name] = text[text.index("<svg") :]

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Int64
 from fico.datasets.base import RetrievalSplit
 from fico.datasets.feature_sets.rows import by_hash
 from fico.metrics.chance import chance_values
-from fico.metrics.options import Settings
+from fico.metrics.options import EvaluationOptions
 from fico.metrics.specification import Task
 
 MOST_IMAGES = 5000  # relevance is counted over so many images at most, chosen by hashed ids
@@ -108,7 +108,7 @@ def _category_chance(shared: Bool[np.ndarray, "images images"], held: Int64[np.n
 
 def _means(task: Task, direction: str, right: Int64[np.ndarray, " queries"], items: int) -> dict[str, float]:
     distinct, queries = np.unique(right, return_counts=True)
-    settings = Settings()
+    settings = EvaluationOptions()
     means = queries @ chance_values(task, distinct, items, settings) / queries.sum()
     columns = settings.columns(task)
     return {f"{task}/{direction}/{name}": float(means[columns.index(name)]) for name in SHOWN[task]}

@@ -10,7 +10,7 @@ from fico.datasets.base import FeatureDataset, RetrievalDataset, RetrievalSplit
 from fico.datasets.feature_sets.rows import by_hash
 from fico.report.html.data_numbers import SHOWN, SplitNumbers, split_numbers
 from fico.report.html.page import page_environment
-from fico.util.atomic import written_whole
+from fico.util.atomic import atomic_write
 
 CLASSES_SHOWN = 100  # bars; more categories are summed up in a sentence
 BAR = 160  # pixels of the longest
@@ -72,7 +72,7 @@ def write_data_page(
             remarks=_remarks(list(numbers.values()), is_features),
         )
     )
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return list(numbers.values())
 

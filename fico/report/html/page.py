@@ -18,7 +18,7 @@ from fico.report.figures import curves as figures
 from fico.report.html.samples import QuerySample
 from fico.report.results.schema import Metric, Results, is_rank
 from fico.report.table import run_tables as tables
-from fico.util.atomic import written_whole
+from fico.util.atomic import atomic_write
 
 THUMBNAIL = 128  # pixels of the longer side
 
@@ -70,7 +70,7 @@ def write_report(path: Path, results: Results, samples: Sequence[QuerySample] = 
             config=json.dumps(results.config, indent=2, ensure_ascii=False),
         )
     )
-    with written_whole(Path(path)) as temporary:
+    with atomic_write(Path(path)) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 

@@ -19,7 +19,7 @@ from fico.report.results.schema import Results
 from fico.report.results.seeds import Protocol
 from fico.report.table.table import Grid
 from fico.report.table.text import comma_separated, latex, markdown
-from fico.util.atomic import written_whole
+from fico.util.atomic import atomic_write
 from fico.util.progress import track
 
 CAPTIONS = {
@@ -80,7 +80,7 @@ def write_paper_report(folder: Path, found: FoundRuns, report: PaperReport) -> N
         svgs |= write_figures(folder, {name: report.figures[name]})
     texts["report.html"] = _html(found, report, svgs)
     for name, text in texts.items():
-        with written_whole(folder / name) as temporary:
+        with atomic_write(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="")
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 
 from fico.errors import DataError, FicoError
 from fico.report.results.per_query import QueryTable, queries_csv
-from fico.util.atomic import written_whole
+from fico.util.atomic import atomic_write
 
 SCHEMA_VERSION = 1
 RESULTS = "results.json"
@@ -211,12 +211,12 @@ def write_results(folder: Path, results: Results, per_query: Sequence[QueryTable
         raise FicoError(
             f"the results are no JSON: {error}; efficiency, hardware and config must be plain finite values"
         ) from error
-    with written_whole(folder / "results.csv") as temporary:
+    with atomic_write(folder / "results.csv") as temporary:
         temporary.write_text(_metrics_csv(results), encoding="utf-8", newline="")
-    with written_whole(folder / "per_query.csv.gz") as temporary:
+    with atomic_write(folder / "per_query.csv.gz") as temporary:
         # no file name and no time in the gzip header: equal runs give equal files
         temporary.write_bytes(gzip.compress(queries_csv(per_query).encode(), mtime=0))
-    with written_whole(folder / RESULTS) as temporary:
+    with atomic_write(folder / RESULTS) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fico.types import Ranking
-from fico.util.resources import need_memory
+from fico.util.resources import require_memory
 
 _WORKERS = 8  # fresh memory is slow to touch: several threads share it
 Tile = tuple[slice, Tensor, Tensor]  # which queries, their scores and items
@@ -28,7 +28,7 @@ def delivered(tiles: Iterator[Tile], queries: int, k: int, scores: type[np.gener
         UsageError: Memory is short for the result (the predicted size is named).
     """
     size = queries * k * (np.dtype(scores).itemsize + 8)
-    need_memory(size, f"the {k} nearest items of {queries} queries", "search fewer queries at a time")
+    require_memory(size, f"the {k} nearest items of {queries} queries", "search fewer queries at a time")
     found = Ranking(np.empty((queries, k), scores), np.empty((queries, k), np.int64))
     with ThreadPoolExecutor(_WORKERS) as pool:
         waiting: deque[Future[None]] = deque()

@@ -71,7 +71,7 @@ def to_tensor(values: Embeddings, what: str, device: str, dim: int | None = None
     """
     if not isinstance(values, Tensor) or not _is_elsewhere(values):
         array = to_floats(values, what, dim)
-        need_device_memory(device, array.nbytes, f"{len(array)} {what} of {array.shape[1]} dimensions")
+        require_device_memory(device, array.nbytes, f"{len(array)} {what} of {array.shape[1]} dimensions")
         return torch.tensor(array, device=device)  # a copy: mapped rows are read-only
     if values.ndim != 2 or 0 in values.shape or values.is_complex():
         raise DataError(
@@ -93,7 +93,7 @@ def _is_elsewhere(values: Tensor) -> bool:
     return values.device.type != "cpu"
 
 
-def need_device_memory(device: str, size: int, what: str) -> None:
+def require_device_memory(device: str, size: int, what: str) -> None:
     """Refuses what does not fit into the free memory of a device.
 
     Args:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fico.search.gpu.device import free_device_memory, full_precision, has_triton, need_device_memory
+from fico.search.gpu.device import free_device_memory, full_precision, has_triton, require_device_memory
 from fico.search.gpu.gather import gathered
 from fico.search.products import nearest_of_blocks
 from fico.search.sampling import STRIDE, sampled_place
@@ -57,7 +57,7 @@ class ScreenedFloats:
         """
         if len(self._added) > 1:
             size = sum(4 * rows.numel() for rows in self._added)
-            need_device_memory(self.device, size, f"{sum(map(len, self._added))} items that are put together")
+            require_device_memory(self.device, size, f"{sum(map(len, self._added))} items that are put together")
             self._added = [torch.cat(self._added)]
         return self._added[0]
 
@@ -131,7 +131,7 @@ class ScreenedFloats:
         """
         if self._half is None:
             rows = self.rows()
-            need_device_memory(self.device, 2 * rows.numel(), f"{len(rows)} items in half precision")
+            require_device_memory(self.device, 2 * rows.numel(), f"{len(rows)} items in half precision")
             self._half = _Half(rows)
         return self._half
 

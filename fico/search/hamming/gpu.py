@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fico.search.gpu.delivery import delivered
-from fico.search.gpu.device import free_device_memory, has_triton, need_device_memory
+from fico.search.gpu.device import free_device_memory, has_triton, require_device_memory
 from fico.search.hamming.layout import GPU_FILL, GPU_ID_BITS
 from fico.search.hamming.scan import as_words
 from fico.search.products import nearest_of_blocks
@@ -123,7 +123,7 @@ class DeviceCodes:
         if self._items is None:
             codes = self.rows()
             bits = 8 * codes.shape[1]
-            need_device_memory(self.device, len(codes) * bytes_on_device(bits), f"{len(codes)} codes of {bits} bits")
+            require_device_memory(self.device, len(codes) * bytes_on_device(bits), f"{len(codes)} codes of {bits} bits")
             short = -len(codes) % GPU_FILL
             words = torch.nn.functional.pad(_words(codes).T, (0, short)).contiguous().to(self.device)
             self._items = self._signs(codes, short), words

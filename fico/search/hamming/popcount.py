@@ -16,7 +16,7 @@ from fico.search.itq import Binariser, Coder
 from fico.search.sampling import STRIDE
 from fico.types import Ranking
 from fico.util.arrays import Embeddings, to_array
-from fico.util.resources import need_memory
+from fico.util.resources import require_memory
 
 WIDEST = 512  # bits; the compiled scan grows with the width, and FAISS has vector code for wide ones
 
@@ -113,7 +113,7 @@ class PopcountSearch:
         if self._coder.takes_codes is None:
             self.fit(array)
         assert self.bits is not None
-        need_memory(
+        require_memory(
             len(array) * self.bits // 8 + predicted_bytes(self._length + len(array), self.bits),
             f"{self._length + len(array)} codes of {self.bits} bits, which are held twice while they are put in order,",
             "add fewer or spread them over machines",
@@ -145,7 +145,7 @@ class PopcountSearch:
         k = check_k(k, self._length)
         array = to_array(queries, "queries")
         if self.device == "cpu":
-            need_memory(
+            require_memory(
                 predicted_bytes(0, self.bits or 0, len(array), k, self.threads),
                 f"the {k} nearest items of {len(array)} queries",
                 "search fewer queries at a time",

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fico.search.gpu.delivery import Tile, delivered
-from fico.search.gpu.device import need_device_memory, packed_signs
+from fico.search.gpu.device import packed_signs, require_device_memory
 from fico.search.gpu.gather import gathered
 from fico.search.hamming.gpu import codes_on
 from fico.search.hamming.layout import GPU_ID_BITS
@@ -76,7 +76,7 @@ class HybridOnDevice:
         """
         if len(self._added) > 1:
             size = sum(rows.numel() * rows.element_size() for rows in self._added)
-            need_device_memory(self._device, size, f"{self.length} items that are put together")
+            require_device_memory(self._device, size, f"{self.length} items that are put together")
             self._added, self._squares = [torch.cat(self._added)], [torch.cat(self._squares)]
         return self._added[0]
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from fico.codes import check_bits, pack_codes
 from fico.errors import DataError, UsageError
 from fico.search.base import check_k, import_faiss, to_floats
-from fico.search.gpu.device import check_device, need_device_memory, on, to_tensor
+from fico.search.gpu.device import check_device, on, require_device_memory, to_tensor
 from fico.search.hamming.gpu import bytes_on_device
 from fico.search.hamming.scan import cores
 from fico.search.hybrid.cpu import HybridOnCpu
@@ -20,7 +20,7 @@ from fico.search.index_file import read_index, write_index
 from fico.search.itq import Binariser, draw_rows
 from fico.types import Ranking
 from fico.util.arrays import Embeddings, to_array
-from fico.util.resources import need_disk, need_memory
+from fico.util.resources import require_disk, require_memory
 
 Metric = Literal["cosine", "inner", "euclidean"]
 
@@ -198,17 +198,17 @@ class HybridSearch:
         floats = items * dim * ROW_BYTES[self._rows.kind]
         what = f"{items} items of {dim} dimensions as {self._rows.kind}"
         if self.device != "cpu":
-            need_device_memory(self.device, floats + items * (bytes_on_device(bits) + 4), what)
+            require_device_memory(self.device, floats + items * (bytes_on_device(bits) + 4), what)
             return
         # Codes are held three times while they are put into their lists; list, place, item and length of each.
         memory = (items + self._length) * (3 * bits // 8 + 48)
         if self._rows.path is not None:
-            need_disk(self._rows.path, floats, what)
+            require_disk(self._rows.path, floats, what)
         elif self._rows.kind != "float32" or self._length:  # the first float32 rows stay where they lie
             memory += floats + self._rows.memory_bytes
         if self._held is None:
             memory += 3 * 4 * dim * min(items, self.train_rows)
-        need_memory(memory, what, "keep the floats in a file (rows_path), narrower (rows), or add fewer items")
+        require_memory(memory, what, "keep the floats in a file (rows_path), narrower (rows), or add fewer items")
 
     def search(self, queries: Embeddings, k: int, codes: Embeddings | None = None) -> Ranking:
         """The k best candidates; a place beyond what the lists held has item -1 and the lowest score.

@@ -14,7 +14,7 @@ from fico.cli.app import app
 from fico.datasets import Shapes, load_dataset
 from fico.features import model_inputs
 from fico.features import writer as rows
-from fico.features.precomputed import read_beside
+from fico.features.precomputed import read_precomputed
 from fico.features.text import doc2vec
 from fico.features.text.bert import FrozenBert
 
@@ -62,13 +62,13 @@ def test_doc2vec_on_all_captions_differs_and_says_so(root, monkeypatch):
     monkeypatch.setattr(doc2vec, "fit", lambda captions, **how: seen.extend(captions) or fit(captions, **how))
     assert features("doc2vec", root, "--fit-on", "all").exit_code == 0
     assert len(seen) == 300
-    found = read_beside(root, "doc2vec", {"test": ids_of(root, "caption")}, axes=2)
+    found = read_precomputed(root, "doc2vec", {"test": ids_of(root, "caption")}, axes=2)
     assert "those of the test too" in found.origin
     refused = features("doc2vec", root)
     assert refused.exit_code == 2
     assert "--overwrite" in refused.stderr
     assert features("doc2vec", root, "--overwrite").exit_code == 0
-    again = read_beside(root, "doc2vec", {"test": ids_of(root, "caption")}, axes=2)
+    again = read_precomputed(root, "doc2vec", {"test": ids_of(root, "caption")}, axes=2)
     assert (again.rows["test"] != found.rows["test"]).any()
 
 
@@ -107,7 +107,7 @@ def test_regions_are_joined_by_id_whatever_their_order_and_form(root, tmp_path):
         np.savez(tmp_path / "rest" / f"{ids[row]}.npz", feat=values[row], bbox=np.zeros((3, 4)))
     done = features("regions", root, "--from", tmp_path / "half.tsv", "--from", tmp_path / "rest")
     assert done.exit_code == 0, done.stderr
-    found = read_beside(root, "regions", {"all": ids}, axes=3)
+    found = read_precomputed(root, "regions", {"all": ids}, axes=3)
     np.testing.assert_array_equal(found.rows["all"], values)
     assert found.origin == "regions of half.tsv, rest"
 
@@ -130,7 +130,7 @@ def test_a_stopped_reading_of_regions_goes_on(root, tmp_path, monkeypatch):
         assert features("regions", root, "--from", tmp_path / "a.tsv").exit_code == 130
     assert saves == [0, 1, 2, 3, 4, 5]
     assert features("regions", root, "--from", tmp_path / "a.tsv").exit_code == 0
-    np.testing.assert_array_equal(read_beside(root, "regions", {"all": ids}, axes=3).rows["all"], values)
+    np.testing.assert_array_equal(read_precomputed(root, "regions", {"all": ids}, axes=3).rows["all"], values)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_images_without_regions_or_with_two_are_refused(root, tmp_path, make, to
     done = features("regions", root, "--from", tmp_path / "a.tsv")
     assert done.exit_code == 1
     assert re.search(told, done.stderr)
-    assert read_beside(root, "regions", {"all": ids}, axes=3) is None
+    assert read_precomputed(root, "regions", {"all": ids}, axes=3) is None
 
 
 def test_scans_rows_are_found_by_imgid(root, tmp_path):
@@ -168,7 +168,7 @@ def test_scans_rows_are_found_by_imgid(root, tmp_path):
     (tmp_path / "dev_ids.txt").write_text("\n".join(str(names[item]) for item in ids))
     done = features("regions", root, "--from", tmp_path / "dev_ims.npy", "--ids-are", "imgid")
     assert done.exit_code == 0, done.stderr
-    np.testing.assert_array_equal(read_beside(root, "regions", {"all": ids}, axes=3).rows["all"], values)
+    np.testing.assert_array_equal(read_precomputed(root, "regions", {"all": ids}, axes=3).rows["all"], values)
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +192,7 @@ def test_bert_states_are_those_of_the_captions_and_padding_is_zero(root, bert):
     done = features("bert", root, "--model", bert, "--words", 12, "--splits", "train,test", "--device", "cpu")
     assert done.exit_code == 0, done.stderr
     split = load_dataset(root).split("test")
-    found = read_beside(root, "bert", {"test": split.caption_ids}, axes=3).rows["test"]
+    found = read_precomputed(root, "bert", {"test": split.caption_ids}, axes=3).rows["test"]
     assert found.shape == (100, 12, 8)
     told = AutoTokenizer.from_pretrained(bert)(split.captions[3], truncation=True, max_length=12, return_tensors="pt")
     with torch.no_grad():

@@ -18,7 +18,7 @@ from fico.evaluation.instance import InstanceRetrieval
 from fico.evaluation.memory import plan_memory
 from fico.evaluation.score_sources import MatrixScores, embedding_source
 from fico.metrics.average_precision import average_precision
-from fico.metrics.options import Settings
+from fico.metrics.options import EvaluationOptions
 from fico.metrics.precision_recall import precision_recall_within_radius
 from fico.types import Correspondence
 
@@ -53,7 +53,7 @@ def same(first, second, exact=True):
 @pytest.mark.parametrize(("ap", "recall"), [("hits", "any"), ("min_k_r", "fraction"), ("r", "any")])
 def test_kernels_and_tensors_give_the_same_values(ties, ap, recall):
     images, texts, pairs, labels = codes(3, bits=8)
-    options = Settings(ties=ties, ap=ap, recall=recall, map_at=(3, 7, 100), recall_at=(1, 4, 50))
+    options = EvaluationOptions(ties=ties, ap=ap, recall=recall, map_at=(3, 7, 100), recall_at=(1, 4, 50))
     instance = InstanceRetrieval(pairs, len(images))
     category = CategoryRetrieval(labels, instance)
     plan = plan_memory(len(images), len(texts), images.shape[1], np.dtype(np.float32), options, memory_limit=2**29)
@@ -450,7 +450,7 @@ def test_packed_codes_need_bits_and_zeros_beside_signs_are_no_codes():
 
 
 def test_memory_is_predicted_below_the_limit_and_logged(caplog):
-    everything, ranks = Settings(), Settings(tasks=("instance",))
+    everything, ranks = EvaluationOptions(), EvaluationOptions(tasks=("instance",))
     for images, texts, settings_ in ((1000, 5000, everything), (5000, 25_000, everything), (100_000, 500_000, ranks)):
         for limit in (64 * 2**20, 512 * 2**20):
             if limit < 512 * 2**20 and texts > 25_000:
@@ -490,7 +490,9 @@ def test_a_progress_bar_changes_no_number():
 
 def test_code_sources_are_what_hamming_evaluates():
     images, texts, _, _ = codes(1)
-    plan = plan_memory(len(images), len(texts), images.shape[1], np.dtype(np.float32), Settings(), memory_limit=2**29)
+    plan = plan_memory(
+        len(images), len(texts), images.shape[1], np.dtype(np.float32), EvaluationOptions(), memory_limit=2**29
+    )
     assert isinstance(embedding_source(images, texts, "hamming", None, plan, None), CodeSource)
 
 

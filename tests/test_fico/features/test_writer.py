@@ -13,7 +13,7 @@ import pytest
 
 from fico.errors import DataError, UsageError
 from fico.features import writer as rows
-from fico.features.precomputed import read_beside
+from fico.features.precomputed import read_precomputed
 from fico.features.writer import RowFile
 
 IDS = tuple(f"id{row}" for row in range(10))
@@ -50,7 +50,7 @@ def names(root):
 def test_written_rows_are_read_by_their_ids(tmp_path):
     path = file_in(tmp_path).write(Steps(), 5)
     assert names(tmp_path) == ["vgg19.json", "vgg19.npy"]
-    found = read_beside(tmp_path, "vgg19", {"test": ("id7", "id2")}, axes=2)
+    found = read_precomputed(tmp_path, "vgg19", {"test": ("id7", "id2")}, axes=2)
     np.testing.assert_array_equal(found.rows["test"], values(0, 10)[[7, 2]])
     assert found.origin == "counting"
     assert path.stat().st_size == 128 + file_in(tmp_path).size_bytes
@@ -61,7 +61,7 @@ def test_a_stopped_run_goes_on_where_it_was_saved(tmp_path, monkeypatch):
     first, second = Steps(fails_at=3), Steps()
     with pytest.raises(KeyboardInterrupt):
         file_in(tmp_path).write(first, 5)
-    assert read_beside(tmp_path, "vgg19", {"test": IDS}, axes=2) is None
+    assert read_precomputed(tmp_path, "vgg19", {"test": IDS}, axes=2) is None
     path = file_in(tmp_path).write(second, 5)
     assert (first.made, second.made) == ([0, 1, 2], [3, 4])
     whole = file_in(tmp_path / "other").write(Steps(), 5)
@@ -95,16 +95,16 @@ def test_a_process_that_is_killed_leaves_what_the_next_one_needs(tmp_path):
 @pytest.mark.parametrize("killed_before", ["replace", "json"])
 def test_a_run_that_is_killed_while_naming_its_files_only_names_them(tmp_path, monkeypatch, killed_before):
     """The rows are all there: nothing is made again, and nothing is read before the list of ids has its name."""
-    written_whole = rows.written_whole
+    atomic_write = rows.atomic_write
 
     def killed(path):
         if path.name == "vgg19.json":
             raise KeyboardInterrupt
-        return written_whole(path)
+        return atomic_write(path)
 
     with monkeypatch.context() as patch:
         if killed_before == "json":
-            patch.setattr(rows, "written_whole", killed)
+            patch.setattr(rows, "atomic_write", killed)
         else:
             patch.setattr(RowFile, "_name", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):

@@ -162,8 +162,8 @@ class TestFiles:
 
     def test_the_json_comes_last(self, tmp_path, results, monkeypatch):
         order = []
-        real = results_module.written_whole
-        monkeypatch.setattr(results_module, "written_whole", lambda path: order.append(path.name) or real(path))
+        real = results_module.atomic_write
+        monkeypatch.setattr(results_module, "atomic_write", lambda path: order.append(path.name) or real(path))
         write_results(tmp_path, results, QUERIES)
         assert order[-1] == "results.json"
         assert set(order) == {"results.json", "results.csv", "per_query.csv.gz"}

@@ -2,17 +2,17 @@ import hashlib
 
 import pytest
 
-from fico.util.atomic import sha256, written_whole
+from fico.util.atomic import atomic_write, sha256
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, error):
     path = tmp_path / "new" / "file.txt"
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("old")
 
     def write():
-        with written_whole(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text("half of the n")
             raise error
 
@@ -24,7 +24,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, error
 
 def test_the_name_appears_only_at_the_end(tmp_path):
     path = tmp_path / "file.txt"
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("new")
         assert not path.exists()
         assert temporary.parent == path.parent

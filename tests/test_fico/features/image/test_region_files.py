@@ -8,7 +8,7 @@ import pytest
 
 from fico.errors import DataError
 from fico.features.image.region_files import read_h5, read_npy, read_tsv, write_regions
-from fico.features.precomputed import read_beside
+from fico.features.precomputed import read_precomputed
 
 IDS = ("17", "4", "239")
 FEATURES = np.random.default_rng(0).normal(size=(3, 5, 7)).astype(np.float32)
@@ -80,7 +80,7 @@ def test_rows_that_fit_no_count_and_scattered_captions_are_refused(tmp_path):
 
 def test_written_features_are_found_beside_the_data_set(tmp_path):
     write_regions(tmp_path, read_tsv(_tsv(tmp_path / "a.tsv")), origin="bottom-up, 5 boxes")
-    found = read_beside(tmp_path, "regions", {"test": ("239", "17")}, axes=3)
+    found = read_precomputed(tmp_path, "regions", {"test": ("239", "17")}, axes=3)
     np.testing.assert_array_equal(found.rows["test"], FEATURES[[2, 0]])
     assert found.origin == "bottom-up, 5 boxes"
     assert sorted(file.name for file in (tmp_path / "features").iterdir()) == ["regions.json", "regions.npy"]

@@ -12,7 +12,7 @@ from fico.cli.features import make_vgg19
 from fico.datasets import Shapes
 from fico.errors import DataError, UsageError
 from fico.features.image import vgg19
-from fico.features.precomputed import read_beside
+from fico.features.precomputed import read_precomputed
 
 SIZES = [(300, 260), (90, 140), (224, 224), (227, 500)]
 
@@ -72,7 +72,7 @@ def test_the_middle_is_cut_out_of_the_shorter_side():
 def test_features_lie_beside_the_images_row_by_row(scenes, tmp_path):
     path, told = make(scenes, tmp_path)
     split = scenes.split("test")
-    found = read_beside(path.parents[1], "vgg19", {"test": split.image_ids}, axes=2)
+    found = read_precomputed(path.parents[1], "vgg19", {"test": split.image_ids}, axes=2)
     for row in (0, len(split.image_ids) - 1):
         picture = vgg19.prepare(Image.open(split.image_paths[row]).convert("RGB"))
         np.testing.assert_allclose(found.rows["test"][row], network(torch.from_numpy(picture)[None])[0], atol=1e-6)

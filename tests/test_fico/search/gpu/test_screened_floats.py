@@ -270,7 +270,7 @@ def test_a_result_that_does_not_fit_memory_is_refused(monkeypatch):
 def test_what_does_not_fit_on_a_device_is_refused(monkeypatch):
     monkeypatch.setattr(device_file, "free_device_memory", lambda device: 2**30)
     with pytest.raises(UsageError, match=r"5 items need about 2.0 GiB on cuda:0, but 1.0 GiB are free"):
-        device_file.need_device_memory("cuda:0", 2**31, "5 items")
+        device_file.require_device_memory("cuda:0", 2**31, "5 items")
 
 
 @ON_GPU
