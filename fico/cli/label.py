@@ -13,6 +13,7 @@ from fico.datasets.base import RetrievalDataset, RetrievalSplit
 from fico.datasets.labels import LabelFile
 from fico.errors import DataError, UsageError
 from fico.features.writer import RowFile, Step
+from fico.formats.text import read_lines
 from fico.labels.agreement import agreement
 from fico.labels.classes import COCO80
 from fico.labels.file import check_target, write_labels
@@ -174,8 +175,8 @@ def _class_names(classes: str) -> tuple[str, ...]:
         return tuple(COCO80.values())
     path = Path(classes)
     try:
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-    except (OSError, ValueError) as error:
+        names = tuple(line for line in read_lines(path) if line)
+    except DataError as error:
         raise UsageError(f"--classes is {classes!r}; give coco80, or a text file with one class name a line") from error
     if len(names) < 2 or len(set(names)) != len(names):
         raise DataError(

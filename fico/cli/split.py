@@ -12,7 +12,7 @@ from jaxtyping import Bool
 
 from fico.datasets.karpathy.captions_json import find_captions, karpathy_form
 from fico.datasets.karpathy.coco_instances import find_instances, instance_labels
-from fico.datasets.karpathy.split_json import check_records, find_json, read_json
+from fico.datasets.karpathy.split_json import check_records, find_json, read_split_file
 from fico.datasets.labels import LabelFile
 from fico.datasets.splits import stratified
 from fico.errors import UsageError
@@ -100,7 +100,7 @@ def _content(folder: Path) -> tuple[Path, dict[str, Any]]:
     if captions:
         return folder / f"dataset_{folder.resolve().name}.json", karpathy_form(captions)
     path = find_json(folder)
-    return path, read_json(path)
+    return path, read_split_file(path)
 
 
 def _labels(folder: Path, ids: list[str]) -> Bool[np.ndarray, "images classes"] | None:

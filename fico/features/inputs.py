@@ -1,5 +1,6 @@
 """From a data set to what a model is fed."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,8 +14,9 @@ from fico.features.base import ImageReader, ModelInputs, ReadRows, SplitInputs, 
 from fico.features.image.features import ImageKind, image_features
 from fico.features.precomputed import Features
 from fico.features.text.features import bert_states, doc2vec_features
-from fico.features.vocabulary import Vocabulary
+from fico.features.vocabulary import MOST_UNKNOWN, Vocabulary
 
+_LOG = logging.getLogger(__name__)
 TextKind = Literal["doc2vec", "words", "bert"]
 
 
@@ -110,12 +112,29 @@ def _texts(
         vocabulary = Vocabulary.build(read["train"].tokens, min_count)
         rows = {name: tuple(map(vocabulary.encode, split.tokens)) for name, split in read.items()}
         origin = f"{len(vocabulary.words)} words of the training captions (min_count {min_count})"
+        origin += _unknown_words(rows)
         return _Side(rows, {"vocab_size": len(vocabulary)}, origin, _mean_bytes(rows["train"]), vocabulary)
     if vectors is None:
         make = bert_states if text == "bert" else partial(doc2vec_features, progress=progress)
         vectors = make(dataset.root, read)
     first = vectors.rows["train"]
     return _Side(vectors.rows, {"text_dim": first[0].shape[-1]}, vectors.origin, _mean_bytes(first))
+
+
+def _unknown_words(ids: Mapping[str, Sequence[np.ndarray]]) -> str:
+    """What the report says of the words that the training captions lack; many of them are warned of."""
+    counts = {name: Vocabulary.count_unknown(rows) for name, rows in ids.items() if name != "train"}
+    fractions = {name: unknown / max(words, 1) for name, (unknown, words) in counts.items()}
+    for name, fraction in fractions.items():
+        if fraction > MOST_UNKNOWN:
+            _LOG.warning(
+                "%.1f %% of the words of split %s do not occur in the training captions; check that both have the "
+                "same language and the same cut into words (`tokens` of the split file)",
+                100 * fraction,
+                name,
+            )
+    known = ", ".join(f"{name} {fraction:.1%}" for name, fraction in fractions.items() if fraction)
+    return f"; unknown words: {known}" if known else ""
 
 
 def _mean_bytes(texts: Sequence[np.ndarray] | np.ndarray) -> int:

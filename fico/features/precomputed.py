@@ -1,6 +1,5 @@
 """Features that lie beside a data set: ``features/<kind>.npy`` with the ids of its rows in ``<kind>.json``."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fico.errors import DataError
+from fico.formats.text import read_json
 
 CHECKED_ROWS = 4096  # rows read at once when looking for values that are no numbers
 
@@ -64,10 +64,9 @@ def _read_array(path: Path, axes: int) -> np.ndarray:
 
 
 def _read_ids(path: Path) -> dict[str, Any]:
-    try:
-        described = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is missing or no JSON ({error}); it must list the ids of the rows") from error
+    if not path.is_file():
+        raise DataError(f'{path} is missing; it must list the ids of the rows, as {{"ids": [...], "origin": "..."}}')
+    described = read_json(path)
     if not isinstance(described, dict) or not isinstance(described.get("ids"), list):
         raise DataError(f'{path} must be {{"ids": [...], "origin": "..."}}')
     return described

@@ -1,6 +1,5 @@
 """Arrays from somebody's own files: .npy, .npz, .safetensors, .mat and .h5; ``FILE:KEY`` names one of several."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -11,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from fico.errors import DataError, UsageError
+from fico.formats.text import read_json
 from fico.types import Correspondence
 
 SUFFIXES = (".npy", ".npz", ".safetensors", ".mat", ".h5", ".hdf5", ".h5py")
@@ -65,10 +65,7 @@ def load_pairs(source: str) -> Correspondence:
         if rows.dtype.kind == "f" and (rows == np.floor(rows)).all():  # MATLAB has no integers unless told
             rows = rows.astype(np.int64)
         return Correspondence(rows)
-    try:
-        plain: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as JSON: {error}") from error
+    plain: Any = read_json(path)
     found = plain.get(PAIRS_KEY) if isinstance(plain, dict) else plain
     if not (isinstance(found, list) and all(isinstance(row, int) and not isinstance(row, bool) for row in found)):
         raise DataError(

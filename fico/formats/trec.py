@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from fico.errors import DataError
+from fico.formats.text import read_lines
 from fico.types import Correspondence, Ranking
 from fico.util.atomic import atomic_write
 
@@ -138,11 +139,7 @@ def _read_run(path: Path) -> dict[tuple[str, str], float]:
 
 
 def _lines(path: Path, columns: int) -> Iterator[tuple[int, list[str]]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as text: {error}") from error
-    for place, line in enumerate(text.splitlines(), start=1):
+    for place, line in enumerate(read_lines(path), start=1):
         parts = line.split()
         if parts and len(parts) != columns:
             raise DataError(f"{path} line {place} has {len(parts)} columns, wanted are {columns}")

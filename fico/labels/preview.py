@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from fico.features.image.pixels import open_rgb
+from fico.images.decode import open_rgb
 from fico.labels.file import LabelCounts
 from fico.util.atomic import atomic_write
 
@@ -92,7 +92,7 @@ def _shown(labelled: Labelled, row: int) -> Shown:
 
 
 def _picture(name: str, path: Path) -> str:
-    image = open_rgb(name, path)
+    image = open_rgb(path, name)
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=80)

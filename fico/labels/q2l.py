@@ -1,6 +1,5 @@
 """Labels of Query2Label: images in, the probability of each class out, 1 from a threshold on."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,8 +12,10 @@ from jaxtyping import Bool, Float32
 
 from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError, UsageError
-from fico.features.image.pixels import Pixels, open_rgb
+from fico.features.image.pixels import Pixels
 from fico.features.writer import RowFile, Step
+from fico.formats.text import read_json
+from fico.images.decode import open_rgb
 from fico.labels.classes import COCO80
 from fico.networks.query2label.checkpoint import load_query2label
 from fico.networks.query2label.network import Query2Label
@@ -50,11 +51,11 @@ class Released:
         Raises:
             DataError: The file is missing or no JSON object.
         """
+        content = read_json(path)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
             plain, size = content.get("orid_norm"), content.get("img_size")
             return cls(int(content.get("nheads", 4)), plain if plain is None else bool(plain), size and int(size))
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError) as error:
             raise DataError(
                 f"{path} is missing or no config of Query2Label ({error}); give its config_new.json"
             ) from error
@@ -159,7 +160,7 @@ def probability_steps(
     splits: Mapping[str, RetrievalSplit], labeller: Labeller
 ) -> tuple[Callable[[int], Iterator[Step]], int]:
     """Blocks of images through the labeller, as `RowFile.write` takes them."""
-    files = [pair for split in splits.values() for pair in zip(split.image_ids, split.image_paths, strict=True)]
+    files = [pair for split in splits.values() for pair in zip(split.image_paths, split.image_ids, strict=True)]
     starts, pixels = range(0, len(files), BLOCK), labeller.pixels
 
     def steps(done: int) -> Iterator[Step]:

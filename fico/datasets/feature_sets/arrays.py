@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
-from fico.datasets.feature_sets.rows import lines
+from fico.datasets.feature_sets.rows import item_lines
 from fico.errors import DataError, UsageError
 from fico.formats.arrays import load_array
 from fico.util.progress import track
@@ -95,7 +95,7 @@ def _part(root: Path, sources: Mapping[str, str], items: int | None) -> Arrays:
 
 def _load(root: Path, name: str, source: str) -> np.ndarray:
     if name == "image_ids" and source.endswith(".txt"):
-        return np.array(list(lines(source, (root / source).read_text(encoding="utf-8"))))
+        return np.array(item_lines(root / source))
     array = load_array(str(root / source), prefer=_KEYS[name])
     if name in ("images", "texts") and array.ndim != 2 and not (name == "images" and array.ndim == 4):
         raise DataError(f"{source} has shape {array.shape}; wanted is one vector for each item")
@@ -117,12 +117,11 @@ def _described(pictures: np.ndarray, count: int, source: str) -> Float32[np.ndar
             f"{source} has shape {pictures.shape} and dtype {pictures.dtype} for {count} images; wanted are whole "
             "numbers of one byte, three colours a point"
         )
-    side = (descriptors.SIDE, descriptors.SIDE)
     blocks, starts = [], range(0, count, PICTURES_AT_ONCE)
     for start in track(starts, len(starts), f"Describing {source}"):
         chosen = pictures[start : start + PICTURES_AT_ONCE]
-        small = [Image.fromarray(np.ascontiguousarray(p)).resize(side, Image.Resampling.BOX) for p in chosen]
-        blocks.append(descriptors.global_descriptor(np.stack([np.asarray(image) for image in small])))
+        small = [descriptors.squash(Image.fromarray(np.ascontiguousarray(picture))) for picture in chosen]
+        blocks.append(descriptors.global_descriptor(np.stack(small)))
     return np.concatenate(blocks)
 
 

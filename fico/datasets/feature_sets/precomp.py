@@ -1,6 +1,5 @@
 """Folders of precomputed features in the layout of VSE++ and SCAN."""
 
-import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -9,10 +8,11 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from fico.datasets.base import CaptionsPerImage, RetrievalSplit
-from fico.datasets.feature_sets.rows import BLOCK_ROWS, check_finite, fingerprint, lines
-from fico.datasets.karpathy.split_json import tokenize
+from fico.datasets.feature_sets.rows import BLOCK_ROWS, check_finite, fingerprint, item_lines
 from fico.datasets.labels import LabelFile
+from fico.datasets.words import caption_words
 from fico.errors import DataError, UsageError
+from fico.formats.text import read_json
 from fico.types import Correspondence
 
 LINES_PER_IMAGE = 5  # of the caption files; captions of an image follow each other
@@ -107,15 +107,12 @@ class Precomp:
         return self.root / f"{self.files[split]}_{suffix}"
 
     def _lines(self, path: Path) -> list[str]:
-        try:
-            return list(lines(str(path), path.read_text(encoding="utf-8")))
-        except FileNotFoundError as error:
+        if not path.is_file():
             there = sorted({found.name.rsplit("_", maxsplit=1)[0] for found in self.root.glob("*_caps.txt")})
             raise DataError(
                 f"there is no {path}; caption files of {', '.join(there) or 'no split'} are there (dataset.test_files)"
-            ) from error
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path} is no readable text ({error}); fetch it again") from error
+            )
+        return item_lines(path)
 
     def _ids(self, split: str, captions: int) -> tuple[tuple[str, ...], Int64[np.ndarray, " captions"]]:
         """Ids of the images, and the image row of each caption."""
@@ -164,8 +161,8 @@ class Precomp:
                     f"{path} has different features in the rows of image {found.image_ids[at + different[0]]}; ids, "
                     "captions and features are not of the same copy"
                 )
-        even = np.diff(starts)
-        return array[:: even[0]] if len(even) and (even == even[0]).all() else array[starts]
+        counts = np.diff([*starts, captions])  # of the last image too
+        return array[:: counts[0]] if (counts == counts[0]).all() else array[starts]
 
     def _read_split(self, name: str) -> RetrievalSplit:
         texts = self._lines(self._path(name, "caps.txt"))
@@ -193,7 +190,7 @@ class Precomp:
             image_paths=tuple(self.root / self._mapping.get(item, f"{item}.jpg") for item in ids),
             caption_ids=caption_ids,
             captions=captions,
-            tokens=tuple(map(tokenize, captions)),
+            tokens=tuple(map(caption_words, captions)),
             correspondence=Correspondence(rows[kept]),
             labels=labels,
             classes=classes,
@@ -211,8 +208,8 @@ class Precomp:
         if not path.exists():
             return {}
         try:
-            return {str(item): str(place) for item, place in json.loads(path.read_text(encoding="utf-8")).items()}
-        except (OSError, ValueError, AttributeError) as error:
+            return {str(item): str(place) for item, place in read_json(path).items()}
+        except AttributeError as error:
             raise DataError(f'{path} is no {{"<id>": "<path>"}} ({error}); make it again or delete it') from error
 
 

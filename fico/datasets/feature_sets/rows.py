@@ -2,12 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
 from fico.errors import DataError
+from fico.formats.text import read_lines
 
 BLOCK_ROWS = 4096  # rows read at once
 SAMPLED_ROWS = 256  # of large mapped arrays only so many rows enter the fingerprint
@@ -57,15 +59,13 @@ def standardised(rows: np.ndarray, train: np.ndarray) -> Float32[np.ndarray, "it
     return scaled
 
 
-def lines(source: str, text: str) -> Iterator[str]:
-    """Lines of a list file without blanks around them; the last one may lack its newline.
+def item_lines(path: Path) -> list[str]:
+    """Read a list file with one item a line.
 
     Raises:
-        DataError: A line other than the last is empty.
+        DataError: The file is missing or not UTF-8, or a line other than the last is empty.
     """
-    found = [line.strip() for line in text.splitlines()]
-    while found and not found[-1]:
-        found.pop()
+    found = read_lines(path)
     if "" in found:
-        raise DataError(f"line {found.index('') + 1} of {source} is empty; every line stands for an item")
-    yield from found
+        raise DataError(f"line {found.index('') + 1} of {path} is empty; every line stands for an item")
+    return found

@@ -1,13 +1,13 @@
 """Captions as the University of Illinois releases them, and files that name the images of each split."""
 
-import gzip
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from fico.datasets.karpathy.split_json import Caption, ImageRecord, tokenize
+from fico.datasets.karpathy.split_json import Caption, ImageRecord
+from fico.datasets.words import caption_words
 from fico.errors import DataError
+from fico.formats.text import read_json, read_lines
 
 _LINE = re.compile(r"(?P<file>[^#\t]+)#(?P<place>\d+)\t(?P<text>.*)")
 _SPLITS = {"train": ("train",), "val": ("val", "dev"), "test": ("test",)}
@@ -53,7 +53,7 @@ def read_tokens(path: Path) -> list[ImageRecord]:
 
 def _captions(path: Path) -> dict[str, dict[int, Caption]]:
     found: dict[str, dict[int, Caption]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         match = _LINE.fullmatch(line)
         text = match["text"].strip() if match else ""
         if match is None or not text:
@@ -62,7 +62,7 @@ def _captions(path: Path) -> dict[str, dict[int, Caption]]:
         own = found.setdefault(image, {})
         if place in own:
             raise DataError(f"line {number} of {path} gives caption {place} of {match['file']} a second time")
-        own[place] = Caption(f"{image}#{place}", text, tokenize(text))
+        own[place] = Caption(f"{image}#{place}", text, caption_words(text))
     return found
 
 
@@ -76,7 +76,7 @@ def _read_splits(folder: Path) -> dict[str, list[str]]:
             f"{folder} does not say which images are in the split {' and '.join(missing)}; put Karpathy's JSON there, "
             "or train.txt, val.txt and test.txt with one file name a line"
         )
-    return {split: path.read_text(encoding="utf-8").split() for split, path in found.items() if path is not None}
+    return {split: [name for name in read_lines(path) if name] for split, path in found.items() if path is not None}
 
 
 def _find_list(folder: Path, words: Sequence[str]) -> Path | None:
@@ -85,9 +85,8 @@ def _find_list(folder: Path, words: Sequence[str]) -> Path | None:
 
 
 def _from_json(path: Path) -> dict[str, list[str]]:
+    splits = read_json(path)
     try:
-        data = path.read_bytes()
-        splits = json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
         return {str(split): [str(name) for name in names] for split, names in splits.items()}
-    except (OSError, EOFError, ValueError, AttributeError, TypeError) as error:
+    except (AttributeError, TypeError) as error:
         raise DataError(f'{path} is no {{"train": [file names], ...}} ({error}); make it again') from error

@@ -39,10 +39,10 @@ import numpy as np
 
 from fico.datasets.base import CaptionsPerImage, RetrievalSplit
 from fico.datasets.karpathy.reader import Karpathy
-from fico.datasets.karpathy.split_json import tokenize
 from fico.datasets.shapes.captions import captions
 from fico.datasets.shapes.render import render
 from fico.datasets.shapes.scenes import CLASSES, Scene, categories, draw_scene, vary_scene
+from fico.datasets.words import caption_words
 from fico.errors import UsageError
 from fico.util.cache import cache_dir, ensure_folder
 from fico.util.progress import track
@@ -159,7 +159,7 @@ class Shapes:
 
 def _entry(record: SceneRecord) -> dict[str, Any]:
     sentences = [
-        {"raw": text, "tokens": tokenize(text), "imgid": record.number, "sentid": 5 * record.number + place}
+        {"raw": text, "tokens": caption_words(text), "imgid": record.number, "sentid": 5 * record.number + place}
         for place, text in enumerate(record.captions)
     ]
     return {

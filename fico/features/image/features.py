@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 
 from fico.datasets.base import RetrievalSplit
-from fico.datasets.karpathy.image_files import read_image
 from fico.features.cache import cached_rows
 from fico.features.precomputed import Features, read_precomputed
 from fico.images import descriptors
@@ -76,4 +75,4 @@ def _blocks(split: RetrievalSplit, kind: ImageKind, progress: bool) -> Iterator[
     for start in track(starts, len(starts), f"Describing {split.name} images", is_shown=progress):
         chosen = slice(start, start + BLOCK)
         images = zip(split.image_paths[chosen], split.image_ids[chosen], strict=True)
-        yield describe(np.stack([read_image(path, item, descriptors.SIDE) for path, item in images]))
+        yield describe(np.stack([descriptors.read_picture(*image) for image in images]))

@@ -10,7 +10,8 @@ from jaxtyping import Float32
 from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError
 from fico.features.base import ImageReader
-from fico.features.image.pixels import IN_MEMORY_BYTES, Pixels, open_rgb
+from fico.features.image.pixels import IN_MEMORY_BYTES, Pixels
+from fico.images.decode import open_rgb
 from fico.networks.blocks.patches import packed_patches
 from fico.networks.checkpoint_io.model_folder import model_folder
 from fico.util.progress import track
@@ -75,7 +76,7 @@ class ProcessorPixels:
         Raises:
             DataError: The file is missing or broken.
         """
-        made = self._processor(images=open_rgb(image_id, path), return_tensors="np")
+        made = self._processor(images=open_rgb(path, image_id), return_tensors="np")
         pixels = np.asarray(made["pixel_values"][0], np.float32)
         return packed_patches(pixels, made["spatial_shapes"][0]) if "spatial_shapes" in made else pixels
 

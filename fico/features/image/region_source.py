@@ -1,7 +1,5 @@
 """Region features of somebody else's files, brought to the rows of a data set."""
 
-import gzip
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +7,7 @@ from fico.datasets.base import RetrievalDataset, RetrievalSplit
 from fico.errors import DataError, UsageError
 from fico.features.image.region_files import Region, read_h5, read_npy, read_npz_folder, read_tsv
 from fico.features.writer import RowFile, Step
+from fico.formats.text import read_json, read_lines
 
 Stream = Callable[[], Iterator[Region]]
 
@@ -45,9 +44,9 @@ def _stream(source: Path, ids_file: Path | None) -> Stream:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").split()
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} with the ids of the rows is missing or no text; give it with --ids") from error
+        return [line for line in read_lines(path) if line]
+    except DataError as error:
+        raise DataError(f"the ids of the rows: {error}, or give another file with --ids") from error
 
 
 def imgid_names(dataset: RetrievalDataset) -> dict[str, str]:
@@ -58,10 +57,9 @@ def imgid_names(dataset: RetrievalDataset) -> dict[str, str]:
     """
     path = getattr(dataset, "json_path", None)
     try:
-        data = Path(str(path)).read_bytes()
-        images = json.loads(gzip.decompress(data) if str(path).endswith(".gz") else data)["images"]
+        images = read_json(Path(str(path)))["images"]
         return {str(image["imgid"]): str(image.get("cocoid") or Path(image["filename"]).stem) for image in images}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (DataError, KeyError, TypeError) as error:
         raise DataError(f"{path} gives no imgid of its images ({error}); take --ids-are image") from error
 
 

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError, UsageError
-from fico.features.image.pixels import Pixels, open_rgb
+from fico.features.image.pixels import Pixels
 from fico.features.writer import RowFile, Step
+from fico.images.decode import open_rgb
 from fico.networks.checkpoint_io.load import load_strictly, read_checkpoint
 
 Layer = Literal["fc7_pre_relu", "fc7_post_relu"]
@@ -137,7 +138,7 @@ def vgg19_steps(
     Returns:
         What `RowFile.write` takes: a maker of the steps, and their number.
     """
-    files = [pair for split in splits.values() for pair in zip(split.image_ids, split.image_paths, strict=True)]
+    files = [pair for split in splits.values() for pair in zip(split.image_paths, split.image_ids, strict=True)]
     starts = range(0, len(files), BLOCK)
 
     def steps(done: int) -> Iterator[Step]:
@@ -150,7 +151,7 @@ def vgg19_steps(
                 values = np.maximum(made, 0) if layer == "fc7_post_relu" else made
                 bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
                 if len(bad):
-                    raise DataError(f"the network gave values that are no numbers for image {block[bad[0]][0]}")
+                    raise DataError(f"the network gave values that are no numbers for image {block[bad[0]][1]}")
                 yield slice(start, start + len(block)), values
 
     return steps, len(starts)

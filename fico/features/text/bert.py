@@ -10,7 +10,7 @@ import torch
 
 from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError, UsageError
-from fico.features.text.tokens import MOST_UNKNOWN
+from fico.features.vocabulary import MOST_UNKNOWN
 from fico.features.writer import RowFile, Step
 from fico.networks.checkpoint_io.load import weights_digest
 

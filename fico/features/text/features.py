@@ -16,7 +16,7 @@ from fico.features.precomputed import Features, read_precomputed
 if TYPE_CHECKING:
     from gensim.models.doc2vec import Doc2Vec
 
-DOC2VEC_VERSION = 1  # raise it when fitting or inference changes
+DOC2VEC_VERSION = 2  # raise it when fitting or inference changes
 DIM = 300
 
 

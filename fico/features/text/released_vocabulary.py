@@ -1,6 +1,5 @@
 """Vocabularies that authors released with their models, read without running code."""
 
-import json
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +11,8 @@ from jaxtyping import Int64
 from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError
 from fico.features.text.treebank import tokenize
-from fico.features.vocabulary import SPECIAL, UNKNOWN, Vocabulary
-
-MOST_UNKNOWN = 0.1  # of the words; the right vocabulary knows nearly all of them
+from fico.features.vocabulary import MOST_UNKNOWN, SPECIAL, Vocabulary
+from fico.formats.text import read_json
 
 
 def read_released_vocabulary(path: Path | str, *, words: int | None = None) -> Vocabulary:
@@ -35,7 +33,7 @@ def read_released_vocabulary(path: Path | str, *, words: int | None = None) -> V
     file = Path(path)
     if not file.is_file():
         raise DataError(f"there is no vocabulary {file}; give the file that belongs to the checkpoint")
-    content = _from_json(file) if file.suffix == ".json" else _from_pickle(file)
+    content = read_json(file) if file.suffix == ".json" else _from_pickle(file)
     vocabulary = _checked(content, file)
     if words is not None and len(vocabulary) != words:
         raise DataError(
@@ -43,13 +41,6 @@ def read_released_vocabulary(path: Path | str, *, words: int | None = None) -> V
             "give the vocabulary that belongs to the checkpoint"
         )
     return vocabulary
-
-
-def _from_json(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{file} is no JSON ({error}); fetch it again") from error
 
 
 def _from_pickle(file: Path) -> Any:
@@ -98,7 +89,7 @@ class ReleasedWords:
             DataError: More than a tenth of the words are unknown, so the file is of other data.
         """
         ids = tuple(self._vocabulary.encode(tokenize(caption)) for caption in split.captions)
-        words, unknown = sum(map(len, ids)) - 2 * len(ids), sum(int((row == UNKNOWN).sum()) for row in ids)
+        unknown, words = self._vocabulary.count_unknown(ids)
         if unknown > MOST_UNKNOWN * words:
             raise DataError(
                 f"{self._path} does not know {unknown} of {words} words of split {split.name}; give the vocabulary "

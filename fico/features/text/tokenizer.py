@@ -9,7 +9,8 @@ from jaxtyping import Int64
 
 from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError
-from fico.features.text.tokens import MOST_UNKNOWN, WordPieces
+from fico.features.text.tokens import WordPieces
+from fico.features.vocabulary import MOST_UNKNOWN
 from fico.networks.checkpoint_io.model_folder import model_folder
 
 _TOKENISERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")

@@ -16,8 +16,7 @@ from fico.errors import DataError, UsageError
 from fico.features.text.cleaning import CLEAN_UPS, first_words
 from fico.features.text.sentence_pieces import BOS, EOS, SentencePieceModel
 from fico.features.text.word_pieces import CLS, SEP, WordPieceModel
-
-MOST_UNKNOWN = 0.1  # of the words; the right file of any model knows practically all words of English captions
+from fico.features.vocabulary import MOST_UNKNOWN
 
 
 class PieceModel(Protocol):

@@ -11,6 +11,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from fico.errors import DataError
 from fico.features.text.tokenizer_files import find_file
+from fico.formats.text import read_text
 
 PAD, UNK, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 MOST_WORDS = 8000
@@ -40,10 +41,7 @@ class WordPieceModel:
             DataError: It is missing, does not hold the markers or holds a piece twice.
         """
         path = find_file(given, "vocab.txt", "model.inputs.text.vocab")
-        try:
-            pieces = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path} is no list of word pieces ({error}); give the vocab.txt of the weights") from error
+        pieces = read_text(path).replace("\r\n", "\n").rstrip("\n").split("\n")  # a piece may be a blank of Unicode
         ids = {piece: number for number, piece in enumerate(pieces)}
         missing = [marker for marker in (PAD, UNK, CLS, SEP) if marker not in ids]
         if missing or len(ids) != len(pieces) or ids[PAD] != 0:

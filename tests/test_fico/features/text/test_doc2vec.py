@@ -42,7 +42,7 @@ def test_a_caption_has_one_vector_whatever_surrounds_it(model):
 
 def test_a_process_with_another_hash_seed_agrees(model):
     code = (
-        "import hashlib; from fico.features import doc2vec\n"
+        "import hashlib; from fico.features.text import doc2vec\n"
         f"captions = {CAPTIONS!r}\n"
         "rows = doc2vec.infer(doc2vec.fit(captions, progress=False), captions[:9], progress=False)\n"
         "print(hashlib.sha256(rows.tobytes()).hexdigest())"
@@ -101,3 +101,18 @@ def test_tokens_follow_the_treebank():
         "...",
     ]
     assert treebank.tokenize("We'll see (two).") == ["we", "'ll", "see", "(", "two", ")", "."]
+
+
+@pytest.mark.parametrize(
+    ("caption", "words"),
+    [
+        ("I cannot run", "i can not run"),
+        ("gonna go", "gon na go"),
+        ("3,000 dogs at 1/2", "3,000 dogs at 1/2"),
+        ("five o'clock", "five o'clock"),
+        ("a -- b", "a -- b"),
+        ("A dog. A cat.", "a dog . a cat ."),
+    ],
+)
+def test_tokens_are_those_of_nltks_word_tokenize(caption, words):
+    assert treebank.tokenize(caption) == words.split()

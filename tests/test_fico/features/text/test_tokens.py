@@ -83,7 +83,7 @@ def test_a_vocabulary_of_another_language_is_refused(tmp_path):
     ("content", "told"),
     [
         (None, "there is no tokeniser file"),
-        (b"\xff\xfe\x00", "no list of word pieces"),
+        (b"\xff\xfe\x00", r"vocab\.txt is not UTF-8"),
         ("a\nred\nball\n", r"without \[PAD\]"),
         ("\n".join([*MARKERS, "a", "a"]), "piece twice"),
         ("\n".join(["a", *MARKERS]), "at its start"),
