@@ -1,13 +1,13 @@
 """``--dataset``, ``--root``, ``--split-key`` and ``--splits``, as several commands take them."""
 
 from dataclasses import dataclass
+from inspect import Parameter, signature
 from pathlib import Path
+from typing import Any
 
-from fico.datasets import load_dataset
+from fico.datasets import dataset_names, find_reader, load_dataset
 from fico.datasets.base import RetrievalDataset, RetrievalSplit
 from fico.errors import UsageError
-
-KNOWN = ("coco", "flickr30k", "flickr8k", "karpathy", "shapes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class DatasetOption:
     """A data set of images and captions as the command line names it.
 
     Args:
-        name: One of `KNOWN`.
+        name: Of a reader with images, see `fico.datasets.dataset_names`.
         root: Its folder; only ``shapes`` has one of its own.
         split_key: Field of the JSON that names the split of an image.
         splits: Names with commas between them.
@@ -33,15 +33,14 @@ class DatasetOption:
             UsageError: There is no such data set, or its folder was not given.
             DataError: The folder or what it must hold is missing.
         """
-        if self.name not in KNOWN:
-            raise UsageError(f"--dataset is {self.name!r}; give one of {', '.join(KNOWN)}")
-        if self.name == "shapes":
-            return load_dataset("shapes", **({} if self.root is None else {"root": self.root}))
-        if self.root is None:
+        known = dataset_names(with_images=True)
+        if self.name not in known:
+            raise UsageError(f"--dataset is {self.name!r}; give one of {', '.join(known)}")
+        arguments = signature(find_reader(self.name) or load_dataset).parameters
+        options: dict[str, Any] = {} if self.root is None else {"root": self.root}
+        if self.root is None and arguments["root"].default is Parameter.empty:
             raise UsageError(f"--dataset {self.name} needs --root with its folder")
-        if self.name == "karpathy":
-            return load_dataset(self.root, split_key=self.split_key)
-        return load_dataset(self.name, root=self.root, split_key=self.split_key)
+        return load_dataset(self.name, **options, **({"split_key": self.split_key} if "split_key" in arguments else {}))
 
     def read(self, dataset: RetrievalDataset) -> dict[str, RetrievalSplit]:
         """Read the splits.

@@ -13,14 +13,14 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from fico.datasets.download.archives import SUFFIXES, DamagedArchive, unpack
 from fico.datasets.download.resume import ResumingDownload, fetch, remote_size
-from fico.datasets.download.sources import RECIPES, Licensed, Recipe, Source, count_images
+from fico.datasets.recipes import all_recipes
+from fico.datasets.recipes.recipe import Licensed, Recipe, Source, count_images
 from fico.errors import DataError, UsageError
 from fico.util.atomic import atomic_write
 
 DOWNLOADS = "downloads"  # below the data set's folder; gone when all is unpacked
 SPARE_BYTES = 2**28  # left free on the disk beyond what is needed
 AT_ONCE = 4  # archives fetched at the same time
-_COCO_2017 = {"train2017": 118_287, "val2017": 5_000}
 
 Said = Callable[[str], None]
 
@@ -43,7 +43,7 @@ def prepare(
     keep_archives: bool = False,
     mirror: str | None = None,
     said: Said,
-    recipes: Mapping[str, Recipe] = RECIPES,
+    recipes: Mapping[str, Recipe] | None = None,
 ) -> None:
     """Fetch what is missing of a data set, unpack it and check that it is whole.
 
@@ -54,13 +54,14 @@ def prepare(
         keep_archives: Do not delete an archive once it is unpacked.
         mirror: Address of a folder with the same archives, used in place of the official servers.
         said: Takes what the user is told, line by line.
-        recipes: What there is to prepare.
+        recipes: What there is to prepare; default: all of `fico.datasets.recipes`.
 
     Raises:
         UsageError: There is no such recipe.
         DataError: The disk is too small, an archive cannot be fetched or is damaged, images need a licence and
             are not there, or the data set is not whole in the end.
     """
+    recipes = all_recipes() if recipes is None else recipes
     if name not in recipes:
         raise UsageError(f"{name!r} cannot be prepared, only {', '.join(recipes)}; other folders are used as they are")
     recipe, root = recipes[name], root.expanduser()
@@ -84,10 +85,11 @@ def prepare(
 
 
 def _steps(root: Path, recipe: Recipe, *, annotations_only: bool, mirror: str | None) -> Iterator[Step]:
-    has_2017 = all(count_images(root / folder) == count for folder, count in _COCO_2017.items())
+    same = recipe.same_images
+    has_same = bool(same) and all(count_images(root / folder) == count for folder, count in same.items())
     for source in recipe.sources:
         is_image = bool(source.images)
-        if (is_image and (annotations_only or has_2017)) or source.is_unpacked(root, (f"images/{source.folder}",)):
+        if (is_image and (annotations_only or has_same)) or source.is_unpacked(root, (f"images/{source.folder}",)):
             continue
         placed = [root / source.name, root / DOWNLOADS / source.name]
         archive = next((path for path in placed if path.is_file()), placed[1])

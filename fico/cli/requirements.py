@@ -7,8 +7,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from fico.cli.dataset_option import KNOWN, DatasetOption
+from fico.cli.dataset_option import DatasetOption
 from fico.datasets.base import RetrievalSplit
+from fico.datasets.recipes import recipe_names
 
 State = Literal["there", "made by the run", "missing", "needed"]
 _BY_SIZE = re.compile(r"^\$\{by_size:(\{.*\})\}$")
@@ -162,7 +163,7 @@ def _images(found: Found | None, is_spared: bool) -> Need:
         return Need("images", "needed")
     if is_spared or not found.missing_images:
         return Need(f"{found.images:,} images", "there")
-    can_fetch = found.name in KNOWN[:3]
+    can_fetch = found.name in recipe_names()
     get = f"fico prepare {found.name} --root {found.root}" if can_fetch else f"put them into {found.root}"
     return Need(f"{found.missing_images:,} of {found.images:,} images", "missing", get)
 

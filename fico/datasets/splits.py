@@ -1,12 +1,18 @@
-"""Splits in which every category has its share."""
+"""Splits that depend on ids alone: random ones, and ones in which every category has its fraction."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from fico.datasets.feature_sets.rows import by_hash
 from fico.errors import UsageError
+
+
+def hash_order(ids: Sequence[str], salt: str) -> Int64[np.ndarray, " rows"]:
+    """Give all rows in the order of their hashed ids: random, and the same however the file is sorted."""
+    keys = [hashlib.sha256(f"{salt} {item}".encode()).digest() for item in ids]
+    return np.array(sorted(range(len(ids)), key=keys.__getitem__), dtype=np.int64)
 
 
 def stratified(
@@ -39,7 +45,7 @@ def stratified(
         raise UsageError(f"the shares are {told}; each must be above 0 and all together 1")
     if len(ids) < len(names):
         raise UsageError(f"{len(ids)} images cannot be dealt to {len(names)} splits; give at least one image each")
-    order = by_hash(ids, f"stratified {seed}")
+    order = hash_order(ids, f"stratified {seed}")
     held = np.zeros((len(ids), 0), dtype=bool) if labels is None else labels
     dealt = _deal(held[order], parts)
     splits = [""] * len(ids)

@@ -11,9 +11,9 @@ import numpy as np
 from fico.datasets.base import FeatureDataset, RetrievalDataset, RetrievalSplit
 from fico.errors import UsageError
 from fico.features.base import ImageReader, ModelInputs, ReadRows, SplitInputs, TextReader
-from fico.features.image.features import ImageKind, image_features
+from fico.features.image.descriptor_features import ImageKind, image_features
 from fico.features.precomputed import Features
-from fico.features.text.features import bert_states, doc2vec_features
+from fico.features.text.doc2vec_features import bert_states, doc2vec_features
 from fico.features.vocabulary import MOST_UNKNOWN, Vocabulary
 
 _LOG = logging.getLogger(__name__)

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from fico.errors import DataError
+from fico.formats.arrays import check_finite
 from fico.formats.text import read_json
-
-CHECKED_ROWS = 4096  # rows read at once when looking for values that are no numbers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,10 +81,5 @@ def _join(path: Path, array: np.ndarray, place: Mapping[str, int], wanted: Seque
     rows = np.array([place[item] for item in wanted])
     follow_each_other = bool((np.diff(rows) == 1).all())
     joined = array[rows[0] : rows[-1] + 1] if follow_each_other else array[rows]
-    for start in range(0, len(joined), CHECKED_ROWS):
-        block = joined[start : start + CHECKED_ROWS]
-        bad = np.flatnonzero(~np.isfinite(block).reshape(len(block), -1).all(axis=1))
-        if len(bad):
-            names = ", ".join(wanted[start + row] for row in bad[:3])
-            raise DataError(f"{path} holds values that are no finite numbers, for {names}; make them again")
+    check_finite(str(path), joined, wanted)
     return joined.astype(np.float32, copy=False)

@@ -15,6 +15,7 @@ from fico.types import Correspondence
 
 SUFFIXES = (".npy", ".npz", ".safetensors", ".mat", ".h5", ".hdf5", ".h5py")
 PAIRS_KEY = "caption_to_image"
+CHECKED_ROWS = 4096  # rows read at once
 
 Arrays = Mapping[str, Callable[[], np.ndarray]]  # by name; each is read only when it is asked for
 
@@ -87,6 +88,20 @@ def load_labels(source: str) -> Bool[np.ndarray, "images classes"]:
     if not ((labels == 0) | (labels == 1)).all():
         raise DataError(f"{source} holds values other than 0 and 1; threshold probabilities before you evaluate")
     return np.asarray(labels).astype(bool)
+
+
+def check_finite(source: str, rows: np.ndarray, ids: Sequence[str]) -> None:
+    """Refuse values that are no finite numbers; they would rank first in silence.
+
+    Raises:
+        DataError: The ids of the first three such rows are named.
+    """
+    for start in range(0, len(rows), CHECKED_ROWS):
+        block = np.asarray(rows[start : start + CHECKED_ROWS])
+        bad = np.flatnonzero(~np.isfinite(block).reshape(len(block), -1).all(axis=1))
+        if len(bad):
+            names = ", ".join(ids[start + row] for row in bad[:3])
+            raise DataError(f"{source} holds values that are no finite numbers, for {names}; make the features again")
 
 
 def _split(source: str) -> tuple[Path, str | None]:

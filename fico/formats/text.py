@@ -44,6 +44,18 @@ def read_lines(path: Path) -> list[str]:
     return lines
 
 
+def read_items(path: Path) -> list[str]:
+    """Read a list file with one item a line.
+
+    Raises:
+        DataError: The file is missing or not UTF-8, or a line other than the last is empty.
+    """
+    found = read_lines(path)
+    if "" in found:
+        raise DataError(f"line {found.index('') + 1} of {path} is empty; every line stands for an item")
+    return found
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file, plain or ``.gz``.
 

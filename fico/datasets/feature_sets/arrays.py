@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
-from fico.datasets.feature_sets.rows import item_lines
 from fico.errors import DataError, UsageError
 from fico.formats.arrays import load_array
+from fico.formats.text import read_items
 from fico.util.progress import track
 
 PICTURES_AT_ONCE = 64
@@ -95,7 +95,7 @@ def _part(root: Path, sources: Mapping[str, str], items: int | None) -> Arrays:
 
 def _load(root: Path, name: str, source: str) -> np.ndarray:
     if name == "image_ids" and source.endswith(".txt"):
-        return np.array(item_lines(root / source))
+        return np.array(read_items(root / source))
     array = load_array(str(root / source), prefer=_KEYS[name])
     if name in ("images", "texts") and array.ndim != 2 and not (name == "images" and array.ndim == 4):
         raise DataError(f"{source} has shape {array.shape}; wanted is one vector for each item")

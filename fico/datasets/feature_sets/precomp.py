@@ -7,18 +7,20 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from fico.datasets.base import CaptionsPerImage, RetrievalSplit
-from fico.datasets.feature_sets.rows import BLOCK_ROWS, check_finite, fingerprint, item_lines
+from fico.datasets.base import CaptionsPerImage, RetrievalSplit, SplitReader, check_captions_per_image
+from fico.datasets.feature_sets.fingerprint import fingerprint
 from fico.datasets.labels import LabelFile
 from fico.datasets.words import caption_words
-from fico.errors import DataError, UsageError
-from fico.formats.text import read_json
+from fico.errors import DataError
+from fico.formats.arrays import check_finite
+from fico.formats.text import read_items, read_json
 from fico.types import Correspondence
 
+BLOCK_ROWS = 4096  # rows read at once
 LINES_PER_IMAGE = 5  # of the caption files; captions of an image follow each other
 
 
-class Precomp:
+class Precomp(SplitReader):
     """``<split>_ims.npy``, ``<split>_caps.txt`` and ``<split>_ids.txt``: image features and captions, no images.
 
     Splits are ``train``, ``dev`` (given as ``val``) and ``test``. Features have one row an image or one a caption, then
@@ -55,31 +57,15 @@ class Precomp:
         expected: Mapping[str, int] | None = None,
         name: str = "precomp",
     ) -> None:
-        if captions_per_image != "all" and (type(captions_per_image) is not int or captions_per_image < 1):
-            raise UsageError(f"dataset.captions_per_image is {captions_per_image!r}; give 'all' or a positive integer")
-        self.root = Path(root).expanduser()
+        check_captions_per_image(captions_per_image)
+        super().__init__(Path(root).expanduser(), name)
         if not self.root.is_dir():
             raise DataError(f"there is no folder {self.root}; set dataset.root to one with train_ims.npy and so on")
         self.captions_per_image = captions_per_image
         self.files = {"train": "train", "val": "dev", "test": test_files}
         self.expected = dict(expected or {})
-        self.name = name
-        self._splits: dict[str, RetrievalSplit] = {}
         self._starts: dict[str, Int64[np.ndarray, " images"]] = {}  # first line of each image in the caption file
         self._captions_in_file: dict[str, int] = {}
-
-    def split(self, name: str) -> RetrievalSplit:
-        """Give one split; asking again costs nothing.
-
-        Args:
-            name: ``train``, ``val`` or ``test``.
-
-        Raises:
-            DataError: A file is missing or broken, counts do not fit, or an id occurs in two places.
-        """
-        if name not in self._splits:
-            self._splits[name] = self._read_split(name)
-        return self._splits[name]
 
     def features(self, split: str, kind: str) -> Float32[np.ndarray, "images ..."]:
         """Give the features of one kind, row by row as in the split; regions stay memory-mapped.
@@ -112,7 +98,7 @@ class Precomp:
             raise DataError(
                 f"there is no {path}; caption files of {', '.join(there) or 'no split'} are there (dataset.test_files)"
             )
-        return item_lines(path)
+        return read_items(path)
 
     def _ids(self, split: str, captions: int) -> tuple[tuple[str, ...], Int64[np.ndarray, " captions"]]:
         """Ids of the images, and the image row of each caption."""

@@ -1,12 +1,9 @@
 """MS-COCO with Karpathy's split."""
 
-from pathlib import Path
-
 from fico.datasets.karpathy.coco_instances import find_instances, instance_labels
-from fico.datasets.karpathy.layouts import LAYOUTS
-from fico.datasets.karpathy.reader import Karpathy
-from fico.datasets.karpathy.split_json import find_json
+from fico.datasets.karpathy.karpathy import Karpathy
 from fico.datasets.labels import LabelFile
+from fico.datasets.recipes.coco import RECIPE
 
 
 class Coco(Karpathy):
@@ -26,10 +23,7 @@ class Coco(Karpathy):
         images, and 5,000 each in ``val`` and ``test``, where 25,010 captions stand for 25,000 at five an image.
     """
 
-    image_folders = LAYOUTS["coco"].image_folders
-
-    def _find(self, root: Path) -> Path:
-        return LAYOUTS["coco"].find_json(root) or find_json(root)
+    layout = RECIPE.layout
 
     def _label_file(self) -> LabelFile | None:
         files = find_instances(self.root)

@@ -14,11 +14,6 @@ _SPLITS = {"train": ("train",), "val": ("val", "dev"), "test": ("test",)}
 _NAMES = ("{}.txt", "{}_images.txt", "flickr30k_{}.txt", "flickr8k_{}.txt", "Flickr_8k.{}Images.txt")
 
 
-def find_tokens(root: Path, names: Sequence[str]) -> Path | None:
-    """Give the first of these caption files that the folder holds."""
-    return next((root / name for name in names if (root / name).is_file()), None)
-
-
 def read_tokens(path: Path) -> list[ImageRecord]:
     """Read captions, one a line: ``<file>.jpg#<number>``, a tab, the caption.
 

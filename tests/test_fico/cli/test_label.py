@@ -10,8 +10,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from fico.cli.app import app
-from fico.datasets import Shapes, load_dataset
+from fico.datasets import load_dataset
 from fico.datasets.labels import LabelFile
+from fico.datasets.shapes.shapes import Shapes
 from fico.errors import UsageError
 from fico.features import writer as rows
 from fico.labels.agreement import agreement

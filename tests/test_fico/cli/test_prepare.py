@@ -6,6 +6,7 @@ import shutil
 import tarfile
 import threading
 import zipfile
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,8 +21,11 @@ from fico.cli.app import app
 from fico.cli.prepare import prepare
 from fico.datasets import load_dataset
 from fico.datasets.download.archives import unpack
-from fico.datasets.download.sources import RECIPES, Licensed, Recipe, Source
+from fico.datasets.recipes import all_recipes
+from fico.datasets.recipes.recipe import Licensed, Source
 from fico.errors import DataError, UsageError
+
+RECIPES = all_recipes()
 
 ROOT = Path(__file__).resolve().parents[3]
 PARTS = {
@@ -113,8 +117,8 @@ def recipe(name, address, **changes):
         for s in RECIPES[name].sources
     )
     images = {"train": 5, "val": 1, "test": 2} if name == "coco" else {"train": 2, "val": 1, "test": 1}
-    licensed = RECIPES[name].licensed
-    return Recipe(sources, licensed, "free", **({"images": images} | changes))
+    changed = {"images": images, "captions": {}} | changes
+    return replace(RECIPES[name], sources=sources, licence="free", **changed)
 
 
 def run(name, root, address, **options):
@@ -195,15 +199,15 @@ def test_an_archive_put_there_by_hand_is_used_and_stays(server, tmp_path):
     assert (root / "train2014.zip").is_file()
 
 
-def test_images_of_the_release_of_2017_are_not_fetched_again(server, tmp_path, monkeypatch):
+def test_images_of_the_release_of_2017_are_not_fetched_again(server, tmp_path):
     root = tmp_path / "coco"
-    monkeypatch.setattr("fico.cli.prepare._COCO_2017", {"train2017": 6, "val2017": 2})
     for number in range(1, 9):
         path = root / ("val2017" if number in (2, 7) else "train2017") / f"{number:012d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture())
     Quiet.asked.clear()
-    assert f"{root} is whole" in run("coco", root, server[0])
+    changes = {"same_images": {"train2017": 6, "val2017": 2}}
+    assert f"{root} is whole" in run("coco", root, server[0], changes=changes)
     assert sorted(Quiet.asked) == ["/annotations_trainval2014.zip", "/caption_datasets.zip"]
     there = load_dataset("coco", root=root).split("train").image_paths
     assert [path.parent.name for path in there] == ["train2017", "val2017", *["train2017"] * 3]

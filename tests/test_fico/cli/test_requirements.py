@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from fico.cli.app import app
 from fico.cli.dataset_option import DatasetOption
 from fico.cli.requirements import Found, needs, read_model
-from fico.datasets import Shapes
+from fico.datasets.shapes.shapes import Shapes
 
 CONF = Path(__file__).resolve().parents[3] / "conf" / "model"
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fico.datasets import Karpathy, Shapes
+from fico.datasets.karpathy.karpathy import Karpathy
+from fico.datasets.shapes.shapes import Shapes
 from fico.errors import DataError, UsageError
 from fico.features import Vocabulary, model_inputs
 from fico.features.cache import cached_rows
-from fico.features.image.features import image_features
+from fico.features.image.descriptor_features import image_features
 from fico.images.descriptors import global_descriptor, region_descriptor, window_boxes
 from fico.loading.batches import ImageGroups, collate
 

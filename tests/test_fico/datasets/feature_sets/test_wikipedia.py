@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fico.datasets import Wikipedia, load_dataset
+from fico.datasets import load_dataset
+from fico.datasets.feature_sets.wikipedia import Wikipedia
 from fico.errors import DataError, UsageError
 from fico.features import model_inputs
 from fico.report.html.page import thumbnail

@@ -10,7 +10,7 @@ from scipy.io import savemat
 
 from fico.datasets import load_dataset
 from fico.datasets.karpathy.coco_instances import find_instances, instance_labels
-from fico.datasets.karpathy.layouts import check_prepared
+from fico.datasets.prepared import check_prepared
 from fico.errors import DataError
 
 # id: folder of the release of 2014, folder of that of 2017, split, captions, categories

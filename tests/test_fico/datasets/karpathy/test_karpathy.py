@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fico.datasets import Karpathy, load_dataset
+from fico.datasets import load_dataset
+from fico.datasets.karpathy.karpathy import Karpathy
 from fico.datasets.words import caption_words
 from fico.errors import DataError, UsageError
 from fico.images.decode import open_rgb

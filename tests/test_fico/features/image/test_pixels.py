@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fico.datasets.shapes.dataset import Shapes
+from fico.datasets.shapes.shapes import Shapes
 from fico.errors import DataError, UsageError
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.features import model_inputs

@@ -9,7 +9,7 @@ from PIL import Image
 
 from fico.cli.dataset_option import DatasetOption
 from fico.cli.features import make_vgg19
-from fico.datasets import Shapes
+from fico.datasets.shapes.shapes import Shapes
 from fico.errors import DataError, UsageError
 from fico.features.image import vgg19
 from fico.features.precomputed import read_precomputed

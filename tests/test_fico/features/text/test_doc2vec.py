@@ -10,10 +10,10 @@ from random import Random
 import numpy as np
 import pytest
 
-from fico.datasets import Shapes
+from fico.datasets.shapes.shapes import Shapes
 from fico.features import model_inputs
 from fico.features.text import doc2vec, treebank
-from fico.features.text import features as texts
+from fico.features.text import doc2vec_features as texts
 
 ROOT = Path(__file__).resolve().parents[4]
 TOPICS = 4

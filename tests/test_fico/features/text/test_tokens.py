@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fico.datasets.shapes.dataset import Shapes
+from fico.datasets.shapes.shapes import Shapes
 from fico.errors import DataError, UsageError
 from fico.features import model_inputs
 from fico.features.image.pixels import Pixels

@@ -37,8 +37,8 @@ from typing import Any
 
 import numpy as np
 
-from fico.datasets.base import CaptionsPerImage, RetrievalSplit
-from fico.datasets.karpathy.reader import Karpathy
+from fico.datasets.base import CaptionsPerImage, RetrievalSplit, SplitReader
+from fico.datasets.karpathy.karpathy import Karpathy
 from fico.datasets.shapes.captions import captions
 from fico.datasets.shapes.render import render
 from fico.datasets.shapes.scenes import CLASSES, Scene, categories, draw_scene, vary_scene
@@ -63,7 +63,7 @@ class SceneRecord:
     captions: tuple[str, ...]
 
 
-class Shapes:
+class Shapes(SplitReader):
     """Invented scenes; see the module's text.
 
     Args:
@@ -76,8 +76,6 @@ class Shapes:
     Raises:
         UsageError: ``images`` is no integer from 20 or ``seed`` none from 0.
     """
-
-    name = "shapes"
 
     def __init__(
         self,
@@ -96,22 +94,13 @@ class Shapes:
         self.captions_per_image = captions_per_image
         self.progress = progress
         parent = cache_dir() / "datasets" if root is None else Path(root).expanduser()
-        self.root = parent / f"shapes-v{VERSION}-images{images}-seed{seed}"
+        super().__init__(parent / f"shapes-v{VERSION}-images{images}-seed{seed}", "shapes")
 
     @property
     def counts(self) -> dict[str, int]:
         """Images of each split."""
         smaller = {"val": self.images // 10, "test": self.images // 4}
         return {"train": self.images} | {name: max(FEWEST_IMAGES, count) for name, count in smaller.items()}
-
-    def split(self, name: str) -> RetrievalSplit:
-        """Give one split, making the data set first if it is not in the cache.
-
-        Raises:
-            DataError: There is no such split; those that exist are named.
-            UsageError: ``captions_per_image`` is not valid.
-        """
-        return self._reader.split(name)
 
     def scenes(self) -> Iterator[SceneRecord]:
         """Draw all scenes and captions, without pictures; the same at each call."""
@@ -126,6 +115,10 @@ class Shapes:
                 written = tuple(captions(random, scene))
                 yield SceneRecord(f"shapes_{number:06d}", number, split, scene, written)
                 number += 1
+
+    def _read_split(self, name: str) -> RetrievalSplit:
+        """Read the split, making the data set first if it is not in the cache."""
+        return self._reader.split(name)
 
     @cached_property
     def _reader(self) -> Karpathy:

@@ -15,7 +15,7 @@ from fico.features.vocabulary import MOST_UNKNOWN, SPECIAL, Vocabulary
 from fico.formats.text import read_json
 
 
-def read_released_vocabulary(path: Path | str, *, words: int | None = None) -> Vocabulary:
+def read_authors_vocabulary(path: Path | str, *, words: int | None = None) -> Vocabulary:
     """Read a vocabulary in the authors' form.
 
     Args:
@@ -54,11 +54,11 @@ def _from_pickle(file: Path) -> Any:
     return vars(found) if isinstance(found, _Attributes) else found
 
 
-class ReleasedWords:
+class AuthorsWords:
     """Reads captions as word ids of a released vocabulary, so that a released checkpoint sees the words it knows.
 
     Args:
-        path: The authors' file, see `read_released_vocabulary`.
+        path: The authors' file, see `read_authors_vocabulary`.
 
     Raises:
         DataError: The file is missing or no such vocabulary.
@@ -70,7 +70,7 @@ class ReleasedWords:
 
     def __init__(self, path: Path | str) -> None:
         self._path = Path(path)
-        self._vocabulary = read_released_vocabulary(path)
+        self._vocabulary = read_authors_vocabulary(path)
         self.sizes = {"vocab_size": len(self._vocabulary)}
 
     @property
@@ -78,7 +78,7 @@ class ReleasedWords:
         """Which vocabulary."""
         return f"{len(self._vocabulary.words)} words of {self._path.name}"
 
-    def fitted(self, train: RetrievalSplit) -> "ReleasedWords":
+    def fitted(self, train: RetrievalSplit) -> "AuthorsWords":
         """Nothing is fitted: the words are those of the file."""
         return self
 
