@@ -105,13 +105,13 @@ def label_q2l(
         UsageError: An option is out of its range, or labels or scores of other settings are there.
         DataError: The data set, an image or the weights are broken.
     """
-    from fico.labels.q2l import Labeller, Released, probability_file, probability_steps, to_labels
+    from fico.labels.q2l import Labeller, Query2LabelConfig, probability_file, probability_steps, to_labels
 
     if not 0 < threshold <= 1:
         raise UsageError(f"--threshold is {threshold}; give a probability above 0 and at most 1")
     dataset = option.open()
     splits, target = option.read(dataset), output.target(dataset)
-    released = None if config is None else Released.read(config)
+    released = None if config is None else Query2LabelConfig.read(config)
     labeller = Labeller(weights, released, normalisation=normalisation, image_size=size, device=device or pick_device())
     file = probability_file(dataset.root, splits, labeller)
     scores = _scores(file, probability_steps(splits, labeller), output)

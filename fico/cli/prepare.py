@@ -156,12 +156,12 @@ def _run(root: Path, steps: Sequence[Step], *, keep_archives: bool) -> None:
 
 def _fetch_and_unpack(root: Path, step: Step, bar: "_Bar", stop: threading.Event, keep_archives: bool) -> None:
     if not step.is_there:
-        download = ResumingDownload(step.archive, told=bar.bytes, stop=stop)
+        download = ResumingDownload(step.archive, on_progress=bar.bytes, stop=stop)
         fetch(step.source.url, step.archive, step.source.known_hash, download)
     bar.named(f"unpack {step.source.name}")
     is_ours = step.archive.parent.name == DOWNLOADS  # what the user put there by hand stays
     try:
-        unpack(step.archive, root, wanted=step.source.wanted, told=bar.files, stop=stop)
+        unpack(step.archive, root, wanted=step.source.wanted, on_progress=bar.files, stop=stop)
     except DamagedArchive as error:
         if not is_ours:
             raise
@@ -192,7 +192,7 @@ def _unpack_licensed(name: str, root: Path, licensed: Licensed, said: Said) -> N
     said(f"unpacking {found[0]}")
     with _bars() as bars:
         bar = _Bar(bars, bars.add_task(f"unpack {found[0].name}", total=licensed.images, unit=""))
-        unpack(found[0], root, told=lambda done, count: bar.files(done, max(count, licensed.images)))
+        unpack(found[0], root, on_progress=lambda done, count: bar.files(done, max(count, licensed.images)))
 
 
 def _missing_images(name: str, root: Path) -> dict[str, list[str]]:

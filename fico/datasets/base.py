@@ -49,7 +49,7 @@ class RetrievalSplit:
 
 
 class RetrievalDataset(Protocol):
-    """Anything with named splits. The constructor reads little; a split is read when first asked for."""
+    """Anything with named splits. The constructor reads little; a split is read on first use."""
 
     name: str
     root: Path

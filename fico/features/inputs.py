@@ -40,10 +40,10 @@ def model_inputs(
     min_count: int = 1,
     progress: bool = True,
 ) -> ModelInputs:
-    """Give the features that a model takes, from the data set or beside it, from the cache or made now.
+    """Give the features that a model takes, from the data set, precomputed, from the cache or made now.
 
     Whatever is fitted (scales, Doc2Vec, the vocabulary) is fitted on the split ``train``, so that split is read
-    even where it is not asked for.
+    even where it is not requested.
 
     Args:
         dataset: Any data set.
@@ -51,7 +51,7 @@ def model_inputs(
         image: ``"global"``: one descriptor an image; ``"regions"``: a set of region features; or a reader of the images
             themselves, such as `fico.features.image.pixels.Pixels`.
         text: ``"doc2vec"``: one vector a caption; ``"words"``: word ids; ``"bert"``: a frozen BERT's states of each
-            caption's words, from beside the data set; or a reader of token ids, such as
+            caption's words, precomputed; or a reader of token ids, such as
             `fico.features.text.tokens.WordPieces`.
         min_count: Words of the vocabulary occur at least so often in the training captions.
         progress: Show bars for what takes longer than a moment.
@@ -66,7 +66,7 @@ def model_inputs(
     if isinstance(text, str):
         _check_kind("text", text, get_args(TextKind))
     read = {name: dataset.split(name) for name in dict.fromkeys(("train", *splits))}
-    texts = _texts(dataset, read, text, min_count, progress)  # first: a wrong vocabulary is told before images are read
+    texts = _texts(dataset, read, text, min_count, progress)  # first: it may refuse a vocabulary, and images take long
     images = _images(dataset, read, image, progress)
     train = read["train"]
     counts = {"train_pairs": len(train.captions), "train_images": len(train.image_ids), "classes": len(train.classes)}

@@ -1,4 +1,4 @@
-"""Features that lie beside a data set: ``features/<kind>.npy`` with the ids of its rows in ``<kind>.json``."""
+"""Precomputed features of a data set: ``features/<kind>.npy`` with the ids of its rows in ``<kind>.json``."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,21 +42,21 @@ def read_precomputed(root: Path, kind: str, ids: Mapping[str, Sequence[str]], ax
         return None
     array, described = _read_array(path, axes), _read_ids(path.with_suffix(".json"))
     names = [str(item) for item in described["ids"]]
-    place = {name: row for row, name in enumerate(names)}
-    if len(names) != len(array) or len(place) != len(names):
+    row_of = {name: row for row, name in enumerate(names)}
+    if len(names) != len(array) or len(row_of) != len(names):
         raise DataError(
-            f"{path} has {len(array)} rows for {len(names)} ids ({len(place)} distinct) in "
+            f"{path} has {len(array)} rows for {len(names)} ids ({len(row_of)} distinct) in "
             f"{path.with_suffix('.json').name}; it needs one row per id"
         )
-    rows = {split: _join(path, array, place, wanted) for split, wanted in ids.items()}
-    return Features(rows, str(described.get("origin") or f"features/{path.name} beside the data set"))
+    rows = {split: _join(path, array, row_of, wanted) for split, wanted in ids.items()}
+    return Features(rows, str(described.get("origin") or f"precomputed features/{path.name}"))
 
 
 def _read_array(path: Path, axes: int) -> np.ndarray:
     try:
         array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} is missing or no whole npy file ({error}); make the features again") from error
+        raise DataError(f"{path} is missing or not a complete npy file ({error}); make the features again") from error
     if array.ndim != axes or not np.issubdtype(array.dtype, np.floating):
         raise DataError(f"{path} has shape {array.shape} and dtype {array.dtype}; it needs {axes} axes of floats")
     return array
@@ -71,14 +71,14 @@ def _read_ids(path: Path) -> dict[str, Any]:
     return described
 
 
-def _join(path: Path, array: np.ndarray, place: Mapping[str, int], wanted: Sequence[str]) -> np.ndarray:
-    missing = [item for item in wanted if item not in place]
+def _join(path: Path, array: np.ndarray, row_of: Mapping[str, int], wanted: Sequence[str]) -> np.ndarray:
+    missing = [item for item in wanted if item not in row_of]
     if missing:
         raise DataError(
             f"{path} has no row for {len(missing)} of {len(wanted)} ids, among them {', '.join(missing[:3])}; "
             "make the features of the whole data set"
         )
-    rows = np.array([place[item] for item in wanted])
+    rows = np.array([row_of[item] for item in wanted])
     follow_each_other = bool((np.diff(rows) == 1).all())
     joined = array[rows[0] : rows[-1] + 1] if follow_each_other else array[rows]
     check_finite(str(path), joined, wanted)

@@ -1,4 +1,4 @@
-"""Arrays from somebody's own files: .npy, .npz, .safetensors, .mat and .h5; ``FILE:KEY`` names one of several."""
+"""Arrays from files: .npy, .npz, .safetensors, .mat and .h5; ``FILE:KEY`` names one of several."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -17,7 +17,7 @@ SUFFIXES = (".npy", ".npz", ".safetensors", ".mat", ".h5", ".hdf5", ".h5py")
 PAIRS_KEY = "caption_to_image"
 CHECKED_ROWS = 4096  # rows read at once
 
-Arrays = Mapping[str, Callable[[], np.ndarray]]  # by name; each is read only when it is asked for
+Arrays = Mapping[str, Callable[[], np.ndarray]]  # by name; each is read on access
 
 
 def load_array(source: str, *, prefer: Sequence[str] = ()) -> np.ndarray:
@@ -63,7 +63,7 @@ def load_pairs(source: str) -> Correspondence:
     path, _ = _split(source)
     if path.suffix.lower() != ".json":
         rows = np.squeeze(load_array(source, prefer=(PAIRS_KEY,)))
-        if rows.dtype.kind == "f" and (rows == np.floor(rows)).all():  # MATLAB has no integers unless told
+        if rows.dtype.kind == "f" and (rows == np.floor(rows)).all():  # MATLAB stores integers as floats by default
             rows = rows.astype(np.int64)
         return Correspondence(rows)
     plain: Any = read_json(path)
@@ -107,7 +107,7 @@ def check_finite(source: str, rows: np.ndarray, ids: Sequence[str]) -> None:
 def _split(source: str) -> tuple[Path, str | None]:
     if Path(source).is_file():
         return Path(source), None
-    cuts = [place for place, letter in enumerate(source) if letter == ":"]
+    cuts = [position for position, letter in enumerate(source) if letter == ":"]
     for cut in reversed(cuts):  # a colon may be part of a folder, a name or a drive, and a key may hold slashes
         if Path(source[:cut]).is_file():
             return Path(source[:cut]), source[cut + 1 :]

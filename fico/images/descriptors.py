@@ -10,7 +10,7 @@ and its middle. Each has its colour histogram (72), mean and deviation of the co
 its four quarters (8 each, 32) and its box (left, top, right, bottom as fractions, 4).
 
 The colour histogram counts 60 chromatic bins (12 hues x 5 steps of saturation and value) and 12 grey levels.
-Edge directions are unsigned, weighted by the strength of the edge and shared between the two nearest of eight.
+Edge directions are unsigned, weighted by the strength of the edge and split between the two nearest of eight.
 Histograms enter by their square root, so that a Euclidean distance between them is Hellinger's.
 """
 
@@ -68,7 +68,7 @@ def global_descriptor(pictures: Pictures) -> Float32[np.ndarray, "images 392"]:
     colours = pictures.reshape(images, 8, 12, 8, 12, 3).mean(axis=(2, 4), dtype=np.float32) / 255
     histogram = np.sqrt(_colour_cells(pictures).mean(axis=(1, 2)))
     edges = _edge_cells(pictures).reshape(images, 4, 3, 4, 3, DIRECTIONS).mean(axis=(2, 4))
-    parts = (colours.reshape(images, -1), histogram, _edge_shares(edges.reshape(images, -1)))
+    parts = (colours.reshape(images, -1), histogram, _edge_fractions(edges.reshape(images, -1)))
     return np.concatenate(parts, axis=1, dtype=np.float32)
 
 
@@ -85,7 +85,7 @@ def region_descriptor(pictures: Pictures) -> Float32[np.ndarray, "images 36 114"
     histogram = np.sqrt(_windows(_colour_cells(pictures)))
     edges = _quarters(_edge_cells(pictures))
     boxes = np.broadcast_to(window_boxes(), (images, *window_boxes().shape))
-    return np.concatenate((histogram, mean, deviation, _edge_shares(edges), boxes), axis=2, dtype=np.float32)
+    return np.concatenate((histogram, mean, deviation, _edge_fractions(edges), boxes), axis=2, dtype=np.float32)
 
 
 @cache
@@ -120,13 +120,13 @@ def _quarters(cells: Cells) -> Float32[np.ndarray, "images windows values"]:
     return np.stack(found, axis=1)
 
 
-def _edge_shares(edges: Float32[np.ndarray, "*rows values"]) -> Float32[np.ndarray, "*rows values"]:
-    shares: np.ndarray = np.sqrt(edges / (edges.sum(axis=-1, keepdims=True) + EDGE_FLOOR))
-    return shares
+def _edge_fractions(edges: Float32[np.ndarray, "*rows values"]) -> Float32[np.ndarray, "*rows values"]:
+    fractions: np.ndarray = np.sqrt(edges / (edges.sum(axis=-1, keepdims=True) + EDGE_FLOOR))
+    return fractions
 
 
 def _colour_cells(pictures: Pictures) -> Cells:
-    """Share of each colour bin in each cell."""
+    """Fraction of each colour bin in each cell."""
     rgb = pictures.astype(np.float32) / 255
     high, low = rgb.max(axis=3), rgb.min(axis=3)
     chroma = high - low
@@ -149,12 +149,12 @@ def _edge_cells(pictures: Pictures) -> Cells:
     across = padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]
     down = padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]
     strength = np.hypot(across, down)
-    place = np.arctan2(down, across) * (DIRECTIONS / np.pi) % DIRECTIONS
-    lower = np.floor(place)
-    share = place - lower
+    position = np.arctan2(down, across) * (DIRECTIONS / np.pi) % DIRECTIONS
+    lower = np.floor(position)
+    upper_weight = position - lower
     lower = lower.astype(np.int64) % DIRECTIONS
-    both = _count(lower, strength * (1 - share), DIRECTIONS)
-    both += _count((lower + 1) % DIRECTIONS, strength * share, DIRECTIONS)
+    both = _count(lower, strength * (1 - upper_weight), DIRECTIONS)
+    both += _count((lower + 1) % DIRECTIONS, strength * upper_weight, DIRECTIONS)
     return both / CELL**2
 
 

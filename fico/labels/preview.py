@@ -79,8 +79,8 @@ def write_preview(path: Path, labelled: Labelled, *, dataset: str, origin: Mappi
 
 
 def _evenly(rows: np.ndarray, count: int) -> list[int]:
-    places = np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)
-    return [int(row) for row in rows[places]]
+    positions = np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)
+    return [int(row) for row in rows[positions]]
 
 
 def _shown(labelled: Labelled, row: int) -> Shown:

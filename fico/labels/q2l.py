@@ -31,8 +31,8 @@ PLAIN = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))  # values of 0..1 as they are
 
 
 @dataclass(frozen=True, slots=True)
-class Released:
-    """What the JSON beside a released model says that its weights do not.
+class Query2LabelConfig:
+    """What a checkpoint's JSON says that its weights do not.
 
     Args:
         heads: Attention heads.
@@ -45,8 +45,8 @@ class Released:
     image_size: int | None = None
 
     @classmethod
-    def read(cls, path: Path) -> "Released":
-        """Read ``config_new.json`` of a released model.
+    def read(cls, path: Path) -> "Query2LabelConfig":
+        """Read ``config_new.json`` of a checkpoint.
 
         Raises:
             DataError: The file is missing or no JSON object.
@@ -65,8 +65,8 @@ class Labeller:
     """Query2Label with the preparation of images that its weights were trained with.
 
     Args:
-        weights: The released file.
-        config: Of the released JSON.
+        weights: The authors' checkpoint.
+        config: Of the checkpoint's JSON.
         normalisation: ``model``: as the weights were trained: ImageNet mean and deviation for ResNet, none for TResNet,
             or what the JSON says; ``none``: 0..1 as it is, whatever the weights, as FiCo-ITR's toolkit does.
         image_size: Side of the input, instead of the JSON's.
@@ -80,13 +80,13 @@ class Labeller:
     def __init__(
         self,
         weights: Path,
-        config: Released | None = None,
+        config: Query2LabelConfig | None = None,
         *,
         normalisation: Normalisation = "model",
         image_size: int | None = None,
         device: str = "cpu",
     ) -> None:
-        config = config or Released()
+        config = config or Query2LabelConfig()
         size = image_size or config.image_size
         self.network = load_query2label(weights, heads=config.heads, image_size=size).to(device)
         self.is_plain = normalisation == "none" or is_plain(self.network, config)
@@ -119,7 +119,7 @@ class Labeller:
         return made
 
 
-def is_plain(network: Query2Label, config: Released) -> bool:
+def is_plain(network: Query2Label, config: Query2LabelConfig) -> bool:
     """Whether the weights want values of 0..1 as they are: what the JSON says, or what is known of the backbone.
 
     Raises:

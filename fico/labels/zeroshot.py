@@ -1,4 +1,4 @@
-"""Labels of a dual encoder that never saw any: the cosine of an image with a sentence about each class, calibrated."""
+"""Zero-shot labels of a dual encoder: the cosine of an image with a sentence about each class, calibrated."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -96,7 +96,7 @@ def chosen(
         top_k: Instead: the so many best classes of each image, of equal ones the first.
 
     Raises:
-        UsageError: Both or neither is given, or there are fewer classes than ``top_k``.
+        UsageError: Both or neither are set, or there are fewer classes than ``top_k``.
     """
     if (threshold is None) == (top_k is None):
         raise UsageError("give either --threshold or --top-k")

@@ -15,7 +15,7 @@ from fico.util.progress import track
 PICTURES_AT_ONCE = 64
 Files = str | Mapping[str, str]  # FILE[:KEY], or one such by split
 
-# Names under which the hashing literature keeps its arrays, for files of which no key is given.
+# Names under which the hashing literature keeps its arrays, for files without a key.
 _KEYS = {
     "images": ("images", "XAll", "I", "VAll", "IAll"),
     "texts": ("texts", "YAll", "T"),
@@ -48,11 +48,11 @@ def read_arrays(root: Path, files: Mapping[str, Files | None], items: int | None
         By part: ``all``, or the splits that the files hold.
 
     Raises:
-        UsageError: Some files are given by split and others not, or a key is wrong.
+        UsageError: Some files are listed by split and others not, or there is no such key.
         DataError: A file is missing or broken, or counts do not fit.
     """
-    given = {name: source for name, source in files.items() if source is not None}
-    parts = {name: {"all": source} if isinstance(source, str) else dict(source) for name, source in given.items()}
+    sources = {name: source for name, source in files.items() if source is not None}
+    parts = {name: {"all": source} if isinstance(source, str) else dict(source) for name, source in sources.items()}
     wanted = list(parts["images"])
     if uneven := [name for name, found in parts.items() if list(found) != wanted]:
         raise UsageError(
@@ -132,9 +132,9 @@ def _count(shapes: Mapping[str, tuple[int, ...]], sources: Mapping[str, str]) ->
         return firsts.pop()
     common = set.intersection(*(set(shape) for shape in shapes.values()))
     if len(common) != 1:
-        told = ", ".join(f"{sources[name]} {shape}" for name, shape in shapes.items())
+        listed = ", ".join(f"{sources[name]} {shape}" for name, shape in shapes.items())
         raise DataError(
-            f"the arrays are of different lengths: {told}; take files of one data set, or say with dataset.items how "
+            f"the arrays are of different lengths: {listed}; take files of one data set, or say with dataset.items how "
             "many images there are"
         )
     return common.pop()

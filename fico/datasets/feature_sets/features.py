@@ -25,7 +25,7 @@ class FeatureFiles(SplitReader):
     """Image vectors, text vectors and labels from ``.npz``, ``.mat`` (any version), ``.h5`` and other array files.
 
     Either the files hold all pairs, and ``queries`` of them become the split ``test``, or they hold each split:
-    ``{train: FILE:KEY, test: FILE:KEY}``. Of the training pairs a share becomes ``val``. What is drawn is drawn by
+    ``{train: FILE:KEY, test: FILE:KEY}``. Of the training pairs a fraction becomes ``val``. What is drawn is drawn by
     hashed ids, so that the same pairs come out however the file is sorted, if it has ids.
 
     Args:
@@ -41,7 +41,7 @@ class FeatureFiles(SplitReader):
         train: Images to train and validate on; default: all that are not in ``test``.
         order: Which images are ``test``: ``random`` ones, the ``first`` or the ``last`` of the file.
         seed: Of what is drawn.
-        validation: Share of the training images that becomes ``val``.
+        validation: Fraction of the training images that becomes ``val``.
         standardise: Shift and scale each value to mean 0 and deviation 1 over the training rows.
         expected: Images that each split must have; splits not named are not checked.
         name: Name of the data set in results.
@@ -102,8 +102,8 @@ class FeatureFiles(SplitReader):
         self.expected = dict(expected or {})
         how = ", standardised on train" if standardise else ""
         self.feature_origins = {
-            "global": f"{_told(image_features)}, image vectors that come with the data set{how}",
-            "doc2vec": f"{_told(text_features)}, text vectors that come with the data set{how}",
+            "global": f"{_listed(image_features)}, image vectors that come with the data set{how}",
+            "doc2vec": f"{_listed(text_features)}, text vectors that come with the data set{how}",
         }
 
     def features(self, split: str, kind: str) -> Float32[np.ndarray, "items dim"]:
@@ -209,5 +209,5 @@ class FeatureFiles(SplitReader):
         )
 
 
-def _told(files: Files) -> str:
+def _listed(files: Files) -> str:
     return files if isinstance(files, str) else " and ".join(files.values())

@@ -23,7 +23,7 @@ LINES_PER_IMAGE = 5  # of the caption files; captions of an image follow each ot
 class Precomp(SplitReader):
     """``<split>_ims.npy``, ``<split>_caps.txt`` and ``<split>_ids.txt``: image features and captions, no images.
 
-    Splits are ``train``, ``dev`` (given as ``val``) and ``test``. Features have one row an image or one a caption, then
+    Splits are ``train``, ``dev`` (here ``val``) and ``test``. Features have one row an image or one a caption, then
     repeated; ids likewise. Ids say which captions belong to which image; with one id an image, five captions in a row
     do. Without an ids file, row numbers are the ids. ``labels.npz`` is joined by id; ``id_mapping.json`` gives paths of
     images for the report.
@@ -125,7 +125,7 @@ class Precomp(SplitReader):
         try:
             array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"{path} is missing or no whole npy file ({error}); fetch it again") from error
+            raise DataError(f"{path} is missing or not a complete npy file ({error}); fetch it again") from error
         images, captions = len(found.image_ids), self._captions_in_file[split]
         if (
             array.ndim not in (2, 3)
@@ -160,11 +160,11 @@ class Precomp(SplitReader):
                 f"split {name!r} of {self.root} has {len(ids)} images, expected {self.expected[name]}; correct "
                 "dataset.expected or dataset.test_files"
             )
-        places = np.arange(len(texts)) - self._starts[name][rows]
+        positions = np.arange(len(texts)) - self._starts[name][rows]
         most = len(texts) if self.captions_per_image == "all" else self.captions_per_image
-        kept = np.flatnonzero(places < most).tolist()
+        kept = np.flatnonzero(positions < most).tolist()
         captions = tuple(texts[row] for row in kept)
-        caption_ids = tuple(f"{ids[rows[row]]}#{places[row]}" for row in kept)
+        caption_ids = tuple(f"{ids[rows[row]]}#{positions[row]}" for row in kept)
         labels = None if self._labels is None else self._labels.of(ids)
         classes = () if self._labels is None else self._labels.classes
         path = self._path(name, "ims.npy")
@@ -180,7 +180,7 @@ class Precomp(SplitReader):
             correspondence=Correspondence(rows[kept]),
             labels=labels,
             classes=classes,
-            fingerprint=fingerprint((ids, caption_ids, captions, classes, size), _sample(path), labels),
+            fingerprint=fingerprint((ids, caption_ids, captions, classes, size), _mapped(path), labels),
         )
 
     @cached_property
@@ -194,13 +194,13 @@ class Precomp(SplitReader):
         if not path.exists():
             return {}
         try:
-            return {str(item): str(place) for item, place in read_json(path).items()}
+            return {str(item): str(image) for item, image in read_json(path).items()}
         except AttributeError as error:
             raise DataError(f'{path} is no {{"<id>": "<path>"}} ({error}); make it again or delete it') from error
 
 
-def _sample(path: Path) -> list[np.ndarray]:
-    """The array for the fingerprint; a broken one is told of when its features are asked for."""
+def _mapped(path: Path) -> list[np.ndarray]:
+    """The array for the fingerprint; a broken one is reported when its features are read."""
     try:
         return [np.load(path, mmap_mode="r", allow_pickle=False)]
     except (OSError, ValueError, EOFError):

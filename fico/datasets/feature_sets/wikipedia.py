@@ -23,16 +23,16 @@ SIDES = {"global": "image", "doc2vec": "text"}
 class Wikipedia(SplitReader):
     """2,866 pairs from featured articles of Wikipedia, of one class each: 2,173 to train on, 693 to test on.
 
-    There are neither image files nor words, only features: a 128-D bag of SIFT words of each image and the shares of
+    There are neither image files nor words, only features: a 128-D bag of SIFT words of each image and the weights of
     10 LDA topics of each text. Each value is shifted and scaled to mean 0 and deviation 1 over the training pairs.
     A text's id stands for its words.
 
-    The file has no validation pairs. They are cut off its training part: of every class the same share, namely the
+    The file has no validation pairs. They are cut off its training part: of every class the same fraction, namely the
     pairs whose hashed image id is smallest, so that they are the same everywhere and for every seed.
 
     Args:
         root: ``wikipedia_2866.npz`` or its folder.
-        validation: Share of the training part that becomes the split ``val``, 0 up to but not 1; 0 trains on all.
+        validation: Fraction of the training part that becomes the split ``val``, 0 up to but not 1; 0 trains on all.
         name: Name of the data set in results.
 
     Raises:
@@ -51,8 +51,8 @@ class Wikipedia(SplitReader):
 
     def __init__(self, root: str | Path, validation: float = 0.1, name: str = "wikipedia") -> None:
         check_validation(validation)
-        given = Path(root).expanduser()
-        self.path = given / FILE if given.is_dir() else given
+        path = Path(root).expanduser()
+        self.path = path / FILE if path.is_dir() else path
         if not self.path.is_file():
             raise DataError(f"there is no {self.path}; set dataset.root to {FILE} or to the folder that holds it")
         super().__init__(self.path.parent, name)
@@ -136,7 +136,7 @@ def _read(path: Path) -> Mapping[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is no readable npz file ({error}); fetch it again") from error
+        raise DataError(f"{path} is not a readable npz file ({error}); fetch it again") from error
     kinds = ("image", "text", "label", "image_id", "text_id")
     wanted = ["class_names", *(f"{kind}_{part}" for part in ("train", "test") for kind in kinds)]
     if missing := [name for name in wanted if name not in arrays]:

@@ -9,7 +9,7 @@ from fico.datasets.recipes.coco import RECIPE
 class Coco(Karpathy):
     """MS-COCO 2014 in Karpathy's split, from the folders of its release of 2014 or of 2017.
 
-    Beside ``dataset_coco.json`` the folder holds the images, in ``train2014/`` and ``val2014/`` or in ``train2017/``
+    Next to ``dataset_coco.json`` the folder holds the images, in ``train2014/`` and ``val2014/`` or in ``train2017/``
     and ``val2017/``, also below ``images/``: both releases have the same images under the same numbers. The 80 labels
     come from ``labels.npz`` or from ``annotations/instances_*.json``, in ascending order of their category ids.
 

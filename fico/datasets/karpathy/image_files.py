@@ -11,8 +11,8 @@ COCO_NAMES = ("{:012d}.jpg", "COCO_train2014_{:012d}.jpg", "COCO_val2014_{:012d}
 class ImageFiles:
     """Finds images below a data set's folder, listing each folder once.
 
-    An image may lie in ``images/``, in the folder of its record (``filepath``), in both, beside the JSON, or in one of
-    the folders given, under the name of its record. A COCO image goes by its number: the names that the releases of
+    An image may lie in ``images/``, in the folder of its record (``filepath``), in both, next to the JSON, or in one of
+    `folders`, under the name of its record. A COCO image goes by its number: the names that the releases of
     2014 and of 2017 gave to it do as well, wherever it lies.
 
     Args:

@@ -59,9 +59,9 @@ class Karpathy(SplitReader):
         name: str | None = None,
     ) -> None:
         check_captions_per_image(captions_per_image)
-        given = Path(root).expanduser()
-        self.json_path = self._find(given)
-        super().__init__(given if given.is_dir() else self.json_path.parent, name or type(self).__name__.lower())
+        folder = Path(root).expanduser()
+        self.json_path = self._find(folder)
+        super().__init__(folder if folder.is_dir() else self.json_path.parent, name or type(self).__name__.lower())
         self.split_key = split_key
         self.captions_per_image = captions_per_image
         self.use_restval = use_restval

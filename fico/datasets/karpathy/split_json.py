@@ -145,11 +145,11 @@ def _captions(where: str, image: dict[str, Any], image_id: str) -> tuple[Caption
         text = sentence.get("raw") if isinstance(sentence, dict) else None
         if not isinstance(text, str) or not text.strip():
             raise DataError(f"caption {position} of {where} has no text ('raw'); take it out or write it")
-        owner = sentence.get("imgid", image.get("imgid"))
-        if owner != image.get("imgid", owner):
+        stated = sentence.get("imgid", image.get("imgid"))
+        if stated != image.get("imgid", stated):
             raise DataError(
                 f"caption {sentence.get('sentid', position)} stands under {where}, imgid {image['imgid']}, "
-                f"but says that it belongs to imgid {owner}; mend the one or the other"
+                f"but says that it belongs to imgid {stated}; correct one of the two"
             )
         captions.append(_caption(sentence, text.strip(), f"{image_id}#{position}"))
     return tuple(captions)

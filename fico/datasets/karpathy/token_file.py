@@ -9,7 +9,7 @@ from fico.datasets.words import caption_words
 from fico.errors import DataError
 from fico.formats.text import read_json, read_lines
 
-_LINE = re.compile(r"(?P<file>[^#\t]+)#(?P<place>\d+)\t(?P<text>.*)")
+_LINE = re.compile(r"(?P<file>[^#\t]+)#(?P<number>\d+)\t(?P<text>.*)")
 _SPLITS = {"train": ("train",), "val": ("val", "dev"), "test": ("test",)}
 _NAMES = ("{}.txt", "{}_images.txt", "flickr30k_{}.txt", "flickr8k_{}.txt", "Flickr_8k.{}Images.txt")
 
@@ -17,7 +17,7 @@ _NAMES = ("{}.txt", "{}_images.txt", "flickr30k_{}.txt", "flickr8k_{}.txt", "Fli
 def read_tokens(path: Path) -> list[ImageRecord]:
     """Read captions, one a line: ``<file>.jpg#<number>``, a tab, the caption.
 
-    The split of an image comes from beside the file: from ``splits.json`` (or ``.gz``), lists of file names by split,
+    The split of an image comes from the same folder: from ``splits.json`` (or ``.gz``), lists of file names by split,
     or from ``train.txt``, ``val.txt`` (or ``dev.txt``) and ``test.txt`` with one name a line. Images follow the order
     of those files, captions that of their numbers; an image in no split is left out.
 
@@ -41,23 +41,23 @@ def read_tokens(path: Path) -> list[ImageRecord]:
             if image in placed:
                 raise DataError(f"image {name} is in the splits {placed[image]} and {split} of {path.parent}")
             placed[image] = split
-            ordered = tuple(captions[image][place] for place in sorted(captions[image]))
+            ordered = tuple(captions[image][number] for number in sorted(captions[image]))
             records.append(ImageRecord(image, f"{image}.jpg", "", None, split, ordered))
     return records
 
 
 def _captions(path: Path) -> dict[str, dict[int, Caption]]:
     found: dict[str, dict[int, Caption]] = {}
-    for number, line in enumerate(read_lines(path), start=1):
+    for line_number, line in enumerate(read_lines(path), start=1):
         match = _LINE.fullmatch(line)
         text = match["text"].strip() if match else ""
         if match is None or not text:
-            raise DataError(f"line {number} of {path} is no '<file>.jpg#<number>', tab, caption: {line[:60]!r}")
-        image, place = Path(match["file"]).stem, int(match["place"])
-        own = found.setdefault(image, {})
-        if place in own:
-            raise DataError(f"line {number} of {path} gives caption {place} of {match['file']} a second time")
-        own[place] = Caption(f"{image}#{place}", text, caption_words(text))
+            raise DataError(f"line {line_number} of {path} is no '<file>.jpg#<number>', tab, caption: {line[:60]!r}")
+        image, number = Path(match["file"]).stem, int(match["number"])
+        numbered = found.setdefault(image, {})
+        if number in numbered:
+            raise DataError(f"line {line_number} of {path} gives caption {number} of {match['file']} a second time")
+        numbered[number] = Caption(f"{image}#{number}", text, caption_words(text))
     return found
 
 

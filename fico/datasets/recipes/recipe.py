@@ -48,7 +48,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Licensed:
-    """Images that are given out on request only.
+    """Images that are available on request only.
 
     Args:
         page: Where to ask for them.
@@ -74,7 +74,7 @@ class Recipe:
     Args:
         layout: Where its parts lie in its folder.
         sources: Public archives.
-        licensed: Images that are given out on request only.
+        licensed: Images that are available on request only.
         licence: What the user should know of it.
         images: How many images each split has when it is whole.
         captions: How many captions each split has then.

@@ -48,13 +48,13 @@ from fico.util.cache import cache_dir, ensure_folder
 from fico.util.progress import track
 
 VERSION = 2  # raise it when the same seed gives another data set
-VARIED_SHARE = 0.3
+VARIED_FRACTION = 0.3
 FEWEST_IMAGES = 20
 
 
 @dataclass(frozen=True, slots=True)
 class SceneRecord:
-    """A scene with its place in the data set."""
+    """A scene with its id, split and captions."""
 
     id: str
     number: int
@@ -109,7 +109,7 @@ class Shapes(SplitReader):
             random = Random(f"{VERSION} {self.seed} {split}")  # a string is hashed without Python's salt
             drawn: list[Scene] = []
             for _ in range(count):
-                is_varied = bool(drawn) and random.random() < VARIED_SHARE
+                is_varied = bool(drawn) and random.random() < VARIED_FRACTION
                 scene = vary_scene(random, random.choice(drawn)) if is_varied else draw_scene(random)
                 drawn.append(scene)
                 written = tuple(captions(random, scene))
@@ -152,8 +152,8 @@ class Shapes(SplitReader):
 
 def _entry(record: SceneRecord) -> dict[str, Any]:
     sentences = [
-        {"raw": text, "tokens": caption_words(text), "imgid": record.number, "sentid": 5 * record.number + place}
-        for place, text in enumerate(record.captions)
+        {"raw": text, "tokens": caption_words(text), "imgid": record.number, "sentid": 5 * record.number + position}
+        for position, text in enumerate(record.captions)
     ]
     return {
         "filename": f"{record.id}.jpg",

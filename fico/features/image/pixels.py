@@ -1,4 +1,4 @@
-"""Images as pixels, for models that look at the image itself: decoded when they are asked for."""
+"""Images as pixels, for models that encode the image itself: decoded on access."""
 
 import math
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ IN_MEMORY_BYTES = 256 * 2**20  # a split whose squares of bytes take no more is 
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """What a model wants to see of an image: RGB, squashed to a square, shifted and scaled by channel.
+    """Preprocessing of an image: RGB, squashed to a square, normalised by channel.
 
     Args:
         size: Side of the square, in pixels.
@@ -68,10 +68,10 @@ class Pixels:
         return f"pixels, {self.size} x {self.size} ({self.resample}){varied}"
 
     def rows(self, split: RetrievalSplit, *, progress: bool = True) -> "PixelRows":
-        """The images of a split. A small split is decoded now; of a large one each image when it is asked for.
+        """The images of a split. A small split is decoded now; of a large one each image on access.
 
         Raises:
-            DataError: A file is missing or broken (its id is named); of a large split when the image is asked for.
+            DataError: A file is missing or broken (its id is named); of a large split on access.
         """
         count = len(split.image_ids)
         if count * 3 * self.size**2 > IN_MEMORY_BYTES:
@@ -130,7 +130,7 @@ class PixelRows(Sequence[np.ndarray]):
 
     @property
     def row_bytes(self) -> int:
-        """Bytes that are stored for an image beside its file: none."""
+        """Bytes that are stored for an image but its file: none."""
         return 0
 
     def for_training(self) -> "PixelRows":

@@ -28,7 +28,7 @@ _H5_TABLES = (("features", "ids"), ("image_features", "image_ids"), ("features",
 def read_npy(path: Path, ids: Sequence[str]) -> Iterator[Region]:
     """Read ``<split>_ims.npy`` (SCAN, VSRN) or ``<split>_feat.npy`` (IMRAM), memory-mapped.
 
-    Some copies hold every image as often as it has captions. Each image is given once.
+    Some copies hold every image as often as it has captions. Each image is read once.
 
     Args:
         path: The array, ``rows regions dim``.

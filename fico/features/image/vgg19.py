@@ -32,7 +32,7 @@ _SQUASH = Pixels(SIDE, MEAN, STD, resample="bilinear")
 Network = Callable[[Float[Tensor, "images 3 224 224"]], Float[Tensor, "images 4096"]]
 
 
-def prepare(image: Image.Image, resize: Resize = "squash224") -> Float32[np.ndarray, "3 224 224"]:
+def preprocess(image: Image.Image, resize: Resize = "squash224") -> Float32[np.ndarray, "3 224 224"]:
     """Bring an RGB image to what VGG-19 was trained on, by one of three conventions.
 
     Args:
@@ -109,7 +109,7 @@ def vgg19_file(
         root: The data set's folder.
         splits: By name.
         layer: ``fc7_pre_relu`` holds negative values too, and its positive part is ``fc7_post_relu``.
-        resize: Of `prepare`.
+        resize: Of `preprocess`.
         weights: What identifies the weights: a SHA-256, or a name.
 
     Raises:
@@ -133,7 +133,7 @@ def vgg19_steps(
         splits: By name, in the order of the rows.
         network: Of `vgg19`, or another that gives as many values.
         layer: Of `vgg19_file`.
-        resize: Of `prepare`.
+        resize: Of `preprocess`.
 
     Returns:
         What `RowFile.write` takes: a maker of the steps, and their number.
@@ -145,7 +145,7 @@ def vgg19_steps(
         with ThreadPoolExecutor(READERS) as readers:
             for start in starts[done:]:
                 block = files[start : start + BLOCK]
-                images = np.stack(list(readers.map(lambda file: prepare(open_rgb(*file), resize), block)))
+                images = np.stack(list(readers.map(lambda file: preprocess(open_rgb(*file), resize), block)))
                 with torch.inference_mode():
                     made = network(torch.from_numpy(images)).numpy()
                 values = np.maximum(made, 0) if layer == "fc7_post_relu" else made

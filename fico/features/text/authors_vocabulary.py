@@ -1,4 +1,4 @@
-"""Vocabularies that authors released with their models, read without running code."""
+"""Vocabularies that authors publish with their checkpoints, read without running code."""
 
 import pickle
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ def read_authors_vocabulary(path: Path | str, *, words: int | None = None) -> Vo
         The same words with the same ids.
 
     Raises:
-        DataError: The file is missing, is no such vocabulary, asks for anything but its one class, numbers its words
+        DataError: The file is missing, is no such vocabulary, loads any other class, numbers its words
             in another way than from 0 with the markers first, or has another size than the model (both are named).
     """
     file = Path(path)
@@ -55,7 +55,7 @@ def _from_pickle(file: Path) -> Any:
 
 
 class AuthorsWords:
-    """Reads captions as word ids of a released vocabulary, so that a released checkpoint sees the words it knows.
+    """Reads captions as word ids of an authors' vocabulary, so that their checkpoint gets the ids it was trained with.
 
     Args:
         path: The authors' file, see `read_authors_vocabulary`.
@@ -115,7 +115,7 @@ class _VocabularyUnpickler(pickle.Unpickler):
         if (module, name) == ("__builtin__", "object"):
             return object
         raise DataError(
-            f"the vocabulary asks for {module}.{name}; it is not opened, because a pickle can run code: "
+            f"the vocabulary loads {module}.{name}; it is not opened, because a pickle can run code: "
             "give the authors' file or a .json"
         )
 

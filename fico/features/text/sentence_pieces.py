@@ -30,13 +30,13 @@ class SentencePieceModel:
         self.source = f"{self._processor.get_piece_size()} sentence pieces of {source}"
 
     @classmethod
-    def read(cls, given: str | Path) -> "SentencePieceModel":
-        """Open a model file; see `find_file` for what may be given.
+    def read(cls, source: str | Path) -> "SentencePieceModel":
+        """Open a model file; see `find_file` for its forms.
 
         Raises:
             DataError: It is missing or no sentencepiece model.
         """
-        path = find_file(given, "sentencepiece.bpe.model", "model.inputs.text.model")
+        path = find_file(source, "sentencepiece.bpe.model", "model.inputs.text.model")
         try:
             return cls(path.read_bytes(), path.name)
         except (RuntimeError, ValueError) as error:

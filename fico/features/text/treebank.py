@@ -4,8 +4,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nltk.tokenize import NLTKWordTokenizer
-    from nltk.tokenize.punkt import PunktSentenceTokenizer
+    from nltk.tokenize import NLTKWordTokenizer  # type: ignore[import-untyped]
+    from nltk.tokenize.punkt import PunktSentenceTokenizer  # type: ignore[import-untyped]
 
 
 def tokenize(caption: str) -> list[str]:
@@ -24,7 +24,7 @@ def tokenize(caption: str) -> list[str]:
 
 @cache
 def _tokenizers() -> "tuple[PunktSentenceTokenizer, NLTKWordTokenizer]":
-    from nltk.tokenize import NLTKWordTokenizer  # takes a second to import
+    from nltk.tokenize import NLTKWordTokenizer  # here, as it takes a second to import
     from nltk.tokenize.punkt import PunktSentenceTokenizer
 
     return PunktSentenceTokenizer(), NLTKWordTokenizer()
