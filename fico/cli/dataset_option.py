@@ -5,7 +5,7 @@ from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
-from fico.datasets import dataset_names, find_reader, load_dataset
+from fico.datasets import find_reader, image_datasets, load_dataset
 from fico.datasets.base import RetrievalDataset, RetrievalSplit
 from fico.errors import UsageError
 
@@ -15,7 +15,7 @@ class DatasetOption:
     """A data set of images and captions as the command line names it.
 
     Args:
-        name: Of a reader with images, see `fico.datasets.dataset_names`.
+        name: Of a reader with images, see `fico.datasets.image_datasets`.
         root: Its folder; only ``shapes`` has one of its own.
         split_key: Field of the JSON that names the split of an image.
         splits: Names with commas between them.
@@ -33,7 +33,7 @@ class DatasetOption:
             UsageError: There is no such data set, or its folder was not given.
             DataError: The folder or what it must hold is missing.
         """
-        known = dataset_names(with_images=True)
+        known = image_datasets()
         if self.name not in known:
             raise UsageError(f"--dataset is {self.name!r}; give one of {', '.join(known)}")
         arguments = signature(find_reader(self.name) or load_dataset).parameters

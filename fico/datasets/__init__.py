@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fico.datasets.base import RetrievalDataset, SplitReader
 
-__all__ = ["dataset_names", "find_reader", "load_dataset"]
+__all__ = ["dataset_names", "find_reader", "image_datasets", "load_dataset"]
 
 
 def load_dataset(name_or_path: str | Path, **options: Any) -> "RetrievalDataset":
@@ -29,14 +29,14 @@ def load_dataset(name_or_path: str | Path, **options: Any) -> "RetrievalDataset"
     return opened
 
 
-def dataset_names(*, with_images: bool = False) -> tuple[str, ...]:
-    """Names of all readers, in alphabetical order.
+def dataset_names() -> tuple[str, ...]:
+    """Names of all readers, in alphabetical order."""
+    return tuple(name for name in sorted(_files()) if find_reader(name) is not None)
 
-    Args:
-        with_images: Leave out those whose data sets come as features, without image files.
-    """
-    readers = {name: reader for name in sorted(_files()) if (reader := find_reader(name)) is not None}
-    return tuple(name for name, reader in readers.items() if not (with_images and hasattr(reader, "feature_origins")))
+
+def image_datasets() -> tuple[str, ...]:
+    """Names of the readers of images and captions; the other data sets come as features."""
+    return tuple(name for name in dataset_names() if not hasattr(find_reader(name), "feature_origins"))
 
 
 def find_reader(name: str) -> "type[SplitReader] | None":

@@ -1,7 +1,6 @@
 """Labels of Query2Label: images in, the probability of each class out, 1 from a threshold on."""
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,6 +11,7 @@ from jaxtyping import Bool, Float32
 
 from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError, UsageError
+from fico.features.image.blocks import ImageBlocks
 from fico.features.image.pixels import Pixels
 from fico.features.writer import RowFile, Step
 from fico.formats.text import read_json
@@ -25,7 +25,6 @@ from fico.util.atomic import sha256
 
 Normalisation = Literal["model", "none"]
 BLOCK = 16  # images at once, as in FiCo-ITR's toolkit
-READERS = 4  # threads that decode images
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 PLAIN = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))  # values of 0..1 as they are
 
@@ -160,14 +159,11 @@ def probability_steps(
     splits: Mapping[str, RetrievalSplit], labeller: Labeller
 ) -> tuple[Callable[[int], Iterator[Step]], int]:
     """Blocks of images through the labeller, as `RowFile.write` takes them."""
-    files = [pair for split in splits.values() for pair in zip(split.image_paths, split.image_ids, strict=True)]
-    starts, pixels = range(0, len(files), BLOCK), labeller.pixels
+    pixels = labeller.pixels
+    blocks = ImageBlocks(splits, lambda path, name: pixels.normalise(pixels.square(open_rgb(path, name))), BLOCK)
 
     def steps(done: int) -> Iterator[Step]:
-        with ThreadPoolExecutor(READERS) as readers:
-            for start in starts[done:]:
-                block = files[start : start + BLOCK]
-                rows = readers.map(lambda file: pixels.normalise(pixels.square(open_rgb(*file))), block)
-                yield slice(start, start + len(block)), labeller.probabilities(np.stack(list(rows)))
+        for rows, images in blocks.read(done):
+            yield rows, labeller.probabilities(images)
 
-    return steps, len(starts)
+    return steps, len(blocks)

@@ -156,6 +156,11 @@ def _multi_hot(labels: np.ndarray, count: int, source: str) -> Bool[np.ndarray, 
         numbers = labels.reshape(-1)
         values = np.unique(numbers)
         return np.asarray(numbers[:, None] == values[None])
+    if labels.size == count > 1 and labels.dtype != bool:
+        raise DataError(
+            f"{source} has one column of 0 and 1, which may be one class or the numbers of two classes; store one "
+            "column for each class, or number the classes from 1"
+        )
     if labels.ndim != 2 or len(labels) != count or not np.isin(labels, (0, 1)).all():
         raise DataError(
             f"{source} has shape {labels.shape} and values from {labels.min()} to {labels.max()}; wanted are 0 and 1, "

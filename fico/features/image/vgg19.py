@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -13,9 +12,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from fico.datasets.base import RetrievalSplit
-from fico.errors import DataError, UsageError
+from fico.errors import UsageError
+from fico.features.image.blocks import ImageBlocks
 from fico.features.image.pixels import Pixels
 from fico.features.writer import RowFile, Step
+from fico.formats.arrays import check_finite
 from fico.images.decode import open_rgb
 from fico.networks.checkpoint_io.load import load_strictly, read_checkpoint
 
@@ -26,7 +27,6 @@ SIDE, SHORTER = 224, 256
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CAFFE_MEAN = (103.939, 116.779, 123.68)  # blue, green, red
 BLOCK = 32  # images at once; part of what a result may depend on in its last bits
-READERS = 4  # threads that decode images
 
 _SQUASH = Pixels(SIDE, MEAN, STD, resample="bilinear")
 Network = Callable[[Float[Tensor, "images 3 224 224"]], Float[Tensor, "images 4096"]]
@@ -138,23 +138,17 @@ def vgg19_steps(
     Returns:
         What `RowFile.write` takes: a maker of the steps, and their number.
     """
-    files = [pair for split in splits.values() for pair in zip(split.image_paths, split.image_ids, strict=True)]
-    starts = range(0, len(files), BLOCK)
+    blocks = ImageBlocks(splits, lambda path, name: preprocess(open_rgb(path, name), resize), BLOCK)
 
     def steps(done: int) -> Iterator[Step]:
-        with ThreadPoolExecutor(READERS) as readers:
-            for start in starts[done:]:
-                block = files[start : start + BLOCK]
-                images = np.stack(list(readers.map(lambda file: preprocess(open_rgb(*file), resize), block)))
-                with torch.inference_mode():
-                    made = network(torch.from_numpy(images)).numpy()
-                values = np.maximum(made, 0) if layer == "fc7_post_relu" else made
-                bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
-                if len(bad):
-                    raise DataError(f"the network gave values that are no numbers for image {block[bad[0]][1]}")
-                yield slice(start, start + len(block)), values
+        for rows, images in blocks.read(done):
+            with torch.inference_mode():
+                made = network(torch.from_numpy(images)).numpy()
+            values = np.maximum(made, 0) if layer == "fc7_post_relu" else made
+            check_finite("the output of the network", values, blocks.ids[rows])
+            yield rows, values
 
-    return steps, len(starts)
+    return steps, len(blocks)
 
 
 def _stamp(splits: Mapping[str, RetrievalSplit]) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fico.datasets import dataset_names, find_reader, load_dataset
+from fico.datasets import dataset_names, find_reader, image_datasets, load_dataset
 from fico.datasets.base import FeatureDataset, RetrievalDataset, SplitReader
 from fico.datasets.karpathy.karpathy import Karpathy
 from fico.datasets.recipes import all_recipes
@@ -22,7 +22,7 @@ def test_every_config_names_a_reader_that_is_found():
 
 
 def test_every_recipe_belongs_to_a_reader_and_a_config():
-    assert set(all_recipes()) <= set(dataset_names(with_images=True))
+    assert set(all_recipes()) <= set(image_datasets())
     assert set(all_recipes()) <= {path.stem for path in CONF.glob("*.yaml")}
 
 
@@ -44,7 +44,7 @@ def test_a_folder_or_the_name_karpathy_opens_karpathys_form(tmp_path):
 def test_readers_keep_the_protocol(name):
     reader = find_reader(name)
     assert callable(reader.split)
-    assert hasattr(reader, "feature_origins") == (name not in dataset_names(with_images=True))
+    assert hasattr(reader, "feature_origins") == (name not in image_datasets())
     assert {"root", "name"} <= set(RetrievalDataset.__annotations__)
     if hasattr(reader, "feature_origins"):
         assert callable(reader.features)
