@@ -72,7 +72,7 @@ def make_doc2vec(option: DatasetOption, *, fit_on: str, seed: int, overwrite: bo
         UsageError: ``fit_on`` is neither, or features of other settings are there.
         DataError: The data set is broken.
     """
-    from fico.features.text.doc2vec import DIM, fitted_once, infer
+    from fico.features.text.doc2vec import DIM, FIT_VERSION, fitted_once, infer
 
     if fit_on not in ("train", "all"):
         raise UsageError(f"--fit-on is {fit_on!r}; give train or all")
@@ -82,6 +82,7 @@ def make_doc2vec(option: DatasetOption, *, fit_on: str, seed: int, overwrite: bo
     documents = [caption for split in seen.values() for caption in split.captions]
     ids = [item for split in splits.values() for item in split.caption_ids]
     settings = {"fit_on": fit_on, "seed": seed, "fitted": _digest(documents), "captions": _digest(_captions(splits))}
+    settings |= {"fit_version": FIT_VERSION}
     told = "the training captions" if fit_on == "train" else "all captions, those of the test too"
     file = RowFile(dataset.root, "doc2vec", ids, (DIM,), f"Doc2Vec (PV-DM, {DIM} values), fitted on {told}", settings)
     captions, block = _captions(splits), 1024
