@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
 from fico.errors import DataError
+from fico.util.optional import requires_extra
+
+with requires_extra("data"):
+    from PIL import Image
 
 MISSING = -1
 COCO_NAMES = ("{:012d}.jpg", "COCO_train2014_{:012d}.jpg", "COCO_val2014_{:012d}.jpg")

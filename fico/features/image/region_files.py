@@ -14,12 +14,15 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
-import h5py
 import numpy as np
 from jaxtyping import Float32
 
 from fico.errors import DataError
 from fico.util.atomic import atomic_write
+from fico.util.optional import requires_extra
+
+with requires_extra("data"):
+    import h5py
 
 Region = tuple[str, Float32[np.ndarray, "regions dim"]]
 
