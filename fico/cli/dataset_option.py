@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from fico.datasets import load_dataset
+from fico.datasets import image_datasets, load_dataset
 from fico.datasets.base import RetrievalDataset, RetrievalSplit
 from fico.errors import UsageError
 
-KNOWN = ("coco", "flickr30k", "flickr8k", "karpathy", "shapes")
+ANY_FOLDER = "karpathy"  # any folder in Karpathy form
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +15,8 @@ class DatasetOption:
     """A data set of images and captions as the command line names it.
 
     Args:
-        name: One of `KNOWN`.
-        root: Its folder; only ``shapes`` has one of its own.
+        name: One of `image_datasets`, or ``karpathy`` for any folder in Karpathy form.
+        root: Its folder; only ``shapes`` has a default.
         split_key: Field of the JSON that names the split of an image.
         splits: Names with commas between them.
     """
@@ -30,16 +30,17 @@ class DatasetOption:
         """Open it.
 
         Raises:
-            UsageError: There is no such data set, or its folder was not given.
+            UsageError: There is no such data set, or ``root`` is missing.
             DataError: The folder or what it must hold is missing.
         """
-        if self.name not in KNOWN:
-            raise UsageError(f"--dataset is {self.name!r}; give one of {', '.join(KNOWN)}")
+        names = sorted((*image_datasets(), ANY_FOLDER))
+        if self.name not in names:
+            raise UsageError(f"--dataset is {self.name!r}; give one of {', '.join(names)}")
         if self.name == "shapes":
             return load_dataset("shapes", **({} if self.root is None else {"root": self.root}))
         if self.root is None:
             raise UsageError(f"--dataset {self.name} needs --root with its folder")
-        if self.name == "karpathy":
+        if self.name == ANY_FOLDER:
             return load_dataset(self.root, split_key=self.split_key)
         return load_dataset(self.name, root=self.root, split_key=self.split_key)
 

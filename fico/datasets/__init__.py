@@ -41,7 +41,7 @@ _BY_NAME = {
     "wikipedia": "Wikipedia",
 }
 
-__all__ = [*_HOME, "load_dataset"]  # noqa: PLE0604
+__all__ = [*_HOME, "image_datasets", "load_dataset"]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:
@@ -68,3 +68,8 @@ def load_dataset(name_or_path: str | Path, **options: Any) -> "RetrievalDataset"
     from fico.datasets.karpathy.reader import Karpathy
 
     return Karpathy(name_or_path, **options)
+
+
+def image_datasets() -> tuple[str, ...]:
+    """Names of the data sets that come as images and captions; the others come as features."""
+    return tuple(name for name, reader in _BY_NAME.items() if not _HOME[reader].startswith("feature_sets."))
