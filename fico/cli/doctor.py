@@ -12,7 +12,7 @@ from typing import Any, Literal
 from fico.cli.dataset_option import DatasetOption
 from fico.cli.requirements import Found, read_model, requirements
 from fico.errors import FicoError
-from fico.util.optional import requires_extra
+from fico.util.optional import MissingExtra, requires_extra
 from fico.util.provenance import versions
 
 Level = Literal["ok", "note", "error"]
@@ -134,8 +134,12 @@ def _models(root: Path, option: DatasetOption | None, size: str | None) -> Itera
             "note", "models", f"no conf/model in {root.resolve()}; run this in a checkout to check the models"
         )
         return
-    with requires_extra("train"):
-        import yaml  # type: ignore[import-untyped]
+    try:
+        with requires_extra("train"):
+            import yaml  # type: ignore[import-untyped]
+    except MissingExtra as error:
+        yield Finding("note", "models", f"not checked: {error}")
+        return
     size = size or str(_size_of(root, option, yaml))
     for path in configs:
         try:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -131,11 +131,8 @@ def requirements(config: Mapping[str, Any], found: Found | None, checkout: Path)
         for key in _TEXT_SOURCES:
             if isinstance(text.get(key), str):
                 requirement = _source(f"text {key}", text[key], checkout)
-                yield (
-                    requirement
-                    if found or requirement.state != "missing"
-                    else Requirement(requirement.what, "required", requirement.get)
-                )
+                is_known = found is not None or requirement.state != "missing"
+                yield requirement if is_known else replace(requirement, state="required")
     if _takes_classes(config.get("module")):
         yield _labels(found)
     for key in ("weights", "checkpoint"):

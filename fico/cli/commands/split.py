@@ -27,7 +27,5 @@ def split(
     for name, (images, captions) in made.counts.items():
         typer.echo(f"{name}: {images:,} images, {captions:,} captions")
     if made.largest_gap is not None:
-        typer.echo(
-            f"the frequency of a category in a split differs from that in all images by at most {made.largest_gap:.4f}"
-        )
+        typer.echo(f"category frequencies of a split differ from those of all images by at most {made.largest_gap:.4f}")
     typer.echo(f"wrote {made.path} (fingerprint {made.fingerprint[:12]}); use it with dataset.split_key={key}")
