@@ -147,6 +147,19 @@ def test_every_pin_fits_its_range_and_every_dependency_is_pinned(file, extras):
         assert pinned[requirement.name] in requirement.specifier, requirement
 
 
+def test_the_continuous_integration_runs_tests_that_exist():
+    paths = re.findall(r"tests/[\w/.]+", (ROOT / ".ci" / "run").read_text())
+    assert paths
+    assert all((ROOT / path).exists() for path in paths)
+    assert "run: .ci/run" in (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+
+
+def test_the_version_is_said_once_and_cited_right():
+    assert f"\nversion: {PROJECT['version']}\n" in (ROOT / "CITATION.cff").read_text()
+    assert PROJECT["version"] in (ROOT / "CHANGELOG.md").read_text()
+    assert not [path for path in (ROOT / "fico").rglob("*.py") if "__version__" in path.read_text()]
+
+
 def test_the_cpu_set_holds_no_torchvision():
     assert not {"torchvision", "timm", "faiss-gpu"} & set(pins("constraints.txt"))
 

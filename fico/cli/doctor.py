@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -16,7 +17,7 @@ from fico.util.optional import MissingExtra, requires_extra
 from fico.util.provenance import versions
 
 Level = Literal["ok", "note", "error"]
-EXTRA = re.compile(r"^(?P<package>[\w.-]+)(\[(?P<parts>[\w,-]+)\])?.*;.*extra == ['\"](?P<extra>[\w-]+)['\"]")
+EXTRA = re.compile(r"^(?P<package>[\w.-]+)(\[(?P<included>[\w,-]+)\])?.*;.*extra == ['\"](?P<extra>[\w-]+)['\"]")
 REQUIRED = re.compile(r"^(?P<package>[\w.-]+)")
 TARGET = "_target_"
 
@@ -54,25 +55,24 @@ def _packages() -> Iterator[Finding]:
         yield Finding("error", "fico", 'not installed in this environment; pip install -e ".[cpu,test]"')
         dependencies = []
     yield Finding("ok", "installed", ", ".join(f"{name} {number}" for name, number in versions().items()))
-    extras: dict[str, list[str]] = {}
+    packages, included = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
     for line in dependencies:
         if found := EXTRA.match(line):
-            extras.setdefault(found["extra"], []).extend((found["parts"] or found["package"]).split(","))
+            packages[found["extra"]] += [found["package"]] if found["package"] != "fico" else []
+            included[found["extra"]] += found["included"].split(",") if found["included"] else []
         elif (required := REQUIRED.match(line)) and _version(required["package"]) is None:
             yield Finding("error", required["package"], "is required and not installed; install fico again with pip")
-    for extra in extras:
-        missing = [package for package in _packages_of(extra, extras) if _version(package) is None]
+    for extra in packages:
+        missing = [package for package in _packages_of(extra, packages, included) if _version(package) is None]
         text = f"without {', '.join(missing)}; pip install -e '.[{extra}]' if you need it" if missing else "complete"
         yield Finding("note" if missing else "ok", f"extra {extra}", text)
 
 
-def _packages_of(extra: str, extras: Mapping[str, list[str]]) -> Iterator[str]:
+def _packages_of(extra: str, packages: Mapping[str, list[str]], included: Mapping[str, list[str]]) -> Iterator[str]:
     """The packages of an extra, those of the extras that it includes among them."""
-    for name in extras[extra]:
-        if name in extras:
-            yield from _packages_of(name, extras)
-        else:
-            yield name
+    yield from packages[extra]
+    for name in included[extra]:
+        yield from _packages_of(name, packages, included)
 
 
 def _clashes() -> Iterator[Finding]:

@@ -32,5 +32,5 @@ def prepare(
         annotations_only=annotations_only,
         keep_archives=keep_archives,
         mirror=mirror,
-        said=typer.echo,
+        echo=typer.echo,
     )

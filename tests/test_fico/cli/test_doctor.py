@@ -35,6 +35,16 @@ def test_a_cache_that_cannot_be_written_is_an_error(monkeypatch, tmp_path):
     assert findings(monkeypatch, tmp_path, {})["cache"].level == "ok"
 
 
+def test_an_extra_lacks_what_the_extras_that_it_includes_lack(monkeypatch, tmp_path):
+    lines = ["numpy>=2", "gensim>=4 ; extra == 'text'", 'ray>=2; extra == "ray"', 'fico[text,ray] ; extra == "all"']
+    monkeypatch.setattr(doctor, "requires", lambda _: lines)
+    found = findings(monkeypatch, tmp_path, {"numpy": "2", "gensim": None, "ray": "2"})
+    assert found["extra ray"].text == "complete"
+    for extra in ("text", "all"):
+        assert found[f"extra {extra}"].level == "note"
+        assert found[f"extra {extra}"].text.startswith("without gensim;")
+
+
 def test_models_are_read_from_their_configs(monkeypatch, tmp_path):
     folder = tmp_path / "conf" / "model"
     folder.mkdir(parents=True)
