@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from fico.cli.commands.options import ALL_SPLITS, Root, SplitKey, Splits
 from fico.errors import FicoError, UsageError
 
 
@@ -12,11 +13,9 @@ def doctor(
     dataset: Annotated[
         str | None, typer.Option(metavar="NAME", help="A data set to check, such as flickr30k or karpathy.")
     ] = None,
-    root: Annotated[Path | None, typer.Option(metavar="DIR", help="Its folder.")] = None,
-    split_key: Annotated[
-        str, typer.Option(metavar="KEY", help="Field of the JSON that names an image's split.")
-    ] = "split",
-    splits: Annotated[str, typer.Option(metavar="NAMES", help="Splits to check, with commas.")] = "train,val,test",
+    root: Root = None,
+    split_key: SplitKey = "split",
+    splits: Splits = ALL_SPLITS,
     size: Annotated[Literal["tiny", "paper"] | None, typer.Option(help="Default: as the data set has it.")] = None,
 ) -> None:
     """What is installed, what conflicts, and what is missing for which model. Exit code 1 if something will break."""
