@@ -63,16 +63,15 @@ def _packages() -> Iterator[Finding]:
         elif (required := REQUIRED.match(line)) and _version(required["package"]) is None:
             yield Finding("error", required["package"], "is required and not installed; install fico again with pip")
     for extra in packages:
-        missing = [package for package in _packages_of(extra, packages, included) if _version(package) is None]
+        missing = _missing(extra, packages, included)
         text = f"without {', '.join(missing)}; pip install -e '.[{extra}]' if you need it" if missing else "complete"
         yield Finding("note" if missing else "ok", f"extra {extra}", text)
 
 
-def _packages_of(extra: str, packages: Mapping[str, list[str]], included: Mapping[str, list[str]]) -> Iterator[str]:
-    """The packages of an extra, those of the extras that it includes among them."""
-    yield from packages[extra]
-    for name in included[extra]:
-        yield from _packages_of(name, packages, included)
+def _missing(extra: str, packages: Mapping[str, list[str]], included: Mapping[str, list[str]]) -> list[str]:
+    """What an extra lacks: its own packages, and the extras included in it that lack something."""
+    own = [package for package in packages[extra] if _version(package) is None]
+    return own + [f"fico[{name}]" for name in included[extra] if _missing(name, packages, included)]
 
 
 def _clashes() -> Iterator[Finding]:
