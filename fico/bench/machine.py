@@ -39,7 +39,7 @@ def conditions() -> dict[str, Any]:
     """
     return {
         "rss_bytes": resident_memory(),
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,  # psutil has none on Linux
         "cpu": hardware()["cpu"],
         "load": round(os.getloadavg()[0], 2),
     }
