@@ -32,7 +32,7 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of every package a number can depend on, as far as they are installed."""
+    """Versions of Python and of every installed package that a number can depend on."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
