@@ -135,7 +135,7 @@ def _models(root: Path, option: DatasetOption | None, size: str | None) -> Itera
         return
     try:
         with requires_extra("train"):
-            import yaml  # type: ignore[import-untyped]
+            import yaml
     except MissingExtra as error:
         yield Finding("note", "models", f"not checked: {error}")
         return

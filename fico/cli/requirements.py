@@ -75,7 +75,7 @@ def read_model(path: Path, size: str) -> dict[str, Any]:
         yaml.YAMLError: It is no YAML.
     """
     with requires_extra("train"):
-        import yaml  # type: ignore[import-untyped]
+        import yaml
     config = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     merged: dict[str, Any] = {}
     for base in config.pop("defaults", []):

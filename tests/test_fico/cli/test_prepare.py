@@ -144,7 +144,7 @@ def test_a_second_run_fetches_nothing_and_a_gap_is_filled(server, tmp_path):
     root = tmp_path / "coco"
     run("coco", root, server[0])
     Quiet.asked.clear()
-    assert f"{root}: nothing is left to fetch" in run("coco", root, server[0])
+    assert f"{root}: nothing is left to download" in run("coco", root, server[0])
     assert Quiet.asked == []
     gone = root / "val2014" / coco_name("val2014", 7)
     gone.unlink()
@@ -218,7 +218,7 @@ def test_annotations_alone_need_no_images(server, tmp_path):
 def test_a_disk_that_is_too_small_is_refused_before_anything_is_fetched(server, tmp_path, monkeypatch):
     Quiet.asked.clear()
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10**6}))
-    with pytest.raises(DataError, match=r"needs up to .* and its disk has 1\.0 MB free; make room"):
+    with pytest.raises(DataError, match=r"needs up to .* and its disk has 1\.0 MB free; free some"):
         run("coco", tmp_path / "coco", server[0])
     assert Quiet.asked == []
 
@@ -226,7 +226,7 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_fetched(server, 
 def test_images_under_licence_are_asked_for_and_then_unpacked(server, tmp_path):
     root = tmp_path / "flickr30k"
     with pytest.raises(
-        DataError, match=r"ask for them at https://forms\.illinois\.edu.* put flickr30k-images\.tar\.gz"
+        DataError, match=r"request them at https://forms\.illinois\.edu.* put flickr30k-images\.tar\.gz"
     ):
         run("flickr30k", root, server[0])
     assert len(load_dataset("flickr30k", root=root).split("train").captions) == 10, "captions are there already"
