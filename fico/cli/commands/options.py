@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -58,7 +58,7 @@ class LabelOptions:
         """The output that they describe."""
         from fico.cli.label import LabelOutput
 
-        return LabelOutput(*astuple(self), tell=tell)
+        return LabelOutput(self.out, self.overwrite, self.preview, self.truth, tell)
 
 
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:
