@@ -15,8 +15,8 @@ class DatasetOption:
     """A data set of images and captions as the command line names it.
 
     Args:
-        name: Of a reader with images, see `fico.datasets.image_datasets`.
-        root: Its folder; only ``shapes`` has one of its own.
+        name: One of `fico.datasets.image_datasets`.
+        root: Its folder; only ``shapes`` has a default.
         split_key: Field of the JSON that names the split of an image.
         splits: Names with commas between them.
     """
@@ -30,12 +30,12 @@ class DatasetOption:
         """Open it.
 
         Raises:
-            UsageError: There is no such data set, or its folder was not given.
+            UsageError: There is no such data set, or ``root`` is missing.
             DataError: The folder or what it must hold is missing.
         """
-        known = image_datasets()
-        if self.name not in known:
-            raise UsageError(f"--dataset is {self.name!r}; give one of {', '.join(known)}")
+        names = image_datasets()
+        if self.name not in names:
+            raise UsageError(f"--dataset is {self.name!r}; give one of {', '.join(names)}")
         arguments = signature(find_reader(self.name) or load_dataset).parameters
         options: dict[str, Any] = {} if self.root is None else {"root": self.root}
         if self.root is None and arguments["root"].default is Parameter.empty:

@@ -12,6 +12,7 @@ from jaxtyping import Bool
 from fico.errors import DataError, UsageError
 from fico.formats.text import read_json
 from fico.types import Correspondence
+from fico.util.optional import requires_extra
 
 SUFFIXES = (".npy", ".npz", ".safetensors", ".mat", ".h5", ".hdf5", ".h5py")
 PAIRS_KEY = "caption_to_image"
@@ -168,7 +169,8 @@ def _safetensors(path: Path, opened: ExitStack) -> Arrays:
 
 
 def _mat(path: Path, opened: ExitStack) -> Arrays:
-    import h5py
+    with requires_extra("data"):
+        import h5py
     from scipy.io import loadmat
     from scipy.sparse import issparse
 
@@ -180,7 +182,8 @@ def _mat(path: Path, opened: ExitStack) -> Arrays:
 
 
 def _hdf5(path: Path, opened: ExitStack) -> Arrays:
-    import h5py
+    with requires_extra("data"):
+        import h5py
 
     file = opened.enter_context(h5py.File(path))
     found: list[str] = []

@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from fico.errors import DataError
+from fico.util.optional import requires_extra
+
+with requires_extra("data"):
+    from PIL import Image, ImageOps
 
 
 def open_rgb(source: Path | Image.Image, name: str = "", *, draft_side: int | None = None) -> Image.Image:

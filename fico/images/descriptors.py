@@ -19,9 +19,12 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
-from PIL import Image
 
 from fico.images.decode import open_rgb
+from fico.util.optional import requires_extra
+
+with requires_extra("data"):
+    from PIL import Image
 
 VERSION = 2  # 1 ignored EXIF orientations and clipped 16-bit and float greys
 SIDE = 96

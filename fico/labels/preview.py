@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float32
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fico.images.decode import open_rgb
 from fico.labels.file import LabelCounts
 from fico.util.atomic import atomic_write
+from fico.util.optional import requires_extra
+
+with requires_extra("report"):
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
 THUMBNAIL = 220  # pixels of the longer side
 TAGS = 5  # classes named under an image, at least

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from fico.errors import DataError
+from fico.util.optional import requires_extra
 
 CHUNK_BYTES = 2**20
 _WEB_PAGE = (b"<!doctype html", b"<html", b"<?xml")
@@ -200,7 +201,8 @@ def fetch(url: str, target: Path, known_hash: str | None, download: ResumingDown
     Raises:
         DataError: As of `ResumingDownload`, or the checksum differs, in which case nothing is kept.
     """
-    import pooch
+    with requires_extra("data"):
+        import pooch
 
     pooch.get_logger().setLevel("WARNING")
     try:

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float32, Int64
 from fico.errors import DataError, UsageError
 from fico.formats.arrays import load_array
 from fico.formats.text import read_items
+from fico.util.optional import requires_extra
 from fico.util.progress import track
 
 PICTURES_AT_ONCE = 64
@@ -104,7 +105,8 @@ def _load(root: Path, name: str, source: str) -> np.ndarray:
 
 def _described(pictures: np.ndarray, count: int, source: str) -> Float32[np.ndarray, "images 392"]:
     """Fixed descriptors of pictures, whose axes are in MATLAB's order or in that of one of its readers."""
-    from PIL import Image
+    with requires_extra("data"):
+        from PIL import Image
 
     from fico.images import descriptors
 

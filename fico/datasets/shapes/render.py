@@ -6,9 +6,12 @@ from math import cos, pi, radians, sin
 import numpy as np
 from jaxtyping import Float
 from numpy.random import Generator
-from PIL import Image, ImageDraw
 
 from fico.datasets.shapes.scenes import SIDE, Scene, Thing
+from fico.util.optional import requires_extra
+
+with requires_extra("data"):
+    from PIL import Image, ImageDraw
 
 SCALE = 2
 PIXELS = int(SIDE)

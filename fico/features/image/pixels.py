@@ -9,12 +9,15 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
-from PIL import Image, ImageOps
 
 from fico.datasets.base import RetrievalSplit
 from fico.errors import UsageError
 from fico.images.decode import open_rgb
+from fico.util.optional import requires_extra
 from fico.util.progress import track
+
+with requires_extra("data"):
+    from PIL import Image, ImageOps
 
 Resample = Literal["bicubic", "bilinear", "lanczos"]
 IN_MEMORY_BYTES = 256 * 2**20  # a split whose squares of bytes take no more is decoded once

@@ -14,6 +14,7 @@ from fico.features.image.pixels import IN_MEMORY_BYTES, Pixels
 from fico.images.decode import open_rgb
 from fico.networks.blocks.patches import packed_patches
 from fico.networks.checkpoint_io.model_folder import model_folder
+from fico.util.optional import requires_extra
 from fico.util.progress import track
 
 
@@ -43,7 +44,8 @@ class ProcessorPixels:
     sizes: Mapping[str, int] = {}
 
     def __init__(self, source: str | Path) -> None:
-        from transformers import AutoImageProcessor
+        with requires_extra("models"):
+            from transformers import AutoImageProcessor
 
         folder = model_folder(source)
         if not any((folder / name).is_file() for name in ("preprocessor_config.json", "processor_config.json")):

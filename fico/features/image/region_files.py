@@ -11,11 +11,14 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import h5py
 import numpy as np
 from jaxtyping import Float32
 
 from fico.errors import DataError
+from fico.util.optional import requires_extra
+
+with requires_extra("data"):
+    import h5py
 
 Region = tuple[str, Float32[np.ndarray, "regions dim"]]
 

@@ -8,7 +8,6 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 from jaxtyping import Float, Float32
-from PIL import Image
 from torch import Tensor, nn
 
 from fico.datasets.base import RetrievalSplit
@@ -19,6 +18,10 @@ from fico.features.writer import RowFile, Step
 from fico.formats.arrays import check_finite
 from fico.images.decode import open_rgb
 from fico.networks.checkpoint_io.load import load_strictly, read_checkpoint
+from fico.util.optional import requires_extra
+
+with requires_extra("data"):
+    from PIL import Image
 
 Layer = Literal["fc7_pre_relu", "fc7_post_relu"]
 Resize = Literal["squash224", "crop224", "caffe224"]
@@ -71,17 +74,12 @@ def vgg19(weights: Path | None = None, device: str = "cpu") -> Network:
         device: Where it runs, as torch names it.
 
     Raises:
-        UsageError: torchvision is not installed; it is part of the extra ``gpu``.
+        MissingExtra: torchvision is not installed, or of another build than torch.
         DataError: The weights are missing or of another network.
     """
-    try:
+    with requires_extra("gpu"):
         from torchvision.models import VGG19_Weights
         from torchvision.models import vgg19 as build
-    except (ImportError, RuntimeError) as error:  # a torchvision of another build than torch raises RuntimeError
-        raise UsageError(
-            f"fico features vgg19 needs torchvision ({error}); install the extra gpu: "
-            'pip install -c constraints-gpu.txt -e ".[gpu,test]"'
-        ) from error
     network: nn.Module = build(weights=VGG19_Weights.IMAGENET1K_V1 if weights is None else None)
     if weights is not None:
         load_strictly(network, read_checkpoint(weights), weights)

@@ -13,6 +13,7 @@ from fico.errors import DataError, UsageError
 from fico.features.vocabulary import MOST_UNKNOWN
 from fico.features.writer import RowFile, Step
 from fico.networks.checkpoint_io.load import weights_digest
+from fico.util.optional import requires_extra
 
 BLOCK = 64  # captions at once
 DEFAULT = "bert-base-uncased"
@@ -34,7 +35,8 @@ class FrozenBert:
     """
 
     def __init__(self, name: str = DEFAULT, words: int = WORDS, device: str = "cpu") -> None:
-        from transformers import AutoModel, AutoTokenizer
+        with requires_extra("models"):
+            from transformers import AutoModel, AutoTokenizer
 
         if words < 3:
             raise UsageError(f"{words} words leave none between [CLS] and [SEP]; give 3 or more")

@@ -8,13 +8,16 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
-from gensim.matutils import zeros_aligned
-from gensim.models.doc2vec import Doc2Vec, TaggedDocument, train_document_dm
 from jaxtyping import Float32
 
 from fico.features.text.treebank import tokenize
 from fico.util.cache import cache_dir, ensure_folder
+from fico.util.optional import requires_extra
 from fico.util.progress import track
+
+with requires_extra("text"):
+    from gensim.matutils import zeros_aligned
+    from gensim.models.doc2vec import Doc2Vec, TaggedDocument, train_document_dm
 
 FIT_VERSION = 2  # raise it when the fit changes
 DIM = 300

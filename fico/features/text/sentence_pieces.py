@@ -4,10 +4,12 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import sentencepiece
-
 from fico.errors import DataError
 from fico.features.text.tokenizer_files import find_file
+from fico.util.optional import requires_extra
+
+with requires_extra("models"):
+    import sentencepiece
 
 BOS, EOS, UNKNOWN = 0, 2, 3
 SHIFT = 1  # the file counts unknown 0, start 1, end 2, then the pieces

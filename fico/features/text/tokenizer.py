@@ -12,6 +12,7 @@ from fico.errors import DataError
 from fico.features.text.tokens import WordPieces
 from fico.features.vocabulary import MOST_UNKNOWN
 from fico.networks.checkpoint_io.model_folder import model_folder
+from fico.util.optional import requires_extra
 
 _TOKENISERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 _SIGLIP = ("siglip", "siglip2")  # trained on lower case, padded to full length, with no mask
@@ -38,7 +39,8 @@ class FolderTokens:
     """
 
     def __init__(self, source: str | Path) -> None:
-        from transformers import AutoConfig, AutoTokenizer
+        with requires_extra("models"):
+            from transformers import AutoConfig, AutoTokenizer
 
         folder = model_folder(source)
         if not any((folder / name).is_file() for name in _TOKENISERS):

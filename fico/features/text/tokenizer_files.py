@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from fico.errors import DataError
+from fico.util.optional import requires_extra
 
 _HUB_NAME = re.compile(r"[\w.\-]+/[\w.\-]+")
 
@@ -27,7 +28,8 @@ def find_file(source: str | Path, name: str, key: str) -> Path:
         return path
     if not _HUB_NAME.fullmatch(str(source)):
         raise DataError(f"there is no tokeniser file {path}; give {key}=FILE, the {name} that belongs to the weights")
-    from huggingface_hub import hf_hub_download
+    with requires_extra("models"):
+        from huggingface_hub import hf_hub_download
 
     try:
         return Path(hf_hub_download(str(source), name))

@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fico.errors import DataError
@@ -20,6 +19,10 @@ from fico.report.html.samples import QuerySample
 from fico.report.results.schema import Metric, Results, is_rank
 from fico.report.table import run_tables as tables
 from fico.util.atomic import atomic_write
+from fico.util.optional import requires_extra
+
+with requires_extra("report"):
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
 THUMBNAIL = 128  # pixels of the longer side
 
