@@ -6,12 +6,19 @@ import sys
 import traceback
 from types import FrameType
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig
-
 from fico.errors import FicoError
+from fico.util.optional import MissingExtra, requires_extra
+
+try:
+    with requires_extra("train"):
+        import hydra
+        from hydra.core.hydra_config import HydraConfig
+        from hydra.types import RunMode
+        from omegaconf import DictConfig
+except MissingExtra as error:
+    sys.stderr.write(f"{error}\n")
+    raise SystemExit(error.exit_code) from None
+
 from fico.experiment.config import (
     check_config,
     check_data,

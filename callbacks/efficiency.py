@@ -9,7 +9,7 @@ from typing import Any
 import pytorch_lightning as L
 import torch
 
-_PROC = Path("/proc/self")
+_PROC = Path("/proc/self")  # psutil can neither read nor reset the peak of the resident set on Linux
 
 
 class Efficiency(L.Callback):

@@ -6,10 +6,12 @@ The loggers are Lightning's, known here by what they can do alone: the library i
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from fico.bench.outcome import Outcome
 from fico.report.figures.files import as_image
+from fico.util.optional import requires_extra
+
+with requires_extra("report"):
+    from matplotlib.figure import Figure
 
 _NUMBERS = ("build_seconds", "search_seconds", "search_cpu_seconds", "index_bytes")
 

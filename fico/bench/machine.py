@@ -4,12 +4,11 @@ import os
 import resource
 import threading
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Self
 
 from fico.errors import UsageError
 from fico.util.provenance import hardware
-from fico.util.resources import free_memory
+from fico.util.resources import free_memory, resident_memory
 
 
 def refuse_beyond_memory(needs: Mapping[str, float], what: str, advice: str) -> None:
@@ -25,7 +24,7 @@ def refuse_beyond_memory(needs: Mapping[str, float], what: str, advice: str) -> 
     """
     free = free_memory()
     for name, size in needs.items():
-        if free is not None and size > free:
+        if size > free:
             raise UsageError(
                 f"{name} {what} needs about {size / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB are free; {advice}"
             )
@@ -39,24 +38,24 @@ def conditions() -> dict[str, Any]:
         tasks, mean of the last minute: above the number of cores wall-clock times are worth nothing).
     """
     return {
-        "rss_bytes": _rss_bytes(),
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "rss_bytes": resident_memory(),
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,  # psutil has none on Linux
         "cpu": hardware()["cpu"],
         "load": round(os.getloadavg()[0], 2),
     }
 
 
 class PeakMemory:
-    """Watches by how much the process grows while this context is open: ``grown_bytes``, 0 where nothing tells it."""
+    """Watches by how much the process grows while this context is open: ``grown_bytes``."""
 
     grown_bytes = 0
 
     def __enter__(self) -> Self:
-        start, self._done = _rss_bytes() or 0, threading.Event()
+        start, self._done = resident_memory(), threading.Event()
 
         def watch() -> None:
             while not self._done.wait(0.005):
-                self.grown_bytes = max(self.grown_bytes, (_rss_bytes() or 0) - start)
+                self.grown_bytes = max(self.grown_bytes, resident_memory() - start)
 
         self._watcher = threading.Thread(target=watch, daemon=True)
         self._watcher.start()
@@ -65,10 +64,3 @@ class PeakMemory:
     def __exit__(self, *error: object) -> None:
         self._done.set()
         self._watcher.join()
-
-
-def _rss_bytes() -> int | None:
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return None  # not Linux

@@ -4,13 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from matplotlib.figure import Figure
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from fico.report.table.run_tables import bytes_text, seconds_text
+from fico.util.optional import requires_extra
+
+with requires_extra("report"):
+    from matplotlib.figure import Figure
 
 Report = Callable[[str], None]
 

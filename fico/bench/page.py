@@ -4,13 +4,16 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fico.bench.outcome import Outcome
 from fico.report.results.schema import Results
 from fico.report.table.run_tables import bytes_text, seconds_text
 from fico.util.atomic import atomic_write
+from fico.util.optional import requires_extra
+
+with requires_extra("report"):
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
 def write_page(path: Path, results: Results, outcome: Outcome, svgs: Mapping[str, str]) -> None:

@@ -1,1 +1,1 @@
-"""The ``fico`` command: ``app`` reads the command line, each other file does one command's work."""
+"""The ``fico`` command: ``commands/`` holds what a user types, each other file does the work of one command."""

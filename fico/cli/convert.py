@@ -1,4 +1,4 @@
-"""``fico convert``: an authors' checkpoint as safetensors under our names."""
+"""``fico convert``: writes a released checkpoint as safetensors under the names of `fico.networks`."""
 
 import inspect
 import logging
@@ -19,7 +19,7 @@ from fico.util.atomic import atomic_write
 
 _LOG = logging.getLogger(__name__)
 NETWORKS = Path(__file__).resolve().parents[1] / "networks"
-ANY_SIZE = 16  # sizes that only the data know change shapes, never names
+ANY_SIZE = 16  # sizes that depend on the data change shapes, never names
 # Options that change the names of a released model, beside those of the constructor.
 FORMS: dict[str, tuple[dict[str, Any], ...]] = {
     "adv": ({}, {"is_screening": True}),
@@ -30,15 +30,15 @@ FORMS: dict[str, tuple[dict[str, Any], ...]] = {
     "ucch": tuple({"image_layers": image, "text_layers": text} for image, text in product(range(1, 6), repeat=2)),
     "vsrn": ({}, {"normalise_regions": False, "final_batch_norm": True}),
 }
-# What some files hold and some networks take: frozen trunks whose outputs others read from files.
+# Frozen trunks that a file may hold, where the network may read their outputs from files instead.
 OPTIONAL = {"adv": ("txt_enc.bert.", "img_enc.backbone.")}
 COUNTERS = "num_batches_tracked"  # libraries before 0.4.1 did not write them
-_NAMED = 3  # as many faults as one sentence can hold
+_NAMED = 3  # mismatches that one sentence names
 
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """What was written."""
+    """A checkpoint that was written."""
 
     path: Path
     tensors: int
@@ -53,14 +53,14 @@ def convert(
     Args:
         file: The authors' file.
         model: Name of the network: ``ucch``, ``dadh``, ``vsrn``, ...
-        out: Where to write; beside the file, with its suffix exchanged, when not given.
-        trust: Run the code that a pickle asks for; a file of weights alone is read without, as ever.
-        warn: Is told in one sentence before any code runs.
+        out: Where to write; default: next to the file, with the suffix replaced.
+        trust: Execute the code in a pickle; files of weights alone are read without.
+        warn: Takes one sentence before any code is executed.
 
     Raises:
         UsageError: There is no such model, or ``out`` is the file itself or no ``.safetensors``.
         DataError: The file is missing, damaged, or its names are not those of the model (the first are named);
-            `CodeInCheckpoint` for a pickle that asks for code, without ``trust``.
+            `CodeInCheckpoint` for a pickle with code, without ``trust``.
     """
     network = _network(model)
     target = file.with_suffix(".safetensors") if out is None else out
@@ -68,7 +68,7 @@ def convert(
         raise UsageError(f"the weights would be written to {target}; give another --out that ends with .safetensors")
     state = network.by_our_names(_read(file, trust, warn), file)
     _check_names(network, model, state, file)
-    # Encoders may share a tensor, which safetensors refuses; contiguous copies are what a file holds anyway.
+    # Encoders may share a tensor, which safetensors refuses; a file holds contiguous copies anyway.
     tensors = {name: value.detach().clone().contiguous() for name, value in state.items()}
     with atomic_write(target) as temporary:
         save_file(tensors, temporary, metadata={"model": model})  # one key: two have no fixed order
@@ -90,24 +90,24 @@ def _read(file: Path, trust: bool, warn: Callable[[str], None]) -> dict[str, Any
     except CodeInCheckpoint:
         if not trust:
             raise
-    warn(f"{file} is a pickle that asks for code, which runs now with all your rights, because --trust was given")
+    warn(f"{file} is a pickle with code, which is executed now with all your rights because of --trust")
     return read_checkpoint(file, trust=True)
 
 
 def _check_names(network: type[nn.Module], model: str, state: Mapping[str, Any], file: Path) -> None:
-    """Compare names and numbers of axes with every form of the model; the nearest one is reported."""
+    """Compare names and numbers of axes with every variant of the model; the closest one is reported."""
     optional = OPTIONAL.get(model, ())
-    faults = min((list(_faults(form, state, optional)) for form in _forms(network, model)), key=len)
-    if faults:
-        more = f" and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
+    mismatches = min((list(_mismatches(form, state, optional)) for form in _forms(network, model)), key=len)
+    if mismatches:
+        more = f" and {len(mismatches) - _NAMED} more" if len(mismatches) > _NAMED else ""
         raise DataError(
-            f"{file} does not hold the weights of {model}: {', '.join(faults[:_NAMED])}{more}; "
+            f"{file} does not hold the weights of {model}: {', '.join(mismatches[:_NAMED])}{more}; "
             "give the authors' file of this model"
         )
 
 
 def _forms(network: type[nn.Module], model: str) -> Iterator[Mapping[str, Tensor]]:
-    """State dicts without memory, one for each form of the model."""
+    """State dicts on the meta device, one for each variant of the model."""
     parameters = inspect.signature(network).parameters.values()
     sizes = {parameter.name: ANY_SIZE for parameter in parameters if parameter.default is parameter.empty}
     for form in FORMS.get(model, ({},)):
@@ -115,7 +115,7 @@ def _forms(network: type[nn.Module], model: str) -> Iterator[Mapping[str, Tensor
             yield network(**sizes, **form).state_dict()
 
 
-def _faults(own: Mapping[str, Tensor], state: Mapping[str, Any], optional: tuple[str, ...]) -> Iterator[str]:
+def _mismatches(own: Mapping[str, Tensor], state: Mapping[str, Any], optional: tuple[str, ...]) -> Iterator[str]:
     for name, value in own.items():
         if name not in state:
             if not name.endswith(COUNTERS):

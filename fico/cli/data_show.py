@@ -1,4 +1,4 @@
-"""``fico data show``: a page of samples and statistics of a data set."""
+"""``fico data show``: writes a page of samples and statistics of a data set."""
 
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ def show(
     Args:
         name: Of a data set, or a folder in Karpathy form.
         root: Its folder, where ``name`` is no folder.
-        split: The split of which samples are shown.
-        samples: How many.
+        split: The split to sample from.
+        samples: Number of images.
         out: Where to write; default: ``<name>-data.html`` here.
         options: Further arguments of the reader.
 
@@ -28,15 +28,15 @@ def show(
         The page's path and the numbers on it.
 
     Raises:
-        UsageError: The reader has no such option.
+        UsageError: The reader has no such option, or lacks one.
         DataError: The data set is not there or broken, or has no such split.
     """
-    given = options | ({} if root is None else {"root": root})
+    arguments = options | ({} if root is None else {"root": root})
     try:
-        dataset = load_dataset(name, **given)
+        dataset = load_dataset(name, **arguments)
     except TypeError as error:  # an argument that this reader does not have, or lacks
         raise UsageError(
-            f"{name} cannot be opened so: {error}; give --root, or leave out what it does not take"
+            f"{name} cannot be opened with these options: {error}; give --root, or leave out the others"
         ) from error
     splits = {}
     for each in dict.fromkeys((*SPLITS, split)):

@@ -1,13 +1,13 @@
 """``--dataset``, ``--root``, ``--split-key`` and ``--splits``, as several commands take them."""
 
 from dataclasses import dataclass
+from inspect import Parameter, signature
 from pathlib import Path
+from typing import Any
 
-from fico.datasets import load_dataset
+from fico.datasets import find_reader, image_datasets, load_dataset
 from fico.datasets.base import RetrievalDataset, RetrievalSplit
 from fico.errors import UsageError
-
-KNOWN = ("coco", "flickr30k", "flickr8k", "karpathy", "shapes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +15,8 @@ class DatasetOption:
     """A data set of images and captions as the command line names it.
 
     Args:
-        name: One of `KNOWN`.
-        root: Its folder; only ``shapes`` has one of its own.
+        name: One of `fico.datasets.image_datasets`.
+        root: Its folder; only ``shapes`` has a default.
         split_key: Field of the JSON that names the split of an image.
         splits: Names with commas between them.
     """
@@ -30,18 +30,17 @@ class DatasetOption:
         """Open it.
 
         Raises:
-            UsageError: There is no such data set, or its folder was not given.
+            UsageError: There is no such data set, or ``root`` is missing.
             DataError: The folder or what it must hold is missing.
         """
-        if self.name not in KNOWN:
-            raise UsageError(f"--dataset is {self.name!r}; give one of {', '.join(KNOWN)}")
-        if self.name == "shapes":
-            return load_dataset("shapes", **({} if self.root is None else {"root": self.root}))
-        if self.root is None:
+        names = image_datasets()
+        if self.name not in names:
+            raise UsageError(f"--dataset is {self.name!r}; give one of {', '.join(names)}")
+        arguments = signature(find_reader(self.name) or load_dataset).parameters
+        options: dict[str, Any] = {} if self.root is None else {"root": self.root}
+        if self.root is None and arguments["root"].default is Parameter.empty:
             raise UsageError(f"--dataset {self.name} needs --root with its folder")
-        if self.name == "karpathy":
-            return load_dataset(self.root, split_key=self.split_key)
-        return load_dataset(self.name, root=self.root, split_key=self.split_key)
+        return load_dataset(self.name, **options, **({"split_key": self.split_key} if "split_key" in arguments else {}))
 
     def read(self, dataset: RetrievalDataset) -> dict[str, RetrievalSplit]:
         """Read the splits.

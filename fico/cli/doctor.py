@@ -3,20 +3,21 @@
 import importlib.util
 import re
 import tempfile
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any, Literal
 
 from fico.cli.dataset_option import DatasetOption
-from fico.cli.requirements import Found, needs, read_model
+from fico.cli.requirements import Found, read_model, requirements
 from fico.errors import FicoError
+from fico.util.optional import MissingExtra, requires_extra
 from fico.util.provenance import versions
 
-Level = Literal["ok", "note", "fault"]
-EXTRA = re.compile(r"^(?P<package>[\w.-]+).*;.*extra == ['\"](?P<extra>[\w-]+)['\"]")
+Level = Literal["ok", "note", "error"]
+EXTRA = re.compile(r"^(?P<package>[\w.-]+)(\[(?P<included>[\w,-]+)\])?.*;.*extra == ['\"](?P<extra>[\w-]+)['\"]")
 REQUIRED = re.compile(r"^(?P<package>[\w.-]+)")
 TARGET = "_target_"
 
@@ -26,9 +27,9 @@ class Finding:
     """One thing looked at.
 
     Args:
-        level: ``ok``, ``note`` (something optional is not there) or ``fault`` (something will break).
+        level: ``ok``, ``note`` (something optional is not there) or ``error`` (something will break).
         subject: What it is about.
-        text: What was found, and for a fault what to do.
+        text: What was found, and for an error what to do.
     """
 
     level: Level
@@ -37,43 +38,50 @@ class Finding:
 
 
 def examine(root: Path, option: DatasetOption | None = None, size: str | None = None) -> list[Finding]:
-    """Looks at packages, the machine, the cache and, in a checkout, at what each model config needs.
+    """Checks packages, the accelerator, the cache and, in a checkout, what each model config requires.
 
     Args:
         root: Folder of the checkout; without ``conf/model`` in it the models are left out.
-        option: A data set to look into: what each model needs is then there, made by the run or missing.
-        size: ``tiny`` or ``paper``; default as the data set has it, without one ``paper``, which needs more.
+        option: A data set to check: what each model requires is then there, made by the run or missing.
+        size: ``tiny`` or ``paper``; default as the data set has it, without one ``paper``, which requires more.
     """
     return [*_packages(), *_clashes(), *_accelerator(), *_cache(), *_models(root, option, size)]
 
 
 def _packages() -> Iterator[Finding]:
     try:
-        needed = requires("fico") or []
+        dependencies = requires("fico") or []
     except PackageNotFoundError:
-        yield Finding("fault", "fico", 'not installed in this environment; pip install -e ".[cpu,test]"')
-        needed = []
+        yield Finding("error", "fico", 'not installed in this environment; pip install -e ".[cpu,test]"')
+        dependencies = []
     yield Finding("ok", "installed", ", ".join(f"{name} {number}" for name, number in versions().items()))
-    extras: dict[str, list[str]] = {}
-    for line in needed:
+    packages, included = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
+    for line in dependencies:
         if found := EXTRA.match(line):
-            extras.setdefault(found["extra"], []).append(found["package"])
+            packages[found["extra"]] += [found["package"]] if found["package"] != "fico" else []
+            included[found["extra"]] += found["included"].split(",") if found["included"] else []
         elif (required := REQUIRED.match(line)) and _version(required["package"]) is None:
-            yield Finding("fault", required["package"], "is needed and not installed; install fico again with pip")
-    for extra, packages in extras.items():
-        missing = [package for package in packages if _version(package) is None]
+            yield Finding("error", required["package"], "is required and not installed; install fico again with pip")
+    for extra in packages:
+        missing = _missing(extra, packages, included)
         text = f"without {', '.join(missing)}; pip install -e '.[{extra}]' if you need it" if missing else "complete"
         yield Finding("note" if missing else "ok", f"extra {extra}", text)
+
+
+def _missing(extra: str, packages: Mapping[str, list[str]], included: Mapping[str, list[str]]) -> list[str]:
+    """What an extra lacks: its own packages, and the extras included in it that lack something."""
+    own = [package for package in packages[extra] if _version(package) is None]
+    return own + [f"fico[{name}]" for name in included[extra] if _missing(name, packages, included)]
 
 
 def _clashes() -> Iterator[Finding]:
     if _version("faiss-cpu") and _version("faiss-gpu"):
         yield Finding(
-            "fault", "faiss", "faiss-cpu and faiss-gpu both ship the module faiss; uninstall both, then install one"
+            "error", "faiss", "faiss-cpu and faiss-gpu both ship the module faiss; uninstall both, then install one"
         )
     if _version("lightning") and _version("pytorch-lightning"):
         yield Finding(
-            "fault",
+            "error",
             "lightning",
             "lightning and pytorch-lightning are two copies of one library; pip uninstall lightning",
         )
@@ -83,14 +91,14 @@ def _clashes() -> Iterator[Finding]:
     }
     if len(set(builds.values())) > 1:
         found = ", ".join(f"{name} {_version(name)}" for name in builds)
-        yield Finding("fault", "torchvision", f"{found} are of different builds; install both from the same index")
+        yield Finding("error", "torchvision", f"{found} are of different builds; install both from the same index")
 
 
 def _accelerator() -> Iterator[Finding]:
     try:
         import torch
     except ImportError as error:
-        yield Finding("fault", "torch", f"cannot be imported: {error}; install it again")
+        yield Finding("error", "torch", f"cannot be imported: {error}; install it again")
         return
     if torch.cuda.is_available():
         names = ", ".join(torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count()))
@@ -109,7 +117,7 @@ def _cache() -> Iterator[Finding]:
             yield Finding("ok", "cache", f"{folder} can be written")
     except OSError as error:
         yield Finding(
-            "fault", "cache", f"{folder} cannot be written ({error.strerror}); set FICO_CACHE_DIR to one that can"
+            "error", "cache", f"{folder} cannot be written ({error.strerror}); set FICO_CACHE_DIR to one that can"
         )
 
 
@@ -117,7 +125,7 @@ def _models(root: Path, option: DatasetOption | None, size: str | None) -> Itera
     try:
         found = None if option is None else Found(option)
     except FicoError as error:
-        yield Finding("fault", "data set", str(error))
+        yield Finding("error", "data set", str(error))
         found = None
     configs = sorted((root / "conf" / "model").glob("*.yaml"))
     if not configs:
@@ -125,35 +133,41 @@ def _models(root: Path, option: DatasetOption | None, size: str | None) -> Itera
             "note", "models", f"no conf/model in {root.resolve()}; run this in a checkout to check the models"
         )
         return
-    size = size or _size_of(root, option)
+    try:
+        with requires_extra("train"):
+            import yaml
+    except MissingExtra as error:
+        yield Finding("note", "models", f"not checked: {error}")
+        return
+    size = size or str(_size_of(root, option, yaml))
     for path in configs:
         try:
             config = read_model(path, size)
-        except (OSError, ValueError, TypeError, AttributeError, import_module("yaml").YAMLError) as error:
-            yield Finding("fault", f"model {path.stem}", f"{path} cannot be read: {' '.join(str(error).split())}")
+        except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
+            yield Finding("error", f"model {path.stem}", f"{path} cannot be read: {' '.join(str(error).split())}")
             continue
         yield _model(path.stem, config, found, root, size)
 
 
 def _model(name: str, config: dict[str, Any], found: Found | None, root: Path, size: str) -> Finding:
-    """One finding, a line for each need; what is missing stands first."""
+    """One finding, a line for each requirement; what is missing comes first."""
     missing = [f"{target} cannot be found" for target in sorted(set(_targets(config))) if not _exists(target, root)]
-    wanted = list(needs(config, found, root))
-    wanted.sort(key=lambda need: need.state != "missing")
+    wanted = list(requirements(config, found, root))
+    wanted.sort(key=lambda requirement: requirement.state != "missing")
     if not missing and not wanted:
         return Finding("ok", f"model {name}", "everything its config names is there")
-    states = {need.state for need in wanted}
-    fault = bool(missing) or "missing" in states
-    level: Level = "fault" if fault else "note" if "made by the run" in states else "ok"
-    verb = "needs" if found is None else "takes"
+    states = {requirement.state for requirement in wanted}
+    fails = bool(missing) or "missing" in states
+    level: Level = "error" if fails else "note" if "made by the run" in states else "ok"
+    verb = "requires" if found is None else "takes"
     return Finding(level, f"model {name}", "\n".join([f"at size {size} {verb}", *missing, *map(str, wanted)]))
 
 
-def _size_of(root: Path, option: DatasetOption | None) -> str:
+def _size_of(root: Path, option: DatasetOption | None, yaml: Any) -> Any:
     """The size that a run on the data set would take."""
     path = root / "conf" / "dataset" / f"{option.name if option else 'coco'}.yaml"
-    config = import_module("yaml").safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return str(config.get("model_size", "tiny" if option else "paper"))
+    config = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return config.get("model_size", "tiny" if option else "paper")
 
 
 def _targets(node: Any) -> Iterator[str]:
@@ -168,7 +182,7 @@ def _targets(node: Any) -> Iterator[str]:
 
 
 def _exists(target: str, root: Path) -> bool:
-    """Whether the module of a dotted name can be found, without running it."""
+    """Whether the module of a dotted name can be found; it is not executed."""
     module = target.rpartition(".")[0]
     file = root.joinpath(*module.split("."))
     if file.with_suffix(".py").is_file() or (file / "__init__.py").is_file():

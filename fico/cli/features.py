@@ -1,4 +1,4 @@
-"""``fico features``: what the models read beside a data set, one file for each kind."""
+"""``fico features``: precomputes the features of a data set, one file for each kind."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -12,9 +12,10 @@ from fico.datasets.base import RetrievalSplit
 from fico.errors import UsageError
 from fico.features.writer import RowFile, Step
 from fico.util.atomic import sha256
+from fico.util.resources import gib
 
 Tell = Callable[[str], None]
-Steps = tuple[Callable[[int], Iterator[Step]], int]
+Steps = tuple[Callable[[int], Iterator[Step]], int]  # the writer's steps and their number
 
 
 def make_vgg19(
@@ -34,14 +35,14 @@ def make_vgg19(
         option: The data set.
         layer: ``fc7_pre_relu`` or ``fc7_post_relu``.
         resize: ``squash224``, ``crop224`` or ``caffe224``.
-        weights: State dict; None: torchvision's.
-        device: Where to run; None: what is there.
+        weights: State dict; None: torchvision's ImageNet-1k.
+        device: Torch device; None: a GPU where there is one.
         overwrite: Replace features of other settings.
-        tell: Is told what will be written and what was.
-        network: Instead of VGG-19.
+        tell: Takes progress messages.
+        network: Replaces VGG-19.
 
     Raises:
-        UsageError: torchvision is not there, an option is unknown, or features of other settings are there.
+        UsageError: torchvision is missing, an option is unknown, or features of other settings exist.
         DataError: The data set, an image or the weights are broken.
     """
     from fico.features.image.vgg19 import vgg19, vgg19_file, vgg19_steps
@@ -51,7 +52,7 @@ def make_vgg19(
     name = "torchvision IMAGENET1K_V1" if weights is None else sha256(weights) if weights.is_file() else str(weights)
     file = vgg19_file(dataset.root, splits, layer=layer, resize=resize, weights=name)
     if file.is_whole:
-        return _told(file, tell, was_there=True)
+        return _report(file, tell, was_there=True)
     file.check(overwrite=overwrite)
     network = network or vgg19(weights, device or pick_device())
     return fill(file, vgg19_steps(splits, network, layer=layer, resize=resize), overwrite, tell)
@@ -62,17 +63,17 @@ def make_doc2vec(option: DatasetOption, *, fit_on: str, seed: int, overwrite: bo
 
     Args:
         option: The data set.
-        fit_on: ``train``: captions of that split alone; ``all``: those of all splits, the test's too, as FiCo-ITR's
-            toolkit does.
+        fit_on: ``train``: captions of that split; ``all``: those of all splits, test included, as FiCo-ITR's toolkit
+            does.
         seed: Of the fit.
         overwrite: Replace features of other settings.
-        tell: Is told what will be written and what was.
+        tell: Takes progress messages.
 
     Raises:
-        UsageError: ``fit_on`` is neither, or features of other settings are there.
+        UsageError: ``fit_on`` is neither, or features of other settings exist.
         DataError: The data set is broken.
     """
-    from fico.features.text.doc2vec import DIM, fitted_once, infer
+    from fico.features.text.doc2vec import DIM, FIT_VERSION, fitted_once, infer
 
     if fit_on not in ("train", "all"):
         raise UsageError(f"--fit-on is {fit_on!r}; give train or all")
@@ -82,8 +83,9 @@ def make_doc2vec(option: DatasetOption, *, fit_on: str, seed: int, overwrite: bo
     documents = [caption for split in seen.values() for caption in split.captions]
     ids = [item for split in splits.values() for item in split.caption_ids]
     settings = {"fit_on": fit_on, "seed": seed, "fitted": _digest(documents), "captions": _digest(_captions(splits))}
-    told = "the training captions" if fit_on == "train" else "all captions, those of the test too"
-    file = RowFile(dataset.root, "doc2vec", ids, (DIM,), f"Doc2Vec (PV-DM, {DIM} values), fitted on {told}", settings)
+    settings |= {"fit_version": FIT_VERSION}
+    source = "the training captions" if fit_on == "train" else "all captions, those of the test too"
+    file = RowFile(dataset.root, "doc2vec", ids, (DIM,), f"Doc2Vec (PV-DM, {DIM} values), fitted on {source}", settings)
     captions, block = _captions(splits), 1024
 
     def steps(done: int) -> Iterator[Step]:
@@ -110,14 +112,14 @@ def make_bert(
     Args:
         option: The data set.
         model: Folder or hub name of a BERT.
-        words: Word pieces of a caption, markers included.
-        half: Store float16, at half the size; models read it as float32.
-        device: Where to run; None: what is there.
+        words: Word pieces of a caption, special tokens included.
+        half: Store float16; models read it as float32.
+        device: Torch device; None: a GPU where there is one.
         overwrite: Replace features of other settings.
-        tell: Is told what will be written and what was.
+        tell: Takes progress messages.
 
     Raises:
-        UsageError: Features of other settings are there.
+        UsageError: Features of other settings exist.
         DataError: The data set or the model is broken.
     """
     from fico.features.text.bert import FrozenBert, bert_file, bert_steps
@@ -138,18 +140,18 @@ def make_regions(
     overwrite: bool,
     tell: Tell,
 ) -> Path:
-    """Write ``features/regions.npy`` from what bottom-up attention exports; see `fico.features.image.region_files`.
+    """Write ``features/regions.npy`` from exports of bottom-up attention; see `fico.features.image.region_files`.
 
     Args:
         option: The data set.
         sources: ``.tsv``, ``.npy``, ``.h5`` files or folders of ``.npz``.
-        ids_file: Ids of the rows of a ``.npy``; default ``<split>_ids.txt`` beside it.
+        ids_file: Ids of the rows of a ``.npy``; default ``<split>_ids.txt`` next to it.
         ids_are: ``image``: the data set's own ids; ``imgid``: those of the field of that name in its JSON.
         overwrite: Replace features of other settings.
-        tell: Is told what will be written and what was.
+        tell: Takes progress messages.
 
     Raises:
-        UsageError: A source has another suffix, or features of other settings are there.
+        UsageError: A source has another suffix, or features of other settings exist.
         DataError: The data set or a source is broken, or images of the data set are in no source.
     """
     from fico.features.image.region_source import imgid_names, region_file, region_steps, region_streams
@@ -166,39 +168,35 @@ def make_regions(
 
 
 def fill(file: RowFile, steps: Steps, overwrite: bool, tell: Tell) -> Path:
-    """Write a file of rows unless it is there, and say so.
+    """Write a file of rows unless it exists already.
 
     Args:
         file: What to write.
         steps: Of `RowFile.write`, with their number.
         overwrite: Of `RowFile.write`.
-        tell: Is told what will be written and what was.
+        tell: Takes progress messages.
 
     Raises:
-        UsageError: A finished file of other settings is there.
+        UsageError: A finished file of other settings exists.
         DataError: The disk is too small, or rows were not filled.
     """
     if file.is_whole:
-        return _told(file, tell, was_there=True)
+        return _report(file, tell, was_there=True)
     file.check(overwrite=overwrite)
     shape = " x ".join(f"{side:,}" for side in (len(file.ids), *file.shape))
-    tell(f"{file.path} will hold {shape} {np.dtype(file.dtype).name}, {_size(file.size_bytes)}")
+    tell(f"{file.path} will hold {shape} {np.dtype(file.dtype).name}, {gib(file.size_bytes)}")
     file.write(*steps, overwrite=overwrite)
-    return _told(file, tell)
+    return _report(file, tell)
 
 
-def _told(file: RowFile, tell: Tell, was_there: bool = False) -> Path:
+def _report(file: RowFile, tell: Tell, was_there: bool = False) -> Path:
     verb = "is there already" if was_there else "is written"
     tell(f"{file.path} {verb}: {len(file.ids):,} rows, {file.origin}")
     return file.path
 
 
-def _size(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
-
-
 def pick_device() -> str:
-    """The accelerator that is there, or the CPU."""
+    """``cuda`` where there is a GPU, else ``cpu``."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from matplotlib.figure import Figure
 from rich.table import Table
 
 from fico.bench.growth.growth import RECALL_AT, GrowthRow, growth
@@ -14,6 +13,10 @@ from fico.embeddings.store import EmbeddingStore
 from fico.errors import DataError
 from fico.report.results.schema import read_results
 from fico.util.atomic import atomic_write
+from fico.util.optional import requires_extra
+
+with requires_extra("report"):
+    from matplotlib.figure import Figure
 
 SHOWN = (1, 5, 10)  # of R@K, in the figure and the table
 FILES = ("growth.json", "growth.csv", "growth.svg")

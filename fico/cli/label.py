@@ -1,4 +1,4 @@
-"""``fico label``: categories of a data set's images, given by a model."""
+"""``fico label``: pseudo-labels of a data set's images by a model."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from fico.datasets.base import RetrievalDataset, RetrievalSplit
 from fico.datasets.labels import LabelFile
 from fico.errors import DataError, UsageError
 from fico.features.writer import RowFile, Step
+from fico.formats.text import read_lines
 from fico.labels.agreement import agreement
 from fico.labels.classes import COCO80
 from fico.labels.file import check_target, write_labels
@@ -27,10 +28,10 @@ class LabelOutput:
 
     Args:
         out: The label file; default ``labels.npz`` of the data set's folder, which its readers take.
-        overwrite: Replace labels or scores of other settings that a model made.
-        preview: Images on the page beside the label file; 0 writes none.
+        overwrite: Replace pseudo-labels or scores of other settings.
+        preview: Images on the preview page next to the label file; 0 writes none.
         truth: A label file to compare with.
-        tell: Is told what will be written and what was.
+        tell: Takes progress messages.
     """
 
     out: Path | None
@@ -43,7 +44,7 @@ class LabelOutput:
         """The label file.
 
         Raises:
-            UsageError: It would replace labels that nobody may want to lose, or is no ``.npz``.
+            UsageError: It would replace labels of people or of other settings, or is no ``.npz``.
         """
         path = self.out or dataset.root / "labels.npz"
         if path.suffix != ".npz":
@@ -61,7 +62,7 @@ class LabelOutput:
         origin: Mapping[str, Any],
         name: str,
     ) -> Path:
-        """Write the label file and its page, and say what they hold."""
+        """Write the label file and its preview page."""
         ids = [item for split in splits.values() for item in split.image_ids]
         paths = [path for split in splits.values() for path in split.image_paths]
         counts = write_labels(path, ids, labels, classes, origin)
@@ -88,29 +89,29 @@ def label_q2l(
     size: int | None,
     device: str | None,
 ) -> Path:
-    """Labels of Query2Label; see `fico.labels.q2l`.
+    """Labels by Query2Label; see `fico.labels.q2l`.
 
     Args:
         option: The data set.
         output: Where the labels go.
         weights: ``checkpoint.pkl`` of the authors.
         config: ``config_new.json`` of the authors.
-        threshold: A class is there from this probability on.
+        threshold: Lowest probability of an assigned class.
         normalisation: ``model`` or ``none``.
         size: Side of the input, instead of the config's.
-        device: Where to run; None: what is there.
+        device: Torch device; None: a GPU where there is one.
 
     Raises:
-        UsageError: An option is out of its range, or labels or scores of other settings are there.
+        UsageError: An option is out of its range, or labels or scores of other settings exist.
         DataError: The data set, an image or the weights are broken.
     """
-    from fico.labels.q2l import Labeller, Released, probability_file, probability_steps, to_labels
+    from fico.labels.q2l import Labeller, Query2LabelConfig, probability_file, probability_steps, to_labels
 
     if not 0 < threshold <= 1:
         raise UsageError(f"--threshold is {threshold}; give a probability above 0 and at most 1")
     dataset = option.open()
     splits, target = option.read(dataset), output.target(dataset)
-    released = None if config is None else Released.read(config)
+    released = None if config is None else Query2LabelConfig.read(config)
     labeller = Labeller(weights, released, normalisation=normalisation, image_size=size, device=device or pick_device())
     file = probability_file(dataset.root, splits, labeller)
     scores = _scores(file, probability_steps(splits, labeller), output)
@@ -130,20 +131,20 @@ def label_zeroshot(
     top_k: int | None,
     device: str | None,
 ) -> Path:
-    """Labels of a dual encoder; see `fico.labels.zeroshot`.
+    """Labels by a dual encoder; see `fico.labels.zeroshot`.
 
     Args:
         option: The data set.
         output: Where the labels go.
         model: Folder or hub name.
         classes: ``coco80``, or a text file with one name a line.
-        template: Sentence with ``{}`` in the place of the name.
-        threshold: A class is there from so many deviations above its mean on; 2 where ``top_k`` is not given either.
-        top_k: Instead, so many classes for each image.
-        device: Where to run; None: what is there.
+        template: Prompt with ``{}`` for the class name.
+        threshold: Lowest score of an assigned class, in standard deviations above its mean; without ``top_k`` 2.
+        top_k: Instead, the number of classes per image.
+        device: Torch device; None: a GPU where there is one.
 
     Raises:
-        UsageError: An option is out of its range, or labels or scores of other settings are there.
+        UsageError: An option is out of its range, or labels or scores of other settings exist.
         DataError: The data set, an image, the classes or the model are broken.
     """
     from fico.labels.zeroshot import ZeroShotLabeller, calibrated, chosen, cosine_file, cosine_steps
@@ -152,7 +153,7 @@ def label_zeroshot(
     threshold = 2.0 if threshold is None and top_k is None else threshold
     chosen(
         np.zeros((1, len(names)), np.float32), threshold=threshold, top_k=top_k
-    )  # says what is wrong before the work
+    )  # refuses wrong options before the work
     dataset = option.open()
     splits, target = option.read(dataset), output.target(dataset)
     labeller = ZeroShotLabeller(model, names, template=template, device=device or pick_device())
@@ -163,7 +164,7 @@ def label_zeroshot(
 
 
 def _scores(file: RowFile, steps: tuple[Callable[[int], Iterator[Step]], int], output: LabelOutput) -> np.ndarray:
-    """The scores of all images, made now or there already; scores are no labels, so they may always be replaced."""
+    """Scores of all images, computed or read; scores are no labels, so they may always be replaced."""
     path = fill(file, steps, overwrite=True, tell=output.tell)
     scores: np.ndarray = np.load(path, mmap_mode="r")
     return scores
@@ -174,8 +175,8 @@ def _class_names(classes: str) -> tuple[str, ...]:
         return tuple(COCO80.values())
     path = Path(classes)
     try:
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-    except (OSError, ValueError) as error:
+        names = tuple(line for line in read_lines(path) if line)
+    except DataError as error:
         raise UsageError(f"--classes is {classes!r}; give coco80, or a text file with one class name a line") from error
     if len(names) < 2 or len(set(names)) != len(names):
         raise DataError(
@@ -185,9 +186,9 @@ def _class_names(classes: str) -> tuple[str, ...]:
 
 
 def _compared(truth: Path, ids: Sequence[str], scores: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> str:
-    given = LabelFile(truth)
-    if given.labels.shape[1] != len(classes):
+    reference = LabelFile(truth)
+    if reference.labels.shape[1] != len(classes):
         raise DataError(
-            f"{truth} has {given.labels.shape[1]} classes, the model {len(classes)}; give labels of the same"
+            f"{truth} has {reference.labels.shape[1]} classes, the model {len(classes)}; give labels of the same"
         )
-    return str(agreement(np.asarray(scores), labels, given.of(ids)))
+    return str(agreement(np.asarray(scores), labels, reference.of(ids)))

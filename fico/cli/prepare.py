@@ -1,33 +1,30 @@
-"""``fico prepare``: a well-known data set, fetched, unpacked and checked in one command that may be repeated."""
+"""``fico prepare``: downloads a well-known data set, unpacks and checks it; may be interrupted and repeated."""
 
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
+from fico.cli.download_progress import DownloadBar, download_bars, gigabytes
 from fico.datasets.download.archives import SUFFIXES, DamagedArchive, unpack
 from fico.datasets.download.resume import ResumingDownload, fetch, remote_size
-from fico.datasets.download.sources import RECIPES, Licensed, Recipe, Source, count_images
+from fico.datasets.recipes import all_recipes
+from fico.datasets.recipes.recipe import Licensed, Recipe, Source, count_images
 from fico.errors import DataError, UsageError
 from fico.util.atomic import atomic_write
 
-DOWNLOADS = "downloads"  # below the data set's folder; gone when all is unpacked
-SPARE_BYTES = 2**28  # left free on the disk beyond what is needed
-AT_ONCE = 4  # archives fetched at the same time
-_COCO_2017 = {"train2017": 118_287, "val2017": 5_000}
+DOWNLOADS = "downloads"  # below the data set's folder; removed once everything is unpacked
+SPARE_BYTES = 2**28  # of disk that stay free
+AT_ONCE = 4  # archives downloaded at the same time
 
-Said = Callable[[str], None]
+Echo = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One archive that is still to be fetched or unpacked."""
+    """One archive that is still to be downloaded or unpacked."""
 
     source: Source
     archive: Path
@@ -42,25 +39,26 @@ def prepare(
     annotations_only: bool = False,
     keep_archives: bool = False,
     mirror: str | None = None,
-    said: Said,
-    recipes: Mapping[str, Recipe] = RECIPES,
+    echo: Echo,
+    recipes: Mapping[str, Recipe] | None = None,
 ) -> None:
-    """Fetch what is missing of a data set, unpack it and check that it is whole.
+    """Download what is missing of a data set, unpack it and check that it is complete.
 
     Args:
         name: One of the recipes.
-        root: The data set's folder; made if it is not there.
+        root: The data set's folder; created if missing.
         annotations_only: Leave the images out.
         keep_archives: Do not delete an archive once it is unpacked.
-        mirror: Address of a folder with the same archives, used in place of the official servers.
-        said: Takes what the user is told, line by line.
-        recipes: What there is to prepare.
+        mirror: URL of a folder with the same archives, instead of the official servers.
+        echo: Prints a line for the user.
+        recipes: Sources and expected counts of each data set; default: all of `fico.datasets.recipes`.
 
     Raises:
         UsageError: There is no such recipe.
-        DataError: The disk is too small, an archive cannot be fetched or is damaged, images need a licence and
-            are not there, or the data set is not whole in the end.
+        DataError: The disk is too small, an archive cannot be downloaded or is damaged, images need a licence and
+            are missing, or the data set is incomplete in the end.
     """
+    recipes = all_recipes() if recipes is None else recipes
     if name not in recipes:
         raise UsageError(f"{name!r} cannot be prepared, only {', '.join(recipes)}; other folders are used as they are")
     recipe, root = recipes[name], root.expanduser()
@@ -70,24 +68,25 @@ def prepare(
         raise DataError(f"{root} cannot be written ({error.strerror}); give another folder as --root") from error
     steps = list(_steps(root, recipe, annotations_only=annotations_only, mirror=mirror))
     for line in _forecast(root, steps):
-        said(line)
+        echo(line)
     _check_disk(root, steps, keep_archives=keep_archives)
     _run(root, steps, keep_archives=keep_archives)
     if recipe.licensed and not annotations_only:
-        list(_check(name, root, recipe, annotations_only=True))  # before it is said that captions are there
-        _unpack_licensed(name, root, recipe.licensed, said)
+        list(_check(name, root, recipe, annotations_only=True))  # before the message says that captions are there
+        _unpack_licensed(name, root, recipe.licensed, echo)
     if not keep_archives:
         shutil.rmtree(root / DOWNLOADS, ignore_errors=True)
     for line in _check(name, root, recipe, annotations_only=annotations_only):
-        said(line)
-    said(f"licence: {recipe.licence}")
+        echo(line)
+    echo(f"licence: {recipe.licence}")
 
 
 def _steps(root: Path, recipe: Recipe, *, annotations_only: bool, mirror: str | None) -> Iterator[Step]:
-    has_2017 = all(count_images(root / folder) == count for folder, count in _COCO_2017.items())
+    same = recipe.same_images
+    has_same = bool(same) and all(count_images(root / folder) == count for folder, count in same.items())
     for source in recipe.sources:
         is_image = bool(source.images)
-        if (is_image and (annotations_only or has_2017)) or source.is_unpacked(root, (f"images/{source.folder}",)):
+        if (is_image and (annotations_only or has_same)) or source.is_unpacked(root, (f"images/{source.folder}",)):
             continue
         placed = [root / source.name, root / DOWNLOADS / source.name]
         archive = next((path for path in placed if path.is_file()), placed[1])
@@ -96,31 +95,19 @@ def _steps(root: Path, recipe: Recipe, *, annotations_only: bool, mirror: str | 
         size = 0 if is_there else remote_size(url) or source.download_bytes
         part = archive.with_name(f"{archive.name}.part")
         got = part.stat().st_size if part.is_file() else 0
-        yield Step(_at(source, url), archive, max(0, size - got), is_there)
-
-
-def _at(source: Source, url: str) -> Source:
-    return Source(
-        url,
-        source.download_bytes,
-        source.unpacked_bytes,
-        source.wanted,
-        source.folder,
-        source.images,
-        source.known_hash,
-    )
+        yield Step(replace(source, url=url), archive, max(0, size - got), is_there)
 
 
 def _forecast(root: Path, steps: Sequence[Step]) -> Iterator[str]:
     if not steps:
-        yield f"{root}: nothing is left to fetch"
+        yield f"{root}: nothing is left to download"
     for step in steps:
-        what = "is there" if step.is_there else f"{_gigabytes(step.download_bytes)} to fetch from {step.source.url}"
-        yield f"{step.source.name}: {what}, {_gigabytes(step.source.unpacked_bytes)} unpacked"
+        what = "is there" if step.is_there else f"{gigabytes(step.download_bytes)} to download from {step.source.url}"
+        yield f"{step.source.name}: {what}, {gigabytes(step.source.unpacked_bytes)} unpacked"
 
 
 def _check_disk(root: Path, steps: Sequence[Step], *, keep_archives: bool) -> None:
-    """Refuse before anything is fetched; archives go once unpacked, so the most is needed before the last one goes."""
+    """Refuse before the download; archives are deleted once unpacked, so the peak is before the last deletion."""
     needed = peak = sum(step.download_bytes for step in steps)
     for step in steps:
         needed += step.source.unpacked_bytes
@@ -129,18 +116,18 @@ def _check_disk(root: Path, steps: Sequence[Step], *, keep_archives: bool) -> No
     free = shutil.disk_usage(root).free
     if steps and peak + SPARE_BYTES > free:
         raise DataError(
-            f"{root} needs up to {_gigabytes(peak + SPARE_BYTES)} and its disk has {_gigabytes(free)} free; make room, "
+            f"{root} needs up to {gigabytes(peak + SPARE_BYTES)} and its disk has {gigabytes(free)} free; free some, "
             "or give a folder on a larger disk as --root, or --annotations-only"
         )
 
 
 def _run(root: Path, steps: Sequence[Step], *, keep_archives: bool) -> None:
-    """Fetch the archives side by side; each is unpacked as soon as it is whole."""
+    """Download the archives in parallel; each is unpacked as soon as it is complete."""
     stop = threading.Event()
-    with _bars() as bars, ThreadPoolExecutor(AT_ONCE) as pool:
-        tasks = [bars.add_task(f"fetch {step.source.name}", total=None, unit="") for step in steps]
+    with download_bars() as bars, ThreadPoolExecutor(AT_ONCE) as pool:
+        tasks = [bars.add_task(f"download {step.source.name}", total=None, unit="") for step in steps]
         futures: list[Future[None]] = [
-            pool.submit(_fetch_and_unpack, root, step, _Bar(bars, task), stop, keep_archives)
+            pool.submit(_download_and_unpack, root, step, DownloadBar(bars, task), stop, keep_archives)
             for step, task in zip(steps, tasks, strict=True)
         ]
         try:
@@ -152,14 +139,14 @@ def _run(root: Path, steps: Sequence[Step], *, keep_archives: bool) -> None:
             raise
 
 
-def _fetch_and_unpack(root: Path, step: Step, bar: "_Bar", stop: threading.Event, keep_archives: bool) -> None:
+def _download_and_unpack(root: Path, step: Step, bar: DownloadBar, stop: threading.Event, keep_archives: bool) -> None:
     if not step.is_there:
-        download = ResumingDownload(step.archive, told=bar.bytes, stop=stop)
+        download = ResumingDownload(step.archive, on_progress=bar.bytes, stop=stop)
         fetch(step.source.url, step.archive, step.source.known_hash, download)
-    bar.named(f"unpack {step.source.name}")
-    is_ours = step.archive.parent.name == DOWNLOADS  # what the user put there by hand stays
+    bar.rename(f"unpack {step.source.name}")
+    is_ours = step.archive.parent.name == DOWNLOADS  # archives that the user put there stay
     try:
-        unpack(step.archive, root, wanted=step.source.wanted, told=bar.files, stop=stop)
+        unpack(step.archive, root, wanted=step.source.wanted, on_progress=bar.files, stop=stop)
     except DamagedArchive as error:
         if not is_ours:
             raise
@@ -169,8 +156,8 @@ def _fetch_and_unpack(root: Path, step: Step, bar: "_Bar", stop: threading.Event
         step.archive.unlink()
 
 
-def _unpack_licensed(name: str, root: Path, licensed: Licensed, said: Said) -> None:
-    """Unpack what the user got on request; say how to get it where it is not there."""
+def _unpack_licensed(name: str, root: Path, licensed: Licensed, echo: Echo) -> None:
+    """Unpack the archive of a licensed data set; the error says how to get it."""
     if any(count_images(root / folder) for folder in licensed.folders) and not _missing_images(name, root):
         return
     found = sorted(
@@ -182,15 +169,15 @@ def _unpack_licensed(name: str, root: Path, licensed: Licensed, said: Said) -> N
     if not found:
         there = max(count_images(root / folder) for folder in licensed.folders)
         raise DataError(
-            f"captions and split of {name} are in {root}, of its {licensed.images:,} images {there:,}: they are given "
-            f"out on request only; ask for them at {licensed.page}, put {licensed.archive} "
-            f"({_gigabytes(licensed.download_bytes)}) into {root} or the images into {root / licensed.folders[0]}, and "
+            f"captions and split of {name} are in {root}, of its {licensed.images:,} images {there:,}: they come "
+            f"on request only; request them at {licensed.page}, put {licensed.archive} "
+            f"({gigabytes(licensed.download_bytes)}) into {root} or the images into {root / licensed.folders[0]}, and "
             "run this command again"
         )
-    said(f"unpacking {found[0]}")
-    with _bars() as bars:
-        bar = _Bar(bars, bars.add_task(f"unpack {found[0].name}", total=licensed.images, unit=""))
-        unpack(found[0], root, told=lambda done, count: bar.files(done, max(count, licensed.images)))
+    echo(f"unpacking {found[0]}")
+    with download_bars() as bars:
+        bar = DownloadBar(bars, bars.add_task(f"unpack {found[0].name}", total=licensed.images, unit=""))
+        unpack(found[0], root, on_progress=lambda done, count: bar.files(done, max(count, licensed.images)))
 
 
 def _missing_images(name: str, root: Path) -> dict[str, list[str]]:
@@ -207,7 +194,7 @@ def _missing_images(name: str, root: Path) -> dict[str, list[str]]:
 
 
 def _check(name: str, root: Path, recipe: Recipe, *, annotations_only: bool) -> Iterator[str]:
-    """Read the data set as a run would, and count."""
+    """Read the data set as a run does, and count."""
     from fico.datasets import load_dataset
     from fico.datasets.karpathy.coco_instances import find_instances, write_labels
 
@@ -227,33 +214,4 @@ def _check(name: str, root: Path, recipe: Recipe, *, annotations_only: bool) -> 
             f"{root} lacks {sum(map(len, missing.values())):,} images, among them {names[0]} of split {split}; run "
             "this command again, or put them there by hand"
         )
-    yield f"{root} is whole" if not annotations_only else f"{root} holds captions, split and what labels there are"
-
-
-class _Bar:
-    """One line of the progress display, for bytes first and files then."""
-
-    def __init__(self, bars: Progress, task: TaskID) -> None:
-        self.bars = bars
-        self.task = task
-
-    def named(self, text: str) -> None:
-        self.bars.reset(self.task, description=text, total=None, unit="")
-
-    def bytes(self, got: int, size: int | None) -> None:
-        unit = _gigabytes(got) if size is None else f"{_gigabytes(got)} of {_gigabytes(size)}"
-        self.bars.update(self.task, completed=got, total=size, unit=unit)
-
-    def files(self, done: int, count: int) -> None:
-        self.bars.update(self.task, completed=done, total=count, unit=f"{done:,} of {count:,} files")
-
-
-@contextmanager
-def _bars() -> Iterator[Progress]:
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[unit]}"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        yield bars
-
-
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
+    yield (f"{root} is complete" if not annotations_only else f"{root} holds captions, splits and any labels")

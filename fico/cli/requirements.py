@@ -1,16 +1,17 @@
-"""What each model needs beside its code: features, files, labels, weights; what is there, and how the rest is got."""
+"""What each model requires: features, files, labels, weights; what is there, and how to get the rest."""
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from importlib import import_module
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from fico.cli.dataset_option import KNOWN, DatasetOption
+from fico.cli.dataset_option import DatasetOption
 from fico.datasets.base import RetrievalSplit
+from fico.datasets.recipes import recipe_names
+from fico.util.optional import requires_extra
 
-State = Literal["there", "made by the run", "missing", "needed"]
+State = Literal["there", "made by the run", "missing", "required"]
 _BY_SIZE = re.compile(r"^\$\{by_size:(\{.*\})\}$")
 _LINK = re.compile(r"^\$\{model\.([\w.]+)\}$")
 _HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
@@ -19,14 +20,14 @@ _TEXT_SOURCES = ("vocab", "model", "source")  # keys of a text reader that name 
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
-    """One thing that a model needs.
+class Requirement:
+    """One thing that a model requires.
 
     Args:
         what: Its name.
-        state: ``there``; ``made by the run`` where a run does without; ``missing``; ``needed`` where no data set was
-            given to look into.
-        get: The command that gets it, or what to do; empty where nothing is to be done.
+        state: ``there``; ``made by the run`` where a run needs no file; ``missing``; ``required`` where no data set is
+            checked.
+        get: The command that gets it, or what to do; empty where nothing is to do.
     """
 
     what: str
@@ -34,12 +35,12 @@ class Need:
     get: str = ""
 
     def __str__(self) -> str:
-        told = self.what if self.state == "needed" else f"{self.what}: {self.state}"
-        return f"{told} ({self.get})" if self.get else told
+        text = self.what if self.state == "required" else f"{self.what}: {self.state}"
+        return f"{text} ({self.get})" if self.get else text
 
 
 class Found:
-    """A data set that was looked into once, for all models.
+    """What a data set holds, read once for all models.
 
     Args:
         option: How the command line names it.
@@ -56,9 +57,9 @@ class Found:
         self.images = len(paths)
         self.missing_images = sum(not path.is_file() for path in paths)
         self.has_labels = all(split.labels is not None for split in self.splits.values())
-        given = "" if option.root is None else f" --root {option.root}"
+        root = "" if option.root is None else f" --root {option.root}"
         key = "" if option.split_key == "split" else f" --split-key {option.split_key}"
-        self.options = f"--dataset {option.name}{given}{key}"
+        self.options = f"--dataset {option.name}{root}{key}"
 
     def has(self, kind: str) -> bool:
         """Whether the folder holds the features of a kind, with their list of ids."""
@@ -73,7 +74,8 @@ def read_model(path: Path, size: str) -> dict[str, Any]:
         OSError: The file, or that of its base, cannot be read.
         yaml.YAMLError: It is no YAML.
     """
-    yaml = import_module("yaml")
+    with requires_extra("train"):
+        import yaml
     config = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     merged: dict[str, Any] = {}
     for base in config.pop("defaults", []):
@@ -105,22 +107,22 @@ def _linked(node: Any, config: Mapping[str, Any]) -> Any:
     return node
 
 
-def needs(config: Mapping[str, Any], found: Found | None, checkout: Path) -> Iterator[Need]:
-    """What a model needs of a data set and of others.
+def requirements(config: Mapping[str, Any], found: Found | None, checkout: Path) -> Iterator[Requirement]:
+    """What a model requires of a data set and of the model hub.
 
     Args:
         config: Of `read_model`.
-        found: The data set; None: only says what is needed.
+        found: The data set; None: nothing is checked.
         checkout: Where paths in configs start.
     """
     inputs = config.get("inputs") or {}
     image, text = inputs.get("image"), inputs.get("text")
     if image == "global":
-        yield _features("vgg19", "fixed descriptors", found, " (needs the extra gpu)")
+        yield _features("vgg19", "fixed descriptors", found, " (with the extra gpu)")
     elif image == "regions":
         yield _features("regions", "fixed descriptors", found, " --from FILE")
     if image is not None:
-        yield _images(found, is_spared=isinstance(image, str) and found is not None and found.has(_file(image)))
+        yield _images(found, is_precomputed=isinstance(image, str) and found is not None and found.has(_file(image)))
     if text == "doc2vec":
         yield _features("doc2vec", "Doc2Vec of the training captions", found, "")
     elif text == "bert":
@@ -128,8 +130,9 @@ def needs(config: Mapping[str, Any], found: Found | None, checkout: Path) -> Ite
     elif isinstance(text, dict):
         for key in _TEXT_SOURCES:
             if isinstance(text.get(key), str):
-                need = _source(f"text {key}", text[key], checkout)
-                yield need if found or need.state != "missing" else Need(need.what, "needed", need.get)
+                requirement = _source(f"text {key}", text[key], checkout)
+                is_known = found is not None or requirement.state != "missing"
+                yield requirement if is_known else replace(requirement, state="required")
     if _takes_classes(config.get("module")):
         yield _labels(found)
     for key in ("weights", "checkpoint"):
@@ -145,45 +148,51 @@ def _command(name: str, found: Found | None) -> str:
     return f"fico {name} {found.options if found else '--dataset NAME --root DIR'}"
 
 
-def _features(kind: str, otherwise: str, found: Found | None, more: str) -> Need:
+def _features(kind: str, otherwise: str, found: Found | None, more: str) -> Requirement:
     what, get = f"features/{kind}.npy", f"{_command(f'features {kind}', found)}{more}"
     if found is None:
-        return Need(what, "needed", f"{get}; without: {otherwise}")
-    return Need(what, "there") if found.has(kind) else Need(what, "made by the run", f"{otherwise}; else {get}")
+        return Requirement(what, "required", f"{get}; without: {otherwise}")
+    return (
+        Requirement(what, "there")
+        if found.has(kind)
+        else Requirement(what, "made by the run", f"{otherwise}; else {get}")
+    )
 
 
-def _bert(found: Found | None) -> Need:
-    state: State = "needed" if found is None else "there" if found.has("bert") else "missing"
-    return Need("features/bert.npy", state, "" if state == "there" else _command("features bert", found))
+def _bert(found: Found | None) -> Requirement:
+    state: State = "required" if found is None else "there" if found.has("bert") else "missing"
+    return Requirement("features/bert.npy", state, "" if state == "there" else _command("features bert", found))
 
 
-def _images(found: Found | None, is_spared: bool) -> Need:
+def _images(found: Found | None, is_precomputed: bool) -> Requirement:
     if found is None:
-        return Need("images", "needed")
-    if is_spared or not found.missing_images:
-        return Need(f"{found.images:,} images", "there")
-    can_fetch = found.name in KNOWN[:3]
+        return Requirement("images", "required")
+    if is_precomputed or not found.missing_images:
+        return Requirement(f"{found.images:,} images", "there")
+    can_fetch = found.name in recipe_names()
     get = f"fico prepare {found.name} --root {found.root}" if can_fetch else f"put them into {found.root}"
-    return Need(f"{found.missing_images:,} of {found.images:,} images", "missing", get)
+    return Requirement(f"{found.missing_images:,} of {found.images:,} images", "missing", get)
 
 
-def _labels(found: Found | None) -> Need:
+def _labels(found: Found | None) -> Requirement:
     if found is None:
-        return Need("labels", "needed", f"{_command('label q2l', None)} --weights FILE")
+        return Requirement("labels", "required", f"{_command('label q2l', None)} --weights FILE")
     if found.has_labels:
-        return Need("labels", "there")
-    return Need("labels", "missing", f"{_command('label q2l', found)} --weights FILE, or fico label zeroshot")
+        return Requirement("labels", "there")
+    return Requirement("labels", "missing", f"{_command('label q2l', found)} --weights FILE, or fico label zeroshot")
 
 
-def _source(what: str, value: str, checkout: Path) -> Need:
+def _source(what: str, value: str, checkout: Path) -> Requirement:
     """A file, a folder or a hub name."""
     if (checkout / value).exists() or Path(value).expanduser().exists():
-        return Need(f"{what} {value}", "there")
+        return Requirement(f"{what} {value}", "there")
     if _HUB_NAME.match(value) and not value.endswith(_FILES):
         if _is_cached(value):
-            return Need(f"{what} {value}", "there")
-        return Need(f"{what} {value}", "made by the run", "fetched from the hub, or give a folder that holds it")
-    return Need(f"{what} {value}", "missing", f"put the authors' file there, or give its path as model.{_key(what)}")
+            return Requirement(f"{what} {value}", "there")
+        return Requirement(f"{what} {value}", "made by the run", "fetched from the hub, or give a folder that holds it")
+    return Requirement(
+        f"{what} {value}", "missing", f"put the authors' file there, or give its path as model.{_key(what)}"
+    )
 
 
 def _key(what: str) -> str:
@@ -192,7 +201,8 @@ def _key(what: str) -> str:
 
 
 def _is_cached(name: str) -> bool:
-    constants = import_module("huggingface_hub.constants")
+    with requires_extra("models"):
+        from huggingface_hub import constants
     folder = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}" / "snapshots"
     return folder.is_dir() and any(folder.iterdir())
 

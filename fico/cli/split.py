@@ -12,7 +12,7 @@ from jaxtyping import Bool
 
 from fico.datasets.karpathy.captions_json import find_captions, karpathy_form
 from fico.datasets.karpathy.coco_instances import find_instances, instance_labels
-from fico.datasets.karpathy.split_json import check_records, find_json, read_json
+from fico.datasets.karpathy.split_json import check_records, find_json, read_split_file
 from fico.datasets.labels import LabelFile
 from fico.datasets.splits import stratified
 from fico.errors import UsageError
@@ -23,12 +23,12 @@ RECORD = "splits"  # the key of the JSON under which each split field says how i
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What was made.
+    """Splits of a data set.
 
     Args:
         path: The file that was written.
         counts: Images and captions of each split.
-        largest_gap: The largest difference between a category's share in a split and in all images; None
+        largest_gap: The largest difference between a category's frequency in a split and in all images; None
             without labels.
         fingerprint: SHA-256 over the ids and their splits, in the order of the ids.
     """
@@ -42,19 +42,19 @@ class Made:
 def split_dataset(
     folder: Path, *, val: float, test: float, seed: int, key: str, out: Path | None, is_forced: bool
 ) -> Made:
-    """Give each image of a data set a split.
+    """Assign each image of a data set to a split, stratified by labels where there are any.
 
     Args:
         folder: With a Karpathy JSON and perhaps ``labels.npz`` or instance annotations; or the path of the JSON.
-        val: Share of the images to validate on.
-        test: Share of the images to test on; the rest trains.
-        seed: Another one gives other splits.
+        val: Fraction of the images for validation.
+        test: Fraction of the images for testing; the rest is for training.
+        seed: Of the assignment.
         key: Field that takes the split of each image.
-        out: File to write; default: the one that was read, which is replaced at once and whole.
-        is_forced: Overwrite a field that is there.
+        out: File to write; default: the one that was read, which is replaced atomically.
+        is_forced: Overwrite an existing field.
 
     Raises:
-        UsageError: The shares leave nothing to train on, or the field is there already.
+        UsageError: The fractions leave nothing for training, or the field exists already.
         DataError: The folder, its JSON or its labels are broken.
     """
     path, content = _content(folder)
@@ -68,8 +68,8 @@ def split_dataset(
     records = check_records(path, images, key)
     ids = [record.id for record in records]
     labels = _labels(folder if folder.is_dir() else path.parent, ids)
-    shares = {"train": round(1 - val - test, 12), "val": val, "test": test}
-    splits = stratified(ids, labels, shares, seed)
+    fractions = {"train": round(1 - val - test, 12), "val": val, "test": test}
+    splits = stratified(ids, labels, fractions, seed)
     for image, split in zip(images, splits, strict=True):
         image[key] = split
     digest = hashlib.sha256(json.dumps(sorted(zip(ids, splits, strict=True))).encode()).hexdigest()
@@ -78,12 +78,12 @@ def split_dataset(
             sum(split == name for split in splits),
             sum(len(record.captions) for record, split in zip(records, splits, strict=True) if split == name),
         )
-        for name in shares
+        for name in fractions
     }
     content.setdefault(RECORD, {})[key] = {
         "method": "iterative stratification by labels" if labels is not None else "hashed ids",
         "seed": seed,
-        "shares": shares,
+        "shares": fractions,
         "images": {name: count for name, (count, _) in counts.items()},
         "fingerprint": digest,
     }
@@ -100,7 +100,7 @@ def _content(folder: Path) -> tuple[Path, dict[str, Any]]:
     if captions:
         return folder / f"dataset_{folder.resolve().name}.json", karpathy_form(captions)
     path = find_json(folder)
-    return path, read_json(path)
+    return path, read_split_file(path)
 
 
 def _labels(folder: Path, ids: list[str]) -> Bool[np.ndarray, "images classes"] | None:

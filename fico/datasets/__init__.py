@@ -1,70 +1,63 @@
-"""Data sets: readers, the embedded one, and what hands them to torch.
-
-The readers are loaded on first use, so that what only looks at folders needs no torch.
-"""
+"""Data sets: readers, the embedded one, and recipes to get the public ones."""
 
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fico.datasets.base import RetrievalDataset as RetrievalDataset
-    from fico.datasets.base import RetrievalSplit as RetrievalSplit
-    from fico.datasets.feature_sets.files import FeatureFiles as FeatureFiles
-    from fico.datasets.feature_sets.precomp import Precomp as Precomp
-    from fico.datasets.feature_sets.wikipedia import Wikipedia as Wikipedia
-    from fico.datasets.karpathy.coco import Coco as Coco
-    from fico.datasets.karpathy.flickr8k import Flickr8k as Flickr8k
-    from fico.datasets.karpathy.flickr30k import Flickr30k as Flickr30k
-    from fico.datasets.karpathy.reader import Karpathy as Karpathy
-    from fico.datasets.shapes.dataset import Shapes as Shapes
+    from fico.datasets.base import RetrievalDataset, SplitReader
 
-_HOME = {
-    "Coco": "karpathy.coco",
-    "FeatureFiles": "feature_sets.files",
-    "Flickr30k": "karpathy.flickr30k",
-    "Flickr8k": "karpathy.flickr8k",
-    "Karpathy": "karpathy.reader",
-    "Precomp": "feature_sets.precomp",
-    "RetrievalDataset": "base",
-    "RetrievalSplit": "base",
-    "Shapes": "shapes.dataset",
-    "Wikipedia": "feature_sets.wikipedia",
-}
-_BY_NAME = {
-    "coco": "Coco",
-    "features": "FeatureFiles",
-    "flickr30k": "Flickr30k",
-    "flickr8k": "Flickr8k",
-    "precomp": "Precomp",
-    "shapes": "Shapes",
-    "wikipedia": "Wikipedia",
-}
-
-__all__ = [*_HOME, "load_dataset"]  # noqa: PLE0604
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"fico.datasets.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'fico.datasets' has no attribute {name!r}")
+__all__ = ["dataset_names", "find_reader", "image_datasets", "load_dataset"]
 
 
 def load_dataset(name_or_path: str | Path, **options: Any) -> "RetrievalDataset":
     """Open a data set.
 
     Args:
-        name_or_path: ``"shapes"``, the embedded data set; ``"coco"``, ``"flickr30k"``, ``"flickr8k"``, ``"precomp"``,
-            ``"features"`` or ``"wikipedia"``, which need a ``root``; or a folder with a Karpathy JSON.
+        name_or_path: Name of a reader: ``"shapes"``, the embedded data set; or one that needs a ``root``, as
+            ``"coco"``, ``"flickr30k"``, ``"karpathy"``, ``"precomp"``. Or a folder with a Karpathy JSON.
         options: Arguments of the reader's class: `Shapes`, `Coco`, ..., `Karpathy`.
 
     Raises:
         UsageError: An option has a value that does not exist.
         DataError: The folder or what it must hold is missing.
     """
-    if str(name_or_path) in _BY_NAME:
-        reader: RetrievalDataset = __getattr__(_BY_NAME[str(name_or_path)])(**options)
-        return reader
-    from fico.datasets.karpathy.reader import Karpathy
+    reader: Any = find_reader(str(name_or_path))
+    if reader is None:
+        reader, options = find_reader("karpathy"), {"root": name_or_path, **options}
+    opened: RetrievalDataset = reader(**options)
+    return opened
 
-    return Karpathy(name_or_path, **options)
+
+def dataset_names() -> tuple[str, ...]:
+    """Names of all readers, in alphabetical order."""
+    return tuple(name for name in sorted(_files()) if find_reader(name) is not None)
+
+
+def image_datasets() -> tuple[str, ...]:
+    """Names of the readers of images and captions; the other data sets come as features."""
+    return tuple(name for name in dataset_names() if not hasattr(find_reader(name), "feature_origins"))
+
+
+def find_reader(name: str) -> "type[SplitReader] | None":
+    """The reader that the file ``<name>.py`` defines; None where there is no such file, or it defines none."""
+    from fico.datasets.base import SplitReader
+
+    home = _files().get(name)
+    if home is None:
+        return None
+    classes = [value for value in vars(import_module(home)).values() if isinstance(value, type)]
+    own = (kind for kind in classes if issubclass(kind, SplitReader) and kind.__module__ == home)
+    return next(own, None)
+
+
+def _files() -> dict[str, str]:
+    """Modules below this package by the name of their file."""
+    here = Path(__file__).parent
+    modules = (file.relative_to(here).with_suffix("").parts for file in here.rglob("*.py"))
+    not_readers = ("__init__", "base")
+    return {
+        parts[-1]: ".".join((__name__, *parts))
+        for parts in modules
+        if parts[0] != "recipes" and parts[-1] not in not_readers
+    }

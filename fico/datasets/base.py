@@ -1,5 +1,6 @@
 """What every data set gives: splits with ids, captions, labels and an explicit correspondence."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool
 
+from fico.errors import UsageError
 from fico.types import Correspondence
 
 CaptionsPerImage = int | Literal["all"]
@@ -47,7 +49,7 @@ class RetrievalSplit:
 
 
 class RetrievalDataset(Protocol):
-    """Anything with named splits. The constructor reads little; a split is read when first asked for."""
+    """Anything with named splits. The constructor reads little; a split is read on first use."""
 
     name: str
     root: Path
@@ -77,3 +79,57 @@ class FeatureDataset(RetrievalDataset, Protocol):
             DataError: The split is empty or unknown, or its files are broken.
         """
         ...
+
+
+class SplitReader(ABC):
+    """Reads each split of a data set once; every reader of this package derives from it.
+
+    A reader lies in a file called like its data set (``coco.py``), by which `fico.load_dataset` finds it.
+
+    Args:
+        root: The data set's folder.
+        name: Name of the data set in results.
+    """
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.root, self.name = root, name
+        self._splits: dict[str, RetrievalSplit] = {}
+
+    def split(self, name: str) -> RetrievalSplit:
+        """Give one split; asking again costs nothing.
+
+        Args:
+            name: ``train``, ``val`` or ``test``.
+
+        Raises:
+            UsageError: An argument of the reader does not fit its files.
+            DataError: There is no such split (those that exist are named) or nothing in it, or a file is missing or
+                broken.
+        """
+        if name not in self._splits:
+            self._splits[name] = self._read_split(name)
+        return self._splits[name]
+
+    @abstractmethod
+    def _read_split(self, name: str) -> RetrievalSplit:
+        """Read one split; called once for each."""
+
+
+def check_captions_per_image(value: object) -> None:
+    """Refuse what is neither ``"all"`` nor a positive integer.
+
+    Raises:
+        UsageError: The value is named.
+    """
+    if value != "all" and (type(value) is not int or value < 1):
+        raise UsageError(f"dataset.captions_per_image is {value!r}; give 'all' or a positive integer")
+
+
+def check_validation(fraction: float) -> None:
+    """Refuse what is no fraction of the training pairs that leaves some to train on.
+
+    Raises:
+        UsageError: The value is named.
+    """
+    if not 0 <= fraction < 1:
+        raise UsageError(f"dataset.validation is {fraction}; give a fraction of at least 0 and below 1, such as 0.1")

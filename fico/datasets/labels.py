@@ -1,4 +1,4 @@
-"""Category labels beside a data set, joined to its images by id."""
+"""Category labels of a data set, joined to its images by id."""
 
 import json
 import zipfile
@@ -90,7 +90,7 @@ def _read(path: Path) -> Mapping[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is no readable npz file ({error}); make the label file again") from error
+        raise DataError(f"{path} is not a readable npz file ({error}); make the label file again") from error
     if "labels_packed" in arrays and "category_ids" in arrays:
         columns = len(arrays["category_ids"])
         arrays["labels"] = np.unpackbits(arrays["labels_packed"], axis=1)[:, :columns]

@@ -15,12 +15,12 @@ from fico.evaluation.engine_cpu import CodeSource, CpuEngine
 from fico.evaluation.engine_torch import TensorEngine, TensorScores
 from fico.evaluation.instance import InstanceRetrieval
 from fico.evaluation.memory import MemoryPlan, plan_memory
-from fico.evaluation.progress import Progress
 from fico.evaluation.result import BlockValues, DirectionState, EvaluationState, FoldState, RetrievalResult, join_blocks
 from fico.evaluation.summary import summarise
 from fico.metrics.options import EvaluationOptions
 from fico.metrics.specification import Direction
 from fico.types import Correspondence
+from fico.util.progress import ProgressBar
 
 _LOG = logging.getLogger(__name__)
 _WORTH_TELLING = 2**26  # bytes of memory beyond the embeddings
@@ -101,7 +101,7 @@ class Run:
         """
         parts = list(self._folds(folds))
         pairs = sum(len(part.image_rows) * len(part.text_rows) for part in parts) * len(directions) // self.share[1]
-        with Progress(self.progress, pairs) as bar:
+        with ProgressBar(pairs, "evaluate", is_shown=self.progress) as bar:
             states = tuple(self._fold(part, source, directions, bar) for part in parts)
         return summarise(EvaluationState(self.settings, states, self.share))
 
@@ -124,7 +124,7 @@ class Run:
         fold: Fold,
         source: Callable[[Fold, MemoryPlan], Any],
         directions: tuple[Direction, ...],
-        bar: Progress,
+        bar: ProgressBar,
     ) -> FoldState:
         images, texts = len(fold.image_rows), len(fold.text_rows)
         plan = plan_memory(

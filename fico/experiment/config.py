@@ -14,7 +14,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from fico.datasets.karpathy.layouts import check_prepared
+from fico.datasets.prepared import check_prepared
 from fico.errors import UsageError
 
 SPLITS = ("train", "val", "test")

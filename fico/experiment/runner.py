@@ -29,7 +29,7 @@ from fico.experiment.loggers import open_loggers
 from fico.experiment.outputs import write_config, write_outputs
 from fico.experiment.sweep import content_key, is_finished
 from fico.features import model_inputs
-from fico.features.text.released_vocabulary import ReleasedWords
+from fico.features.text.authors_vocabulary import AuthorsWords
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def _data(config: DictConfig) -> RetrievalDataModule:
     given = {str(side): node for side, node in config.model.inputs.items()}
     readers = {side: build(node) if isinstance(node, DictConfig) else node for side, node in given.items()}
     if config.model.get("vocabulary"):
-        readers["text"] = ReleasedWords(config.model.vocabulary)
+        readers["text"] = AuthorsWords(config.model.vocabulary)
     inputs = model_inputs(dataset, list(splits), **readers)
     return RetrievalDataModule(splits, inputs, test_split=tested, batch_size=config.model.batch_size, seed=config.seed)
 

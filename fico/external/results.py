@@ -14,7 +14,6 @@ from fico.evaluation.result import RetrievalResult
 from fico.external.inputs import Given
 from fico.formats.trec import write_qrels, write_run
 from fico.metrics.specification import Direction
-from fico.report.html.page import write_report
 from fico.report.html.samples import Rank, exact_rank, matrix_rank
 from fico.report.results.collect import collect_metrics, query_tables
 from fico.report.results.per_query import DIRECTIONS
@@ -98,6 +97,8 @@ def write_given(folder: Path, given: Given, result: RetrievalResult, results: Re
             bits=bits,
             labels=given.labels,
         )
+    from fico.report.html.page import write_report  # the one step that takes packages of the extra `report`
+
     write_report(folder / "report.html", results)
     write_results(folder, results, query_tables(result, image_ids, caption_ids))
 

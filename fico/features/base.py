@@ -13,7 +13,7 @@ from fico.features.vocabulary import Vocabulary
 
 @runtime_checkable
 class ReadRows(Protocol):
-    """Rows that are made when they are asked for, such as `fico.features.image.pixels.PixelRows`."""
+    """Rows that are made on access, such as `fico.features.image.pixels.PixelRows`."""
 
     @property
     def is_lazy(self) -> bool:
@@ -83,7 +83,7 @@ class SplitInputs:
 
     Args:
         images: ``images dim`` (one descriptor an image) or ``images regions dim``; may be memory-mapped. Or rows that
-            are made when they are asked for: pixels ``3 size size``.
+            are made on access: pixels ``3 size size``.
         texts: ``captions dim`` text features, or one int64 array of word ids per caption.
         labels: Multi-hot categories, where the data set has them.
     """
@@ -95,7 +95,7 @@ class SplitInputs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelInputs:
-    """Features of the splits that were asked for, and what a model and a report need to know about them.
+    """Features of the requested splits, and what a model and a report need to know about them.
 
     Args:
         splits: By name of the split.

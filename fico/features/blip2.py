@@ -1,4 +1,4 @@
-"""What BLIP-2 sees and reads: image size, normalisation and vocabulary of the weights that are used."""
+"""Inputs of BLIP-2: image size, normalisation and vocabulary of its checkpoint."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ START = "[DEC]"  # the token that starts a caption; the last of the vocabulary
 
 
 def blip2_pixels(source: str | None = None, size: int = 364, augment: bool = False) -> Pixels:
-    """Say what BLIP-2 wants to see of an image.
+    """Build the image preprocessing of a BLIP-2 checkpoint.
 
     Args:
         source: Folder of weights in the form of transformers, or a hub name: its config says the size. None or a
@@ -46,7 +46,7 @@ class BLIP2WordPieces(WordPieces):
         max_length: Most ids of a caption, markers included.
 
     Raises:
-        DataError: ``source`` lacks files, or is a weights file, which holds no vocabulary, and ``vocab`` is not given.
+        DataError: ``source`` lacks files, or is a weights file, which holds no vocabulary, and ``vocab`` is None.
     """
 
     def __init__(self, source: str | None = None, vocab: str | Path | None = None, max_length: int = 35) -> None:
@@ -78,5 +78,5 @@ def _vocabulary(source: str) -> WordPieceModel:
         raise DataError(f"{folder} has neither vocab.txt nor tokenizer.json; put the tokeniser of the weights there")
     ids = read_json(file).get("model", {}).get("vocab")
     if not isinstance(ids, dict) or {CLS, SEP} - set(ids):
-        raise DataError(f"{file} is no tokeniser of word pieces; put the vocab.txt of the weights beside it")
+        raise DataError(f"{file} is no tokeniser of word pieces; put the vocab.txt of the checkpoint into the folder")
     return WordPieceModel(ids, f"{len(ids)} word pieces of {file.name}")

@@ -1,5 +1,6 @@
 """From a data set to what a model is fed."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,11 +11,12 @@ import numpy as np
 from fico.datasets.base import FeatureDataset, RetrievalDataset, RetrievalSplit
 from fico.errors import UsageError
 from fico.features.base import ImageReader, ModelInputs, ReadRows, SplitInputs, TextReader
-from fico.features.image.features import ImageKind, image_features
+from fico.features.image.descriptor_features import ImageKind, image_features
 from fico.features.precomputed import Features
-from fico.features.text.features import bert_states, doc2vec_features
-from fico.features.vocabulary import Vocabulary
+from fico.features.text.doc2vec_features import bert_states, doc2vec_features
+from fico.features.vocabulary import MOST_UNKNOWN, Vocabulary
 
+_LOG = logging.getLogger(__name__)
 TextKind = Literal["doc2vec", "words", "bert"]
 
 
@@ -38,10 +40,10 @@ def model_inputs(
     min_count: int = 1,
     progress: bool = True,
 ) -> ModelInputs:
-    """Give the features that a model takes, from the data set or beside it, from the cache or made now.
+    """Give the features that a model takes, from the data set, precomputed, from the cache or made now.
 
     Whatever is fitted (scales, Doc2Vec, the vocabulary) is fitted on the split ``train``, so that split is read
-    even where it is not asked for.
+    even where it is not requested.
 
     Args:
         dataset: Any data set.
@@ -49,7 +51,7 @@ def model_inputs(
         image: ``"global"``: one descriptor an image; ``"regions"``: a set of region features; or a reader of the images
             themselves, such as `fico.features.image.pixels.Pixels`.
         text: ``"doc2vec"``: one vector a caption; ``"words"``: word ids; ``"bert"``: a frozen BERT's states of each
-            caption's words, from beside the data set; or a reader of token ids, such as
+            caption's words, precomputed; or a reader of token ids, such as
             `fico.features.text.tokens.WordPieces`.
         min_count: Words of the vocabulary occur at least so often in the training captions.
         progress: Show bars for what takes longer than a moment.
@@ -64,7 +66,7 @@ def model_inputs(
     if isinstance(text, str):
         _check_kind("text", text, get_args(TextKind))
     read = {name: dataset.split(name) for name in dict.fromkeys(("train", *splits))}
-    texts = _texts(dataset, read, text, min_count, progress)  # first: a wrong vocabulary is told before images are read
+    texts = _texts(dataset, read, text, min_count, progress)  # first: it may refuse a vocabulary, and images take long
     images = _images(dataset, read, image, progress)
     train = read["train"]
     counts = {"train_pairs": len(train.captions), "train_images": len(train.image_ids), "classes": len(train.classes)}
@@ -110,12 +112,29 @@ def _texts(
         vocabulary = Vocabulary.build(read["train"].tokens, min_count)
         rows = {name: tuple(map(vocabulary.encode, split.tokens)) for name, split in read.items()}
         origin = f"{len(vocabulary.words)} words of the training captions (min_count {min_count})"
+        origin += _unknown_words(rows)
         return _Side(rows, {"vocab_size": len(vocabulary)}, origin, _mean_bytes(rows["train"]), vocabulary)
     if vectors is None:
         make = bert_states if text == "bert" else partial(doc2vec_features, progress=progress)
         vectors = make(dataset.root, read)
     first = vectors.rows["train"]
     return _Side(vectors.rows, {"text_dim": first[0].shape[-1]}, vectors.origin, _mean_bytes(first))
+
+
+def _unknown_words(ids: Mapping[str, Sequence[np.ndarray]]) -> str:
+    """What the report says of the words that the training captions lack; many of them are warned of."""
+    counts = {name: Vocabulary.count_unknown(rows) for name, rows in ids.items() if name != "train"}
+    fractions = {name: unknown / max(words, 1) for name, (unknown, words) in counts.items()}
+    for name, fraction in fractions.items():
+        if fraction > MOST_UNKNOWN:
+            _LOG.warning(
+                "%.1f %% of the words of split %s do not occur in the training captions; check that both have the "
+                "same language and the same cut into words (`tokens` of the split file)",
+                100 * fraction,
+                name,
+            )
+    known = ", ".join(f"{name} {fraction:.1%}" for name, fraction in fractions.items() if fraction)
+    return f"; unknown words: {known}" if known else ""
 
 
 def _mean_bytes(texts: Sequence[np.ndarray] | np.ndarray) -> int:

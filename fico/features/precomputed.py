@@ -1,6 +1,5 @@
-"""Features that lie beside a data set: ``features/<kind>.npy`` with the ids of its rows in ``<kind>.json``."""
+"""Precomputed features of a data set: ``features/<kind>.npy`` with the ids of its rows in ``<kind>.json``."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from fico.errors import DataError
-
-CHECKED_ROWS = 4096  # rows read at once when looking for values that are no numbers
+from fico.formats.arrays import check_finite
+from fico.formats.text import read_json
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,50 +42,44 @@ def read_precomputed(root: Path, kind: str, ids: Mapping[str, Sequence[str]], ax
         return None
     array, described = _read_array(path, axes), _read_ids(path.with_suffix(".json"))
     names = [str(item) for item in described["ids"]]
-    place = {name: row for row, name in enumerate(names)}
-    if len(names) != len(array) or len(place) != len(names):
+    row_of = {name: row for row, name in enumerate(names)}
+    if len(names) != len(array) or len(row_of) != len(names):
         raise DataError(
-            f"{path} has {len(array)} rows for {len(names)} ids ({len(place)} distinct) in "
+            f"{path} has {len(array)} rows for {len(names)} ids ({len(row_of)} distinct) in "
             f"{path.with_suffix('.json').name}; it needs one row per id"
         )
-    rows = {split: _join(path, array, place, wanted) for split, wanted in ids.items()}
-    return Features(rows, str(described.get("origin") or f"features/{path.name} beside the data set"))
+    rows = {split: _join(path, array, row_of, wanted) for split, wanted in ids.items()}
+    return Features(rows, str(described.get("origin") or f"precomputed features/{path.name}"))
 
 
 def _read_array(path: Path, axes: int) -> np.ndarray:
     try:
         array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} is missing or no whole npy file ({error}); make the features again") from error
+        raise DataError(f"{path} is missing or not a complete npy file ({error}); make the features again") from error
     if array.ndim != axes or not np.issubdtype(array.dtype, np.floating):
         raise DataError(f"{path} has shape {array.shape} and dtype {array.dtype}; it needs {axes} axes of floats")
     return array
 
 
 def _read_ids(path: Path) -> dict[str, Any]:
-    try:
-        described = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is missing or no JSON ({error}); it must list the ids of the rows") from error
+    if not path.is_file():
+        raise DataError(f'{path} is missing; it must list the ids of the rows, as {{"ids": [...], "origin": "..."}}')
+    described = read_json(path)
     if not isinstance(described, dict) or not isinstance(described.get("ids"), list):
         raise DataError(f'{path} must be {{"ids": [...], "origin": "..."}}')
     return described
 
 
-def _join(path: Path, array: np.ndarray, place: Mapping[str, int], wanted: Sequence[str]) -> np.ndarray:
-    missing = [item for item in wanted if item not in place]
+def _join(path: Path, array: np.ndarray, row_of: Mapping[str, int], wanted: Sequence[str]) -> np.ndarray:
+    missing = [item for item in wanted if item not in row_of]
     if missing:
         raise DataError(
             f"{path} has no row for {len(missing)} of {len(wanted)} ids, among them {', '.join(missing[:3])}; "
             "make the features of the whole data set"
         )
-    rows = np.array([place[item] for item in wanted])
+    rows = np.array([row_of[item] for item in wanted])
     follow_each_other = bool((np.diff(rows) == 1).all())
     joined = array[rows[0] : rows[-1] + 1] if follow_each_other else array[rows]
-    for start in range(0, len(joined), CHECKED_ROWS):
-        block = joined[start : start + CHECKED_ROWS]
-        bad = np.flatnonzero(~np.isfinite(block).reshape(len(block), -1).all(axis=1))
-        if len(bad):
-            names = ", ".join(wanted[start + row] for row in bad[:3])
-            raise DataError(f"{path} holds values that are no finite numbers, for {names}; make them again")
+    check_finite(str(path), joined, wanted)
     return joined.astype(np.float32, copy=False)

@@ -10,7 +10,9 @@ import numpy as np
 from jaxtyping import Int64
 
 from fico.errors import DataError
+from fico.formats.text import read_json
 
+MOST_UNKNOWN = 0.1  # of the words; the vocabulary of other data or of other weights knows fewer
 PAD, START, END, UNKNOWN = 0, 1, 2, 3
 SPECIAL = ("<pad>", "<start>", "<end>", "<unk>")
 
@@ -49,6 +51,11 @@ class Vocabulary:
         ids = [self._ids.get(word, UNKNOWN) for word in tokens]
         return np.array([START, *ids, END], dtype=np.int64)
 
+    @staticmethod
+    def count_unknown(ids: Sequence[Int64[np.ndarray, " words"]]) -> tuple[int, int]:
+        """Count the words of captions that `encode` did not know, and all words; the two markers are none."""
+        return sum(int((row == UNKNOWN).sum()) for row in ids), sum(map(len, ids)) - 2 * len(ids)
+
     def save(self, path: Path) -> None:
         """Write the words as JSON."""
         path.write_text(json.dumps({"words": self.words}, ensure_ascii=False), encoding="utf-8")
@@ -61,8 +68,8 @@ class Vocabulary:
             DataError: The file is missing, is no such JSON, or a word stands in it twice.
         """
         try:
-            words = json.loads(path.read_text(encoding="utf-8"))["words"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            words = read_json(path)["words"]
+        except (KeyError, TypeError) as error:
             raise DataError(f"{path} is no vocabulary ({error}); give a file that fico wrote") from error
         if not isinstance(words, list) or len(set(map(str, words))) != len(words):
             raise DataError(f"{path} holds no list of different words; give a file that fico wrote")

@@ -1,4 +1,4 @@
-"""Features written beside a data set, row by row, so that a killed run goes on where it stopped."""
+"""Precomputed features written row by row, so that a killed run resumes where it stopped."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ class RowFile:
         kind: ``vgg19``, ``regions``, ``doc2vec`` or ``bert``.
         ids: One per row.
         shape: Of one row.
-        origin: One sentence on what makes the rows, kept beside them.
+        origin: One sentence on what makes the rows, stored with them.
         settings: Whatever else decides the values, as JSON takes it; a file of other settings is not gone on with.
         dtype: Of the values.
     """
@@ -92,16 +92,16 @@ class RowFile:
             UsageError: A finished file of other settings is there.
             DataError: The disk is too small.
         """
-        beside = self.path.with_suffix(".json")
-        if self.path.exists() and beside.exists() and not self.is_whole and not overwrite:
-            origin = _read(beside).get("origin", "an unknown source")
+        ids_path = self.path.with_suffix(".json")
+        if self.path.exists() and ids_path.exists() and not self.is_whole and not overwrite:
+            origin = _read(ids_path).get("origin", "an unknown source")
             raise UsageError(f"{self.path} is there already, from {origin}; give --overwrite to replace it")
         folder = self.path.parent
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free + (self._part.stat().st_size if self._part.exists() else 0)
         if self.size_bytes > free:
             raise DataError(
-                f"{self.path} needs {self.size_bytes:,} bytes and the disk has {free:,} left; make room or link "
+                f"{self.path} needs {self.size_bytes:,} bytes and the disk has {free:,} left; free some space or link "
                 f"{folder} to a larger disk"
             )
 
@@ -164,12 +164,12 @@ class RowFile:
 
     def _name(self) -> None:
         """Give the files their names: the list of ids last, without which the rows are not read."""
-        beside = self.path.with_suffix(".json")
+        ids_path = self.path.with_suffix(".json")
         if self._part.exists():
-            beside.unlink(missing_ok=True)
+            ids_path.unlink(missing_ok=True)
             self._part.replace(self.path)
         content = {"ids": list(self.ids), "origin": self.origin, "settings": dict(self.settings)}
-        with atomic_write(beside) as part:
+        with atomic_write(ids_path) as part:
             part.write_text(json.dumps(content | {"fingerprint": self.fingerprint}), encoding="utf-8")
         self._state.unlink(missing_ok=True)
 

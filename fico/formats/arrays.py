@@ -1,6 +1,5 @@
-"""Arrays from somebody's own files: .npy, .npz, .safetensors, .mat and .h5; ``FILE:KEY`` names one of several."""
+"""Arrays from files: .npy, .npz, .safetensors, .mat and .h5; ``FILE:KEY`` names one of several."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -11,12 +10,15 @@ import numpy as np
 from jaxtyping import Bool
 
 from fico.errors import DataError, UsageError
+from fico.formats.text import read_json
 from fico.types import Correspondence
+from fico.util.optional import requires_extra
 
 SUFFIXES = (".npy", ".npz", ".safetensors", ".mat", ".h5", ".hdf5", ".h5py")
 PAIRS_KEY = "caption_to_image"
+CHECKED_ROWS = 4096  # rows read at once
 
-Arrays = Mapping[str, Callable[[], np.ndarray]]  # by name; each is read only when it is asked for
+Arrays = Mapping[str, Callable[[], np.ndarray]]  # by name; each is read on access
 
 
 def load_array(source: str, *, prefer: Sequence[str] = ()) -> np.ndarray:
@@ -62,13 +64,10 @@ def load_pairs(source: str) -> Correspondence:
     path, _ = _split(source)
     if path.suffix.lower() != ".json":
         rows = np.squeeze(load_array(source, prefer=(PAIRS_KEY,)))
-        if rows.dtype.kind == "f" and (rows == np.floor(rows)).all():  # MATLAB has no integers unless told
+        if rows.dtype.kind == "f" and (rows == np.floor(rows)).all():  # MATLAB stores integers as floats by default
             rows = rows.astype(np.int64)
         return Correspondence(rows)
-    try:
-        plain: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as JSON: {error}") from error
+    plain: Any = read_json(path)
     found = plain.get(PAIRS_KEY) if isinstance(plain, dict) else plain
     if not (isinstance(found, list) and all(isinstance(row, int) and not isinstance(row, bool) for row in found)):
         raise DataError(
@@ -92,10 +91,24 @@ def load_labels(source: str) -> Bool[np.ndarray, "images classes"]:
     return np.asarray(labels).astype(bool)
 
 
+def check_finite(source: str, rows: np.ndarray, ids: Sequence[str]) -> None:
+    """Refuse values that are no finite numbers; they would rank first in silence.
+
+    Raises:
+        DataError: The ids of the first three such rows are named.
+    """
+    for start in range(0, len(rows), CHECKED_ROWS):
+        block = np.asarray(rows[start : start + CHECKED_ROWS])
+        bad = np.flatnonzero(~np.isfinite(block).reshape(len(block), -1).all(axis=1))
+        if len(bad):
+            names = ", ".join(ids[start + row] for row in bad[:3])
+            raise DataError(f"{source} holds values that are no finite numbers, for {names}; make the features again")
+
+
 def _split(source: str) -> tuple[Path, str | None]:
     if Path(source).is_file():
         return Path(source), None
-    cuts = [place for place, letter in enumerate(source) if letter == ":"]
+    cuts = [position for position, letter in enumerate(source) if letter == ":"]
     for cut in reversed(cuts):  # a colon may be part of a folder, a name or a drive, and a key may hold slashes
         if Path(source[:cut]).is_file():
             return Path(source[:cut]), source[cut + 1 :]
@@ -156,7 +169,8 @@ def _safetensors(path: Path, opened: ExitStack) -> Arrays:
 
 
 def _mat(path: Path, opened: ExitStack) -> Arrays:
-    import h5py
+    with requires_extra("data"):
+        import h5py
     from scipy.io import loadmat
     from scipy.sparse import issparse
 
@@ -168,7 +182,8 @@ def _mat(path: Path, opened: ExitStack) -> Arrays:
 
 
 def _hdf5(path: Path, opened: ExitStack) -> Arrays:
-    import h5py
+    with requires_extra("data"):
+        import h5py
 
     file = opened.enter_context(h5py.File(path))
     found: list[str] = []

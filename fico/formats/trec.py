@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from fico.errors import DataError
+from fico.formats.text import read_lines
 from fico.types import Correspondence, Ranking
 from fico.util.atomic import atomic_write
 
@@ -54,20 +55,20 @@ def write_run(path: Path, ranking: Ranking, query_ids: Sequence[str], item_ids: 
 
     def lines() -> Iterator[str]:
         for query, scores, rows in zip(query_ids, ranking.scores, ranking.indices, strict=True):
-            for place, (score, row) in enumerate(zip(scores.tolist(), rows.tolist(), strict=True), start=1):
-                yield f"{query} Q0 {item_ids[row]} {place} {score:.{digits}g} {tag}\n"
+            for rank, (score, row) in enumerate(zip(scores.tolist(), rows.tolist(), strict=True), start=1):
+                yield f"{query} Q0 {item_ids[row]} {rank} {score:.{digits}g} {tag}\n"
 
     _write(path, lines())
 
 
 def write_qrels(
-    path: Path, right: Iterable[Bool[np.ndarray, " items"]], query_ids: Sequence[str], item_ids: Sequence[str]
+    path: Path, relevant: Iterable[Bool[np.ndarray, " items"]], query_ids: Sequence[str], item_ids: Sequence[str]
 ) -> None:
-    """Writes which items are right for which query, whole or not at all; only right ones get a line.
+    """Writes which items are relevant to which query, atomically; only relevant ones get a line.
 
     Args:
         path: The file.
-        right: For each query a mask over all items.
+        relevant: For each query a mask over all items.
         query_ids: One per query; without blanks.
         item_ids: One per item; without blanks.
 
@@ -75,7 +76,7 @@ def write_qrels(
         DataError: An id holds a blank.
     """
     _check_ids((*query_ids, *item_ids))
-    masks = zip(query_ids, right, strict=True)
+    masks = zip(query_ids, relevant, strict=True)
     _write(path, (f"{query} 0 {item_ids[row]} 1\n" for query, mask in masks for row in np.flatnonzero(mask).tolist()))
 
 
@@ -83,8 +84,8 @@ def read_trec(i2t_run: Path | None, t2i_run: Path | None, qrels: Path) -> TrecSc
     """Reads runs of one or both directions, and the qrels of images as queries.
 
     Args:
-        i2t_run: Images ask for captions; None leaves the direction out.
-        t2i_run: Captions ask for images; None leaves the direction out.
+        i2t_run: Run with images as queries; None leaves the direction out.
+        t2i_run: Run with captions as queries; None leaves the direction out.
         qrels: Lines ``image 0 caption 1``: the captions of each image. It lists every caption.
 
     Raises:
@@ -92,13 +93,13 @@ def read_trec(i2t_run: Path | None, t2i_run: Path | None, qrels: Path) -> TrecSc
             item twice for one query or a caption that the qrels do not know.
     """
     owner: dict[str, str] = {}
-    for place, (image, _, caption, relevance) in _lines(qrels, 4):
-        if _number(relevance, qrels, place) <= 0:
+    for line_number, (image, _, caption, relevance) in _lines(qrels, 4):
+        if _number(relevance, qrels, line_number) <= 0:
             continue
         if owner.setdefault(caption, image) != image:
-            raise DataError(f"{qrels} line {place} gives caption {caption} a second image; each belongs to one")
+            raise DataError(f"{qrels} line {line_number} gives caption {caption} a second image; each belongs to one")
     if not owner:
-        raise DataError(f"{qrels} lists no right item; it needs lines like 'image 0 caption 1'")
+        raise DataError(f"{qrels} lists no relevant item; it needs lines like 'image 0 caption 1'")
     i2t = _read_run(i2t_run) if i2t_run else {}
     t2i = _read_run(t2i_run) if t2i_run else {}
     images = list(dict.fromkeys((*owner.values(), *(query for query, _ in i2t), *(item for _, item in t2i))))
@@ -130,33 +131,29 @@ def _matrix(
 
 def _read_run(path: Path) -> dict[tuple[str, str], float]:
     scores: dict[tuple[str, str], float] = {}
-    for place, (query, _, item, _, score, _) in _lines(path, 6):
+    for line_number, (query, _, item, _, score, _) in _lines(path, 6):
         if (query, item) in scores:
-            raise DataError(f"{path} line {place} lists {item} a second time for {query}")
-        scores[query, item] = _number(score, path, place)
+            raise DataError(f"{path} line {line_number} lists {item} a second time for {query}")
+        scores[query, item] = _number(score, path, line_number)
     return scores
 
 
 def _lines(path: Path, columns: int) -> Iterator[tuple[int, list[str]]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as text: {error}") from error
-    for place, line in enumerate(text.splitlines(), start=1):
+    for line_number, line in enumerate(read_lines(path), start=1):
         parts = line.split()
         if parts and len(parts) != columns:
-            raise DataError(f"{path} line {place} has {len(parts)} columns, wanted are {columns}")
+            raise DataError(f"{path} line {line_number} has {len(parts)} columns, wanted are {columns}")
         if parts:
-            yield place, parts
+            yield line_number, parts
 
 
-def _number(text: str, path: Path, place: int) -> float:
+def _number(text: str, path: Path, line_number: int) -> float:
     try:
         value = float(text)
     except ValueError:
         value = float("nan")
     if not np.isfinite(value):
-        raise DataError(f"{path} line {place} has {text!r} where a finite number is wanted")
+        raise DataError(f"{path} line {line_number} has {text!r} where a finite number is wanted")
     return value
 
 

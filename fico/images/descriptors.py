@@ -10,16 +10,23 @@ and its middle. Each has its colour histogram (72), mean and deviation of the co
 its four quarters (8 each, 32) and its box (left, top, right, bottom as fractions, 4).
 
 The colour histogram counts 60 chromatic bins (12 hues x 5 steps of saturation and value) and 12 grey levels.
-Edge directions are unsigned, weighted by the strength of the edge and shared between the two nearest of eight.
+Edge directions are unsigned, weighted by the strength of the edge and split between the two nearest of eight.
 Histograms enter by their square root, so that a Euclidean distance between them is Hellinger's.
 """
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 
-VERSION = 1
+from fico.images.decode import open_rgb
+from fico.util.optional import requires_extra
+
+with requires_extra("data"):
+    from PIL import Image
+
+VERSION = 2  # 1 ignored EXIF orientations and clipped 16-bit and float greys
 SIDE = 96
 CELLS = 12
 CELL = SIDE // CELLS
@@ -35,6 +42,25 @@ Pictures = UInt8[np.ndarray, "images 96 96 3"]
 Cells = Float32[np.ndarray, "images 12 12 values"]
 
 
+def squash(image: Image.Image) -> UInt8[np.ndarray, "96 96 3"]:
+    """Bring an RGB image to the side that the descriptors work on; its aspect ratio is not kept."""
+    size = (SIDE, SIDE)
+    return np.asarray(image if image.size == size else image.resize(size, Image.Resampling.BOX))
+
+
+def read_picture(path: Path, name: str) -> UInt8[np.ndarray, "96 96 3"]:
+    """Decode an image for the descriptors; a large JPEG at half or quarter size, which is faster.
+
+    Args:
+        path: The file.
+        name: Id of the image in messages.
+
+    Raises:
+        DataError: The file is missing, damaged or not an image.
+    """
+    return squash(open_rgb(path, name, draft_side=2 * SIDE))
+
+
 def global_descriptor(pictures: Pictures) -> Float32[np.ndarray, "images 392"]:
     """Describe whole pictures; see the module's text.
 
@@ -45,7 +71,7 @@ def global_descriptor(pictures: Pictures) -> Float32[np.ndarray, "images 392"]:
     colours = pictures.reshape(images, 8, 12, 8, 12, 3).mean(axis=(2, 4), dtype=np.float32) / 255
     histogram = np.sqrt(_colour_cells(pictures).mean(axis=(1, 2)))
     edges = _edge_cells(pictures).reshape(images, 4, 3, 4, 3, DIRECTIONS).mean(axis=(2, 4))
-    parts = (colours.reshape(images, -1), histogram, _edge_shares(edges.reshape(images, -1)))
+    parts = (colours.reshape(images, -1), histogram, _edge_fractions(edges.reshape(images, -1)))
     return np.concatenate(parts, axis=1, dtype=np.float32)
 
 
@@ -62,7 +88,7 @@ def region_descriptor(pictures: Pictures) -> Float32[np.ndarray, "images 36 114"
     histogram = np.sqrt(_windows(_colour_cells(pictures)))
     edges = _quarters(_edge_cells(pictures))
     boxes = np.broadcast_to(window_boxes(), (images, *window_boxes().shape))
-    return np.concatenate((histogram, mean, deviation, _edge_shares(edges), boxes), axis=2, dtype=np.float32)
+    return np.concatenate((histogram, mean, deviation, _edge_fractions(edges), boxes), axis=2, dtype=np.float32)
 
 
 @cache
@@ -97,13 +123,13 @@ def _quarters(cells: Cells) -> Float32[np.ndarray, "images windows values"]:
     return np.stack(found, axis=1)
 
 
-def _edge_shares(edges: Float32[np.ndarray, "*rows values"]) -> Float32[np.ndarray, "*rows values"]:
-    shares: np.ndarray = np.sqrt(edges / (edges.sum(axis=-1, keepdims=True) + EDGE_FLOOR))
-    return shares
+def _edge_fractions(edges: Float32[np.ndarray, "*rows values"]) -> Float32[np.ndarray, "*rows values"]:
+    fractions: np.ndarray = np.sqrt(edges / (edges.sum(axis=-1, keepdims=True) + EDGE_FLOOR))
+    return fractions
 
 
 def _colour_cells(pictures: Pictures) -> Cells:
-    """Share of each colour bin in each cell."""
+    """Fraction of each colour bin in each cell."""
     rgb = pictures.astype(np.float32) / 255
     high, low = rgb.max(axis=3), rgb.min(axis=3)
     chroma = high - low
@@ -126,12 +152,12 @@ def _edge_cells(pictures: Pictures) -> Cells:
     across = padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]
     down = padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]
     strength = np.hypot(across, down)
-    place = np.arctan2(down, across) * (DIRECTIONS / np.pi) % DIRECTIONS
-    lower = np.floor(place)
-    share = place - lower
+    position = np.arctan2(down, across) * (DIRECTIONS / np.pi) % DIRECTIONS
+    lower = np.floor(position)
+    upper_weight = position - lower
     lower = lower.astype(np.int64) % DIRECTIONS
-    both = _count(lower, strength * (1 - share), DIRECTIONS)
-    both += _count((lower + 1) % DIRECTIONS, strength * share, DIRECTIONS)
+    both = _count(lower, strength * (1 - upper_weight), DIRECTIONS)
+    both += _count((lower + 1) % DIRECTIONS, strength * upper_weight, DIRECTIONS)
     return both / CELL**2
 
 

@@ -1,4 +1,4 @@
-"""How far labels of a model agree with given ones."""
+"""Agreement of a model's labels with the ground truth."""
 
 from dataclasses import dataclass
 
@@ -32,20 +32,20 @@ def agreement(
     labels: Bool[np.ndarray, "images classes"],
     truth: Bool[np.ndarray, "images classes"],
 ) -> Agreement:
-    """Compare labels and the scores behind them with given labels.
+    """Compare predicted labels and their scores with the ground truth.
 
     Args:
         scores: Higher is surer.
-        labels: Made of the scores.
-        truth: Given.
+        labels: Predicted, from the scores.
+        truth: The ground truth.
 
     Source:
         CP, CR, CF1 and OP, OR, OF1 of the literature on COCO: a class without any prediction has precision 0.
     """
     precisions = interpolated_precision(torch.from_numpy(scores.astype(np.float64)), torch.from_numpy(truth))
-    hits, made, given = (labels & truth).sum(axis=0), labels.sum(axis=0), truth.sum(axis=0)
-    there = given > 0
-    precision, recall = (hits / np.maximum(made, 1))[there].mean(), (hits / np.maximum(given, 1))[there].mean()
-    overall = 2 * hits.sum() / max(made.sum() + given.sum(), 1)
+    hits, predicted, actual = (labels & truth).sum(axis=0), labels.sum(axis=0), truth.sum(axis=0)
+    occurs = actual > 0
+    precision, recall = (hits / np.maximum(predicted, 1))[occurs].mean(), (hits / np.maximum(actual, 1))[occurs].mean()
+    overall = 2 * hits.sum() / max(predicted.sum() + actual.sum(), 1)
     per_class = 2 * precision * recall / max(precision + recall, 1e-12)
     return Agreement(float(precisions.nanmean()), float(per_class), float(overall))

@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float32
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from fico.features.image.pixels import open_rgb
+from fico.images.decode import open_rgb
 from fico.labels.file import LabelCounts
 from fico.util.atomic import atomic_write
+from fico.util.optional import requires_extra
+
+with requires_extra("report"):
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
 THUMBNAIL = 220  # pixels of the longer side
 TAGS = 5  # classes named under an image, at least
@@ -79,8 +82,8 @@ def write_preview(path: Path, labelled: Labelled, *, dataset: str, origin: Mappi
 
 
 def _evenly(rows: np.ndarray, count: int) -> list[int]:
-    places = np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)
-    return [int(row) for row in rows[places]]
+    positions = np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)
+    return [int(row) for row in rows[positions]]
 
 
 def _shown(labelled: Labelled, row: int) -> Shown:
@@ -92,7 +95,7 @@ def _shown(labelled: Labelled, row: int) -> Shown:
 
 
 def _picture(name: str, path: Path) -> str:
-    image = open_rgb(name, path)
+    image = open_rgb(path, name)
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=80)

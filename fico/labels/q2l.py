@@ -1,8 +1,6 @@
 """Labels of Query2Label: images in, the probability of each class out, 1 from a threshold on."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,8 +11,11 @@ from jaxtyping import Bool, Float32
 
 from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError, UsageError
-from fico.features.image.pixels import Pixels, open_rgb
+from fico.features.image.blocks import ImageBlocks
+from fico.features.image.pixels import Pixels
 from fico.features.writer import RowFile, Step
+from fico.formats.text import read_json
+from fico.images.decode import open_rgb
 from fico.labels.classes import COCO80
 from fico.networks.query2label.checkpoint import load_query2label
 from fico.networks.query2label.network import Query2Label
@@ -24,14 +25,13 @@ from fico.util.atomic import sha256
 
 Normalisation = Literal["model", "none"]
 BLOCK = 16  # images at once, as in FiCo-ITR's toolkit
-READERS = 4  # threads that decode images
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 PLAIN = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))  # values of 0..1 as they are
 
 
 @dataclass(frozen=True, slots=True)
-class Released:
-    """What the JSON beside a released model says that its weights do not.
+class Query2LabelConfig:
+    """What a checkpoint's JSON says that its weights do not.
 
     Args:
         heads: Attention heads.
@@ -44,17 +44,17 @@ class Released:
     image_size: int | None = None
 
     @classmethod
-    def read(cls, path: Path) -> "Released":
-        """Read ``config_new.json`` of a released model.
+    def read(cls, path: Path) -> "Query2LabelConfig":
+        """Read ``config_new.json`` of a checkpoint.
 
         Raises:
             DataError: The file is missing or no JSON object.
         """
+        content = read_json(path)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
             plain, size = content.get("orid_norm"), content.get("img_size")
             return cls(int(content.get("nheads", 4)), plain if plain is None else bool(plain), size and int(size))
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError) as error:
             raise DataError(
                 f"{path} is missing or no config of Query2Label ({error}); give its config_new.json"
             ) from error
@@ -64,8 +64,8 @@ class Labeller:
     """Query2Label with the preparation of images that its weights were trained with.
 
     Args:
-        weights: The released file.
-        config: Of the released JSON.
+        weights: The authors' checkpoint.
+        config: Of the checkpoint's JSON.
         normalisation: ``model``: as the weights were trained: ImageNet mean and deviation for ResNet, none for TResNet,
             or what the JSON says; ``none``: 0..1 as it is, whatever the weights, as FiCo-ITR's toolkit does.
         image_size: Side of the input, instead of the JSON's.
@@ -79,13 +79,13 @@ class Labeller:
     def __init__(
         self,
         weights: Path,
-        config: Released | None = None,
+        config: Query2LabelConfig | None = None,
         *,
         normalisation: Normalisation = "model",
         image_size: int | None = None,
         device: str = "cpu",
     ) -> None:
-        config = config or Released()
+        config = config or Query2LabelConfig()
         size = image_size or config.image_size
         self.network = load_query2label(weights, heads=config.heads, image_size=size).to(device)
         self.is_plain = normalisation == "none" or is_plain(self.network, config)
@@ -118,7 +118,7 @@ class Labeller:
         return made
 
 
-def is_plain(network: Query2Label, config: Released) -> bool:
+def is_plain(network: Query2Label, config: Query2LabelConfig) -> bool:
     """Whether the weights want values of 0..1 as they are: what the JSON says, or what is known of the backbone.
 
     Raises:
@@ -159,14 +159,11 @@ def probability_steps(
     splits: Mapping[str, RetrievalSplit], labeller: Labeller
 ) -> tuple[Callable[[int], Iterator[Step]], int]:
     """Blocks of images through the labeller, as `RowFile.write` takes them."""
-    files = [pair for split in splits.values() for pair in zip(split.image_ids, split.image_paths, strict=True)]
-    starts, pixels = range(0, len(files), BLOCK), labeller.pixels
+    pixels = labeller.pixels
+    blocks = ImageBlocks(splits, lambda path, name: pixels.normalise(pixels.square(open_rgb(path, name))), BLOCK)
 
     def steps(done: int) -> Iterator[Step]:
-        with ThreadPoolExecutor(READERS) as readers:
-            for start in starts[done:]:
-                block = files[start : start + BLOCK]
-                rows = readers.map(lambda file: pixels.normalise(pixels.square(open_rgb(*file))), block)
-                yield slice(start, start + len(block)), labeller.probabilities(np.stack(list(rows)))
+        for rows, images in blocks.read(done):
+            yield rows, labeller.probabilities(images)
 
-    return steps, len(starts)
+    return steps, len(blocks)

@@ -1,7 +1,6 @@
-"""Labels of a dual encoder that never saw any: the cosine of an image with a sentence about each class, calibrated."""
+"""Zero-shot labels of a dual encoder: the cosine of an image with a sentence about each class, calibrated."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from jaxtyping import Bool, Float32
 
 from fico.datasets.base import RetrievalSplit
 from fico.errors import UsageError
+from fico.features.image.blocks import ImageBlocks
 from fico.features.image.processor import ProcessorPixels
 from fico.features.text.tokenizer import FolderTokens
 from fico.features.writer import RowFile, Step
@@ -18,7 +18,6 @@ from fico.networks.dual_encoder import DualEncoder
 from fico.types import Correspondence
 
 BLOCK = 32  # images at once
-READERS = 4  # threads that decode images
 TEMPLATE = "a photo of a {}."
 PLACE = "{}"
 _CONSTANT = 1e-6  # a cosine in float32 that varies by less does not vary
@@ -96,7 +95,7 @@ def chosen(
         top_k: Instead: the so many best classes of each image, of equal ones the first.
 
     Raises:
-        UsageError: Both or neither is given, or there are fewer classes than ``top_k``.
+        UsageError: Both or neither are set, or there are fewer classes than ``top_k``.
     """
     if (threshold is None) == (top_k is None):
         raise UsageError("give either --threshold or --top-k")
@@ -122,17 +121,13 @@ def cosine_steps(
     splits: Mapping[str, RetrievalSplit], labeller: ZeroShotLabeller
 ) -> tuple[Callable[[int], Iterator[Step]], int]:
     """Blocks of images through the labeller, as `RowFile.write` takes them."""
-    files = [pair for split in splits.values() for pair in zip(split.image_ids, split.image_paths, strict=True)]
-    starts = range(0, len(files), BLOCK)
+    blocks = ImageBlocks(splits, lambda path, name: labeller.pixels.row(name, path), BLOCK)
 
     def steps(done: int) -> Iterator[Step]:
-        with ThreadPoolExecutor(READERS) as readers:
-            for start in starts[done:]:
-                block = files[start : start + BLOCK]
-                images = np.stack(list(readers.map(lambda file: labeller.pixels.row(*file), block)))
-                yield slice(start, start + len(block)), labeller.cosines(images)
+        for rows, images in blocks.read(done):
+            yield rows, labeller.cosines(images)
 
-    return steps, len(starts)
+    return steps, len(blocks)
 
 
 def _sentences(sentences: Sequence[str]) -> RetrievalSplit:

@@ -17,6 +17,7 @@ from fico.networks.blocks.attention import word_mask
 from fico.networks.checkpoint_io.blip2_names import LIBRARY, resize_positions, under_our_names
 from fico.networks.checkpoint_io.hub import read_folder, released_folder
 from fico.networks.checkpoint_io.load import load_strictly, read_checkpoint
+from fico.util.optional import requires_extra
 
 log = logging.getLogger(__name__)
 _POSITIONS = LIBRARY + "vision_model.embeddings.position_embedding"
@@ -86,7 +87,8 @@ class BLIP2(nn.Module):
         captions: bool = False,
     ) -> None:
         super().__init__()
-        from transformers import Blip2ForImageTextRetrieval  # seconds to import
+        with requires_extra("models"):
+            from transformers import Blip2ForImageTextRetrieval  # seconds to import
 
         folder = released_folder(source) if source else None
         config: Any = (

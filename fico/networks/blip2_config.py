@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fico.errors import DataError
+from fico.util.optional import requires_extra
 
 if TYPE_CHECKING:
     from transformers import Blip2Config
@@ -32,7 +33,8 @@ def explicit_config(
     dropout: float,
 ) -> "Blip2Config":
     """Config of transformers for these sizes; see `BLIP2` for their meaning."""
-    from transformers import Blip2Config
+    with requires_extra("models"):
+        from transformers import Blip2Config
 
     vision = {
         "image_size": image_size,
@@ -66,7 +68,8 @@ def released_config(folder: Path) -> "Blip2Config":
     Raises:
         DataError: It is the config of another model, or of a BLIP-2 that reads no texts, made for captioning.
     """
-    from transformers import Blip2Config
+    with requires_extra("models"):
+        from transformers import Blip2Config
 
     file = folder / "config.json"
     raw = read_json(file)

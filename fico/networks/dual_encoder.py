@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from fico.errors import DataError
 from fico.networks.blocks.patches import unpacked_patches
 from fico.networks.checkpoint_io.model_folder import model_folder
+from fico.util.optional import requires_extra
 
 _NAMED_KEYS = 3  # as many keys as one sentence can hold
 _FEATURES = ("get_image_features", "get_text_features")
@@ -146,7 +147,8 @@ class DualEncoder(nn.Module):
 
 
 def _clip(text: dict[str, Any], vision: dict[str, Any], dim: int) -> nn.Module:
-    from transformers import CLIPConfig, CLIPModel
+    with requires_extra("models"):
+        from transformers import CLIPConfig, CLIPModel
 
     with _quiet():
         model: nn.Module = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=dim))
@@ -155,7 +157,8 @@ def _clip(text: dict[str, Any], vision: dict[str, Any], dim: int) -> nn.Module:
 
 def _from_folder(source: str | Path) -> nn.Module:
     """The architecture alone, with random weights."""
-    from transformers import AutoConfig, AutoModel
+    with requires_extra("models"):
+        from transformers import AutoConfig, AutoModel
 
     folder = model_folder(source)
     try:
@@ -176,7 +179,8 @@ def _from_folder(source: str | Path) -> nn.Module:
 
 
 def _weights(folder: Path) -> nn.Module:
-    from transformers import AutoModel
+    with requires_extra("models"):
+        from transformers import AutoModel
 
     try:
         with _quiet():
@@ -210,7 +214,8 @@ def _pooled(found: Any) -> Float[Tensor, "items dim"]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without the library's reports and bars: what is wrong is told as our own error."""
-    from transformers.utils import logging
+    with requires_extra("models"):
+        from transformers.utils import logging
 
     level, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

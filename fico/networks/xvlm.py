@@ -14,6 +14,7 @@ from fico.networks.blocks.attention import word_mask
 from fico.networks.blocks.fusion import FusionLayer, match_head, one_source
 from fico.networks.checkpoint_io.load import load_strictly, read_checkpoint
 from fico.networks.checkpoint_io.xvlm_names import by_our_names, resize_bias_table
+from fico.util.optional import requires_extra
 
 log = logging.getLogger(__name__)
 _INITIAL_TEMP = 0.07
@@ -66,7 +67,8 @@ class XVLM(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        from transformers import BertConfig, BertModel, SwinConfig, SwinModel  # seconds to import
+        with requires_extra("models"):
+            from transformers import BertConfig, BertModel, SwinConfig, SwinModel  # seconds to import
 
         vision = SwinConfig(
             image_size=image_size,

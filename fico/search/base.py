@@ -9,6 +9,7 @@ import numpy as np
 from fico.errors import DataError, UsageError
 from fico.types import Ranking
 from fico.util.arrays import Embeddings, to_array
+from fico.util.optional import requires_extra
 
 Similarity = Literal["cosine", "inner", "euclidean", "hamming"]
 _ROWS = 65_536  # rows looked at in one go, so that a mapped file is never read as a whole
@@ -100,14 +101,10 @@ def import_faiss() -> Any:
     """FAISS, imported where it is used.
 
     Raises:
-        UsageError: It is not installed; the extras are named.
+        MissingExtra: It is not installed; the extras are named.
     """
-    try:
+    with requires_extra("cpu", "gpu"):
         import faiss
-    except ImportError as error:
-        raise UsageError(
-            f'faiss cannot be imported ({error}); install it with pip install -e ".[cpu]" or, for a GPU, ".[gpu]"'
-        ) from error
     return faiss
 
 

@@ -1,1 +1,1 @@
-"""Tools without knowledge of retrieval: atomic writes, caches, progress, resources, provenance, threaded products."""
+"""Tools without knowledge of retrieval: atomic writes, caches, optional packages, progress, resources, provenance."""

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written under a temporary name, forced to disk, then renamed."""
+"""Atomic writes: a file is written under a temporary name, synced to disk, then renamed."""
 
 import hashlib
 import os
@@ -9,12 +9,12 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Gives a temporary path; after the block that file is synced and takes the name ``path``.
+    """Yields a temporary path; after the block its file is synced and renamed to ``path``.
 
     If the block raises, the temporary file is removed and ``path`` stays as it was.
 
     Args:
-        path: Where the finished file shall stand. Its folder is made.
+        path: The finished file. Its folder is created.
 
     Yields:
         The temporary path to write to, in the same folder, so that the rename is atomic.
@@ -27,12 +27,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    if os.name == "posix":  # Windows cannot open a folder, and needs no sync for the name to last
+    if os.name == "posix":  # Windows cannot open a folder, and keeps the name without a sync
         _sync(path.parent)
 
 
 def sha256(path: Path) -> str:
-    """Hash of a file's content, read in pieces.
+    """SHA-256 of a file's content, read in pieces.
 
     Returns:
         64 hexadecimal digits.

@@ -1,4 +1,4 @@
-"""The user's cache folder, and writing into it so that no half-written file is ever read."""
+"""The user's cache folder, and atomic writes of whole folders into it."""
 
 import os
 import shutil
@@ -11,20 +11,20 @@ import platformdirs
 
 
 def cache_dir() -> Path:
-    """Give the folder for what can be made again: ``FICO_CACHE_DIR``, or the system's place for caches."""
+    """Folder of files that can be regenerated: ``FICO_CACHE_DIR``, or the system's cache folder."""
     return Path(os.environ.get("FICO_CACHE_DIR") or platformdirs.user_cache_dir("fico"))
 
 
-def ensure_folder(folder: Path, is_whole: Callable[[Path], bool], write: Callable[[Path], None]) -> None:
-    """Make a folder unless it is there and whole.
+def ensure_folder(folder: Path, is_complete: Callable[[Path], bool], write: Callable[[Path], None]) -> None:
+    """Writes a folder unless it exists and is complete.
 
     Args:
-        folder: What is wanted.
-        is_whole: Says whether an existing folder holds all that `write` writes; a broken one is made again.
+        folder: The folder.
+        is_complete: Whether an existing folder holds everything that `write` writes; an incomplete one is replaced.
         write: Fills an empty folder.
     """
     if folder.exists():
-        if is_whole(folder):
+        if is_complete(folder):
             return
         _remove(folder)
     with _renamed_at_end(folder) as work:
@@ -33,12 +33,12 @@ def ensure_folder(folder: Path, is_whole: Callable[[Path], bool], write: Callabl
 
 @contextmanager
 def _renamed_at_end(folder: Path) -> Iterator[Path]:
-    """Fill a temporary folder, then rename it.
+    """Yields a temporary folder, then renames it.
 
-    Of several processes that make the same folder at once the first to end wins, and the others throw theirs
-    away: what is made is a function of the folder's name.
+    Of several processes that write the same folder at once the first to end wins, and the others discard theirs:
+    the content is a function of the folder's name.
     """
-    work = _beside(folder)
+    work = _temporary(folder)
     work.mkdir(parents=True)
     try:
         yield work
@@ -52,8 +52,8 @@ def _renamed_at_end(folder: Path) -> Iterator[Path]:
 
 
 def _remove(folder: Path) -> None:
-    """Take a folder away at once, then delete it at leisure."""
-    aside = _beside(folder)
+    """Renames a folder, which is atomic, then deletes it."""
+    aside = _temporary(folder)
     try:
         folder.rename(aside)
     except FileNotFoundError:  # another process was faster
@@ -61,5 +61,5 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _beside(folder: Path) -> Path:
+def _temporary(folder: Path) -> Path:
     return folder.parent / f".{folder.name}-{uuid4().hex}"

@@ -1,4 +1,4 @@
-"""Matrix products shared by a few threads, each with one thread of BLAS.
+"""Matrix products on several threads, each with one thread of BLAS.
 
 The threads of OpenBLAS spin for tens of milliseconds after every product, and take the time of whatever comes next.
 """
@@ -16,11 +16,11 @@ from jaxtyping import Float
 def matmul(
     left: Float[np.ndarray, "rows dim"], right: Float[np.ndarray, "dim columns"], out: Float[np.ndarray, "rows columns"]
 ) -> None:
-    """Write ``left @ right`` into ``out``, as many threads at work as torch was given.
+    """Writes ``left @ right`` into ``out``, on as many threads as torch uses.
 
     Args:
-        left: Its rows are shared between the threads.
-        right: Read by all.
+        left: Its rows are split between the threads.
+        right: Read by all threads.
         out: Of the same dtype.
     """
     threads = torch.get_num_threads()

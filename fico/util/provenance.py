@@ -1,11 +1,12 @@
 """What a number was made with: commit, package versions, machine."""
 
-import os
 import platform
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+import psutil
 
 SOURCE = Path(__file__).resolve().parents[2]
 PACKAGES = (
@@ -20,6 +21,9 @@ PACKAGES = (
     "scipy",
     "numba",
     "gensim",
+    "nltk",
+    "transformers",
+    "sentencepiece",
     "faiss-cpu",
     "faiss-gpu",
     "safetensors",
@@ -28,7 +32,7 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of every package a number can depend on, as far as they are installed."""
+    """Versions of Python and of every installed package that a number can depend on."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -42,17 +46,16 @@ def hardware() -> dict[str, str | int | float]:
     """The machine: system, CPU, cores, threads that torch uses, memory in bytes, accelerator.
 
     Returns:
-        Keys ``system``, ``cpu``, ``cores`` (that this process may use), ``memory_bytes`` (where the
-        system tells), ``threads`` and ``gpu`` (only once torch is loaded).
+        Keys ``system``, ``cpu``, ``cores`` (that this process may use), ``memory_bytes`` (of the machine),
+            ``threads`` and ``gpu`` (only once torch is loaded).
     """
     found: dict[str, str | int | float] = {
         "system": platform.platform(),
         "cpu": _cpu_model(),
         "cores": _cores(),
+        "memory_bytes": psutil.virtual_memory().total,
     }
-    if memory := _memory_bytes():
-        found["memory_bytes"] = memory
-    torch = sys.modules.get("torch")  # asking for its settings must not be what loads it
+    torch = sys.modules.get("torch")  # reading its settings must not be what loads it
     if torch is not None:
         found["threads"] = torch.get_num_threads()
         if torch.cuda.is_available():
@@ -86,7 +89,7 @@ def _git(*arguments: str) -> str | None:
 
 
 def _cpu_model() -> str:
-    try:
+    try:  # psutil has no name of the processor
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
@@ -96,11 +99,5 @@ def _cpu_model() -> str:
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _memory_bytes() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None  # not POSIX
+    process = psutil.Process()  # macOS has no affinity
+    return len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count() or 1

@@ -1,30 +1,33 @@
-"""Is there room for it? Asked before anything big is begun, so that nothing dies half-way."""
+"""Free memory and free disk, checked before a large allocation starts, so that nothing fails half-way."""
 
 import shutil
 from pathlib import Path
 
+import psutil
+
 from fico.errors import UsageError
 
-SMALL = 2**28  # bytes that are not worth the question: it costs more than a search for one query
+SMALL = 2**28  # bytes below which the check costs more than a search for one query
 _GROUP = Path("/sys/fs/cgroup")
 
 
-def free_memory() -> int | None:
-    """Bytes of memory that this process may still take; None where the system does not tell."""
-    known = [size for size in (_free_of_machine(), _free_of_group()) if size is not None]
-    return min(known, default=None)
+def free_memory() -> int:
+    """Bytes of memory that this process may still take."""
+    of_machine = int(psutil.virtual_memory().available)
+    of_container = _free_of_container()
+    return of_machine if of_container is None else min(of_machine, of_container)
 
 
-def _free_of_machine() -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), None)
+def resident_memory() -> int:
+    """Bytes of memory that this process holds now."""
+    return int(psutil.Process().memory_info().rss)
 
 
-def _free_of_group() -> int | None:
-    """What a container leaves; the pages of mapped files count as free, they can be dropped."""
+def _free_of_container() -> int | None:
+    """What the limit of a Linux control group leaves; None without a limit.
+
+    psutil reads the machine alone. The pages of mapped files count as free: the kernel drops them when needed.
+    """
     try:
         limit, used = ((_GROUP / f"memory.{name}").read_text().strip() for name in ("max", "current"))
         fields = (line.split() for line in (_GROUP / "memory.stat").read_text().splitlines())
@@ -35,20 +38,20 @@ def _free_of_group() -> int | None:
 
 
 def free_disk(path: Path) -> int:
-    """Free bytes where a file shall be made."""
+    """Free bytes of the disk that a path, which need not exist yet, is on."""
     folder = path.absolute().parent
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free
 
 
-def require_memory(size: int, what: str, mend: str) -> None:
-    """Refuses what does not fit into the free memory.
+def require_memory(size: int, what: str, advice: str) -> None:
+    """Refuses an allocation that does not fit into the free memory.
 
     Args:
-        size: Bytes that will be taken at once.
-        what: For the message: what takes them, as ``"5000000 codes of 64 bits"``.
-        mend: For the message: what to do.
+        size: Bytes of the allocation.
+        what: For the message: what is allocated, as ``"5000000 codes of 64 bits"``.
+        advice: For the message: what to do instead.
 
     Raises:
         UsageError: Less is free; both sizes are named.
@@ -56,15 +59,15 @@ def require_memory(size: int, what: str, mend: str) -> None:
     if size <= SMALL:
         return
     free = free_memory()
-    if free is not None and size > free:
-        raise UsageError(f"{what} need about {gib(size)} of memory, but {gib(free)} are free; {mend}")
+    if size > free:
+        raise UsageError(f"{what} need about {gib(size)} of memory, but {gib(free)} are free; {advice}")
 
 
 def require_disk(path: Path, size: int, what: str) -> None:
-    """Refuses what does not fit onto the disk.
+    """Refuses a file that does not fit onto the disk.
 
     Args:
-        path: The file to be made.
+        path: The file to write.
         size: Bytes that it will grow by.
         what: For the message.
 
@@ -74,7 +77,7 @@ def require_disk(path: Path, size: int, what: str) -> None:
     free = free_disk(path)
     if size > free:
         raise UsageError(
-            f"{what} need {gib(size)} of disk for {path}, but {gib(free)} are free; make room or choose another path"
+            f"{what} need {gib(size)} of disk for {path}, but {gib(free)} are free; free some or choose another path"
         )
 
 

@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from fico.features.image.pixels import Pixels
-from fico.features.image.vgg19 import prepare
+from fico.features.image.vgg19 import preprocess
 from fico.labels.q2l import to_labels
 from fico.losses.asymmetric import AsymmetricLoss
 from fico.metrics.interpolated_precision import interpolated_precision
@@ -74,7 +74,7 @@ def _check_vgg_preparation(case):
     for name, image in case.inputs.items():
         rgb = Image.fromarray(image).convert("RGB")
         for resize, step in KEPT.items():
-            got = prepare(rgb, resize)[:, ::step, ::step]
+            got = preprocess(rgb, resize)[:, ::step, ::step]
             atol = case.meta["tolerance"]["same Pillow resize"]
             case.check(f"{name.removesuffix('_uint8')}_{resize}", got, atol=atol)
 

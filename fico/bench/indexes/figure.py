@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
-
 from fico.report.figures.files import COLOURS, INK, MARKERS, style
 from fico.report.table.run_tables import bytes_text
+from fico.util.optional import requires_extra
+
+with requires_extra("report"):
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
 
 _TITLES = {"i2t": "image to text", "t2i": "text to image"}
 

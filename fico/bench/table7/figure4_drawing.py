@@ -3,13 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
-
 from fico.bench.outcome import threads
 from fico.report.figures.files import COLOURS, INK, MARKERS, style
 from fico.report.paper.table7_numbers import PAPER
+from fico.util.optional import requires_extra
+
+with requires_extra("report"):
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 NAMES = {
     "flat": "flat, floats",

@@ -15,11 +15,11 @@ from fico.errors import DataError
 WORKERS = 4  # inflating runs outside Python's lock, and so does writing
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 
-Told = Callable[[int, int], None]  # files so far, files in all
+OnProgress = Callable[[int, int], None]  # files so far, files in all
 
 
 class DamagedArchive(DataError):
-    """An archive that must be fetched again; says what is wrong with it."""
+    """An archive that must be fetched again; says how it is damaged."""
 
 
 def unpack(
@@ -27,19 +27,19 @@ def unpack(
     folder: Path,
     *,
     wanted: Sequence[str] = (),
-    told: Told = lambda done, count: None,
+    on_progress: OnProgress = lambda done, count: None,
     stop: threading.Event | None = None,
 ) -> int:
     """Unpack the files of an archive into a folder, each whole or not at all.
 
-    A file that is there with its right size is left as it is, so that an interrupted unpacking goes on. Checksums
+    A file that is there with its full size is left as it is, so that an interrupted unpacking goes on. Checksums
     of zip archives are checked for every file that is written.
 
     Args:
         archive: Zip or tar.
         folder: Where its paths begin.
         wanted: Names of files to take, without their folders; none takes all.
-        told: Called with the files so far and in all; for tar archives both are the same.
+        on_progress: Called with the files so far and in all; for tar archives both are the same.
         stop: Set from outside to end soon.
 
     Returns:
@@ -52,7 +52,7 @@ def unpack(
     stop = stop or threading.Event()
     take = _unzip if archive.suffix == ".zip" else _untar
     try:
-        names = take(archive, folder, frozenset(wanted), told, stop)
+        names = take(archive, folder, frozenset(wanted), on_progress, stop)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, NotImplementedError) as error:
         raise DamagedArchive(f"{archive} is damaged or no archive ({error}); fetch it again") from error
     if missing := sorted(set(wanted) - names):
@@ -62,7 +62,9 @@ def unpack(
     return len(names)
 
 
-def _unzip(archive: Path, folder: Path, wanted: frozenset[str], told: Told, stop: threading.Event) -> set[str]:
+def _unzip(
+    archive: Path, folder: Path, wanted: frozenset[str], on_progress: OnProgress, stop: threading.Event
+) -> set[str]:
     with zipfile.ZipFile(archive) as opened:
         members = [item for item in opened.infolist() if not item.is_dir() and _is_wanted(item.filename, wanted)]
     targets = {item.filename: _inside(archive, folder, item.filename) for item in members}
@@ -70,10 +72,10 @@ def _unzip(archive: Path, folder: Path, wanted: frozenset[str], told: Told, stop
         parent.mkdir(parents=True, exist_ok=True)
     count, lock = 0, threading.Lock()
 
-    def write(share: Sequence[zipfile.ZipInfo]) -> None:
+    def write(items: Sequence[zipfile.ZipInfo]) -> None:
         nonlocal count
         with zipfile.ZipFile(archive) as own:  # one handle a thread: reads of a shared one wait for each other
-            for item in share:
+            for item in items:
                 if stop.is_set():
                     return
                 target = targets[item.filename]
@@ -82,7 +84,7 @@ def _unzip(archive: Path, folder: Path, wanted: frozenset[str], told: Told, stop
                         _write(source, target)
                 with lock:
                     count += 1
-                    told(count, len(members))
+                    on_progress(count, len(members))
 
     with ThreadPoolExecutor(WORKERS) as pool:
         for done in [pool.submit(write, members[start::WORKERS]) for start in range(WORKERS)]:
@@ -94,7 +96,9 @@ def _unzip(archive: Path, folder: Path, wanted: frozenset[str], told: Told, stop
     return {Path(item.filename).name for item in members}
 
 
-def _untar(archive: Path, folder: Path, wanted: frozenset[str], told: Told, stop: threading.Event) -> set[str]:
+def _untar(
+    archive: Path, folder: Path, wanted: frozenset[str], on_progress: OnProgress, stop: threading.Event
+) -> set[str]:
     names: set[str] = set()
     with tarfile.open(archive) as opened:
         for item in opened:
@@ -108,7 +112,7 @@ def _untar(archive: Path, folder: Path, wanted: frozenset[str], told: Told, stop
             if source is not None and not (target.is_file() and target.stat().st_size == item.size):
                 _write(source, target)
             names.add(target.name)
-            told(len(names), len(names))
+            on_progress(len(names), len(names))
     return names
 
 
@@ -136,7 +140,7 @@ def _write(source: IO[bytes], target: Path) -> None:
         if isinstance(error, zipfile.BadZipFile | tarfile.TarError):
             raise
         raise DataError(
-            f"{target} cannot be written ({error.strerror}); make room and run the command again"
+            f"{target} cannot be written ({error.strerror}); free some space and run the command again"
         ) from error
     finally:
         part.unlink(missing_ok=True)

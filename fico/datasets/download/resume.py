@@ -15,16 +15,17 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from fico.errors import DataError
+from fico.util.optional import requires_extra
 
 CHUNK_BYTES = 2**20
 _WEB_PAGE = (b"<!doctype html", b"<html", b"<?xml")
 _TOTAL = re.compile(r"bytes (?:\*|(\d+)-\d+)/(\d+)")
 
-Told = Callable[[int, int | None], None]  # bytes so far, bytes in all
+OnProgress = Callable[[int, int | None], None]  # bytes so far, bytes in all
 
 
 class _Cut(Exception):
-    """The connection ended early, or the server asks to come again; worth another attempt."""
+    """The connection ended early, or the server is busy; worth another attempt."""
 
 
 class _Restart(Exception):
@@ -35,13 +36,13 @@ class _Restart(Exception):
 class ResumingDownload:
     """Writes a URL to a file, and after a cut or a kill goes on from the bytes that are there.
 
-    They lie beside the wanted file as ``<name>.part``, with ``<name>.part.json`` that says of which version of the file
+    They lie next to the target as ``<name>.part``, with ``<name>.part.json`` that says of which version of the file
     they are: by ``If-Range`` the server sends the rest only if its file is still the same one. A server that knows no
     ranges sends all again.
 
     Args:
         target: The wanted file.
-        told: Called with the bytes so far and in all, where the server says how many.
+        on_progress: Called with the bytes so far and in all, where the server says how many.
         attempts: Attempts in a row that bring nothing before giving up; one that brings bytes counts afresh.
         wait_seconds: Before the second attempt; twice as long before each further one.
         timeout_seconds: Of a connection that is silent.
@@ -49,7 +50,7 @@ class ResumingDownload:
     """
 
     target: Path
-    told: Told = lambda got, size: None
+    on_progress: OnProgress = lambda got, size: None
     attempts: int = 5
     wait_seconds: float = 1.0
     timeout_seconds: float = 30.0
@@ -129,7 +130,7 @@ class ResumingDownload:
             self._copy(url, answer, file, size)
 
     def _whole_already(self, content_range: str | None, start: int) -> None:
-        """The server has nothing after our last byte: right only if that is the whole file."""
+        """The server has nothing after our last byte: correct only if that is the whole file."""
         match = _TOTAL.search(content_range or "")
         if match is None or int(match[2]) != start:
             raise _Restart
@@ -167,7 +168,7 @@ class ResumingDownload:
                 )
             _write(file, chunk, self.target)
             got += len(chunk)
-            self.told(got, size)
+            self.on_progress(got, size)
             if self.stop.is_set():
                 raise KeyboardInterrupt
         if size is not None and got < size:
@@ -178,7 +179,7 @@ class ResumingDownload:
 
 
 def remote_size(url: str, timeout_seconds: float = 10.0) -> int | None:
-    """Ask a server for the size of a file; None where it does not say."""
+    """Size of a file by the server's header; None where it does not say."""
     request = urllib.request.Request(url, method="HEAD", headers={"User-Agent": "fico"})  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=timeout_seconds) as answer:  # noqa: S310
@@ -189,7 +190,7 @@ def remote_size(url: str, timeout_seconds: float = 10.0) -> int | None:
 
 
 def fetch(url: str, target: Path, known_hash: str | None, download: ResumingDownload) -> Path:
-    """Fetch a file with pooch, unless it is there already with the right checksum.
+    """Fetch a file with pooch, unless it is there already with the expected checksum.
 
     Args:
         url: Where it is.
@@ -198,9 +199,10 @@ def fetch(url: str, target: Path, known_hash: str | None, download: ResumingDown
         download: Of the same target.
 
     Raises:
-        DataError: As of `ResumingDownload`, or the checksum is wrong, in which case nothing is kept.
+        DataError: As of `ResumingDownload`, or the checksum differs, in which case nothing is kept.
     """
-    import pooch
+    with requires_extra("data"):
+        import pooch
 
     pooch.get_logger().setLevel("WARNING")
     try:
@@ -208,7 +210,7 @@ def fetch(url: str, target: Path, known_hash: str | None, download: ResumingDown
     except ValueError as error:
         raise DataError(
             f"{url} has another checksum than published ({known_hash}); nothing of it was kept: run the command again, "
-            f"and if it stays so, put the right file to {target} by hand"
+            f"and if it stays so, put the published file at {target} by hand"
         ) from error
     return target
 
@@ -219,7 +221,7 @@ def _write(file: BinaryIO, chunk: bytes, target: Path) -> None:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DataError(
-                f"the disk of {target} is full; make room and run the command again, it goes on from what is there"
+                f"the disk of {target} is full; free some space and run the command again, which resumes the download"
             ) from error
         raise DataError(f"{target}.part cannot be written: {error.strerror}") from error
 

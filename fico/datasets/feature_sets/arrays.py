@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
-from fico.datasets.feature_sets.rows import lines
 from fico.errors import DataError, UsageError
 from fico.formats.arrays import load_array
+from fico.formats.text import read_items
+from fico.util.optional import requires_extra
 from fico.util.progress import track
 
 PICTURES_AT_ONCE = 64
 Files = str | Mapping[str, str]  # FILE[:KEY], or one such by split
 
-# Names under which the hashing literature keeps its arrays, for files of which no key is given.
+# Names under which the hashing literature keeps its arrays, for files without a key.
 _KEYS = {
     "images": ("images", "XAll", "I", "VAll", "IAll"),
     "texts": ("texts", "YAll", "T"),
@@ -48,11 +49,11 @@ def read_arrays(root: Path, files: Mapping[str, Files | None], items: int | None
         By part: ``all``, or the splits that the files hold.
 
     Raises:
-        UsageError: Some files are given by split and others not, or a key is wrong.
+        UsageError: Some files are listed by split and others not, or there is no such key.
         DataError: A file is missing or broken, or counts do not fit.
     """
-    given = {name: source for name, source in files.items() if source is not None}
-    parts = {name: {"all": source} if isinstance(source, str) else dict(source) for name, source in given.items()}
+    sources = {name: source for name, source in files.items() if source is not None}
+    parts = {name: {"all": source} if isinstance(source, str) else dict(source) for name, source in sources.items()}
     wanted = list(parts["images"])
     if uneven := [name for name, found in parts.items() if list(found) != wanted]:
         raise UsageError(
@@ -95,7 +96,7 @@ def _part(root: Path, sources: Mapping[str, str], items: int | None) -> Arrays:
 
 def _load(root: Path, name: str, source: str) -> np.ndarray:
     if name == "image_ids" and source.endswith(".txt"):
-        return np.array(list(lines(source, (root / source).read_text(encoding="utf-8"))))
+        return np.array(read_items(root / source))
     array = load_array(str(root / source), prefer=_KEYS[name])
     if name in ("images", "texts") and array.ndim != 2 and not (name == "images" and array.ndim == 4):
         raise DataError(f"{source} has shape {array.shape}; wanted is one vector for each item")
@@ -104,7 +105,8 @@ def _load(root: Path, name: str, source: str) -> np.ndarray:
 
 def _described(pictures: np.ndarray, count: int, source: str) -> Float32[np.ndarray, "images 392"]:
     """Fixed descriptors of pictures, whose axes are in MATLAB's order or in that of one of its readers."""
-    from PIL import Image
+    with requires_extra("data"):
+        from PIL import Image
 
     from fico.images import descriptors
 
@@ -117,12 +119,11 @@ def _described(pictures: np.ndarray, count: int, source: str) -> Float32[np.ndar
             f"{source} has shape {pictures.shape} and dtype {pictures.dtype} for {count} images; wanted are whole "
             "numbers of one byte, three colours a point"
         )
-    side = (descriptors.SIDE, descriptors.SIDE)
     blocks, starts = [], range(0, count, PICTURES_AT_ONCE)
     for start in track(starts, len(starts), f"Describing {source}"):
         chosen = pictures[start : start + PICTURES_AT_ONCE]
-        small = [Image.fromarray(np.ascontiguousarray(p)).resize(side, Image.Resampling.BOX) for p in chosen]
-        blocks.append(descriptors.global_descriptor(np.stack([np.asarray(image) for image in small])))
+        small = [descriptors.squash(Image.fromarray(np.ascontiguousarray(picture))) for picture in chosen]
+        blocks.append(descriptors.global_descriptor(np.stack(small)))
     return np.concatenate(blocks)
 
 
@@ -133,9 +134,9 @@ def _count(shapes: Mapping[str, tuple[int, ...]], sources: Mapping[str, str]) ->
         return firsts.pop()
     common = set.intersection(*(set(shape) for shape in shapes.values()))
     if len(common) != 1:
-        told = ", ".join(f"{sources[name]} {shape}" for name, shape in shapes.items())
+        listed = ", ".join(f"{sources[name]} {shape}" for name, shape in shapes.items())
         raise DataError(
-            f"the arrays are of different lengths: {told}; take files of one data set, or say with dataset.items how "
+            f"the arrays are of different lengths: {listed}; take files of one data set, or say with dataset.items how "
             "many images there are"
         )
     return common.pop()
@@ -157,6 +158,11 @@ def _multi_hot(labels: np.ndarray, count: int, source: str) -> Bool[np.ndarray, 
         numbers = labels.reshape(-1)
         values = np.unique(numbers)
         return np.asarray(numbers[:, None] == values[None])
+    if labels.size == count > 1 and labels.dtype != bool:
+        raise DataError(
+            f"{source} has one column of 0 and 1, which may be one class or the numbers of two classes; store one "
+            "column for each class, or number the classes from 1"
+        )
     if labels.ndim != 2 or len(labels) != count or not np.isin(labels, (0, 1)).all():
         raise DataError(
             f"{source} has shape {labels.shape} and values from {labels.min()} to {labels.max()}; wanted are 0 and 1, "

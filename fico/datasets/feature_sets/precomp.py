@@ -1,6 +1,5 @@
 """Folders of precomputed features in the layout of VSE++ and SCAN."""
 
-import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -8,20 +7,23 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from fico.datasets.base import CaptionsPerImage, RetrievalSplit
-from fico.datasets.feature_sets.rows import BLOCK_ROWS, check_finite, fingerprint, lines
-from fico.datasets.karpathy.split_json import tokenize
+from fico.datasets.base import CaptionsPerImage, RetrievalSplit, SplitReader, check_captions_per_image
+from fico.datasets.feature_sets.fingerprint import fingerprint
 from fico.datasets.labels import LabelFile
-from fico.errors import DataError, UsageError
+from fico.datasets.words import caption_words
+from fico.errors import DataError
+from fico.formats.arrays import check_finite
+from fico.formats.text import read_items, read_json
 from fico.types import Correspondence
 
+BLOCK_ROWS = 4096  # rows read at once
 LINES_PER_IMAGE = 5  # of the caption files; captions of an image follow each other
 
 
-class Precomp:
+class Precomp(SplitReader):
     """``<split>_ims.npy``, ``<split>_caps.txt`` and ``<split>_ids.txt``: image features and captions, no images.
 
-    Splits are ``train``, ``dev`` (given as ``val``) and ``test``. Features have one row an image or one a caption, then
+    Splits are ``train``, ``dev`` (here ``val``) and ``test``. Features have one row an image or one a caption, then
     repeated; ids likewise. Ids say which captions belong to which image; with one id an image, five captions in a row
     do. Without an ids file, row numbers are the ids. ``labels.npz`` is joined by id; ``id_mapping.json`` gives paths of
     images for the report.
@@ -55,31 +57,15 @@ class Precomp:
         expected: Mapping[str, int] | None = None,
         name: str = "precomp",
     ) -> None:
-        if captions_per_image != "all" and (type(captions_per_image) is not int or captions_per_image < 1):
-            raise UsageError(f"dataset.captions_per_image is {captions_per_image!r}; give 'all' or a positive integer")
-        self.root = Path(root).expanduser()
+        check_captions_per_image(captions_per_image)
+        super().__init__(Path(root).expanduser(), name)
         if not self.root.is_dir():
             raise DataError(f"there is no folder {self.root}; set dataset.root to one with train_ims.npy and so on")
         self.captions_per_image = captions_per_image
         self.files = {"train": "train", "val": "dev", "test": test_files}
         self.expected = dict(expected or {})
-        self.name = name
-        self._splits: dict[str, RetrievalSplit] = {}
         self._starts: dict[str, Int64[np.ndarray, " images"]] = {}  # first line of each image in the caption file
         self._captions_in_file: dict[str, int] = {}
-
-    def split(self, name: str) -> RetrievalSplit:
-        """Give one split; asking again costs nothing.
-
-        Args:
-            name: ``train``, ``val`` or ``test``.
-
-        Raises:
-            DataError: A file is missing or broken, counts do not fit, or an id occurs in two places.
-        """
-        if name not in self._splits:
-            self._splits[name] = self._read_split(name)
-        return self._splits[name]
 
     def features(self, split: str, kind: str) -> Float32[np.ndarray, "images ..."]:
         """Give the features of one kind, row by row as in the split; regions stay memory-mapped.
@@ -107,15 +93,12 @@ class Precomp:
         return self.root / f"{self.files[split]}_{suffix}"
 
     def _lines(self, path: Path) -> list[str]:
-        try:
-            return list(lines(str(path), path.read_text(encoding="utf-8")))
-        except FileNotFoundError as error:
+        if not path.is_file():
             there = sorted({found.name.rsplit("_", maxsplit=1)[0] for found in self.root.glob("*_caps.txt")})
             raise DataError(
                 f"there is no {path}; caption files of {', '.join(there) or 'no split'} are there (dataset.test_files)"
-            ) from error
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path} is no readable text ({error}); fetch it again") from error
+            )
+        return read_items(path)
 
     def _ids(self, split: str, captions: int) -> tuple[tuple[str, ...], Int64[np.ndarray, " captions"]]:
         """Ids of the images, and the image row of each caption."""
@@ -142,7 +125,7 @@ class Precomp:
         try:
             array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"{path} is missing or no whole npy file ({error}); fetch it again") from error
+            raise DataError(f"{path} is missing or not a complete npy file ({error}); fetch it again") from error
         images, captions = len(found.image_ids), self._captions_in_file[split]
         if (
             array.ndim not in (2, 3)
@@ -164,8 +147,8 @@ class Precomp:
                     f"{path} has different features in the rows of image {found.image_ids[at + different[0]]}; ids, "
                     "captions and features are not of the same copy"
                 )
-        even = np.diff(starts)
-        return array[:: even[0]] if len(even) and (even == even[0]).all() else array[starts]
+        counts = np.diff([*starts, captions])  # of the last image too
+        return array[:: counts[0]] if (counts == counts[0]).all() else array[starts]
 
     def _read_split(self, name: str) -> RetrievalSplit:
         texts = self._lines(self._path(name, "caps.txt"))
@@ -177,11 +160,11 @@ class Precomp:
                 f"split {name!r} of {self.root} has {len(ids)} images, expected {self.expected[name]}; correct "
                 "dataset.expected or dataset.test_files"
             )
-        places = np.arange(len(texts)) - self._starts[name][rows]
+        positions = np.arange(len(texts)) - self._starts[name][rows]
         most = len(texts) if self.captions_per_image == "all" else self.captions_per_image
-        kept = np.flatnonzero(places < most).tolist()
+        kept = np.flatnonzero(positions < most).tolist()
         captions = tuple(texts[row] for row in kept)
-        caption_ids = tuple(f"{ids[rows[row]]}#{places[row]}" for row in kept)
+        caption_ids = tuple(f"{ids[rows[row]]}#{positions[row]}" for row in kept)
         labels = None if self._labels is None else self._labels.of(ids)
         classes = () if self._labels is None else self._labels.classes
         path = self._path(name, "ims.npy")
@@ -193,11 +176,11 @@ class Precomp:
             image_paths=tuple(self.root / self._mapping.get(item, f"{item}.jpg") for item in ids),
             caption_ids=caption_ids,
             captions=captions,
-            tokens=tuple(map(tokenize, captions)),
+            tokens=tuple(map(caption_words, captions)),
             correspondence=Correspondence(rows[kept]),
             labels=labels,
             classes=classes,
-            fingerprint=fingerprint((ids, caption_ids, captions, classes, size), _sample(path), labels),
+            fingerprint=fingerprint((ids, caption_ids, captions, classes, size), _mapped(path), labels),
         )
 
     @cached_property
@@ -211,13 +194,13 @@ class Precomp:
         if not path.exists():
             return {}
         try:
-            return {str(item): str(place) for item, place in json.loads(path.read_text(encoding="utf-8")).items()}
-        except (OSError, ValueError, AttributeError) as error:
+            return {str(item): str(image) for item, image in read_json(path).items()}
+        except AttributeError as error:
             raise DataError(f'{path} is no {{"<id>": "<path>"}} ({error}); make it again or delete it') from error
 
 
-def _sample(path: Path) -> list[np.ndarray]:
-    """The array for the fingerprint; a broken one is told of when its features are asked for."""
+def _mapped(path: Path) -> list[np.ndarray]:
+    """The array for the fingerprint; a broken one is reported when its features are read."""
     try:
         return [np.load(path, mmap_mode="r", allow_pickle=False)]
     except (OSError, ValueError, EOFError):

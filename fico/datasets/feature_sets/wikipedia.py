@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from fico.datasets.base import RetrievalSplit
-from fico.errors import DataError, UsageError
+from fico.datasets.base import RetrievalSplit, SplitReader, check_validation
+from fico.datasets.feature_sets.standardise import standardised
+from fico.errors import DataError
 from fico.types import Correspondence
 
 FILE = "wikipedia_2866.npz"
@@ -19,19 +20,19 @@ SALT = "validation"  # of the hashes that choose the validation pairs; another s
 SIDES = {"global": "image", "doc2vec": "text"}
 
 
-class Wikipedia:
+class Wikipedia(SplitReader):
     """2,866 pairs from featured articles of Wikipedia, of one class each: 2,173 to train on, 693 to test on.
 
-    There are neither image files nor words, only features: a 128-D bag of SIFT words of each image and the shares of
+    There are neither image files nor words, only features: a 128-D bag of SIFT words of each image and the weights of
     10 LDA topics of each text. Each value is shifted and scaled to mean 0 and deviation 1 over the training pairs.
     A text's id stands for its words.
 
-    The file has no validation pairs. They are cut off its training part: of every class the same share, namely the
+    The file has no validation pairs. They are cut off its training part: of every class the same fraction, namely the
     pairs whose hashed image id is smallest, so that they are the same everywhere and for every seed.
 
     Args:
         root: ``wikipedia_2866.npz`` or its folder.
-        validation: Share of the training part that becomes the split ``val``, 0 up to but not 1; 0 trains on all.
+        validation: Fraction of the training part that becomes the split ``val``, 0 up to but not 1; 0 trains on all.
         name: Name of the data set in results.
 
     Raises:
@@ -49,29 +50,13 @@ class Wikipedia:
     }
 
     def __init__(self, root: str | Path, validation: float = 0.1, name: str = "wikipedia") -> None:
-        if not 0 <= validation < 1:
-            raise UsageError(f"dataset.validation is {validation}; give a share of at least 0 and below 1, such as 0.1")
-        given = Path(root).expanduser()
-        self.path = given / FILE if given.is_dir() else given
+        check_validation(validation)
+        path = Path(root).expanduser()
+        self.path = path / FILE if path.is_dir() else path
         if not self.path.is_file():
             raise DataError(f"there is no {self.path}; set dataset.root to {FILE} or to the folder that holds it")
-        self.root = self.path.parent
-        self.name = name
+        super().__init__(self.path.parent, name)
         self.validation = validation
-        self._splits: dict[str, RetrievalSplit] = {}
-
-    def split(self, name: str) -> RetrievalSplit:
-        """Give one split; asking again costs nothing.
-
-        Args:
-            name: ``train``, ``val`` or ``test``.
-
-        Raises:
-            DataError: There is no such split or nothing in it, or the file is broken.
-        """
-        if name not in self._splits:
-            self._splits[name] = self._read_split(name)
-        return self._splits[name]
 
     def features(self, split: str, kind: str) -> Float32[np.ndarray, "items dim"]:
         """Give the features of one side, row by row as in the split.
@@ -84,11 +69,7 @@ class Wikipedia:
             DataError: As of `split`.
         """
         train = self._arrays[f"{SIDES[kind]}_train"][self._rows("train")].astype(np.float64)
-        deviation = train.std(axis=0)
-        deviation[deviation < 1e-8] = 1  # a value that never changes: zero for all
-        values = self._arrays[f"{SIDES[kind]}_{_part(split)}"][self._rows(split)]
-        standardised: Float32[np.ndarray, "items dim"] = ((values - train.mean(axis=0)) / deviation).astype(np.float32)
-        return standardised
+        return standardised(self._arrays[f"{SIDES[kind]}_{_part(split)}"][self._rows(split)], train)
 
     @cached_property
     def _arrays(self) -> Mapping[str, np.ndarray]:
@@ -155,7 +136,7 @@ def _read(path: Path) -> Mapping[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is no readable npz file ({error}); fetch it again") from error
+        raise DataError(f"{path} is not a readable npz file ({error}); fetch it again") from error
     kinds = ("image", "text", "label", "image_id", "text_id")
     wanted = ["class_names", *(f"{kind}_{part}" for part in ("train", "test") for kind in kinds)]
     if missing := [name for name in wanted if name not in arrays]:

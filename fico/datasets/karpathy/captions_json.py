@@ -1,12 +1,12 @@
 """Caption annotations of COCO's form, and the Karpathy form of them."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fico.datasets.karpathy.split_json import tokenize
+from fico.datasets.words import caption_words
 from fico.errors import DataError
+from fico.formats.text import read_json
 
 
 def find_captions(root: Path) -> tuple[Path, ...]:
@@ -28,11 +28,11 @@ def karpathy_form(files: Sequence[Path]) -> dict[str, Any]:
     """
     images: dict[int, dict[str, Any]] = {}
     for file in files:
+        content = read_json(file)
         try:
-            content = json.loads(file.read_bytes())
             named = {int(image["id"]): str(image["file_name"]) for image in content["images"]}
             captions = sorted((int(c["id"]), int(c["image_id"]), str(c["caption"])) for c in content["annotations"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{file} holds no captions of COCO's form ({error}); fetch it again") from error
         if twice := images.keys() & named.keys():
             raise DataError(f"{file} lists image {min(twice)}, which another of the caption files lists too; keep one")
@@ -44,6 +44,6 @@ def karpathy_form(files: Sequence[Path]) -> dict[str, Any]:
             if image not in named:
                 raise DataError(f"caption {number} of {file} belongs to image {image}, which the file does not list")
             images[image]["sentids"].append(number)
-            sentence = {"raw": text.strip(), "tokens": list(tokenize(text)), "sentid": number}
+            sentence = {"raw": text.strip(), "tokens": list(caption_words(text)), "sentid": number}
             images[image]["sentences"].append(sentence)
     return {"dataset": "captions", "images": [images[number] for number in sorted(images)]}

@@ -11,6 +11,7 @@ import numpy as np
 
 from fico.datasets.labels import LabelFile
 from fico.errors import DataError
+from fico.formats.text import read_json
 from fico.util.cache import cache_dir, ensure_folder
 
 VERSION = 1  # raise it when what is written changes
@@ -104,12 +105,12 @@ def _collect(
 
 
 def _load(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = read_json(file)
     try:
-        content: dict[str, Any] = json.loads(file.read_bytes())
         for table in ("categories", "images", "annotations"):
             if not isinstance(content[table], list):
                 raise TypeError(f"{table} is no list")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise DataError(f"{file} holds no instance annotations of COCO ({error}); fetch it again") from error
     return content
 

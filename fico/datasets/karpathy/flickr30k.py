@@ -1,11 +1,7 @@
 """Flickr30K, from Karpathy's JSON or from the files of its release."""
 
-from pathlib import Path
-
-from fico.datasets.karpathy.layouts import LAYOUTS
-from fico.datasets.karpathy.reader import Karpathy
-from fico.datasets.karpathy.split_json import ImageRecord, find_json
-from fico.datasets.karpathy.token_file import find_tokens, read_tokens
+from fico.datasets.karpathy.karpathy import Karpathy
+from fico.datasets.recipes.flickr30k import RECIPE
 
 
 class Flickr30k(Karpathy):
@@ -24,13 +20,4 @@ class Flickr30k(Karpathy):
         Young et al., TACL 2014; split of Karpathy and Fei-Fei, CVPR 2015.
     """
 
-    image_folders = LAYOUTS["flickr30k"].image_folders
-
-    def _find(self, root: Path) -> Path:
-        layout = LAYOUTS["flickr30k"]
-        return layout.find_json(root) or find_tokens(root, layout.captions) or find_json(root)
-
-    def _read_records(self) -> list[ImageRecord]:
-        if ".json" in self.json_path.suffixes:
-            return super()._read_records()
-        return read_tokens(self.json_path)
+    layout = RECIPE.layout

@@ -1,14 +1,8 @@
-"""Where the file of an image lies, and reading it."""
+"""Where the file of an image lies."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
-from jaxtyping import UInt8
-from PIL import Image
-
-from fico.errors import DataError
 
 MISSING = -1
 COCO_NAMES = ("{:012d}.jpg", "COCO_train2014_{:012d}.jpg", "COCO_val2014_{:012d}.jpg")
@@ -17,8 +11,8 @@ COCO_NAMES = ("{:012d}.jpg", "COCO_train2014_{:012d}.jpg", "COCO_val2014_{:012d}
 class ImageFiles:
     """Finds images below a data set's folder, listing each folder once.
 
-    An image may lie in ``images/``, in the folder of its record (``filepath``), in both, beside the JSON, or in one of
-    the folders given, under the name of its record. A COCO image goes by its number: the names that the releases of
+    An image may lie in ``images/``, in the folder of its record (``filepath``), in both, next to the JSON, or in one of
+    `folders`, under the name of its record. A COCO image goes by its number: the names that the releases of
     2014 and of 2017 gave to it do as well, wherever it lies.
 
     Args:
@@ -58,27 +52,3 @@ class ImageFiles:
                 with os.scandir(self.root / folder) as entries:
                     self._sizes[folder] = {e.name: e.stat().st_size for e in entries if e.is_file()}
         return self._sizes[folder]
-
-
-def read_image(path: Path, image_id: str, size: int) -> UInt8[np.ndarray, "height width rgb"]:
-    """Decode an image of any mode to RGB and squash it to a square.
-
-    Args:
-        path: The file.
-        image_id: Named in errors.
-        size: Side of the square, in pixels.
-
-    Raises:
-        DataError: The file is missing, truncated or not an image.
-    """
-    try:
-        with Image.open(path) as image:
-            image.draft("RGB", (2 * size, 2 * size))  # a JPEG may be decoded at half or quarter size
-            rgb = image.convert("RGB")
-            return np.asarray(rgb if rgb.size == (size, size) else rgb.resize((size, size), Image.Resampling.BOX))
-    except FileNotFoundError as error:
-        raise DataError(f"image {image_id} has no file {path}; put it there or take it out of the JSON") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"image {image_id}: {path} is truncated or not an image ({error}); fetch the file again"
-        ) from error

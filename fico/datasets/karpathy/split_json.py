@@ -1,15 +1,13 @@
 """Finding, reading and checking a split file in Karpathy's form."""
 
-import gzip
-import json
-import re
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fico.datasets.words import caption_words
 from fico.errors import DataError
+from fico.formats.text import read_json
 
 SPLIT_NAMES = frozenset({"train", "restval", "val", "dev", "test"})
 
@@ -68,7 +66,7 @@ def read_records(path: Path, split_key: str) -> list[ImageRecord]:
         DataError: The file is not of Karpathy's form, no image has ``split_key``, an id occurs twice, a
             caption belongs to another image than it stands under, or an image has no caption. The id is named.
     """
-    return check_records(path, read_json(path)["images"], split_key)
+    return check_records(path, read_split_file(path)["images"], split_key)
 
 
 def check_records(path: Path, images: Sequence[dict[str, Any]], split_key: str) -> list[ImageRecord]:
@@ -89,22 +87,13 @@ def check_records(path: Path, images: Sequence[dict[str, Any]], split_key: str) 
     return records
 
 
-def tokenize(text: str) -> tuple[str, ...]:
-    """Split a caption into lower-cased words without punctuation, as the split files do."""
-    return tuple(re.findall(r"\w+", text.lower().replace("'", "")))
-
-
-def read_json(path: Path) -> dict[str, Any]:
+def read_split_file(path: Path) -> dict[str, Any]:
     """Read a split file as it is; ``images`` is a list of at least one record.
 
     Raises:
         DataError: The file is missing or not of Karpathy's form.
     """
-    try:
-        data = path.read_bytes()
-        content = json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
-    except (OSError, EOFError, zlib.error, ValueError) as error:
-        raise DataError(f"{path} is no readable JSON ({error}); fetch the file again") from error
+    content = read_json(path)
     images = content.get("images") if isinstance(content, dict) else None
     if not isinstance(images, list) or not images or not all(isinstance(image, dict) for image in images):
         raise DataError(f'{path} is not of Karpathy\'s form: it needs {{"images": [...]}} with at least one image')
@@ -156,11 +145,11 @@ def _captions(where: str, image: dict[str, Any], image_id: str) -> tuple[Caption
         text = sentence.get("raw") if isinstance(sentence, dict) else None
         if not isinstance(text, str) or not text.strip():
             raise DataError(f"caption {position} of {where} has no text ('raw'); take it out or write it")
-        owner = sentence.get("imgid", image.get("imgid"))
-        if owner != image.get("imgid", owner):
+        stated = sentence.get("imgid", image.get("imgid"))
+        if stated != image.get("imgid", stated):
             raise DataError(
                 f"caption {sentence.get('sentid', position)} stands under {where}, imgid {image['imgid']}, "
-                f"but says that it belongs to imgid {owner}; mend the one or the other"
+                f"but says that it belongs to imgid {stated}; correct one of the two"
             )
         captions.append(_caption(sentence, text.strip(), f"{image_id}#{position}"))
     return tuple(captions)
@@ -172,7 +161,7 @@ def _caption(sentence: dict[str, Any], text: str, fallback_id: str) -> Caption:
     return Caption(
         id=fallback_id if number == -1 else str(number),  # -1: a caption that the original release did not number
         text=text,
-        tokens=tuple(str(word).lower() for word in tokens) if tokens else tokenize(text),
+        tokens=tuple(str(word).lower() for word in tokens) if tokens else caption_words(text),
     )
 
 

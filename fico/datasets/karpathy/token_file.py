@@ -1,28 +1,23 @@
 """Captions as the University of Illinois releases them, and files that name the images of each split."""
 
-import gzip
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from fico.datasets.karpathy.split_json import Caption, ImageRecord, tokenize
+from fico.datasets.karpathy.split_json import Caption, ImageRecord
+from fico.datasets.words import caption_words
 from fico.errors import DataError
+from fico.formats.text import read_json, read_lines
 
-_LINE = re.compile(r"(?P<file>[^#\t]+)#(?P<place>\d+)\t(?P<text>.*)")
+_LINE = re.compile(r"(?P<file>[^#\t]+)#(?P<number>\d+)\t(?P<text>.*)")
 _SPLITS = {"train": ("train",), "val": ("val", "dev"), "test": ("test",)}
 _NAMES = ("{}.txt", "{}_images.txt", "flickr30k_{}.txt", "flickr8k_{}.txt", "Flickr_8k.{}Images.txt")
-
-
-def find_tokens(root: Path, names: Sequence[str]) -> Path | None:
-    """Give the first of these caption files that the folder holds."""
-    return next((root / name for name in names if (root / name).is_file()), None)
 
 
 def read_tokens(path: Path) -> list[ImageRecord]:
     """Read captions, one a line: ``<file>.jpg#<number>``, a tab, the caption.
 
-    The split of an image comes from beside the file: from ``splits.json`` (or ``.gz``), lists of file names by split,
+    The split of an image comes from the same folder: from ``splits.json`` (or ``.gz``), lists of file names by split,
     or from ``train.txt``, ``val.txt`` (or ``dev.txt``) and ``test.txt`` with one name a line. Images follow the order
     of those files, captions that of their numbers; an image in no split is left out.
 
@@ -46,23 +41,23 @@ def read_tokens(path: Path) -> list[ImageRecord]:
             if image in placed:
                 raise DataError(f"image {name} is in the splits {placed[image]} and {split} of {path.parent}")
             placed[image] = split
-            ordered = tuple(captions[image][place] for place in sorted(captions[image]))
+            ordered = tuple(captions[image][number] for number in sorted(captions[image]))
             records.append(ImageRecord(image, f"{image}.jpg", "", None, split, ordered))
     return records
 
 
 def _captions(path: Path) -> dict[str, dict[int, Caption]]:
     found: dict[str, dict[int, Caption]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for line_number, line in enumerate(read_lines(path), start=1):
         match = _LINE.fullmatch(line)
         text = match["text"].strip() if match else ""
         if match is None or not text:
-            raise DataError(f"line {number} of {path} is no '<file>.jpg#<number>', tab, caption: {line[:60]!r}")
-        image, place = Path(match["file"]).stem, int(match["place"])
-        own = found.setdefault(image, {})
-        if place in own:
-            raise DataError(f"line {number} of {path} gives caption {place} of {match['file']} a second time")
-        own[place] = Caption(f"{image}#{place}", text, tokenize(text))
+            raise DataError(f"line {line_number} of {path} is no '<file>.jpg#<number>', tab, caption: {line[:60]!r}")
+        image, number = Path(match["file"]).stem, int(match["number"])
+        numbered = found.setdefault(image, {})
+        if number in numbered:
+            raise DataError(f"line {line_number} of {path} gives caption {number} of {match['file']} a second time")
+        numbered[number] = Caption(f"{image}#{number}", text, caption_words(text))
     return found
 
 
@@ -76,7 +71,7 @@ def _read_splits(folder: Path) -> dict[str, list[str]]:
             f"{folder} does not say which images are in the split {' and '.join(missing)}; put Karpathy's JSON there, "
             "or train.txt, val.txt and test.txt with one file name a line"
         )
-    return {split: path.read_text(encoding="utf-8").split() for split, path in found.items() if path is not None}
+    return {split: [name for name in read_lines(path) if name] for split, path in found.items() if path is not None}
 
 
 def _find_list(folder: Path, words: Sequence[str]) -> Path | None:
@@ -85,9 +80,8 @@ def _find_list(folder: Path, words: Sequence[str]) -> Path | None:
 
 
 def _from_json(path: Path) -> dict[str, list[str]]:
+    splits = read_json(path)
     try:
-        data = path.read_bytes()
-        splits = json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
         return {str(split): [str(name) for name in names] for split, names in splits.items()}
-    except (OSError, EOFError, ValueError, AttributeError, TypeError) as error:
+    except (AttributeError, TypeError) as error:
         raise DataError(f'{path} is no {{"train": [file names], ...}} ({error}); make it again') from error

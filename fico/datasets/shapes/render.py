@@ -6,9 +6,12 @@ from math import cos, pi, radians, sin
 import numpy as np
 from jaxtyping import Float
 from numpy.random import Generator
-from PIL import Image, ImageDraw
 
 from fico.datasets.shapes.scenes import SIDE, Scene, Thing
+from fico.util.optional import requires_extra
+
+with requires_extra("data"):
+    from PIL import Image, ImageDraw
 
 SCALE = 2
 PIXELS = int(SIDE)
@@ -61,8 +64,8 @@ def _ground_values(background: str) -> Float[np.ndarray, "height width rgb"]:
     if background == "checked":
         is_dark = (rows[:, None] // 24 + rows[None, :] // 24) % 2 == 1
         return np.where(is_dark[..., None], bottom - 50, top)
-    share = (rows / (CANVAS - 1))[:, None, None]
-    return np.broadcast_to(top + share * (bottom - top), (CANVAS, CANVAS, 3))
+    fraction = (rows / (CANVAS - 1))[:, None, None]
+    return np.broadcast_to(top + fraction * (bottom - top), (CANVAS, CANVAS, 3))
 
 
 def _ground(background: str) -> Image.Image:
@@ -118,8 +121,8 @@ def _outline(kind: str) -> tuple[Point, ...]:
     return tuple(_on_circle(1.0, step / 48) for step in range(48))  # circle, ring, crescent
 
 
-def _on_circle(radius: float, share: float) -> Point:
-    return radius * sin(2 * pi * share), -radius * cos(2 * pi * share)
+def _on_circle(radius: float, fraction: float) -> Point:
+    return radius * sin(2 * pi * fraction), -radius * cos(2 * pi * fraction)
 
 
 def _heart(angle: float) -> Point:

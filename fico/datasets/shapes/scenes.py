@@ -67,7 +67,7 @@ class Scene:
 
 def draw_scene(random: Random) -> Scene:
     """Draw a scene of two to five objects of one to three kinds."""
-    background = random.choices(list(BACKGROUNDS), [share for share, _ in BACKGROUNDS.values()])[0]
+    background = random.choices(list(BACKGROUNDS), [fraction for fraction, _ in BACKGROUNDS.values()])[0]
     kinds = _draw_kinds(random)
     count = max(len(kinds), random.choice((2, 3, 3, 4, 4, 5)))
     kinds += random.choices(kinds, k=count - len(kinds))
@@ -121,7 +121,7 @@ def _draw_kinds(random: Random) -> list[str]:
     wanted = random.choices((1, 2, 3), (45, 40, 15))[0]
     kinds: list[str] = []
     while len(kinds) < wanted:
-        kind = random.choices(list(KINDS), [share for share, _, _ in KINDS.values()])[0]
+        kind = random.choices(list(KINDS), [fraction for fraction, _, _ in KINDS.values()])[0]
         if kind not in kinds:
             kinds.append(kind)
     return kinds

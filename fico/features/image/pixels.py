@@ -1,4 +1,4 @@
-"""Images as pixels, for models that look at the image itself: decoded when they are asked for."""
+"""Images as pixels, for models that encode the image itself: decoded on access."""
 
 import math
 from collections.abc import Sequence
@@ -9,11 +9,15 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
-from PIL import Image, ImageOps
 
 from fico.datasets.base import RetrievalSplit
-from fico.errors import DataError, UsageError
+from fico.errors import UsageError
+from fico.images.decode import open_rgb
+from fico.util.optional import requires_extra
 from fico.util.progress import track
+
+with requires_extra("data"):
+    from PIL import Image, ImageOps
 
 Resample = Literal["bicubic", "bilinear", "lanczos"]
 IN_MEMORY_BYTES = 256 * 2**20  # a split whose squares of bytes take no more is decoded once
@@ -21,7 +25,7 @@ IN_MEMORY_BYTES = 256 * 2**20  # a split whose squares of bytes take no more is 
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """What a model wants to see of an image: RGB, squashed to a square, shifted and scaled by channel.
+    """Preprocessing of an image: RGB, squashed to a square, normalised by channel.
 
     Args:
         size: Side of the square, in pixels.
@@ -67,16 +71,16 @@ class Pixels:
         return f"pixels, {self.size} x {self.size} ({self.resample}){varied}"
 
     def rows(self, split: RetrievalSplit, *, progress: bool = True) -> "PixelRows":
-        """The images of a split. A small split is decoded now; of a large one each image when it is asked for.
+        """The images of a split. A small split is decoded now; of a large one each image on access.
 
         Raises:
-            DataError: A file is missing or broken (its id is named); of a large split when the image is asked for.
+            DataError: A file is missing or broken (its id is named); of a large split on access.
         """
         count = len(split.image_ids)
         if count * 3 * self.size**2 > IN_MEMORY_BYTES:
             return PixelRows(self, split.image_ids, split.image_paths, None)
         squares = np.empty((count, self.size, self.size, 3), np.uint8)
-        files = zip(split.image_ids, split.image_paths, strict=True)
+        files = zip(split.image_paths, split.image_ids, strict=True)
         for row, file in enumerate(track(files, count, f"Decoding {split.name} images", is_shown=progress)):
             squares[row] = self.square(open_rgb(*file))
         return PixelRows(self, split.image_ids, split.image_paths, squares)
@@ -129,7 +133,7 @@ class PixelRows(Sequence[np.ndarray]):
 
     @property
     def row_bytes(self) -> int:
-        """Bytes that are stored for an image beside its file: none."""
+        """Bytes that are stored for an image but its file: none."""
         return 0
 
     def for_training(self) -> "PixelRows":
@@ -142,39 +146,8 @@ class PixelRows(Sequence[np.ndarray]):
     def __getitem__(self, row: int) -> Float32[np.ndarray, "rgb size size"]:  # type: ignore[override]
         if self._squares is not None and not self._is_varied:
             return self._pixels.normalise(self._squares[row])
-        image = open_rgb(self._ids[row], self._paths[row])
+        image = open_rgb(self._paths[row], self._ids[row])
         return self._pixels.normalise(self._pixels.square(self._pixels.varied(image) if self._is_varied else image))
-
-
-def open_rgb(image_id: str, path: Path) -> Image.Image:
-    """Decode an image of any mode to upright RGB: palettes, CMYK, 16-bit greys, transparency, turned by the camera.
-
-    Args:
-        image_id: Named in errors.
-        path: The file.
-
-    Raises:
-        DataError: The file is missing, truncated or not an image, or holds floats, whose range nothing tells.
-    """
-    try:
-        with Image.open(path) as image:
-            return _rgb(ImageOps.exif_transpose(image), image_id)
-    except FileNotFoundError as error:
-        raise DataError(f"image {image_id} has no file {path}; put it there or take it out of the JSON") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"image {image_id}: {path} is truncated or not an image ({error}); fetch the file again"
-        ) from error
-
-
-def _rgb(image: Image.Image, image_id: str) -> Image.Image:
-    if image.mode == "F":
-        raise DataError(f"image {image_id} holds floats, whose range is unknown; save it with 8 bits a channel")
-    if image.mode.startswith("I"):  # 16-bit greys; Pillow's own conversion would clip them
-        return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode == "P" and "transparency" in image.info:  # straight to RGB Pillow warns
-        image = image.convert("RGBA")
-    return image.convert("RGB")
 
 
 def _random_box(width: int, height: int) -> tuple[int, int, int, int]:

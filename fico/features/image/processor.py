@@ -1,4 +1,4 @@
-"""Images through the processor that lies beside a model's weights."""
+"""Images through the image processor of a model's checkpoint folder."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,14 +10,16 @@ from jaxtyping import Float32
 from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError
 from fico.features.base import ImageReader
-from fico.features.image.pixels import IN_MEMORY_BYTES, Pixels, open_rgb
+from fico.features.image.pixels import IN_MEMORY_BYTES, Pixels
+from fico.images.decode import open_rgb
 from fico.networks.blocks.patches import packed_patches
 from fico.networks.checkpoint_io.model_folder import model_folder
+from fico.util.optional import requires_extra
 from fico.util.progress import track
 
 
 def image_reader(source: str | Path | None, size: int, augment: bool = False) -> ImageReader:
-    """Give the processor of released weights, or without weights plain pixels.
+    """Build the processor of a checkpoint, or without one plain pixels.
 
     Args:
         source: Folder or hub name; None: squash to a square, mean and std 0.5.
@@ -30,7 +32,7 @@ def image_reader(source: str | Path | None, size: int, augment: bool = False) ->
 
 
 class ProcessorPixels:
-    """Images as the processor beside the weights makes them: size, crop or squash, filter, mean and deviation.
+    """Images as the checkpoint's processor makes them: size, crop or squash, filter, mean and deviation.
 
     Args:
         source: Folder that holds ``preprocessor_config.json``, or a hub name.
@@ -42,11 +44,12 @@ class ProcessorPixels:
     sizes: Mapping[str, int] = {}
 
     def __init__(self, source: str | Path) -> None:
-        from transformers import AutoImageProcessor
+        with requires_extra("models"):
+            from transformers import AutoImageProcessor
 
         folder = model_folder(source)
         if not any((folder / name).is_file() for name in ("preprocessor_config.json", "processor_config.json")):
-            raise DataError(f"{folder} has no preprocessor_config.json; put the one of the released model there")
+            raise DataError(f"{folder} has no preprocessor_config.json; put that of the checkpoint there")
         try:
             # Pillow, not torchvision: the two filter differently, and only one is always there.
             self._processor: Any = AutoImageProcessor.from_pretrained(folder, backend="pil")
@@ -55,18 +58,18 @@ class ProcessorPixels:
         self.origin = f"pixels by {type(self._processor).__name__} of {Path(source).name}"
 
     def rows(self, split: RetrievalSplit, *, progress: bool = True) -> "ProcessedRows":
-        """The images of a split. A small split is made now; of a large one each image when it is asked for.
+        """The images of a split. A small split is made now; of a large one each image on access.
 
         Raises:
-            DataError: A file is missing or broken (its id is named); of a large split when the image is asked for.
+            DataError: A file is missing or broken (its id is named); of a large split on access.
         """
         files = list(zip(split.image_ids, split.image_paths, strict=True))
         first = self.row(*files[0])
         if len(files) * first.nbytes > IN_MEMORY_BYTES:
             return ProcessedRows(self, files, None)
         rows = np.empty((len(files), *first.shape), np.float32)
-        for place, file in enumerate(track(files, len(files), f"Decoding {split.name} images", is_shown=progress)):
-            rows[place] = self.row(*file)
+        for row, file in enumerate(track(files, len(files), f"Decoding {split.name} images", is_shown=progress)):
+            rows[row] = self.row(*file)
         return ProcessedRows(self, files, rows)
 
     def row(self, image_id: str, path: Path) -> Float32[np.ndarray, "..."]:
@@ -75,7 +78,7 @@ class ProcessorPixels:
         Raises:
             DataError: The file is missing or broken.
         """
-        made = self._processor(images=open_rgb(image_id, path), return_tensors="np")
+        made = self._processor(images=open_rgb(path, image_id), return_tensors="np")
         pixels = np.asarray(made["pixel_values"][0], np.float32)
         return packed_patches(pixels, made["spatial_shapes"][0]) if "spatial_shapes" in made else pixels
 
@@ -89,7 +92,7 @@ class ProcessedRows(Sequence[np.ndarray]):
         rows: The arrays, where they were made already.
     """
 
-    row_bytes = 0  # nothing is stored beside the image files
+    row_bytes = 0  # nothing is stored but the image files
 
     def __init__(
         self, pixels: ProcessorPixels, files: Sequence[tuple[str, Path]], rows: Float32[np.ndarray, "images ..."] | None

@@ -1,4 +1,4 @@
-"""Region features in the forms that others give away, and how they become ``features/regions.npy`` of a data set.
+"""Readers of region features in the formats in which others publish them.
 
 Four forms are read: the ``.npy`` of SCAN, VSRN and IMRAM, the ``.tsv`` of bottom-up attention, ``.h5``, and a folder
 with one ``.npz`` for each image. Each gives pairs of an image id and its features, ``regions dim``, one at a time.
@@ -7,19 +7,18 @@ with one ``.npz`` for each image. Each gives pairs of an image id and its featur
 import base64
 import binascii
 import csv
-import json
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
-import h5py
 import numpy as np
 from jaxtyping import Float32
 
 from fico.errors import DataError
-from fico.util.atomic import atomic_write
+from fico.util.optional import requires_extra
+
+with requires_extra("data"):
+    import h5py
 
 Region = tuple[str, Float32[np.ndarray, "regions dim"]]
 
@@ -29,51 +28,10 @@ _NPZ_ARRAYS = ("feat", "x", "features")
 _H5_TABLES = (("features", "ids"), ("image_features", "image_ids"), ("features", "image_ids"))
 
 
-def write_regions(root: Path, images: Iterable[Region], *, origin: str) -> Path:
-    """Put region features beside a data set, where every model that asks for regions finds them.
-
-    Args:
-        root: The data set's folder.
-        images: Id and features of each image, of any reader here; ids as in the data set.
-        origin: One sentence on what made them, shown in reports.
-
-    Returns:
-        The path of ``features/regions.npy``; ``regions.json`` beside it lists the ids.
-
-    Raises:
-        DataError: There is no image, or one has another number or width of regions than the first (it is named).
-    """
-    path, ids = root / "features" / "regions.npy", []
-    stream = iter(images)
-    first = next(stream, None)
-    if first is None:
-        raise DataError(f"there are no region features for {path}; give a file with at least one image")
-    with atomic_write(path) as part, part.open("wb") as file:
-        _write_header(file, (0, *first[1].shape))
-        for name, features in chain([first], stream):
-            if features.shape != first[1].shape:
-                raise DataError(
-                    f"image {name} has regions of shape {features.shape}, but {first[0]} has {first[1].shape}; "
-                    "give features with a fixed number of regions"
-                )
-            file.write(np.ascontiguousarray(features, dtype="<f4").tobytes())
-            ids.append(name)
-        file.seek(0)
-        _write_header(file, (len(ids), *first[1].shape))
-    with atomic_write(path.with_suffix(".json")) as part:
-        part.write_text(json.dumps({"ids": ids, "origin": origin}), encoding="utf-8")
-    return path
-
-
-def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    """Headers leave room for any number of rows, so this one can be written again when the number is known."""
-    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
-
-
 def read_npy(path: Path, ids: Sequence[str]) -> Iterator[Region]:
     """Read ``<split>_ims.npy`` (SCAN, VSRN) or ``<split>_feat.npy`` (IMRAM), memory-mapped.
 
-    Some copies hold every image as often as it has captions. Each image is given once.
+    Some copies hold every image as often as it has captions. Each image is read once.
 
     Args:
         path: The array, ``rows regions dim``.
@@ -112,7 +70,7 @@ def read_tsv(path: Path) -> Iterator[Region]:
         DataError: A line has other columns, or its features do not divide into its number of boxes.
     """
     csv.field_size_limit(_TSV_FIELD_BYTES)
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:
         for line, row in enumerate(csv.DictReader(file, delimiter="\t", fieldnames=_TSV_COLUMNS), start=1):
             try:
                 boxes = int(row["num_boxes"])

@@ -1,7 +1,5 @@
-"""Region features of somebody else's files, brought to the rows of a data set."""
+"""Region features of published files, joined to the images of a data set."""
 
-import gzip
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +7,7 @@ from fico.datasets.base import RetrievalDataset, RetrievalSplit
 from fico.errors import DataError, UsageError
 from fico.features.image.region_files import Region, read_h5, read_npy, read_npz_folder, read_tsv
 from fico.features.writer import RowFile, Step
+from fico.formats.text import read_json, read_lines
 
 Stream = Callable[[], Iterator[Region]]
 
@@ -19,14 +18,14 @@ def region_streams(sources: Sequence[Path], ids_file: Path | None = None) -> lis
     Args:
         sources: ``.tsv`` of bottom-up attention, ``.npy`` of SCAN and its followers, ``.h5``, or a folder with one
             ``.npz`` for each image.
-        ids_file: Ids for the rows of a ``.npy``, one a line; default: beside it, ``dev_ids.txt`` for ``dev_ims.npy``.
+        ids_file: Ids for the rows of a ``.npy``, one a line; default: ``dev_ids.txt`` next to ``dev_ims.npy``.
 
     Raises:
         UsageError: There is no source, or one is of none of these forms.
         DataError: There are no ids for a ``.npy``.
     """
     if not sources:
-        raise UsageError("no source was given; give --from with .tsv, .npy or .h5 files or a folder of .npz")
+        raise UsageError("there is no source; give --from with .tsv, .npy or .h5 files or a folder of .npz")
     return [_stream(source, ids_file) for source in sources]
 
 
@@ -45,9 +44,9 @@ def _stream(source: Path, ids_file: Path | None) -> Stream:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").split()
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} with the ids of the rows is missing or no text; give it with --ids") from error
+        return [line for line in read_lines(path) if line]
+    except DataError as error:
+        raise DataError(f"the ids of the rows: {error}, or give another file with --ids") from error
 
 
 def imgid_names(dataset: RetrievalDataset) -> dict[str, str]:
@@ -58,10 +57,9 @@ def imgid_names(dataset: RetrievalDataset) -> dict[str, str]:
     """
     path = getattr(dataset, "json_path", None)
     try:
-        data = Path(str(path)).read_bytes()
-        images = json.loads(gzip.decompress(data) if str(path).endswith(".gz") else data)["images"]
+        images = read_json(Path(str(path)))["images"]
         return {str(image["imgid"]): str(image.get("cocoid") or Path(image["filename"]).stem) for image in images}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (DataError, KeyError, TypeError) as error:
         raise DataError(f"{path} gives no imgid of its images ({error}); take --ids-are image") from error
 
 
@@ -95,31 +93,31 @@ def region_steps(
         streams: Of `region_streams`. Images that the data set does not have are passed over.
         names: The data set's id for the ids of the sources, where those are others.
     """
-    places = {name: row for row, name in enumerate(file.ids)}
+    rows = {name: row for row, name in enumerate(file.ids)}
 
     def wanted() -> Iterator[tuple[int, Region]]:
         seen: set[int] = set()
         for stream in streams:
-            for given, features in stream():
-                name = given if names is None else names.get(given, "")
-                place = places.get(name)
-                if place is None:
+            for source_id, features in stream():
+                name = source_id if names is None else names.get(source_id, "")
+                row = rows.get(name)
+                if row is None:
                     continue
-                if place in seen:
+                if row in seen:
                     raise DataError(f"image {name} stands in the sources twice; give each image once")
-                seen.add(place)
-                yield place, (name, features)
-                if len(seen) == len(places):
+                seen.add(row)
+                yield row, (name, features)
+                if len(seen) == len(rows):
                     return
 
     def steps(done: int) -> Iterator[Step]:
-        for number, (place, (name, features)) in enumerate(wanted()):
+        for number, (row, (name, features)) in enumerate(wanted()):
             if features.shape != file.shape:
                 raise DataError(
                     f"image {name} has regions of shape {features.shape}, but the first has {file.shape}; give "
                     "features with a fixed number of regions"
                 )
             if number >= done:
-                yield place, features
+                yield row, features
 
     return steps, len(file.ids)

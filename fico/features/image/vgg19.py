@@ -2,21 +2,26 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32
-from PIL import Image
 from torch import Tensor, nn
 
 from fico.datasets.base import RetrievalSplit
-from fico.errors import DataError, UsageError
-from fico.features.image.pixels import Pixels, open_rgb
+from fico.errors import UsageError
+from fico.features.image.blocks import ImageBlocks
+from fico.features.image.pixels import Pixels
 from fico.features.writer import RowFile, Step
+from fico.formats.arrays import check_finite
+from fico.images.decode import open_rgb
 from fico.networks.checkpoint_io.load import load_strictly, read_checkpoint
+from fico.util.optional import requires_extra
+
+with requires_extra("data"):
+    from PIL import Image
 
 Layer = Literal["fc7_pre_relu", "fc7_post_relu"]
 Resize = Literal["squash224", "crop224", "caffe224"]
@@ -25,13 +30,12 @@ SIDE, SHORTER = 224, 256
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CAFFE_MEAN = (103.939, 116.779, 123.68)  # blue, green, red
 BLOCK = 32  # images at once; part of what a result may depend on in its last bits
-READERS = 4  # threads that decode images
 
 _SQUASH = Pixels(SIDE, MEAN, STD, resample="bilinear")
 Network = Callable[[Float[Tensor, "images 3 224 224"]], Float[Tensor, "images 4096"]]
 
 
-def prepare(image: Image.Image, resize: Resize = "squash224") -> Float32[np.ndarray, "3 224 224"]:
+def preprocess(image: Image.Image, resize: Resize = "squash224") -> Float32[np.ndarray, "3 224 224"]:
     """Bring an RGB image to what VGG-19 was trained on, by one of three conventions.
 
     Args:
@@ -70,17 +74,12 @@ def vgg19(weights: Path | None = None, device: str = "cpu") -> Network:
         device: Where it runs, as torch names it.
 
     Raises:
-        UsageError: torchvision is not installed; it is part of the extra ``gpu``.
+        MissingExtra: torchvision is not installed, or of another build than torch.
         DataError: The weights are missing or of another network.
     """
-    try:
+    with requires_extra("gpu"):
         from torchvision.models import VGG19_Weights
         from torchvision.models import vgg19 as build
-    except (ImportError, RuntimeError) as error:  # a torchvision of another build than torch raises RuntimeError
-        raise UsageError(
-            f"fico features vgg19 needs torchvision ({error}); install the extra gpu: "
-            'pip install -c constraints-gpu.txt -e ".[gpu,test]"'
-        ) from error
     network: nn.Module = build(weights=VGG19_Weights.IMAGENET1K_V1 if weights is None else None)
     if weights is not None:
         load_strictly(network, read_checkpoint(weights), weights)
@@ -108,7 +107,7 @@ def vgg19_file(
         root: The data set's folder.
         splits: By name.
         layer: ``fc7_pre_relu`` holds negative values too, and its positive part is ``fc7_post_relu``.
-        resize: Of `prepare`.
+        resize: Of `preprocess`.
         weights: What identifies the weights: a SHA-256, or a name.
 
     Raises:
@@ -132,28 +131,22 @@ def vgg19_steps(
         splits: By name, in the order of the rows.
         network: Of `vgg19`, or another that gives as many values.
         layer: Of `vgg19_file`.
-        resize: Of `prepare`.
+        resize: Of `preprocess`.
 
     Returns:
         What `RowFile.write` takes: a maker of the steps, and their number.
     """
-    files = [pair for split in splits.values() for pair in zip(split.image_ids, split.image_paths, strict=True)]
-    starts = range(0, len(files), BLOCK)
+    blocks = ImageBlocks(splits, lambda path, name: preprocess(open_rgb(path, name), resize), BLOCK)
 
     def steps(done: int) -> Iterator[Step]:
-        with ThreadPoolExecutor(READERS) as readers:
-            for start in starts[done:]:
-                block = files[start : start + BLOCK]
-                images = np.stack(list(readers.map(lambda file: prepare(open_rgb(*file), resize), block)))
-                with torch.inference_mode():
-                    made = network(torch.from_numpy(images)).numpy()
-                values = np.maximum(made, 0) if layer == "fc7_post_relu" else made
-                bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
-                if len(bad):
-                    raise DataError(f"the network gave values that are no numbers for image {block[bad[0]][0]}")
-                yield slice(start, start + len(block)), values
+        for rows, images in blocks.read(done):
+            with torch.inference_mode():
+                made = network(torch.from_numpy(images)).numpy()
+            values = np.maximum(made, 0) if layer == "fc7_post_relu" else made
+            check_finite("the output of the network", values, blocks.ids[rows])
+            yield rows, values
 
-    return steps, len(starts)
+    return steps, len(blocks)
 
 
 def _stamp(splits: Mapping[str, RetrievalSplit]) -> str:

@@ -10,9 +10,10 @@ import torch
 
 from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError, UsageError
-from fico.features.text.tokens import MOST_UNKNOWN
+from fico.features.vocabulary import MOST_UNKNOWN
 from fico.features.writer import RowFile, Step
 from fico.networks.checkpoint_io.load import weights_digest
+from fico.util.optional import requires_extra
 
 BLOCK = 64  # captions at once
 DEFAULT = "bert-base-uncased"
@@ -34,10 +35,11 @@ class FrozenBert:
     """
 
     def __init__(self, name: str = DEFAULT, words: int = WORDS, device: str = "cpu") -> None:
-        from transformers import AutoModel, AutoTokenizer
+        with requires_extra("models"):
+            from transformers import AutoModel, AutoTokenizer
 
         if words < 3:
-            raise UsageError(f"{words} words leave no room beside [CLS] and [SEP]; give 3 or more")
+            raise UsageError(f"{words} words leave none between [CLS] and [SEP]; give 3 or more")
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(name)
             self._network = AutoModel.from_pretrained(name, dtype=torch.float32).eval().to(device)
@@ -67,17 +69,17 @@ class FrozenBert:
         if unknown > MOST_UNKNOWN * words:
             raise DataError(
                 f"the tokeniser of {self.name} does not know {unknown} of {words} words; put the tokenizer.json or "
-                "vocab.txt of the model beside its weights"
+                "vocab.txt of the model next to its weights"
             )
 
     @torch.inference_mode()
     def states(self, captions: list[str]) -> np.ndarray:
         """States of the last layer, ``captions words dim``; zero rows behind the last piece of a caption."""
-        told = self._tokenizer(
+        inputs = self._tokenizer(
             captions, truncation=True, max_length=self.words, padding="max_length", return_tensors="pt"
         ).to(self._device)
-        states = self._network(**told).last_hidden_state
-        masked: np.ndarray = (states * told["attention_mask"].unsqueeze(2)).cpu().numpy()
+        states = self._network(**inputs).last_hidden_state
+        masked: np.ndarray = (states * inputs["attention_mask"].unsqueeze(2)).cpu().numpy()
         return masked
 
 

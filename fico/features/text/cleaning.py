@@ -1,4 +1,4 @@
-"""Caption clean-ups of released models; their token ids fit the weights only after the same one."""
+"""Caption clean-ups of published models; token ids fit their checkpoints only after the same one."""
 
 import re
 from collections.abc import Callable, Mapping

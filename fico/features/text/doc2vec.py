@@ -8,15 +8,18 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
-from gensim.matutils import zeros_aligned
-from gensim.models.doc2vec import Doc2Vec, TaggedDocument, train_document_dm
 from jaxtyping import Float32
 
 from fico.features.text.treebank import tokenize
 from fico.util.cache import cache_dir, ensure_folder
+from fico.util.optional import requires_extra
 from fico.util.progress import track
 
-FIT_VERSION = 1  # raise it when the fit changes
+with requires_extra("text"):
+    from gensim.matutils import zeros_aligned
+    from gensim.models.doc2vec import Doc2Vec, TaggedDocument, train_document_dm
+
+FIT_VERSION = 2  # raise it when the fit changes
 DIM = 300
 WINDOW = 5
 ROUNDS = 10

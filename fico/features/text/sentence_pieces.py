@@ -4,10 +4,12 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import sentencepiece
-
 from fico.errors import DataError
 from fico.features.text.tokenizer_files import find_file
+from fico.util.optional import requires_extra
+
+with requires_extra("models"):
+    import sentencepiece
 
 BOS, EOS, UNKNOWN = 0, 2, 3
 SHIFT = 1  # the file counts unknown 0, start 1, end 2, then the pieces
@@ -30,13 +32,13 @@ class SentencePieceModel:
         self.source = f"{self._processor.get_piece_size()} sentence pieces of {source}"
 
     @classmethod
-    def read(cls, given: str | Path) -> "SentencePieceModel":
-        """Open a model file; see `find_file` for what may be given.
+    def read(cls, source: str | Path) -> "SentencePieceModel":
+        """Open a model file; see `find_file` for its forms.
 
         Raises:
             DataError: It is missing or no sentencepiece model.
         """
-        path = find_file(given, "sentencepiece.bpe.model", "model.inputs.text.model")
+        path = find_file(source, "sentencepiece.bpe.model", "model.inputs.text.model")
         try:
             return cls(path.read_bytes(), path.name)
         except (RuntimeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Captions through the tokeniser that lies beside a model's weights."""
+"""Captions through the tokeniser of a model's checkpoint folder."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,15 +9,17 @@ from jaxtyping import Int64
 
 from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError
-from fico.features.text.tokens import MOST_UNKNOWN, WordPieces
+from fico.features.text.tokens import WordPieces
+from fico.features.vocabulary import MOST_UNKNOWN
 from fico.networks.checkpoint_io.model_folder import model_folder
+from fico.util.optional import requires_extra
 
 _TOKENISERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 _SIGLIP = ("siglip", "siglip2")  # trained on lower case, padded to full length, with no mask
 
 
 def text_reader(source: str | Path | None, max_length: int) -> "WordPieces | FolderTokens":
-    """Give the tokeniser of released weights, or without weights words of the training captions.
+    """Build the tokeniser of a checkpoint, or without one word pieces of the training captions.
 
     Args:
         source: Folder or hub name; None: word pieces between [CLS] and [SEP].
@@ -27,7 +29,7 @@ def text_reader(source: str | Path | None, max_length: int) -> "WordPieces | Fol
 
 
 class FolderTokens:
-    """Captions as ids of the tokeniser beside the weights, with the markers and the padding of the model.
+    """Captions as ids of the tokeniser in the checkpoint's folder, with the markers and the padding of the model.
 
     Args:
         source: Folder that holds ``tokenizer.json`` or the files it is made of, or a hub name.
@@ -37,12 +39,13 @@ class FolderTokens:
     """
 
     def __init__(self, source: str | Path) -> None:
-        from transformers import AutoConfig, AutoTokenizer
+        with requires_extra("models"):
+            from transformers import AutoConfig, AutoTokenizer
 
         folder = model_folder(source)
         if not any((folder / name).is_file() for name in _TOKENISERS):
             raise DataError(
-                f"{folder} has no tokeniser file ({' or '.join(_TOKENISERS)}); put that of the released model there"
+                f"{folder} has no tokeniser file ({' or '.join(_TOKENISERS)}); put that of the checkpoint there"
             )
         try:
             config = AutoConfig.from_pretrained(folder)
@@ -62,8 +65,8 @@ class FolderTokens:
     @property
     def origin(self) -> str:
         """What made the ids, and how many captions were cut."""
-        told = f"{type(self._tokenizer).__name__} of {self._name}, at most {self._longest} ids"
-        return f"{told}; {self._cut} of {self._read} captions were cut" if self._cut else told
+        origin = f"{type(self._tokenizer).__name__} of {self._name}, at most {self._longest} ids"
+        return f"{origin}; {self._cut} of {self._read} captions were cut" if self._cut else origin
 
     def ids(self, split: RetrievalSplit) -> tuple[Int64[np.ndarray, " ids"], ...]:
         """Token ids of each caption.
@@ -74,7 +77,7 @@ class FolderTokens:
         empty = [name for name, text in zip(split.caption_ids, split.captions, strict=True) if not text.strip()]
         if empty:
             raise DataError(
-                f"{len(empty)} captions of split {split.name} have no word, among them {', '.join(empty[:3])}; mend "
+                f"{len(empty)} captions of split {split.name} have no word, among them {', '.join(empty[:3])}; correct "
                 "them or take them out"
             )
         # The folders of SigLIP 2 for one image size name Gemma's tokeniser, which keeps capitals.

@@ -1,7 +1,7 @@
 """Captions as token ids, by the tokenisers of the vision-language models.
 
-Both readers check what they were given: a file of another kind would map every word to the unknown token, and nothing
-but bad results would tell.
+Both readers check their vocabulary: a file of another kind would map every word to the unknown token, and only poor
+results would show it.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,7 @@ from fico.errors import DataError, UsageError
 from fico.features.text.cleaning import CLEAN_UPS, first_words
 from fico.features.text.sentence_pieces import BOS, EOS, SentencePieceModel
 from fico.features.text.word_pieces import CLS, SEP, WordPieceModel
-
-MOST_UNKNOWN = 0.1  # of the words; the right file of any model knows practically all words of English captions
+from fico.features.vocabulary import MOST_UNKNOWN
 
 
 class PieceModel(Protocol):
@@ -39,13 +38,13 @@ class WordPieces:
         vocab: ``vocab.txt`` with one piece a line, a folder that holds one, or a hub name; None: whole words and
             letters of the training captions.
         clean: Clean-up of the caption: ``xvlm``, ``blip2`` or none.
-        max_words: Words that are kept after the clean-up; all when not given.
+        max_words: Words that are kept after the clean-up; default: all.
         max_length: Most ids of a caption, markers included.
         ends_with_sep: Put [SEP] behind the last piece; X-VLM leaves it out.
         extra_tokens: Tokens that the model numbers after the last of the file.
 
     Raises:
-        UsageError: There is no such clean-up, or no room for a piece.
+        UsageError: There is no such clean-up, or ``max_length`` leaves no piece.
     """
 
     def __init__(
@@ -91,7 +90,7 @@ class SentencePieces:
         vocab_size: Rows of the model's word table, where it has more than the file has pieces.
 
     Raises:
-        UsageError: There is no room for a piece.
+        UsageError: ``max_length`` leaves no piece.
     """
 
     def __init__(self, model: str | Path | None = None, max_length: int = 64, vocab_size: int | None = None) -> None:
@@ -104,8 +103,8 @@ class SentencePieces:
         Raises:
             DataError: The file is missing, no sentencepiece model, or has more pieces than ``vocab_size``.
         """
-        given = self.model
-        model = SentencePieceModel.fit(train.captions) if given is None else SentencePieceModel.read(given)
+        source = self.model
+        model = SentencePieceModel.fit(train.captions) if source is None else SentencePieceModel.read(source)
         if self.vocab_size is not None and model.size > self.vocab_size:
             raise DataError(f"{model.source} numbers up to {model.size - 1}, but the word table has {self.vocab_size}")
         return CaptionTokens(self, model, [BOS], [EOS], self.vocab_size or model.size)
@@ -142,14 +141,14 @@ class CaptionTokens:
     @property
     def origin(self) -> str:
         """What made the ids, and how many captions were cut."""
-        told = f"{self._model.source}, at most {self._reader.max_length} ids"
-        return f"{told}; {self._cut} of {self._read} captions were cut" if self._cut else told
+        origin = f"{self._model.source}, at most {self._reader.max_length} ids"
+        return f"{origin}; {self._cut} of {self._read} captions were cut" if self._cut else origin
 
     def ids(self, split: RetrievalSplit) -> tuple[Int64[np.ndarray, " ids"], ...]:
         """Token ids of each caption with the markers, without padding.
 
         Raises:
-            DataError: Captions are empty after the clean-up (their ids are named), or the file that was given does not
+            DataError: Captions are empty after the clean-up (their ids are named), or the vocabulary does not
                 know the words.
         """
         texts = [self._reader.cleaned(caption) for caption in split.captions]
@@ -157,14 +156,14 @@ class CaptionTokens:
         if empty:
             raise DataError(
                 f"{len(empty)} of {len(texts)} captions of split {split.name} have no word left after the clean-up, "
-                f"among them {', '.join(empty[:3])}; mend them or take them out"
+                f"among them {', '.join(empty[:3])}; correct them or take them out"
             )
         pieces = self._model.encode(texts)
         self._check_known(texts, pieces)
-        room = self._reader.max_length - len(self._start) - len(self._end)
+        longest = self._reader.max_length - len(self._start) - len(self._end)
         self._read += len(pieces)
-        self._cut += sum(len(row) > room for row in pieces)
-        return tuple(np.array([*self._start, *row[:room], *self._end], dtype=np.int64) for row in pieces)
+        self._cut += sum(len(row) > longest for row in pieces)
+        return tuple(np.array([*self._start, *row[:longest], *self._end], dtype=np.int64) for row in pieces)
 
     def _check_known(self, texts: Sequence[str], pieces: Sequence[Sequence[int]]) -> None:
         words = sum(len(text.split()) for text in texts)

@@ -1,19 +1,30 @@
-"""Words as the Penn Treebank splits them, without the files that NLTK downloads."""
+"""Words as the Penn Treebank splits them, by NLTK."""
 
-import re
+from functools import cache
+from typing import TYPE_CHECKING
 
-# A word before n't; n't; an ending as 's; a word with hyphens; a quotation mark; three full stops; any other mark.
-_TOKEN = re.compile(r"\w+(?=n't\b)|n't\b|'(?:s|m|d|ll|re|ve)\b|\w+(?:-\w+)*|``|''|\.{3}|[^\w\s]")
+if TYPE_CHECKING:
+    from nltk.tokenize import NLTKWordTokenizer  # type: ignore[import-untyped]
+    from nltk.tokenize.punkt import PunktSentenceTokenizer  # type: ignore[import-untyped]
 
 
 def tokenize(caption: str) -> list[str]:
     """Split a caption as the Penn Treebank does: lower case, punctuation kept as words.
 
     Source:
-        The word tokenizer of NLTK, which FiCo-ITR's feature toolkit, SCAN, VSRN and IMRAM call.
+        ``nltk.word_tokenize``, which FiCo-ITR's feature toolkit, SCAN, VSRN and IMRAM call: sentences, then words.
 
     Differs:
-        Needs no download; a full stop between two sentences is a word of its own; abbreviations lose theirs.
+        The sentence splitter is untrained, so that nothing is downloaded: an abbreviation such as ``mr.`` loses its
+        full stop.
     """
-    opened = re.sub(r'(^|[\s(\[])"', r"\1`` ", caption.lower())
-    return _TOKEN.findall(opened.replace('"', " '' "))
+    sentences, words = _tokenizers()
+    return [word for sentence in sentences.tokenize(caption.lower()) for word in words.tokenize(sentence)]
+
+
+@cache
+def _tokenizers() -> "tuple[PunktSentenceTokenizer, NLTKWordTokenizer]":
+    from nltk.tokenize import NLTKWordTokenizer  # here, as it takes a second to import
+    from nltk.tokenize.punkt import PunktSentenceTokenizer
+
+    return PunktSentenceTokenizer(), NLTKWordTokenizer()

@@ -1,16 +1,19 @@
-"""Word pieces of BERT: the released vocabulary, or a small one of the training captions."""
+"""Word pieces of BERT: the vocabulary of a checkpoint, or a small one of the training captions."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from tokenizers import Tokenizer
-from tokenizers.models import WordPiece
-from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer
-
 from fico.errors import DataError
 from fico.features.text.tokenizer_files import find_file
+from fico.formats.text import read_text
+from fico.util.optional import requires_extra
+
+with requires_extra("models"):
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordPiece
+    from tokenizers.normalizers import BertNormalizer
+    from tokenizers.pre_tokenizers import BertPreTokenizer
 
 PAD, UNK, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 MOST_WORDS = 8000
@@ -33,22 +36,19 @@ class WordPieceModel:
         self._tokenizer.pre_tokenizer = BertPreTokenizer()
 
     @classmethod
-    def read(cls, given: str | Path) -> "WordPieceModel":
-        """Open a vocabulary; see `find_file` for what may be given.
+    def read(cls, source: str | Path) -> "WordPieceModel":
+        """Open a vocabulary; see `find_file` for its forms.
 
         Raises:
             DataError: It is missing, does not hold the markers or holds a piece twice.
         """
-        path = find_file(given, "vocab.txt", "model.inputs.text.vocab")
-        try:
-            pieces = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path} is no list of word pieces ({error}); give the vocab.txt of the weights") from error
+        path = find_file(source, "vocab.txt", "model.inputs.text.vocab")
+        pieces = read_text(path).replace("\r\n", "\n").rstrip("\n").split("\n")  # a piece may be a blank of Unicode
         ids = {piece: number for number, piece in enumerate(pieces)}
         missing = [marker for marker in (PAD, UNK, CLS, SEP) if marker not in ids]
         if missing or len(ids) != len(pieces) or ids[PAD] != 0:
-            fault = f"without {', '.join(missing)}" if missing else "with a piece twice or without [PAD] at its start"
-            raise DataError(f"{path} is a list {fault}; give the vocab.txt of the weights, one piece a line")
+            defect = f"without {', '.join(missing)}" if missing else "with a piece twice or without [PAD] at its start"
+            raise DataError(f"{path} is a list {defect}; give the vocab.txt of the weights, one piece a line")
         return cls(ids, f"{len(ids)} word pieces of {path.name}")
 
     @classmethod

@@ -7,6 +7,7 @@ from typing import Any
 
 from fico.errors import DataError
 from fico.networks.checkpoint_io.load import read_checkpoint
+from fico.util.optional import requires_extra
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _WEIGHT_FILES = (".pth", ".pt", ".bin", ".tar", ".ckpt", ".safetensors")
@@ -71,7 +72,8 @@ def _missing(folder: Path) -> list[str]:
 
 def _fetched(name: str) -> Path:
     """The folder in the hub's cache, filled where files are missing; safetensors are enough where there are any."""
-    from huggingface_hub import snapshot_download
+    with requires_extra("models"):
+        from huggingface_hub import snapshot_download
 
     reason = "it has no such files"
     for weights, is_cached in (("*.safetensors", True), ("*.bin", True), ("*.safetensors", False), ("*.bin", False)):

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from fico.util.optional import requires_extra
+
 State = dict[str, Tensor]
 
 _SWIN_NAMES = (
@@ -66,7 +68,8 @@ class SwinTrunk(nn.Module):
         window: int = 12,
     ) -> None:
         super().__init__()
-        from transformers import SwinConfig, SwinModel  # seconds to import
+        with requires_extra("models"):
+            from transformers import SwinConfig, SwinModel  # seconds to import
 
         config = SwinConfig(
             image_size=image_size,
@@ -110,7 +113,8 @@ class CvtTrunk(nn.Module):
         heads: Sequence[int] = (3, 12, 16),
     ) -> None:
         super().__init__()
-        from transformers import CvtConfig, CvtModel
+        with requires_extra("models"):
+            from transformers import CvtConfig, CvtModel
 
         config = CvtConfig(
             embed_dim=list(dims),

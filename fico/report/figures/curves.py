@@ -5,11 +5,13 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
 from fico.report.results.schema import Metric, Results
+from fico.util.optional import requires_extra
+
+with requires_extra("report"):
+    import matplotlib
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Written as colours that nothing else uses, then replaced by the page's variables: SVG by matplotlib has no other hook.
 INK, FAINT, COLOURS = "#010203", "#010204", {"i2t": "#010205", "t2i": "#010206"}

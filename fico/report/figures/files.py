@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from PIL import Image
-
 from fico.util.atomic import atomic_write
+from fico.util.optional import requires_extra
+
+with requires_extra("report"):
+    import matplotlib
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from PIL import Image
 
 DPI = 160
 INK, FAINT = "#2a2f36", "#d9d7d2"

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from fico.datasets.base import RetrievalSplit
-from fico.datasets.feature_sets.rows import by_hash
+from fico.datasets.splits import hash_order
 from fico.metrics.chance import chance_values
 from fico.metrics.options import EvaluationOptions
 from fico.metrics.specification import Task
@@ -54,7 +54,7 @@ def split_numbers(split: RetrievalSplit) -> SplitNumbers:
     """Count one split; of a large one the relevance of 5,000 images."""
     images, owners = len(split.image_ids), split.correspondence.caption_to_image
     held = np.bincount(owners, minlength=images)
-    chosen = np.sort(by_hash(split.image_ids, "numbers")[:MOST_IMAGES])
+    chosen = np.sort(hash_order(split.image_ids, "numbers")[:MOST_IMAGES])
     labels = split.labels
     lengths = np.array([len(tokens) for tokens in split.tokens])
     chance = _instance_chance(held, len(owners))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fico.datasets.base import FeatureDataset, RetrievalDataset, RetrievalSplit
-from fico.datasets.feature_sets.rows import by_hash
+from fico.datasets.splits import hash_order
 from fico.report.html.data_numbers import SHOWN, SplitNumbers, split_numbers
 from fico.report.html.page import page_environment
 from fico.util.atomic import atomic_write
@@ -80,7 +80,7 @@ def write_data_page(
 def _samples(split: RetrievalSplit, count: int) -> list[Sample]:
     owners = split.correspondence.caption_to_image
     found = []
-    for row in by_hash(split.image_ids, "samples")[:count].tolist():
+    for row in hash_order(split.image_ids, "samples")[:count].tolist():
         captions = tuple(split.captions[place] for place in np.flatnonzero(owners == row).tolist())
         names = None
         if split.labels is not None:

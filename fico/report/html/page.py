@@ -10,15 +10,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from PIL import Image, ImageOps
 
+from fico.errors import DataError
+from fico.images.decode import open_rgb
 from fico.report.figures import curves as figures
 from fico.report.html.samples import QuerySample
 from fico.report.results.schema import Metric, Results, is_rank
 from fico.report.table import run_tables as tables
 from fico.util.atomic import atomic_write
+from fico.util.optional import requires_extra
+
+with requires_extra("report"):
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
 THUMBNAIL = 128  # pixels of the longer side
 
@@ -96,9 +100,8 @@ def page_environment() -> Environment:
 def thumbnail(path: Path) -> str | None:
     """An image as a small JPEG in a data URI; None where the file is missing or no image."""
     try:
-        with Image.open(path) as image:
-            small = ImageOps.exif_transpose(image).convert("RGB")
-    except OSError:
+        small = open_rgb(path)
+    except DataError:
         return None
     small.thumbnail((THUMBNAIL, THUMBNAIL))
     buffer = io.BytesIO()

@@ -3,15 +3,17 @@
 import math
 from collections.abc import Sequence
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
 from fico.report.figures.curves import LEVELS
 from fico.report.figures.files import COLOURS, INK, MARKERS, style
 from fico.report.paper.search_table import searched_rows
 from fico.report.results.schema import Results, SearchRow
 from fico.report.results.seeds import Setting, is_untrained, settings
 from fico.report.table.run_tables import DIRECTIONS
+from fico.util.optional import requires_extra
+
+with requires_extra("report"):
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 DASHES = {"vlp": "-", "fine": (0, (5, 1.5)), "coarse": (0, (1, 1)), None: "-"}
 RECALL = [float(level) for level in LEVELS]

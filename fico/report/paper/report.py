@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from fico.report.figures.files import write_figures
 from fico.report.html.page import page_environment
@@ -20,7 +19,11 @@ from fico.report.results.seeds import Protocol
 from fico.report.table.table import Grid
 from fico.report.table.text import comma_separated, latex, markdown
 from fico.util.atomic import atomic_write
+from fico.util.optional import requires_extra
 from fico.util.progress import track
+
+with requires_extra("report"):
+    from matplotlib.figure import Figure
 
 CAPTIONS = {
     "figure3": "Figure 3: interpolated precision at eleven recall levels, mean over queries",

@@ -15,6 +15,7 @@ from fico.search.saved import load_file
 from fico.search.sharded.shards import Shardable, read_plan, saved_shards, shard_paths
 from fico.types import Ranking
 from fico.util.arrays import Embeddings, to_array
+from fico.util.optional import requires_extra
 
 
 class _Worker:
@@ -214,8 +215,6 @@ def _opened(items: Embeddings | RowsFile) -> np.ndarray:
 
 
 def _import_ray() -> Any:
-    try:
+    with requires_extra("ray"):
         import ray
-    except ImportError as error:
-        raise UsageError(f'ray cannot be imported ({error}); install it with pip install -e ".[ray]"') from error
     return ray

@@ -54,7 +54,7 @@ def fico(*arguments):
 
 
 def evaluate(out, *arguments, page=mock.Mock()):  # noqa: B008 - drawing the page is most of the time
-    with mock.patch("fico.external.results.write_report", page):
+    with mock.patch("fico.report.html.page.write_report", page):
         done = fico("evaluate", "--bootstrap", 10, "--out", out, *arguments)
     assert done.exit_code == 0, done.output
     return {name: metric.value for name, metric in read_results(out).metrics.items()}

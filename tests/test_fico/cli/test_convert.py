@@ -150,7 +150,7 @@ def test_a_pickle_that_asks_for_code_needs_trust_and_is_warned_of(tmp_path, capf
     assert "code ran" not in done.output + capfd.readouterr().out
     trusted = convert(tmp_path / "best.t7", "--model", "ucch", "--trust")
     assert trusted.exit_code == 0
-    assert "asks for code" in trusted.stderr
+    assert "pickle with code" in trusted.stderr
     assert "code ran" in trusted.stdout + capfd.readouterr().out
     ucch().load_released(tmp_path / "best.safetensors")
 

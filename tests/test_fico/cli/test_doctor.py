@@ -19,20 +19,29 @@ def findings(monkeypatch, root, installed):
         ({"torch": "2.13.0+cpu", "torchvision": "0.29.0+cu130"}, "torchvision"),
     ],
 )
-def test_packages_that_clash_are_faults_and_alone_are_none(monkeypatch, tmp_path, installed, subject):
-    assert findings(monkeypatch, tmp_path, installed)[subject].level == "fault"
+def test_packages_that_clash_are_errors_and_alone_are_none(monkeypatch, tmp_path, installed, subject):
+    assert findings(monkeypatch, tmp_path, installed)[subject].level == "error"
     for package in installed:
         monkeypatch.undo()
         alone = findings(monkeypatch, tmp_path, {other: None for other in installed} | {package: installed[package]})
         assert subject not in alone
 
 
-def test_a_cache_that_cannot_be_written_is_a_fault(monkeypatch, tmp_path):
+def test_a_cache_that_cannot_be_written_is_an_error(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("FICO_CACHE_DIR", str(tmp_path / "file" / "cache"))
-    assert findings(monkeypatch, tmp_path, {})["cache"].level == "fault"
+    assert findings(monkeypatch, tmp_path, {})["cache"].level == "error"
     monkeypatch.setenv("FICO_CACHE_DIR", str(tmp_path / "cache"))
     assert findings(monkeypatch, tmp_path, {})["cache"].level == "ok"
+
+
+def test_an_extra_lacks_what_the_extras_that_it_includes_lack(monkeypatch, tmp_path):
+    lines = ["numpy>=2", "gensim>=4 ; extra == 'text'", 'ray>=2; extra == "ray"', 'fico[text,ray] ; extra == "all"']
+    monkeypatch.setattr(doctor, "requires", lambda _: lines)
+    found = findings(monkeypatch, tmp_path, {"numpy": "2", "gensim": None, "ray": "2"})
+    assert found["extra ray"].text == "complete"
+    assert found["extra text"].text.startswith("without gensim;")
+    assert found["extra all"].text.startswith("without fico[text];")
 
 
 def test_models_are_read_from_their_configs(monkeypatch, tmp_path):
@@ -45,26 +54,26 @@ def test_models_are_read_from_their_configs(monkeypatch, tmp_path):
     (folder / "broken.yaml").write_text("a: [")
     found = findings(monkeypatch, tmp_path, {})
     assert found["model good"].level == "ok"
-    assert found["model gone"].level == "fault"
+    assert found["model gone"].level == "error"
     assert "nowhere.to.Be" in found["model gone"].text
     assert "files/w.safetensors" in found["model gone"].text
-    assert found["model broken"].level == "fault"
+    assert found["model broken"].level == "error"
     assert "broken.yaml" in found["model broken"].text
 
 
-def test_the_command_prints_one_line_each_and_exits_1_on_a_fault(monkeypatch, tmp_path):
+def test_the_command_prints_one_line_each_and_exits_1_on_an_error(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(doctor, "examine", lambda *_: [doctor.Finding("ok", "a", "fine")])
     done = CliRunner().invoke(app, ["doctor"])
     assert (done.exit_code, done.stdout) == (0, "ok     a  fine\n")
-    monkeypatch.setattr(doctor, "examine", lambda *_: [doctor.Finding("fault", "a", "broken")])
+    monkeypatch.setattr(doctor, "examine", lambda *_: [doctor.Finding("error", "a", "broken")])
     done = CliRunner().invoke(app, ["doctor"])
     assert done.exit_code == 1
     assert "1 of 1" in done.stderr
 
 
-def test_a_data_set_that_is_not_there_is_a_fault_outside_a_checkout_too(tmp_path):
+def test_a_data_set_that_is_not_there_is_an_error_outside_a_checkout_too(tmp_path):
     found = doctor.examine(tmp_path, doctor.DatasetOption("flickr30k", tmp_path / "nowhere"))
-    assert [(finding.level, finding.subject) for finding in found if finding.level == "fault"] == [
-        ("fault", "data set")
+    assert [(finding.level, finding.subject) for finding in found if finding.level == "error"] == [
+        ("error", "data set")
     ]

@@ -17,7 +17,7 @@ PAIRS = Correspondence([0, 0, 1, 2, 3, 4, 5])
 
 @pytest.fixture(autouse=True)
 def _no_page(monkeypatch):
-    monkeypatch.setattr("fico.external.results.write_report", lambda *_: None)  # drawing it is most of the time
+    monkeypatch.setattr("fico.report.html.page.write_report", lambda *_: None)  # drawing it is most of the time
 
 
 def _sides(seed):

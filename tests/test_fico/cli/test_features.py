@@ -11,7 +11,8 @@ import torch
 from typer.testing import CliRunner
 
 from fico.cli.app import app
-from fico.datasets import Shapes, load_dataset
+from fico.datasets import load_dataset
+from fico.datasets.shapes.shapes import Shapes
 from fico.features import model_inputs
 from fico.features import writer as rows
 from fico.features.precomputed import read_precomputed

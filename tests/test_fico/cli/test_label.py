@@ -10,8 +10,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from fico.cli.app import app
-from fico.datasets import Shapes, load_dataset
+from fico.datasets import load_dataset
 from fico.datasets.labels import LabelFile
+from fico.datasets.shapes.shapes import Shapes
 from fico.errors import UsageError
 from fico.features import writer as rows
 from fico.labels.agreement import agreement
@@ -20,7 +21,7 @@ from fico.labels.q2l import (
     IMAGENET,
     PLAIN,
     Labeller,
-    Released,
+    Query2LabelConfig,
     is_plain,
     to_labels,
 )
@@ -160,19 +161,19 @@ def test_normalisation_is_the_models_unless_none_is_asked_for(tmp_path, weights)
     for path, (mean, std) in wanted.items():
         assert (Labeller(path).pixels.mean, Labeller(path).pixels.std) == (mean, std)
         assert Labeller(path, normalisation="none").pixels.mean == PLAIN[0]
-    assert Labeller(weights, Released(is_plain=True)).pixels.mean == PLAIN[0]
-    assert Labeller(tresnet, Released(is_plain=False)).pixels.mean == IMAGENET[0]
+    assert Labeller(weights, Query2LabelConfig(is_plain=True)).pixels.mean == PLAIN[0]
+    assert Labeller(tresnet, Query2LabelConfig(is_plain=False)).pixels.mean == IMAGENET[0]
     cvt = Query2Label(CvtTrunk((64, 64, 64), (1, 2, 3), (1, 1, 1)), 64, classes=3, dim=64, inner_dim=8)
     with pytest.raises(UsageError, match=r"nothing says how these weights of a Cvt .*--config"):
-        is_plain(cvt, Released())
-    assert is_plain(cvt, Released(is_plain=True))
+        is_plain(cvt, Query2LabelConfig())
+    assert is_plain(cvt, Query2LabelConfig(is_plain=True))
 
 
 def test_the_released_json_and_size_are_heeded(tmp_path, root, weights):
     config = tmp_path / "config_new.json"
     config.write_text(json.dumps({"orid_norm": True, "img_size": 96, "nheads": 8, "backbone": "resnet101"}))
-    assert Released.read(config) == Released(heads=8, is_plain=True, image_size=96)
-    labeller = Labeller(weights, Released.read(config))
+    assert Query2LabelConfig.read(config) == Query2LabelConfig(heads=8, is_plain=True, image_size=96)
+    labeller = Labeller(weights, Query2LabelConfig.read(config))
     assert labeller.pixels.size == 96
     assert labeller.network.transformer["encoder"].layers[0].self_attn.num_heads == 8
     refused = label("q2l", root, "--weights", weights, "--size", 100)

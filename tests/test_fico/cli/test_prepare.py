@@ -6,6 +6,7 @@ import shutil
 import tarfile
 import threading
 import zipfile
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,9 +21,11 @@ from fico.cli.app import app
 from fico.cli.prepare import prepare
 from fico.datasets import load_dataset
 from fico.datasets.download.archives import unpack
-from fico.datasets.download.sources import RECIPES, Licensed, Recipe, Source
+from fico.datasets.recipes import all_recipes
+from fico.datasets.recipes.recipe import Licensed, Source
 from fico.errors import DataError, UsageError
 
+RECIPES = all_recipes()
 ROOT = Path(__file__).resolve().parents[3]
 PARTS = {
     "train": ("train2014", range(1, 5)),
@@ -113,14 +116,14 @@ def recipe(name, address, **changes):
         for s in RECIPES[name].sources
     )
     images = {"train": 5, "val": 1, "test": 2} if name == "coco" else {"train": 2, "val": 1, "test": 1}
-    licensed = RECIPES[name].licensed
-    return Recipe(sources, licensed, "free", **({"images": images} | changes))
+    changed = {"images": images, "captions": {}} | changes
+    return replace(RECIPES[name], sources=sources, licence="free", **changed)
 
 
 def run(name, root, address, **options):
     lines = []
     changes = options.pop("changes", {})
-    prepare(name, root, said=lines.append, recipes={name: recipe(name, address, **changes)}, **options)
+    prepare(name, root, echo=lines.append, recipes={name: recipe(name, address, **changes)}, **options)
     return lines
 
 
@@ -134,7 +137,7 @@ def test_one_command_makes_a_data_set_that_loads(server, tmp_path):
     assert test.classes == ("person", "car"), "in ascending order of the category ids"
     assert test.labels.astype(int).tolist() == [[0, 1], [0, 0]]
     assert "train: 5 images, 25 captions, 1.400 labels an image" in lines
-    assert f"{root} is whole" in lines
+    assert f"{root} is complete" in lines
     names = {path.name for path in root.iterdir()}
     assert names == {"dataset_coco.json", "annotations", "train2014", "val2014", "labels.npz"}
     assert not (root / "annotations" / "person_keypoints_val2014.json").exists()
@@ -144,12 +147,12 @@ def test_a_second_run_fetches_nothing_and_a_gap_is_filled(server, tmp_path):
     root = tmp_path / "coco"
     run("coco", root, server[0])
     Quiet.asked.clear()
-    assert f"{root}: nothing is left to fetch" in run("coco", root, server[0])
+    assert f"{root}: nothing is left to download" in run("coco", root, server[0])
     assert Quiet.asked == []
     gone = root / "val2014" / coco_name("val2014", 7)
     gone.unlink()
     gone.with_name(f".{gone.name}.part").write_bytes(b"half")
-    assert f"{root} is whole" in run("coco", root, server[0])
+    assert f"{root} is complete" in run("coco", root, server[0])
     assert Quiet.asked == ["/val2014.zip"]
     assert gone.is_file()
     assert not list((root / "val2014").glob(".*"))
@@ -162,7 +165,7 @@ def test_a_damaged_archive_is_named_and_the_rest_is_kept(server, tmp_path):
     with pytest.raises(DataError, match=r"val2014\.zip is damaged or no archive .* run this command once more"):
         run("coco", tmp_path / "coco", address)
     (folder / "val2014.zip").write_bytes(whole)
-    assert f"{tmp_path / 'coco'} is whole" in run("coco", tmp_path / "coco", address)
+    assert f"{tmp_path / 'coco'} is complete" in run("coco", tmp_path / "coco", address)
 
 
 def test_a_changed_byte_in_an_archive_is_found(server, tmp_path):
@@ -191,19 +194,19 @@ def test_an_archive_put_there_by_hand_is_used_and_stays(server, tmp_path):
     root = tmp_path / "coco"
     root.mkdir()
     shutil.move(folder / "train2014.zip", root)
-    assert f"{root} is whole" in run("coco", root, address)
+    assert f"{root} is complete" in run("coco", root, address)
     assert (root / "train2014.zip").is_file()
 
 
-def test_images_of_the_release_of_2017_are_not_fetched_again(server, tmp_path, monkeypatch):
+def test_images_of_the_release_of_2017_are_not_fetched_again(server, tmp_path):
     root = tmp_path / "coco"
-    monkeypatch.setattr("fico.cli.prepare._COCO_2017", {"train2017": 6, "val2017": 2})
+    changes = {"same_images": {"train2017": 6, "val2017": 2}}
     for number in range(1, 9):
         path = root / ("val2017" if number in (2, 7) else "train2017") / f"{number:012d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture())
     Quiet.asked.clear()
-    assert f"{root} is whole" in run("coco", root, server[0])
+    assert f"{root} is complete" in run("coco", root, server[0], changes=changes)
     assert sorted(Quiet.asked) == ["/annotations_trainval2014.zip", "/caption_datasets.zip"]
     there = load_dataset("coco", root=root).split("train").image_paths
     assert [path.parent.name for path in there] == ["train2017", "val2017", *["train2017"] * 3]
@@ -218,7 +221,7 @@ def test_annotations_alone_need_no_images(server, tmp_path):
 def test_a_disk_that_is_too_small_is_refused_before_anything_is_fetched(server, tmp_path, monkeypatch):
     Quiet.asked.clear()
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10**6}))
-    with pytest.raises(DataError, match=r"needs up to .* and its disk has 1\.0 MB free; make room"):
+    with pytest.raises(DataError, match=r"needs up to .* and its disk has 1\.0 MB free; free some"):
         run("coco", tmp_path / "coco", server[0])
     assert Quiet.asked == []
 
@@ -226,7 +229,7 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_fetched(server, 
 def test_images_under_licence_are_asked_for_and_then_unpacked(server, tmp_path):
     root = tmp_path / "flickr30k"
     with pytest.raises(
-        DataError, match=r"ask for them at https://forms\.illinois\.edu.* put flickr30k-images\.tar\.gz"
+        DataError, match=r"request them at https://forms\.illinois\.edu.* put flickr30k-images\.tar\.gz"
     ):
         run("flickr30k", root, server[0])
     assert len(load_dataset("flickr30k", root=root).split("train").captions) == 10, "captions are there already"
@@ -235,8 +238,8 @@ def test_images_under_licence_are_asked_for_and_then_unpacked(server, tmp_path):
             item = tarfile.TarInfo(f"flickr30k-images/{number}.jpg")
             item.size = len(picture())
             archive.addfile(item, io.BytesIO(picture()))
-    assert f"{root} is whole" in run("flickr30k", root, server[0])
-    assert f"{root} is whole" in run("flickr30k", root, server[0])
+    assert f"{root} is complete" in run("flickr30k", root, server[0])
+    assert f"{root} is complete" in run("flickr30k", root, server[0])
     (root / "flickr30k-images" / "4.jpg").unlink()
     (root / "flickr30k-images.tar.gz").unlink()
     with pytest.raises(DataError, match="of its 31,783 images 3"):
@@ -252,7 +255,7 @@ def test_an_archive_may_not_lead_out_of_the_folder(tmp_path):
 
 def test_other_names_are_wrong_usage(tmp_path):
     with pytest.raises(UsageError, match="only coco, flickr30k, flickr8k"):
-        prepare("imagenet", tmp_path, said=print)
+        prepare("imagenet", tmp_path, echo=print)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -286,7 +289,7 @@ def test_the_reader_of_licensed_names_is_complete():
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(DataError, match=r"cannot be written .*; give another folder as --root"):
-        prepare("coco", tmp_path / "file" / "coco", said=print)
+        prepare("coco", tmp_path / "file" / "coco", echo=print)
 
 
 def test_a_file_of_another_size_is_unpacked_again_and_a_whole_one_stays(tmp_path):

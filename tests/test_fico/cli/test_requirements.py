@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from fico.cli.app import app
 from fico.cli.dataset_option import DatasetOption
-from fico.cli.requirements import Found, needs, read_model
-from fico.datasets import Shapes
+from fico.cli.requirements import Found, read_model, requirements
+from fico.datasets.shapes.shapes import Shapes
 
 CONF = Path(__file__).resolve().parents[3] / "conf" / "model"
 
@@ -35,7 +35,7 @@ def root(scenes, tmp_path):
 def states(name, root, size="paper"):
     config = read_model(CONF / f"{name}.yaml", size)
     found = Found(DatasetOption("karpathy", root))
-    return {need.what: need for need in needs(config, found, Path.cwd())}
+    return {requirement.what: requirement for requirement in requirements(config, found, Path.cwd())}
 
 
 def put(root, kind):
@@ -96,16 +96,22 @@ def test_files_and_hub_names_are_told_apart(root, monkeypatch, tmp_path):
 @pytest.mark.parametrize("name", sorted(path.stem for path in CONF.glob("*.yaml")))
 def test_every_model_is_told_at_both_sizes(name, root):
     for size in ("tiny", "paper"):
-        for need in states(name, root, size).values():
-            assert need.state in ("there", "made by the run", "missing")
-            assert need.get or need.state == "there"
+        for requirement in states(name, root, size).values():
+            assert requirement.state in ("there", "made by the run", "missing")
+            assert requirement.get or requirement.state == "there"
     config = read_model(CONF / f"{name}.yaml", "paper")
-    assert {need.state for need in needs(config, None, Path.cwd())} <= {"needed", "made by the run", "there"}
+    assert {requirement.state for requirement in requirements(config, None, Path.cwd())} <= {
+        "required",
+        "made by the run",
+        "there",
+    }
 
 
 def test_tiny_models_want_for_nothing_but_labels(root):
     for path in CONF.glob("*.yaml"):
-        missing = [what for what, need in states(path.stem, root, "tiny").items() if need.state == "missing"]
+        missing = [
+            what for what, requirement in states(path.stem, root, "tiny").items() if requirement.state == "missing"
+        ]
         assert missing in ([], ["labels"]), path.stem
 
 
@@ -122,16 +128,16 @@ def test_the_command_says_what_is_missing_and_ends_with_1(root, monkeypatch):
     assert "model vsrn" in done.stdout
 
 
-def test_without_a_data_set_a_fresh_checkout_has_no_fault(monkeypatch):
+def test_without_a_data_set_a_fresh_checkout_has_no_error(monkeypatch):
     monkeypatch.chdir(CONF.parents[1])
     done = doctor()
-    assert not [line for line in done.stdout.splitlines() if line.startswith("fault  model")]
-    assert "at size paper needs" in done.stdout
+    assert not [line for line in done.stdout.splitlines() if line.startswith("error  model")]
+    assert "at size paper requires" in done.stdout
 
 
-def test_a_data_set_that_cannot_be_read_is_a_fault_of_its_own(monkeypatch, tmp_path):
+def test_a_data_set_that_cannot_be_read_is_an_error_of_its_own(monkeypatch, tmp_path):
     monkeypatch.chdir(CONF.parents[1])
     done = doctor("--dataset", "coco", "--root", tmp_path)
     assert done.exit_code == 1
-    assert any(line.startswith("fault  data set") for line in done.stdout.splitlines())
+    assert any(line.startswith("error  data set") for line in done.stdout.splitlines())
     assert doctor("--root", tmp_path).exit_code == 2

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fico.datasets import Karpathy, Shapes
+from fico.datasets.karpathy.karpathy import Karpathy
+from fico.datasets.shapes.shapes import Shapes
 from fico.errors import DataError, UsageError
 from fico.features import Vocabulary, model_inputs
 from fico.features.cache import cached_rows
-from fico.features.image import features as image_module
-from fico.features.image.features import image_features
+from fico.features.image.descriptor_features import image_features
 from fico.images.descriptors import global_descriptor, region_descriptor, window_boxes
 from fico.loading.batches import ImageGroups, collate
 
@@ -116,7 +116,7 @@ def test_features_are_read_from_the_cache_and_remade_for_a_replaced_image(folder
         raise AssertionError("an image was read")
 
     with monkeypatch.context() as patch:
-        patch.setattr(image_module, "read_image", refuse)
+        patch.setattr("fico.images.descriptors.open_rgb", refuse)
         again = image_features(folder, splits, "global", progress=False).rows["train"]
     assert (again == first).all()
     Image.new("RGB", (96, 96)).save(splits["train"].image_paths[3])
@@ -267,6 +267,23 @@ def test_rare_words_are_unknown_and_every_caption_is_framed(tmp_path):
     assert len(vocabulary) == 6
     vocabulary.save(tmp_path / "words.json")
     assert Vocabulary.load(tmp_path / "words.json").words == vocabulary.words
+
+
+def test_words_that_training_lacks_are_told_and_many_of_them_warned_of(folder, caplog):
+    known = model_inputs(Karpathy(folder), ["test"], image="global", text="words", progress=False)
+    assert not caplog.records
+    path = folder / "dataset_shapes.json"
+    content = json.loads(path.read_text())
+    for image in content["images"]:
+        if image["split"] == "test":
+            image["sentences"][0]["tokens"] = ["ein", "kreis"] * 10
+    path.write_text(json.dumps(content))
+    unknown = model_inputs(Karpathy(folder), ["test"], image="global", text="words", progress=False)
+    assert known.origin["text"] != unknown.origin["text"]
+    missed, words = Vocabulary.count_unknown(unknown.splits["test"].texts)
+    assert missed > 0.2 * words
+    assert unknown.origin["text"].endswith(f"unknown words: test {missed / words:.1%}")
+    assert "words of split test do not occur in the training captions" in caplog.text
 
 
 @pytest.mark.parametrize("content", [None, "[]", '{"words": ["a", "a"]}', '{"words": 3}', "{"])

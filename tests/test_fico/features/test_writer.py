@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fico.errors import DataError, UsageError
-from fico.features import writer as rows
+from fico.features import writer
 from fico.features.precomputed import read_precomputed
 from fico.features.writer import RowFile
 
@@ -57,7 +57,7 @@ def test_written_rows_are_read_by_their_ids(tmp_path):
 
 
 def test_a_stopped_run_goes_on_where_it_was_saved(tmp_path, monkeypatch):
-    monkeypatch.setattr(rows, "SAVED_SECONDS", 0.0)
+    monkeypatch.setattr(writer, "SAVED_SECONDS", 0.0)
     first, second = Steps(fails_at=3), Steps()
     with pytest.raises(KeyboardInterrupt):
         file_in(tmp_path).write(first, 5)
@@ -72,7 +72,7 @@ def test_a_stopped_run_goes_on_where_it_was_saved(tmp_path, monkeypatch):
 def test_a_process_that_is_killed_leaves_what_the_next_one_needs(tmp_path):
     code = (
         "import os, signal, sys\nfrom pathlib import Path\n"
-        "from fico.features import writer as rows\nfrom tests_rows import Steps, file_in\nrows.SAVED_SECONDS = 0.0\n"
+        "from fico.features import writer\nfrom tests_rows import Steps, file_in\nwriter.SAVED_SECONDS = 0.0\n"
         "class Killed(Steps):\n"
         "    def __call__(self, done):\n"
         "        for number, step in enumerate(super().__call__(done)):\n"
@@ -95,7 +95,7 @@ def test_a_process_that_is_killed_leaves_what_the_next_one_needs(tmp_path):
 @pytest.mark.parametrize("killed_before", ["replace", "json"])
 def test_a_run_that_is_killed_while_naming_its_files_only_names_them(tmp_path, monkeypatch, killed_before):
     """The rows are all there: nothing is made again, and nothing is read before the list of ids has its name."""
-    atomic_write = rows.atomic_write
+    atomic_write = writer.atomic_write
 
     def killed(path):
         if path.name == "vgg19.json":
@@ -104,7 +104,7 @@ def test_a_run_that_is_killed_while_naming_its_files_only_names_them(tmp_path, m
 
     with monkeypatch.context() as patch:
         if killed_before == "json":
-            patch.setattr(rows, "atomic_write", killed)
+            patch.setattr(writer, "atomic_write", killed)
         else:
             patch.setattr(RowFile, "_name", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
@@ -131,7 +131,7 @@ def test_a_whole_file_is_left_alone_and_another_needs_overwrite(tmp_path):
 
 @pytest.mark.parametrize("change", [{"settings": {"a": 2}}, {"ids": IDS[::-1]}, {"origin": "guessing"}])
 def test_an_unfinished_file_of_other_settings_is_not_gone_on_with(tmp_path, monkeypatch, change):
-    monkeypatch.setattr(rows, "SAVED_SECONDS", 0.0)
+    monkeypatch.setattr(writer, "SAVED_SECONDS", 0.0)
     with pytest.raises(KeyboardInterrupt):
         file_in(tmp_path).write(Steps(fails_at=3), 5)
     steps = Steps()

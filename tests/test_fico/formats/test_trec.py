@@ -88,7 +88,7 @@ def test_a_missing_file_and_empty_qrels_are_refused(folder):
     with pytest.raises(DataError, match="absent"):
         read_trec(folder / "absent", None, folder / "qrels")
     (folder / "qrels").write_text("a 0 v 0\n")
-    with pytest.raises(DataError, match="no right item"):
+    with pytest.raises(DataError, match="no relevant item"):
         read_trec(folder / "i2t", None, folder / "qrels")
 
 

@@ -6,7 +6,7 @@ import torch
 from scipy.linalg import eigh
 
 import fico
-from fico.datasets import Wikipedia
+from fico.datasets.feature_sets.wikipedia import Wikipedia
 from fico.errors import DataError
 from fico.networks.cca import CCA
 

@@ -117,7 +117,7 @@ def got(server, target, known_hash=MD5, **options):
 
 def test_a_file_is_fetched_whole_and_nothing_else_is_left(server, tmp_path):
     steps = []
-    assert got(server, tmp_path / "f", told=lambda so_far, size: steps.append((so_far, size))) == CONTENT
+    assert got(server, tmp_path / "f", on_progress=lambda so_far, size: steps.append((so_far, size))) == CONTENT
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
     assert steps[-1] == (len(CONTENT), len(CONTENT))
     assert remote_size(server.url()) == len(CONTENT)
@@ -149,7 +149,7 @@ def test_a_file_that_changed_meanwhile_is_fetched_from_the_front(server, tmp_pat
             server.content, server.tag = CONTENT[::-1], '"two"'
         told.append(so_far)
 
-    assert got(server, tmp_path / "f", known_hash=None, told=change) == CONTENT[::-1]
+    assert got(server, tmp_path / "f", known_hash=None, on_progress=change) == CONTENT[::-1]
 
 
 def test_a_server_that_says_no_length_is_believed(server, tmp_path):
@@ -277,5 +277,5 @@ def test_a_full_disk_is_one_sentence_and_what_was_written_stays(server, tmp_path
 
     from fico.datasets.download import resume as module
 
-    with pytest.raises(DataError, match=r"the disk of .*f is full; make room"):
+    with pytest.raises(DataError, match=r"the disk of .*f is full; free some space"):
         module._write(File(), b"x", tmp_path / "f")

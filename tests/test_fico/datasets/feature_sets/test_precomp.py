@@ -118,7 +118,7 @@ def broken(folder, change):
         (lambda f: (f / "test_ids.txt").write_text("1\n2\n1\n3\n"), "names image 1 in two places"),
         (lambda f: (f / "test_caps.txt").write_text("a\n\nb\n"), "line 2 of .*test_caps.txt is empty"),
         (lambda f: (f / "test_caps.txt").unlink(), "caption files of dev, train are there"),
-        (lambda f: (f / "test_ims.npy").write_bytes((f / "test_ims.npy").read_bytes()[:-9]), "no whole npy file"),
+        (lambda f: (f / "test_ims.npy").write_bytes((f / "test_ims.npy").read_bytes()[:-9]), "not a complete npy file"),
         (lambda f: np.save(f / "test_ims.npy", regions("test")[:3]), "has shape .3, 3, 5. .* for 4 images"),
         (lambda f: np.save(f / "test_ims.npy", np.full((4, 3, 5), np.nan)), "no finite numbers, for 400, 407, 414"),
         (lambda f: np.save(f / "test_ims.npy", regions("test", count=20)), "different features in the rows of image"),
@@ -138,3 +138,25 @@ def test_wrong_counts_and_a_missing_folder_are_refused(tmp_path):
         load_dataset("precomp", root=tmp_path / "nowhere")
     with pytest.raises(DataError, match="no split 'dev'; it has train, val, test"):
         load_dataset("precomp", root=folder).split("dev")
+
+
+@pytest.mark.parametrize("counts", [(2, 2, 5), (2, 2, 2), (5, 2, 2), (1, 3)])
+def test_repeated_rows_are_left_out_whatever_the_last_image_has(tmp_path, counts):
+    """Once (2, 2, 5) gave every second of nine rows, five rows for three images."""
+    owners = np.repeat(np.arange(len(counts)), counts)
+    array = np.random.default_rng(0).normal(size=(len(counts), 3, 5)).astype(np.float32)
+    np.save(tmp_path / "test_ims.npy", array[owners])
+    (tmp_path / "test_ids.txt").write_text("\n".join(map(str, owners)))
+    (tmp_path / "test_caps.txt").write_text("\n".join(f"a dog {n}" for n in range(sum(counts))))
+    dataset = load_dataset("precomp", root=tmp_path)
+    assert np.array_equal(dataset.features("test", "regions"), array)
+    assert dataset.split("test").correspondence.caption_to_image.tolist() == owners.tolist()
+
+
+@pytest.mark.parametrize("inside", ["\u2028", "\x85", "\x0c", "\x1c"])
+def test_a_caption_may_hold_a_line_break_of_unicode(tmp_path, inside):
+    folder = made(tmp_path / "p")
+    lines = captions("test")
+    lines[2] = f"a dog{inside}runs"
+    (folder / "test_caps.txt").write_bytes(b"\xef\xbb\xbf" + "\n".join(lines).encode())
+    assert load_dataset("precomp", root=folder).split("test").captions == tuple(lines)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fico.datasets import Wikipedia, load_dataset
+from fico.datasets import load_dataset
+from fico.datasets.feature_sets.wikipedia import Wikipedia
 from fico.errors import DataError, UsageError
 from fico.features import model_inputs
 from fico.report.html.page import thumbnail
@@ -150,7 +151,7 @@ def test_a_cut_file_an_unknown_split_and_a_wrong_share_are_refused(tmp_path):
     with pytest.raises(UsageError, match=r"dataset\.validation is 1"):
         Wikipedia(path, validation=1)
     path.write_bytes(path.read_bytes()[:900])
-    with pytest.raises(DataError, match="no readable npz"):
+    with pytest.raises(DataError, match="not a readable npz"):
         Wikipedia(path).split("test")
 
 

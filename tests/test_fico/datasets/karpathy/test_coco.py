@@ -10,7 +10,7 @@ from scipy.io import savemat
 
 from fico.datasets import load_dataset
 from fico.datasets.karpathy.coco_instances import find_instances, instance_labels
-from fico.datasets.karpathy.layouts import check_prepared
+from fico.datasets.prepared import check_prepared
 from fico.errors import DataError
 
 # id: folder of the release of 2014, folder of that of 2017, split, captions, categories
@@ -172,7 +172,7 @@ def spoil(change):
         (spoil(lambda c: c["categories"].pop()), "has other categories than"),
         (spoil(lambda c: c["annotations"].append({"image_id": 1, "category_id": 1, "id": 5})), "names image 1 and"),
         (spoil(lambda c: c.pop("annotations")), "holds no instance annotations of COCO"),
-        (lambda root: (root / "annotations" / "instances_val2014.json").write_text("{"), "no instance annotations"),
+        (lambda root: (root / "annotations" / "instances_val2014.json").write_text("{"), "is no readable JSON"),
         (lambda root: (root / "annotations" / "instances_val2014.json").unlink(), "no labels of 2 of 2 images"),
     ],
 )
@@ -230,6 +230,18 @@ def test_token_files_and_split_lists_make_a_data_set(tmp_path):
     assert train.caption_ids[:6] == ("20#0", "20#1", "20#2", "20#3", "20#4", "10#0")
     assert train.captions[5] == "Photo 10 ,  seen 0 ."
     assert [len(flickr.split(name).image_ids) for name in ("val", "test")] == [1, 1]
+
+
+@pytest.mark.parametrize("inside", ["\u2028", "\x85", "\x0c"])
+def test_a_token_file_of_any_editor_is_the_same_data_set(tmp_path, inside):
+    """Once a byte order mark cost the first image its first caption, and a line break of Unicode cut a caption."""
+    plain = load_dataset("flickr30k", root=write_flickr(tmp_path / "plain")).split("train")
+    other = write_flickr(tmp_path / "other")
+    path = other / "results_20130124.token"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_text().replace(" ", inside).replace("\n", "\r\n").encode())
+    found = load_dataset("flickr30k", root=other).split("train")
+    assert found.caption_ids == plain.caption_ids
+    assert found.captions == tuple(caption.replace(" ", inside) for caption in plain.captions)
 
 
 def test_the_order_of_the_token_file_changes_nothing(tmp_path):

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fico.datasets import Shapes, load_dataset
-from fico.datasets.shapes import dataset as shapes
+from fico.datasets import load_dataset
+from fico.datasets.shapes import shapes
 from fico.datasets.shapes.captions import (
     BACKGROUND_WORDS,
     COLOUR_WORDS,
@@ -34,6 +34,7 @@ from fico.datasets.shapes.scenes import (
     draw_scene,
     vary_scene,
 )
+from fico.datasets.shapes.shapes import Shapes
 from fico.errors import DataError, UsageError
 
 SPLITS = ("train", "val", "test")
@@ -95,7 +96,10 @@ def test_a_broken_cache_is_made_again(tmp_path, broken):
 
 
 def test_processes_that_race_for_the_cache_get_the_same_whatever_their_hash_seed(tmp_path, small):
-    code = f"from fico.datasets import Shapes\nprint(Shapes(40, root={str(tmp_path)!r}).split('val').fingerprint)"
+    code = (
+        "from fico.datasets.shapes.shapes import Shapes\n"
+        f"print(Shapes(40, root={str(tmp_path)!r}).split('val').fingerprint)"
+    )
     command = [sys.executable, "-c", code]
     runs = [
         subprocess.Popen(command, env=os.environ | {"PYTHONHASHSEED": salt}, cwd=ROOT, stdout=subprocess.PIPE)

@@ -8,12 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
-from fico.datasets.shapes.dataset import Shapes
+from fico.datasets.shapes.shapes import Shapes
 from fico.errors import DataError, UsageError
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.features import model_inputs
 from fico.features.image import pixels
-from fico.features.image.pixels import Pixels, open_rgb
+from fico.features.image.pixels import Pixels
 from fico.loading.batches import CaptionPairs, ImageGroups
 
 HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
@@ -25,53 +25,6 @@ def _picture():
     array[:, :15, 0], array[:, 15:, 2] = 250, 250
     array[..., 1] = np.linspace(0, 200, 20, dtype=np.uint8)[:, None]
     return Image.fromarray(array)
-
-
-@pytest.mark.parametrize(("mode", "atol"), [("RGB", 0), ("RGBA", 0), ("CMYK", 1), ("P", 60), ("L", None), ("LA", None)])
-def test_any_mode_is_read_as_rgb(tmp_path, mode, atol):
-    wanted = np.asarray(_picture().convert("L").convert("RGB") if mode in ("L", "LA") else _picture()).astype(int)
-    path = tmp_path / ("image.tif" if mode == "CMYK" else "image.png")
-    _picture().convert(mode).save(path)
-    found = open_rgb("a", path)
-    assert found.mode == "RGB"
-    assert np.abs(np.asarray(found) - wanted).max() <= (atol or 0)
-
-
-def test_a_transparent_palette_keeps_its_colours(tmp_path, recwarn):
-    path = tmp_path / "image.png"
-    _picture().quantize(8).save(path, transparency=bytes([0, 128, 255]))
-    assert open_rgb("a", path).getpixel((2, 2))[0] > 200
-    assert not list(recwarn)
-
-
-def test_16_bits_keep_their_range(tmp_path):
-    path = tmp_path / "image.png"
-    Image.fromarray(np.array([[0, 256 * 100, 65535]], np.uint16)).save(path)
-    assert np.asarray(open_rgb("a", path))[0, :, 1].tolist() == [0, 100, 255]
-
-
-def test_an_image_turned_by_the_camera_is_upright(tmp_path):
-    path = tmp_path / "image.png"
-    exif = Image.Exif()
-    exif[0x0112] = 6  # turn clockwise by a quarter
-    _picture().transpose(Image.Transpose.ROTATE_90).save(path, exif=exif)
-    assert np.array_equal(np.asarray(open_rgb("a", path)), np.asarray(_picture()))
-
-
-@pytest.mark.parametrize(
-    ("content", "told"), [(None, "no file"), (b"", "not an image"), ("cut", "truncated"), ("F", "floats")]
-)
-def test_a_file_that_cannot_be_read_is_named(tmp_path, content, told):
-    path = tmp_path / ("image.tif" if content == "F" else "image.png")
-    if content == "F":
-        Image.fromarray(np.zeros((2, 2), np.float32)).save(path)
-    elif content == "cut":
-        _picture().save(path)
-        path.write_bytes(path.read_bytes()[:-60])
-    elif content is not None:
-        path.write_bytes(content)
-    with pytest.raises(DataError, match=f"image a .*{told}|image a: .*{told}"):
-        open_rgb("a", path)
 
 
 def test_values_are_scaled_and_nothing_is_cut_off():

@@ -1,13 +1,15 @@
-"""Region features of others: three forms give the same images, and land beside the data set."""
+"""Region features of others: all formats give the same images."""
 
 import base64
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 
 from fico.errors import DataError
-from fico.features.image.region_files import read_h5, read_npy, read_tsv, write_regions
+from fico.features.image.region_files import read_h5, read_npy, read_tsv
+from fico.features.image.region_source import region_file, region_steps, region_streams
 from fico.features.precomputed import read_precomputed
 
 IDS = ("17", "4", "239")
@@ -78,19 +80,25 @@ def test_rows_that_fit_no_count_and_scattered_captions_are_refused(tmp_path):
         list(read_npy(path, ("17", "4", "17")))
 
 
-def test_written_features_are_found_beside_the_data_set(tmp_path):
-    write_regions(tmp_path, read_tsv(_tsv(tmp_path / "a.tsv")), origin="bottom-up, 5 boxes")
+def _write(root, *sources):
+    streams = region_streams(sources)
+    file = region_file(root, {"test": SimpleNamespace(image_ids=IDS)}, streams, sources)
+    return file.write(*region_steps(file, streams), progress=False)
+
+
+def test_written_features_are_found_in_the_data_sets_folder(tmp_path):
+    _write(tmp_path, _tsv(tmp_path / "a.tsv"))
     found = read_precomputed(tmp_path, "regions", {"test": ("239", "17")}, axes=3)
     np.testing.assert_array_equal(found.rows["test"], FEATURES[[2, 0]])
-    assert found.origin == "bottom-up, 5 boxes"
+    assert found.origin == "regions of a.tsv"
     assert sorted(file.name for file in (tmp_path / "features").iterdir()) == ["regions.json", "regions.npy"]
 
 
 def test_another_number_of_regions_is_refused_by_the_images_name(tmp_path):
     path = _tsv(tmp_path / "a.tsv", [FEATURES[0], FEATURES[1][:3], FEATURES[2]])
-    with pytest.raises(DataError, match=r"image 4 has regions of shape \(3, 7\), but 17 has \(5, 7\)"):
-        write_regions(tmp_path, read_tsv(path), origin="adaptive")
-    assert list((tmp_path / "features").iterdir()) == []
+    with pytest.raises(DataError, match=r"image 4 has regions of shape \(3, 7\), but the first has \(5, 7\)"):
+        _write(tmp_path, path)
+    assert read_precomputed(tmp_path, "regions", {"test": IDS}, axes=3) is None
 
 
 @pytest.mark.parametrize("line", ["17\t640\t480\t5", "17\t640\t480\t5\tAAAA\t###", "17\t640\t480\t2\tAAAA\tAAAAAA=="])
@@ -110,5 +118,6 @@ def test_files_of_another_form_are_refused(tmp_path):
             list(read_h5(tmp_path / name))
     with pytest.raises(DataError, match=r"c\.npy"):
         list(read_npy(tmp_path / "c.npy", IDS))
+    (tmp_path / "empty.tsv").touch()
     with pytest.raises(DataError, match="no region features"):
-        write_regions(tmp_path, [], origin="none")
+        _write(tmp_path, tmp_path / "empty.tsv")

@@ -10,10 +10,10 @@ from random import Random
 import numpy as np
 import pytest
 
-from fico.datasets import Shapes
+from fico.datasets.shapes.shapes import Shapes
 from fico.features import model_inputs
 from fico.features.text import doc2vec, treebank
-from fico.features.text import features as texts
+from fico.features.text import doc2vec_features as texts
 
 ROOT = Path(__file__).resolve().parents[4]
 TOPICS = 4
@@ -101,3 +101,18 @@ def test_tokens_follow_the_treebank():
         "...",
     ]
     assert treebank.tokenize("We'll see (two).") == ["we", "'ll", "see", "(", "two", ")", "."]
+
+
+@pytest.mark.parametrize(
+    ("caption", "words"),
+    [
+        ("I cannot run", "i can not run"),
+        ("gonna go", "gon na go"),
+        ("3,000 dogs at 1/2", "3,000 dogs at 1/2"),
+        ("five o'clock", "five o'clock"),
+        ("a -- b", "a -- b"),
+        ("A dog. A cat.", "a dog . a cat ."),
+    ],
+)
+def test_tokens_are_those_of_nltks_word_tokenize(caption, words):
+    assert treebank.tokenize(caption) == words.split()

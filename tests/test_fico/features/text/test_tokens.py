@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fico.datasets.shapes.dataset import Shapes
+from fico.datasets.shapes.shapes import Shapes
 from fico.errors import DataError, UsageError
 from fico.features import model_inputs
 from fico.features.image.pixels import Pixels
@@ -83,7 +83,7 @@ def test_a_vocabulary_of_another_language_is_refused(tmp_path):
     ("content", "told"),
     [
         (None, "there is no tokeniser file"),
-        (b"\xff\xfe\x00", "no list of word pieces"),
+        (b"\xff\xfe\x00", r"vocab\.txt is not UTF-8"),
         ("a\nred\nball\n", r"without \[PAD\]"),
         ("\n".join([*MARKERS, "a", "a"]), "piece twice"),
         ("\n".join(["a", *MARKERS]), "at its start"),

@@ -9,15 +9,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from fico.datasets.base import CaptionsPerImage, RetrievalSplit
+from fico.datasets.base import CaptionsPerImage, RetrievalSplit, SplitReader, check_captions_per_image
 from fico.datasets.karpathy.image_files import ImageFiles
 from fico.datasets.karpathy.split_json import ImageRecord, find_json, read_records
+from fico.datasets.karpathy.token_file import read_tokens
 from fico.datasets.labels import LabelFile, Labels, labels_by_position
-from fico.errors import DataError, UsageError
+from fico.datasets.recipes.layout import Layout
+from fico.errors import DataError
 from fico.types import Correspondence
 
 
-class Karpathy:
+class Karpathy(SplitReader):
     """Images, captions and perhaps ``labels.npz`` in a folder with one Karpathy JSON (plain or ``.gz``).
 
     Rows follow the order of the file, which defines test positions. A missing image file is an error only
@@ -43,7 +45,7 @@ class Karpathy:
         Karpathy and Fei-Fei, CVPR 2015; the files of their release ``caption_datasets.zip``.
     """
 
-    image_folders: ClassVar[tuple[str, ...]] = ()
+    layout: ClassVar[Layout | None] = None  # of a data set whose folder is known
 
     def __init__(
         self,
@@ -56,40 +58,27 @@ class Karpathy:
         label_files: Mapping[str, str] | None = None,
         name: str | None = None,
     ) -> None:
-        if captions_per_image != "all" and (type(captions_per_image) is not int or captions_per_image < 1):
-            raise UsageError(f"dataset.captions_per_image is {captions_per_image!r}; give 'all' or a positive integer")
-        given = Path(root).expanduser()
-        self.json_path = self._find(given)
-        self.root = given if given.is_dir() else self.json_path.parent
-        self.name = name or type(self).__name__.lower()
+        check_captions_per_image(captions_per_image)
+        folder = Path(root).expanduser()
+        self.json_path = self._find(folder)
+        super().__init__(folder if folder.is_dir() else self.json_path.parent, name or type(self).__name__.lower())
         self.split_key = split_key
         self.captions_per_image = captions_per_image
         self.use_restval = use_restval
         self.expected = dict(expected or {})
         self.expected_captions = dict(expected_captions or {})
         self.label_files = dict(label_files or {})
-        self._splits: dict[str, RetrievalSplit] = {}
-
-    def split(self, name: str) -> RetrievalSplit:
-        """Give one split; asking again costs nothing.
-
-        Args:
-            name: ``train``, ``val``, ``test`` or another value of the split field.
-
-        Raises:
-            DataError: The JSON is broken (see `read_records`), the split has no image or not the expected
-                number, or the label file is broken or lacks an image.
-        """
-        if name not in self._splits:
-            self._splits[name] = self._read_split(name)
-        return self._splits[name]
 
     def _find(self, root: Path) -> Path:
         """Give the file that says which images and captions there are."""
-        return find_json(root)
+        known = None if self.layout is None else self.layout.find_json(root) or self.layout.find_captions(root)
+        return known or find_json(root)
 
     def _read_records(self) -> list[ImageRecord]:
         """Read that file."""
+        may_be_tokens = self.layout is not None and self.layout.captions
+        if may_be_tokens and ".json" not in self.json_path.suffixes:
+            return read_tokens(self.json_path)
         return read_records(self.json_path, self.split_key)
 
     def _label_file(self) -> LabelFile | None:
@@ -107,7 +96,7 @@ class Karpathy:
 
     @cached_property
     def _files(self) -> ImageFiles:
-        return ImageFiles(self.root, self.image_folders)
+        return ImageFiles(self.root, () if self.layout is None else self.layout.image_folders)
 
     @cached_property
     def _labels(self) -> LabelFile | None:

@@ -8,21 +8,24 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from fico.datasets.base import RetrievalSplit
+from fico.datasets.base import RetrievalSplit, SplitReader, check_validation
 from fico.datasets.feature_sets.arrays import Arrays, Files, read_arrays
-from fico.datasets.feature_sets.rows import by_hash, check_finite, fingerprint, standardised
+from fico.datasets.feature_sets.fingerprint import fingerprint
+from fico.datasets.feature_sets.standardise import standardised
+from fico.datasets.splits import hash_order
 from fico.errors import DataError, UsageError
+from fico.formats.arrays import check_finite
 from fico.types import Correspondence
 
 Order = Literal["random", "first", "last"]
 SPLITS = ("train", "val", "test")
 
 
-class FeatureFiles:
+class FeatureFiles(SplitReader):
     """Image vectors, text vectors and labels from ``.npz``, ``.mat`` (any version), ``.h5`` and other array files.
 
     Either the files hold all pairs, and ``queries`` of them become the split ``test``, or they hold each split:
-    ``{train: FILE:KEY, test: FILE:KEY}``. Of the training pairs a share becomes ``val``. What is drawn is drawn by
+    ``{train: FILE:KEY, test: FILE:KEY}``. Of the training pairs a fraction becomes ``val``. What is drawn is drawn by
     hashed ids, so that the same pairs come out however the file is sorted, if it has ids.
 
     Args:
@@ -38,7 +41,7 @@ class FeatureFiles:
         train: Images to train and validate on; default: all that are not in ``test``.
         order: Which images are ``test``: ``random`` ones, the ``first`` or the ``last`` of the file.
         seed: Of what is drawn.
-        validation: Share of the training images that becomes ``val``.
+        validation: Fraction of the training images that becomes ``val``.
         standardise: Shift and scale each value to mean 0 and deviation 1 over the training rows.
         expected: Images that each split must have; splits not named are not checked.
         name: Name of the data set in results.
@@ -75,13 +78,12 @@ class FeatureFiles:
         expected: Mapping[str, int] | None = None,
         name: str = "features",
     ) -> None:
-        self.root = Path(root).expanduser()
+        super().__init__(Path(root).expanduser(), name)
         if not self.root.is_dir():
             raise DataError(f"there is no folder {self.root}; set dataset.root to the folder of the feature files")
         if order not in get_args(Order):
             raise UsageError(f"dataset.order is {order!r}; give {', '.join(get_args(Order))}")
-        if not 0 <= validation < 1:
-            raise UsageError(f"dataset.validation is {validation}; give a share of at least 0 and below 1, such as 0.1")
+        check_validation(validation)
         is_split = not isinstance(image_features, str)
         if is_split == (queries is not None):
             raise UsageError(
@@ -98,27 +100,11 @@ class FeatureFiles:
         self.items, self.queries, self.train = items, queries, train
         self.order, self.seed, self.validation, self.is_standardised = order, seed, validation, standardise
         self.expected = dict(expected or {})
-        self.name = name
         how = ", standardised on train" if standardise else ""
         self.feature_origins = {
-            "global": f"{_told(image_features)}, image vectors that come with the data set{how}",
-            "doc2vec": f"{_told(text_features)}, text vectors that come with the data set{how}",
+            "global": f"{_listed(image_features)}, image vectors that come with the data set{how}",
+            "doc2vec": f"{_listed(text_features)}, text vectors that come with the data set{how}",
         }
-        self._splits: dict[str, RetrievalSplit] = {}
-
-    def split(self, name: str) -> RetrievalSplit:
-        """Give one split; asking again costs nothing.
-
-        Args:
-            name: ``train``, ``val`` or ``test``.
-
-        Raises:
-            UsageError: A file has no such key, or holds several arrays and none is named.
-            DataError: There is no such split or nothing in it, or a file is missing or broken.
-        """
-        if name not in self._splits:
-            self._splits[name] = self._read_split(name)
-        return self._splits[name]
 
     def features(self, split: str, kind: str) -> Float32[np.ndarray, "items dim"]:
         """Give the features of one side, row by row as in the split.
@@ -163,7 +149,7 @@ class FeatureFiles:
         """Rows of each split in its part of the files, ascending."""
         part = "all" if "all" in self._arrays else "train"
         ids = self._arrays[part].ids
-        rest = by_hash(ids, f"split {self.seed}") if self.order == "random" else np.arange(len(ids))
+        rest = hash_order(ids, f"split {self.seed}") if self.order == "random" else np.arange(len(ids))
         if self.order == "last":
             rest = rest[::-1]
         queries = self.queries or 0
@@ -175,9 +161,9 @@ class FeatureFiles:
             )
         trained = rest[queries : queries + wanted]
         if self.order != "random" and wanted < len(ids) - queries:  # not the rows next to the queries, but any
-            chosen = by_hash([ids[row] for row in rest[queries:]], f"train {self.seed}")[:wanted]
+            chosen = hash_order([ids[row] for row in rest[queries:]], f"train {self.seed}")[:wanted]
             trained = rest[queries:][chosen]
-        order = by_hash([ids[row] for row in trained], f"validation {self.seed}")
+        order = hash_order([ids[row] for row in trained], f"validation {self.seed}")
         cut = 0 if "val" in self._arrays else round(self.validation * len(trained))
         drawn = {"val": trained[order[:cut]], "train": trained[order[cut:]]}
         drawn |= {"test": rest[:queries]} if part == "all" else {}
@@ -223,5 +209,5 @@ class FeatureFiles:
         )
 
 
-def _told(files: Files) -> str:
+def _listed(files: Files) -> str:
     return files if isinstance(files, str) else " and ".join(files.values())

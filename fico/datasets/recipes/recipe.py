@@ -1,8 +1,10 @@
-"""Where the well-known data sets come from, and what a whole copy of them holds."""
+"""Where a data set comes from, and what a complete copy of it holds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from fico.datasets.recipes.layout import Layout
 
 KARPATHY = "https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip"
 FLICKR_LICENCE = (
@@ -46,7 +48,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Licensed:
-    """Images that are given out on request only.
+    """Images that are available on request only.
 
     Args:
         page: Where to ask for them.
@@ -70,85 +72,27 @@ class Recipe:
     """All that a data set consists of.
 
     Args:
+        layout: Where its parts lie in its folder.
         sources: Public archives.
-        licensed: Images that are given out on request only.
+        licensed: Images that are available on request only.
         licence: What the user should know of it.
         images: How many images each split has when it is whole.
         captions: How many captions each split has then.
+        same_images: Folders of another release that holds the same images, with the number of images in each.
     """
 
+    layout: Layout
     sources: tuple[Source, ...]
     licensed: Licensed | None
     licence: str
     images: Mapping[str, int] = field(default_factory=dict)
     captions: Mapping[str, int] = field(default_factory=dict)
+    same_images: Mapping[str, int] = field(default_factory=dict)
 
 
-def _captions(name: str, unpacked_bytes: int) -> Source:
+def karpathy_captions(name: str, unpacked_bytes: int) -> Source:
+    """Captions and split of a data set from Karpathy's archive."""
     return Source(KARPATHY, 36_750_000, unpacked_bytes, (f"dataset_{name}.json",))
-
-
-RECIPES = {
-    "coco": Recipe(
-        (
-            _captions("coco", 144_000_000),
-            Source(
-                "http://images.cocodataset.org/annotations/annotations_trainval2014.zip",
-                252_873_000,
-                590_000_000,
-                tuple(f"{kind}_{part}2014.json" for kind in ("captions", "instances") for part in ("train", "val")),
-            ),
-            Source(
-                "http://images.cocodataset.org/zips/val2014.zip",
-                6_645_014_000,
-                6_660_000_000,
-                folder="val2014",
-                images=40_504,
-                known_hash="md5:a3d79f5ed8d289b7a7554ce06a5782b3",
-            ),
-            Source(
-                "http://images.cocodataset.org/zips/train2014.zip",
-                13_510_574_000,
-                13_540_000_000,
-                folder="train2014",
-                images=82_783,
-                known_hash="md5:0da8c0bd3d6becc4dcb32757491aca88",
-            ),
-        ),
-        None,
-        "annotations: CC BY 4.0, COCO Consortium; each image has a Flickr licence of its own, named in the annotations",
-        {"train": 113_287, "val": 5_000, "test": 5_000},
-        {"train": 566_747, "val": 25_010, "test": 25_010},
-    ),
-    "flickr30k": Recipe(
-        (_captions("flickr30k", 38_000_000),),
-        Licensed(
-            "https://forms.illinois.edu/sec/229675",
-            "flickr30k-images.tar.gz",
-            "flickr30k*images*",
-            ("flickr30k-images", "flickr30k_images", "images"),
-            31_783,
-            4_440_000_000,
-        ),
-        FLICKR_LICENCE,
-        {"train": 29_000, "val": 1_014, "test": 1_000},
-        {"train": 145_000, "val": 5_070, "test": 5_000},
-    ),
-    "flickr8k": Recipe(
-        (_captions("flickr8k", 9_600_000),),
-        Licensed(
-            "https://forms.illinois.edu/sec/1713398",
-            "Flickr8k_Dataset.zip",
-            "Flick*8k_Dataset*",
-            ("Flicker8k_Dataset", "Flickr8k_Dataset", "images"),
-            8_091,
-            1_120_000_000,
-        ),
-        FLICKR_LICENCE,
-        {"train": 6_000, "val": 1_000, "test": 1_000},
-        {"train": 30_000, "val": 5_000, "test": 5_000},
-    ),
-}
 
 
 def count_images(folder: Path) -> int:

@@ -37,24 +37,24 @@ from typing import Any
 
 import numpy as np
 
-from fico.datasets.base import CaptionsPerImage, RetrievalSplit
-from fico.datasets.karpathy.reader import Karpathy
-from fico.datasets.karpathy.split_json import tokenize
+from fico.datasets.base import CaptionsPerImage, RetrievalSplit, SplitReader
+from fico.datasets.karpathy.karpathy import Karpathy
 from fico.datasets.shapes.captions import captions
 from fico.datasets.shapes.render import render
 from fico.datasets.shapes.scenes import CLASSES, Scene, categories, draw_scene, vary_scene
+from fico.datasets.words import caption_words
 from fico.errors import UsageError
 from fico.util.cache import cache_dir, ensure_folder
 from fico.util.progress import track
 
 VERSION = 2  # raise it when the same seed gives another data set
-VARIED_SHARE = 0.3
+VARIED_FRACTION = 0.3
 FEWEST_IMAGES = 20
 
 
 @dataclass(frozen=True, slots=True)
 class SceneRecord:
-    """A scene with its place in the data set."""
+    """A scene with its id, split and captions."""
 
     id: str
     number: int
@@ -63,7 +63,7 @@ class SceneRecord:
     captions: tuple[str, ...]
 
 
-class Shapes:
+class Shapes(SplitReader):
     """Invented scenes; see the module's text.
 
     Args:
@@ -76,8 +76,6 @@ class Shapes:
     Raises:
         UsageError: ``images`` is no integer from 20 or ``seed`` none from 0.
     """
-
-    name = "shapes"
 
     def __init__(
         self,
@@ -96,22 +94,13 @@ class Shapes:
         self.captions_per_image = captions_per_image
         self.progress = progress
         parent = cache_dir() / "datasets" if root is None else Path(root).expanduser()
-        self.root = parent / f"shapes-v{VERSION}-images{images}-seed{seed}"
+        super().__init__(parent / f"shapes-v{VERSION}-images{images}-seed{seed}", "shapes")
 
     @property
     def counts(self) -> dict[str, int]:
         """Images of each split."""
         smaller = {"val": self.images // 10, "test": self.images // 4}
         return {"train": self.images} | {name: max(FEWEST_IMAGES, count) for name, count in smaller.items()}
-
-    def split(self, name: str) -> RetrievalSplit:
-        """Give one split, making the data set first if it is not in the cache.
-
-        Raises:
-            DataError: There is no such split; those that exist are named.
-            UsageError: ``captions_per_image`` is not valid.
-        """
-        return self._reader.split(name)
 
     def scenes(self) -> Iterator[SceneRecord]:
         """Draw all scenes and captions, without pictures; the same at each call."""
@@ -120,12 +109,16 @@ class Shapes:
             random = Random(f"{VERSION} {self.seed} {split}")  # a string is hashed without Python's salt
             drawn: list[Scene] = []
             for _ in range(count):
-                is_varied = bool(drawn) and random.random() < VARIED_SHARE
+                is_varied = bool(drawn) and random.random() < VARIED_FRACTION
                 scene = vary_scene(random, random.choice(drawn)) if is_varied else draw_scene(random)
                 drawn.append(scene)
                 written = tuple(captions(random, scene))
                 yield SceneRecord(f"shapes_{number:06d}", number, split, scene, written)
                 number += 1
+
+    def _read_split(self, name: str) -> RetrievalSplit:
+        """Read the split, making the data set first if it is not in the cache."""
+        return self._reader.split(name)
 
     @cached_property
     def _reader(self) -> Karpathy:
@@ -159,8 +152,8 @@ class Shapes:
 
 def _entry(record: SceneRecord) -> dict[str, Any]:
     sentences = [
-        {"raw": text, "tokens": tokenize(text), "imgid": record.number, "sentid": 5 * record.number + place}
-        for place, text in enumerate(record.captions)
+        {"raw": text, "tokens": caption_words(text), "imgid": record.number, "sentid": 5 * record.number + position}
+        for position, text in enumerate(record.captions)
     ]
     return {
         "filename": f"{record.id}.jpg",

@@ -1,4 +1,4 @@
-"""Text features of a data set: Doc2Vec vectors, those that lie beside it or fitted ones."""
+"""Text features of a data set: Doc2Vec vectors, precomputed or fitted."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -16,14 +16,14 @@ from fico.features.precomputed import Features, read_precomputed
 if TYPE_CHECKING:
     from gensim.models.doc2vec import Doc2Vec
 
-DOC2VEC_VERSION = 1  # raise it when fitting or inference changes
+DOC2VEC_VERSION = 2  # raise it when fitting or inference changes
 DIM = 300
 
 
 def doc2vec_features(root: Path, splits: Mapping[str, RetrievalSplit], *, progress: bool = True) -> Features:
     """Give a Doc2Vec vector of each caption.
 
-    ``features/doc2vec.npy`` beside the data set is taken as it is. Otherwise the model is fitted on the captions
+    Precomputed ``features/doc2vec.npy`` is taken as it is. Otherwise the model is fitted on the captions
     of the split ``train`` alone, and the vectors of all splits are inferred and cached.
 
     Args:
@@ -32,12 +32,12 @@ def doc2vec_features(root: Path, splits: Mapping[str, RetrievalSplit], *, progre
         progress: Show a bar.
 
     Raises:
-        DataError: The files beside the data set are broken.
+        DataError: The precomputed files are broken.
     """
     ids = {name: split.caption_ids for name, split in splits.items()}
-    beside = read_precomputed(root, "doc2vec", ids, axes=2)
-    if beside is not None:
-        return beside
+    precomputed = read_precomputed(root, "doc2vec", ids, axes=2)
+    if precomputed is not None:
+        return precomputed
     fitted = _Fitted(splits["train"], progress)
     rows = {name: fitted.vectors(split) for name, split in splits.items()}
     return Features(rows, f"Doc2Vec v{DOC2VEC_VERSION} (PV-DM, {DIM} values), fitted on the training captions")

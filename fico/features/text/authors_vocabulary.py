@@ -1,6 +1,5 @@
-"""Vocabularies that authors released with their models, read without running code."""
+"""Vocabularies that authors publish with their checkpoints, read without running code."""
 
-import json
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +11,11 @@ from jaxtyping import Int64
 from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError
 from fico.features.text.treebank import tokenize
-from fico.features.vocabulary import SPECIAL, UNKNOWN, Vocabulary
+from fico.features.vocabulary import MOST_UNKNOWN, SPECIAL, Vocabulary
+from fico.formats.text import read_json
 
-MOST_UNKNOWN = 0.1  # of the words; the right vocabulary knows nearly all of them
 
-
-def read_released_vocabulary(path: Path | str, *, words: int | None = None) -> Vocabulary:
+def read_authors_vocabulary(path: Path | str, *, words: int | None = None) -> Vocabulary:
     """Read a vocabulary in the authors' form.
 
     Args:
@@ -29,13 +27,13 @@ def read_released_vocabulary(path: Path | str, *, words: int | None = None) -> V
         The same words with the same ids.
 
     Raises:
-        DataError: The file is missing, is no such vocabulary, asks for anything but its one class, numbers its words
+        DataError: The file is missing, is no such vocabulary, loads any other class, numbers its words
             in another way than from 0 with the markers first, or has another size than the model (both are named).
     """
     file = Path(path)
     if not file.is_file():
         raise DataError(f"there is no vocabulary {file}; give the file that belongs to the checkpoint")
-    content = _from_json(file) if file.suffix == ".json" else _from_pickle(file)
+    content = read_json(file) if file.suffix == ".json" else _from_pickle(file)
     vocabulary = _checked(content, file)
     if words is not None and len(vocabulary) != words:
         raise DataError(
@@ -43,13 +41,6 @@ def read_released_vocabulary(path: Path | str, *, words: int | None = None) -> V
             "give the vocabulary that belongs to the checkpoint"
         )
     return vocabulary
-
-
-def _from_json(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{file} is no JSON ({error}); fetch it again") from error
 
 
 def _from_pickle(file: Path) -> Any:
@@ -63,11 +54,11 @@ def _from_pickle(file: Path) -> Any:
     return vars(found) if isinstance(found, _Attributes) else found
 
 
-class ReleasedWords:
-    """Reads captions as word ids of a released vocabulary, so that a released checkpoint sees the words it knows.
+class AuthorsWords:
+    """Reads captions as word ids of an authors' vocabulary, so that their checkpoint gets the ids it was trained with.
 
     Args:
-        path: The authors' file, see `read_released_vocabulary`.
+        path: The authors' file, see `read_authors_vocabulary`.
 
     Raises:
         DataError: The file is missing or no such vocabulary.
@@ -79,7 +70,7 @@ class ReleasedWords:
 
     def __init__(self, path: Path | str) -> None:
         self._path = Path(path)
-        self._vocabulary = read_released_vocabulary(path)
+        self._vocabulary = read_authors_vocabulary(path)
         self.sizes = {"vocab_size": len(self._vocabulary)}
 
     @property
@@ -87,7 +78,7 @@ class ReleasedWords:
         """Which vocabulary."""
         return f"{len(self._vocabulary.words)} words of {self._path.name}"
 
-    def fitted(self, train: RetrievalSplit) -> "ReleasedWords":
+    def fitted(self, train: RetrievalSplit) -> "AuthorsWords":
         """Nothing is fitted: the words are those of the file."""
         return self
 
@@ -98,7 +89,7 @@ class ReleasedWords:
             DataError: More than a tenth of the words are unknown, so the file is of other data.
         """
         ids = tuple(self._vocabulary.encode(tokenize(caption)) for caption in split.captions)
-        words, unknown = sum(map(len, ids)) - 2 * len(ids), sum(int((row == UNKNOWN).sum()) for row in ids)
+        unknown, words = self._vocabulary.count_unknown(ids)
         if unknown > MOST_UNKNOWN * words:
             raise DataError(
                 f"{self._path} does not know {unknown} of {words} words of split {split.name}; give the vocabulary "
@@ -124,7 +115,7 @@ class _VocabularyUnpickler(pickle.Unpickler):
         if (module, name) == ("__builtin__", "object"):
             return object
         raise DataError(
-            f"the vocabulary asks for {module}.{name}; it is not opened, because a pickle can run code: "
+            f"the vocabulary loads {module}.{name}; it is not opened, because a pickle can run code: "
             "give the authors' file or a .json"
         )
 

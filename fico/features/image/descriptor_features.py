@@ -1,4 +1,4 @@
-"""Image features of a data set: those that lie beside it, or else the fixed descriptors."""
+"""Image features of a data set: precomputed, or else the fixed descriptors."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 
 from fico.datasets.base import RetrievalSplit
-from fico.datasets.karpathy.image_files import read_image
 from fico.features.cache import cached_rows
 from fico.features.precomputed import Features, read_precomputed
 from fico.images import descriptors
@@ -27,9 +26,9 @@ def image_features(
 ) -> Features:
     """Give the image features of some splits.
 
-    Files ``features/vgg19.npy`` (``global``) or ``features/regions.npy`` beside the images are taken as they
-    are. Otherwise the fixed descriptors are computed once and cached, and each value is shifted and scaled to
-    mean 0 and deviation 1 over the training images (over all their regions too).
+    Precomputed ``features/vgg19.npy`` (``global``) or ``features/regions.npy`` are taken as they are. Otherwise the
+    fixed descriptors are computed once and cached, and each value is shifted and scaled to mean 0 and deviation 1 over
+    the training images (over all their regions too).
 
     Args:
         root: The data set's folder.
@@ -38,13 +37,13 @@ def image_features(
         progress: Show a bar.
 
     Raises:
-        DataError: An image file is missing or broken (its id is named), or the files beside the images are.
+        DataError: An image file is missing or broken (its id is named), or the precomputed files are.
     """
     shape = SHAPES[kind]
     ids = {name: split.image_ids for name, split in splits.items()}
-    beside = read_precomputed(root, FILES[kind], ids, axes=1 + len(shape))
-    if beside is not None:
-        return beside
+    precomputed = read_precomputed(root, FILES[kind], ids, axes=1 + len(shape))
+    if precomputed is not None:
+        return precomputed
     raw = {name: _described(split, kind, progress) for name, split in splits.items()}
     train = raw["train"].reshape(-1, shape[-1])
     mean = train.mean(axis=0, dtype=np.float64).astype(np.float32)
@@ -66,7 +65,7 @@ def _stamp(image_id: str, path: Path) -> tuple[str, int, int]:
     try:
         status = path.stat()
     except OSError:
-        return image_id, -1, -1  # reading it will say what is wrong
+        return image_id, -1, -1  # reading it will raise the error
     return image_id, status.st_size, status.st_mtime_ns
 
 
@@ -76,4 +75,4 @@ def _blocks(split: RetrievalSplit, kind: ImageKind, progress: bool) -> Iterator[
     for start in track(starts, len(starts), f"Describing {split.name} images", is_shown=progress):
         chosen = slice(start, start + BLOCK)
         images = zip(split.image_paths[chosen], split.image_ids[chosen], strict=True)
-        yield describe(np.stack([read_image(path, item, descriptors.SIDE) for path, item in images]))
+        yield describe(np.stack([descriptors.read_picture(*image) for image in images]))

@@ -231,3 +231,15 @@ def test_pictures_become_descriptors(tmp_path, layout):
     dataset = load_dataset("features", root=tmp_path, **sources, queries=3, validation=0)
     rows = [int(item) for item in dataset.split("test").image_ids]
     assert np.allclose(dataset.features("test", "global"), descriptors.global_descriptor(pictures)[rows])
+
+
+def test_one_column_of_zero_and_one_is_refused_as_it_may_be_class_numbers(tmp_path):
+    """Two classes numbered 1 and 2 are classes; numbered 0 and 1 half of the images had no label at all."""
+    numbers = np.arange(10) % 2
+    arrays = {"images": np.random.default_rng(0).normal(size=(10, 3)), "texts": np.ones((10, 4))}
+    options = {"image_features": "a.npz:images", "text_features": "a.npz:texts", "labels": "a.npz:labels", "queries": 2}
+    np.savez(tmp_path / "a.npz", labels=numbers[:, None] + 1, **arrays)
+    assert load_dataset("features", root=tmp_path, **options).split("test").labels.sum() == 2
+    np.savez(tmp_path / "a.npz", labels=numbers[:, None], **arrays)
+    with pytest.raises(DataError, match="one column of 0 and 1"):
+        load_dataset("features", root=tmp_path, **options).split("test")

@@ -10,7 +10,7 @@ import pytest
 
 from fico.datasets import load_dataset
 from fico.errors import DataError
-from fico.features.text.released_vocabulary import ReleasedWords, read_released_vocabulary
+from fico.features.text.authors_vocabulary import AuthorsWords, read_authors_vocabulary
 
 WORDS = ("<pad>", "<start>", "<end>", "<unk>", "dog", "a", "café")
 
@@ -55,14 +55,14 @@ def test_json_and_pickles_give_the_authors_ids(tmp_path, monkeypatch):
     files = [_json(tmp_path / "vocab.json"), _python_2(tmp_path / "python2.pkl")]
     files += [_pickled(Vocabulary(), tmp_path / f"{n}.pkl", monkeypatch, n) for n in (0, 2, 4)]
     for file in files:
-        vocabulary = read_released_vocabulary(file, words=7)
+        vocabulary = read_authors_vocabulary(file, words=7)
         assert len(vocabulary) == 7
         assert vocabulary.encode(("a", "café", "dog", "zebra")).tolist() == [1, 5, 6, 4, 3, 2]
 
 
 def test_another_size_than_the_models_names_both(tmp_path):
     with pytest.raises(DataError, match="has 7 words.*has 8481"):
-        read_released_vocabulary(_json(tmp_path / "vocab.json"), words=8481)
+        read_authors_vocabulary(_json(tmp_path / "vocab.json"), words=8481)
 
 
 class Evil:
@@ -74,8 +74,8 @@ class Evil:
 def test_a_pickle_that_asks_for_anything_else_is_not_opened(tmp_path, monkeypatch, protocol):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "vocab.pkl").write_bytes(pickle.dumps(Evil(), protocol=protocol))
-    with pytest.raises(DataError, match=r"asks for (posix|nt)\.system"):
-        read_released_vocabulary(tmp_path / "vocab.pkl")
+    with pytest.raises(DataError, match=r"loads (posix|nt)\.system"):
+        read_authors_vocabulary(tmp_path / "vocab.pkl")
     assert not (tmp_path / "evil.txt").exists()
 
 
@@ -83,8 +83,8 @@ def test_an_attribute_cannot_bring_code_either(tmp_path, monkeypatch):
     vocabulary = Vocabulary()
     vocabulary.word2idx["dog"] = Evil()
     path = _pickled(vocabulary, tmp_path / "vocab.pkl", monkeypatch, 2)
-    with pytest.raises(DataError, match="asks for"):
-        read_released_vocabulary(path)
+    with pytest.raises(DataError, match="loads"):
+        read_authors_vocabulary(path)
 
 
 @pytest.mark.parametrize(
@@ -98,16 +98,16 @@ def test_an_attribute_cannot_bring_code_either(tmp_path, monkeypatch):
 )
 def test_a_table_that_is_wrong_is_refused(tmp_path, changed, named):
     with pytest.raises(DataError, match=named):
-        read_released_vocabulary(_json(tmp_path / "vocab.json", **changed))
+        read_authors_vocabulary(_json(tmp_path / "vocab.json", **changed))
 
 
 def test_a_damaged_or_missing_file_is_named(tmp_path):
     for name, content in (("a.json", "{"), ("b.pkl", "cut"), ("c.json", "[]")):
         (tmp_path / name).write_text(content)
         with pytest.raises(DataError, match=name):
-            read_released_vocabulary(tmp_path / name)
+            read_authors_vocabulary(tmp_path / name)
     with pytest.raises(DataError, match="there is no vocabulary"):
-        read_released_vocabulary(tmp_path / "missing.json")
+        read_authors_vocabulary(tmp_path / "missing.json")
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def captions(tmp_path):
 
 def test_captions_are_read_as_the_authors_read_them(tmp_path, captions):
     words = (*WORDS, ",", ".", "the", "'s", "sees")
-    reader = ReleasedWords(_json(tmp_path / "vocab.json", words)).fitted(captions)
+    reader = AuthorsWords(_json(tmp_path / "vocab.json", words)).fitted(captions)
     assert [row.tolist() for row in reader.ids(captions)] == [
         [1, 5, 4, 7, 5, 6, 8, 2],
         [1, 9, 4, 10, 4, 2],
@@ -141,4 +141,4 @@ def test_captions_are_read_as_the_authors_read_them(tmp_path, captions):
 
 def test_a_vocabulary_of_other_data_is_refused(tmp_path, captions):
     with pytest.raises(DataError, match=r"does not know 6 of 15 words.*belongs to the checkpoint"):
-        ReleasedWords(_json(tmp_path / "vocab.json")).ids(captions)
+        AuthorsWords(_json(tmp_path / "vocab.json")).ids(captions)

@@ -1,0 +1,1 @@
+"""What a user types: the options of each command. Only typer is imported here, so that ``--help`` is instant."""

@@ -1,0 +1,35 @@
+"""``fico doctor``: what is installed, what conflicts, what is missing."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from fico.cli.commands.options import ALL_SPLITS, Root, SplitKey, Splits
+from fico.errors import FicoError, UsageError
+
+
+def doctor(
+    dataset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A data set to check, such as flickr30k or karpathy.")
+    ] = None,
+    root: Root = None,
+    split_key: SplitKey = "split",
+    splits: Splits = ALL_SPLITS,
+    size: Annotated[Literal["tiny", "paper"] | None, typer.Option(help="Default: as the data set has it.")] = None,
+) -> None:
+    """What is installed, what conflicts, and what is missing for which model. Exit code 1 if something will break."""
+    from fico.cli.dataset_option import DatasetOption
+    from fico.cli.doctor import examine
+
+    if dataset is None and root is not None:
+        raise UsageError("--root is the folder of a data set; give its --dataset too, karpathy for any folder")
+    option = None if dataset is None else DatasetOption(dataset, root, split_key, splits)
+    findings = examine(Path.cwd(), option, size)
+    width = max(len(finding.subject) for finding in findings)
+    for finding in findings:
+        text = finding.text.replace("\n", "\n" + " " * (width + 11))
+        typer.echo(f"{finding.level:5}  {finding.subject:{width}}  {text}")
+    errors = sum(finding.level == "error" for finding in findings)
+    if errors:
+        raise FicoError(f"{errors} of {len(findings)} checks found an error; the lines above say what to do")

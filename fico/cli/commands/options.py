@@ -1,0 +1,93 @@
+"""Options that several commands share: each type and help text is written once, and so is each group of them."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from fico.cli.dataset_option import DatasetOption
+    from fico.cli.label import LabelOutput
+
+Root = Annotated[Path | None, typer.Option(metavar="DIR", help="Its folder.")]
+SplitKey = Annotated[str, typer.Option(metavar="KEY", help="Field of the JSON that names an image's split.")]
+Splits = Annotated[str, typer.Option(metavar="NAMES", help="Splits to process, with commas.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what other settings made.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, ...; default: a GPU where there is one.")]
+ALL_SPLITS = "train,val,test"
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetOptions:
+    """A data set and its splits."""
+
+    dataset: Annotated[
+        str, typer.Option(metavar="NAME", help="A name such as coco; karpathy: any folder in Karpathy form.")
+    ]
+    root: Root = None
+    split_key: SplitKey = "split"
+    splits: Splits = ALL_SPLITS
+
+    def build(self) -> "DatasetOption":
+        """The data set that they name."""
+        from fico.cli.dataset_option import DatasetOption
+
+        return DatasetOption(self.dataset, self.root, self.split_key, self.splits)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelOptions:
+    """Where labels go, and what is made with them."""
+
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Label file. Default: labels.npz of the data set's folder.")
+    ] = None
+    overwrite: Overwrite = False
+    preview: Annotated[
+        int, typer.Option(min=0, help="Images on the preview page next to the label file; 0 writes none.")
+    ] = 48
+    truth: Annotated[Path | None, typer.Option(metavar="FILE", help="Label file to compare with: mAP, CF1, OF1.")] = (
+        None
+    )
+
+    def build(self) -> "LabelOutput":
+        """The output that they describe."""
+        from fico.cli.label import LabelOutput
+
+        return LabelOutput(self.out, self.overwrite, self.preview, self.truth, tell)
+
+
+def with_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """Replaces each parameter that is a dataclass of options by those options, because Typer knows single ones only."""
+    signature = inspect.signature(command)
+    groups: dict[str, Any] = {
+        name: parameter.annotation
+        for name, parameter in signature.parameters.items()
+        if is_dataclass(parameter.annotation)
+    }
+
+    @wraps(command)
+    def flat(**values: Any) -> None:
+        built = {
+            name: group(**{field.name: values.pop(field.name) for field in fields(group)})
+            for name, group in groups.items()
+        }
+        command(**built, **values)
+
+    parameters = [
+        single.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in signature.parameters.items()
+        for single in (inspect.signature(groups[name]).parameters.values() if name in groups else [parameter])
+    ]
+    flat.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return flat
+
+
+def tell(text: str) -> None:
+    """Reports a step on standard error."""
+    typer.echo(f"fico: {text}", err=True)

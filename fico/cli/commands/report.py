@@ -1,0 +1,25 @@
+"""``fico report``: tables and figures of finished runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Runs, or folders with runs below them.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to write. Default: report in the first folder.")
+    ] = None,
+) -> None:
+    """Every table and figure of the paper that these runs can fill, as Markdown, LaTeX, CSV and HTML."""
+    from fico.cli.report import report_runs
+
+    folder, found, filled = report_runs(folders, out)
+    for grid in filled.grids:
+        typer.echo(grid.title)
+    for caption in filled.captions.values():
+        typer.echo(caption)
+    for remark in (*filled.remarks, *(f"left out: {path}: {reason}" for path, reason in found.left_out)):
+        typer.echo(f"fico: {remark}", err=True)
+    typer.echo(folder / "report.html")
