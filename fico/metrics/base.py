@@ -1,4 +1,4 @@
-"""What the torchmetrics objects share: sums over queries that reduce over processes, and the rule for empty queries."""
+"""Base of the torchmetrics objects: sums over queries that reduce over processes, and the rule for empty queries."""
 
 from typing import get_args
 

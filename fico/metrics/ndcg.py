@@ -29,10 +29,10 @@ def ndcg_at_k(
 
 
 def ndcg_of_ranking(ranking: TiedRanking, k: int) -> Float[Tensor, " queries"]:
-    """NDCG of rankings that are already there."""
-    discounts = 1 / torch.log2(ranking.places[:k].double() + 2)
-    best = discounts.cumsum(0)[ranking.relevant.clamp(1, len(discounts)) - 1]
-    return (ranking.share[:, :k] * discounts).sum(dim=1) / best
+    """NDCG of given rankings."""
+    discounts = 1 / torch.log2(ranking.positions[:k].double() + 2)
+    best = discounts.cumsum(0)[ranking.all_relevant.clamp(1, len(discounts)) - 1]
+    return (ranking.relevance[:, :k] * discounts).sum(dim=1) / best
 
 
 class NormalisedGain(MeanOverQueries):

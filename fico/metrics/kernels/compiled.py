@@ -22,7 +22,7 @@ Words = NDArray[np.uint64]
 Scores = NDArray[Any]  # float32 or float64
 Tables = tuple[Reals, Reals, Reals]  # harmonic numbers, logarithms of factorials, summed discounts
 Outputs = tuple[Reals, Reals, Reals]  # values, pessimistic and optimistic bounds: queries x columns
-Blocks = tuple[Ints, Ints, Ints, Ints]  # of mixed blocks: items above, tied, right, hits before
+Blocks = tuple[Ints, Ints, Ints, Ints]  # of mixed blocks: items above, tied, relevant, hits before
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
