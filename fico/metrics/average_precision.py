@@ -81,7 +81,7 @@ def _over_found(
     )
     inside = cut - above
     before = (precisions * (ranking.positions < above)).sum(dim=1, keepdim=True)
-    found = torch.arange(cut + 1, device=above.device)
+    found = torch.arange(cut + 1, dtype=torch.float64, device=above.device)  # torch divides integers in float32
     probability = log_choose(relevant, found) + log_choose(tied - relevant, inside - found) - log_choose(tied, inside)
     step = (found - 1) / (inside - 1).clamp(min=1)
     inverse = torch.digamma((cut + 1.0) * torch.ones_like(above).double()) - torch.digamma(above.double() + 1)
