@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from fico.embeddings.store import EmbeddingStore as EmbeddingStore
     from fico.errors import DataError as DataError
     from fico.errors import FicoError as FicoError
-    from fico.evaluation.relevance import CategoryRetrieval as CategoryRetrieval
     from fico.evaluation.evaluate import evaluate as evaluate
     from fico.evaluation.evaluate import evaluate_scores as evaluate_scores
+    from fico.evaluation.relevance import CategoryRetrieval as CategoryRetrieval
     from fico.evaluation.relevance import InstanceRetrieval as InstanceRetrieval
     from fico.evaluation.result import RetrievalResult as RetrievalResult
     from fico.scoring.rerank import Rerank as Rerank
