@@ -177,7 +177,7 @@ def _from_scores(sources: Sources) -> ModelOutputs:
     t2i = load_array(sources.t2i, prefer=("t2i",)) if sources.t2i else None
     if t2i is not None and t2i.ndim == 2:
         t2i = oriented(t2i, sources.t2i_orientation or "captions-images")
-    shape = np.shape(i2t) if i2t is not None else np.shape(t2i)[::-1]
+    shape = i2t.shape if i2t is not None else t2i.shape[::-1] if t2i is not None else ()
     return ModelOutputs(_pairs(sources, shape[0], shape[-1]), i2t=i2t, t2i=t2i, labels=_labels(sources))
 
 

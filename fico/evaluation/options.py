@@ -153,27 +153,27 @@ def _whole(least: int, most: int | None = None) -> _Check:
     return lambda value: None if _is_whole(value, least, most) else wanted
 
 
-def _is_whole(value: object, least: int, most: int | None = None) -> bool:
+def _is_whole(value: Any, least: int, most: int | None = None) -> bool:
     is_number = isinstance(value, int | np.integer) and not isinstance(value, bool)
     return is_number and value >= least and (most is None or value <= most)
 
 
-def _tasks(value: object) -> str | None:
+def _tasks(value: Any) -> str | None:
     is_valid = _is_sequence(value) and len(value) > 0 and all(task in TASKS for task in value)
     return None if is_valid and len(set(value)) == len(value) else f"a list of one or more of {', '.join(TASKS)}"
 
 
-def _cutoffs(value: object) -> str | None:
+def _cutoffs(value: Any) -> str | None:
     is_valid = _is_sequence(value) and all(_is_whole(k, 1) for k in value) and len(set(value)) == len(value)
     return None if is_valid else "a list of different whole numbers from 1, such as (1, 5, 10)"
 
 
-def _shard(value: object) -> str | None:
+def _shard(value: Any) -> str | None:
     is_pair = _is_sequence(value) and len(value) == 2 and all(_is_whole(part, 0) for part in value)
     return None if is_pair and value[0] < value[1] else "(rank, world size) with 0 <= rank < world size"
 
 
-def _is_sequence(value: Any) -> Any:
+def _is_sequence(value: Any) -> bool:
     return isinstance(value, Sequence | np.ndarray) and not isinstance(value, str)
 
 

@@ -148,7 +148,7 @@ def _wrong_values(config: DictConfig) -> Iterator[str]:
     if captions is not None and captions != "all" and not (_is_whole(captions) and captions > 0):
         yield f"dataset.captions_per_image is {captions!r}, but must be all or a positive whole number"
     for path, least in (
-        ("seed", 0), ("model.epochs", 1), ("model.batch_size", 2), ("dataset.images", 20),
+        ("seed", 0), ("model.epochs", 1), ("model.batch_size", 2), ("metric.bootstrap", 1), ("dataset.images", 20),
         ("model.rerank.k", 1),
     ):  # fmt: skip
         value = OmegaConf.select(config, path)

@@ -155,8 +155,8 @@ def _evaluate(outputs: ModelOutputs, options: Mapping[str, Any]) -> RetrievalRes
         return evaluate_scores(i2t=outputs.i2t, t2i=outputs.t2i, correspondence=outputs.correspondence, **shared)
     if outputs.texts is None:
         raise UsageError("there are image embeddings without caption embeddings; give both sides")
-    measure = {"similarity": outputs.similarity, "bits": outputs.bits}
-    return evaluate(outputs.images, outputs.texts, outputs.correspondence, **measure, **shared)
+    shared |= {"similarity": outputs.similarity, "bits": outputs.bits}
+    return evaluate(outputs.images, outputs.texts, outputs.correspondence, **shared)
 
 
 def _repeated(outputs: ModelOutputs) -> ModelOutputs:

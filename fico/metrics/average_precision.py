@@ -99,12 +99,11 @@ class MeanAveragePrecision(MeanOverQueries):
         ties: Ties = "expected",
         empty: Empty = "zero",
     ) -> None:
-        super().__init__(empty=empty)
+        super().__init__(ties, empty)
         if k is not None:
             check_cut(k)
         self.k = k
         self.denominator: Denominator = denominator
-        self.ties: Ties = ties
 
     def per_query(
         self, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]

@@ -39,10 +39,9 @@ class NormalisedGain(MeanOverQueries):
     """Mean of ``ndcg_at_k``."""
 
     def __init__(self, k: int = 10, ties: Ties = "expected", empty: Empty = "zero") -> None:
-        super().__init__(empty=empty)
+        super().__init__(ties, empty)
         check_cut(k)
         self.k = k
-        self.ties: Ties = ties
 
     def per_query(
         self, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]

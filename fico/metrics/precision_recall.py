@@ -86,10 +86,6 @@ def precision_recall_within_radius(
 class PrecisionRecallCurve(MeanOverQueries):
     """Mean of ``interpolated_precision``: eleven values."""
 
-    def __init__(self, ties: Ties = "expected", empty: Empty = "zero") -> None:
-        super().__init__(empty=empty)
-        self.ties: Ties = ties
-
     def per_query(
         self, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]
     ) -> Float[Tensor, "queries 11"]:
@@ -101,10 +97,9 @@ class PrecisionAtK(MeanOverQueries):
     """Mean of ``precision_at_k``."""
 
     def __init__(self, k: int, ties: Ties = "expected", empty: Empty = "zero") -> None:
-        super().__init__(empty=empty)
+        super().__init__(ties, empty)
         check_cut(k)
         self.k = k
-        self.ties: Ties = ties
 
     def per_query(
         self, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]

@@ -124,8 +124,7 @@ class MeanRank(MeanOverQueries):
     higher_is_better = False
 
     def __init__(self, ties: Ties = "expected") -> None:
-        super().__init__(empty="skip")
-        self.ties: Ties = ties
+        super().__init__(ties, empty="skip")
 
     def per_query(
         self, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]
@@ -138,8 +137,7 @@ class MeanReciprocalRank(MeanOverQueries):
     """Mean of 1 / rank of the first relevant item (MRR); queries without one are left out."""
 
     def __init__(self, ties: Ties = "expected") -> None:
-        super().__init__(empty="skip")
-        self.ties: Ties = ties
+        super().__init__(ties, empty="skip")
 
     def per_query(
         self, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]

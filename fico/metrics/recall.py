@@ -66,10 +66,9 @@ class RecallAtK(MeanOverQueries):
     """Mean of ``recall_at_k``; by default queries without relevant item are left out, as at instance level."""
 
     def __init__(self, k: int, ties: Ties = "expected", recall: RecallKind = "any", empty: Empty = "skip") -> None:
-        super().__init__(empty=empty)
+        super().__init__(ties, empty)
         check_cut(k)
         self.k = k
-        self.ties: Ties = ties
         self.recall: RecallKind = recall
 
     def per_query(
