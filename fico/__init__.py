@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fico.errors import FicoError as FicoError
     from fico.evaluation.evaluate import evaluate as evaluate
     from fico.evaluation.evaluate import evaluate_scores as evaluate_scores
+    from fico.evaluation.options import EvaluationOptions as EvaluationOptions
     from fico.evaluation.relevance import CategoryRetrieval as CategoryRetrieval
     from fico.evaluation.relevance import InstanceRetrieval as InstanceRetrieval
     from fico.evaluation.result import RetrievalResult as RetrievalResult
@@ -35,6 +36,7 @@ _HOME = {
     "DataError": "fico.errors",
     "EmbeddingStore": "fico.embeddings.store",
     "EncodedBatch": "fico.types",
+    "EvaluationOptions": "fico.evaluation.options",
     "ExactSearch": "fico.search.exact",
     "FaissSearch": "fico.search.faiss_index",
     "FicoError": "fico.errors",

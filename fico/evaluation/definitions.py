@@ -1,4 +1,4 @@
-"""One line per metric that says what was computed, so that no number stands without its definition."""
+"""Definition of each metric in one line, kept with its value."""
 
 from fico.evaluation.options import EvaluationOptions
 from fico.metrics.specification import Task

@@ -44,7 +44,7 @@ class Fold:
 
 
 class Evaluator:
-    """One evaluation: its folds, the blocks of queries of its shard, and the values that they leave.
+    """One evaluation: its folds, the blocks of queries of its shard, and their values.
 
     Args:
         correspondence: The image row of each caption, checked.

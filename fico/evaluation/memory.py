@@ -68,7 +68,7 @@ def plan_memory(
         fitting = free // (row_bytes * buffers)
         if fitting < 1:
             raise UsageError(
-                f"memory_limit={memory_limit} bytes do not hold one row of {items} scores beside {fixed} bytes of "
+                f"memory_limit={memory_limit} bytes do not hold one row of {items} scores and {fixed} bytes of "
                 "results and embeddings; raise the limit"
             )
         rows.append(int(min(wanted, fitting)))

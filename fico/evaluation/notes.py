@@ -15,7 +15,7 @@ def notes(state: EvaluationState, folds: list[list[TaskQueries]]) -> Iterator[st
         if first.left_out:
             absent = ", ".join([*sorted(metric for metric in first.left_out if metric.startswith("mAP")), "PR"])
             yield (
-                f"{name}: {absent} not applicable: most scores are the fill value of a re-ranking, and behind the "
+                f"{name}: {absent} not applicable: most scores are the fill value of a re-ranking, and after the "
                 f"re-ranked items (at least {fewest_scored(state.folds[0].directions[first.direction])} a query) "
                 "there is no order"
             )

@@ -52,12 +52,11 @@ class RetrievalResult:
     """All metrics of one evaluation. Keys read ``{task}/{direction}/{metric}``, as ``instance/i2t/R@1``.
 
     Args:
-        metrics: Fractions 0 to 1; MedR and MeanR in items, from 1. Beside each metric stands the value that chance
-            reaches, as ``{task}/{direction}/chance/{metric}``. A metric that does not apply is absent, and a note
-            says why.
+        metrics: Fractions 0 to 1; MedR and MeanR in items, from 1. What chance reaches is
+            ``{task}/{direction}/chance/{metric}``. A metric that does not apply is absent, and a note says why.
         intervals: 95 % bootstrap interval ``(low, high)`` of each metric; chance has no spread: ``(value, value)``.
             Empty under ``bootstrap=0``.
-        queries: Number of queries behind each metric.
+        queries: Number of queries that each metric is the mean or median of.
         definitions: One line per metric that says what was computed.
         tie_bounds: ``(pessimistic, optimistic)`` of each metric that tied scores affect: relevant items last or
             first in every tied block.

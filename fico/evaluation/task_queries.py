@@ -80,7 +80,7 @@ def fewest_scored(state: DirectionState) -> int | None:
 
 
 def _inapplicable(state: DirectionState, task: Task, options: EvaluationOptions) -> frozenset[str]:
-    """Behind the re-ranked items there is no order, so what reads it does not apply."""
+    """After the re-ranked items there is no order, so metrics that depend on it do not apply."""
     least = fewest_scored(state)
     if least is None or task == "instance":
         return frozenset()

@@ -134,7 +134,7 @@ def evaluate_outputs(
 
     Raises:
         DataError: As ``fico.evaluate``.
-        UsageError: As ``fico.evaluate``, or a gallery as published is wanted of files that are not square.
+        UsageError: As ``fico.evaluate``, or ``gallery`` is ``as-published`` for files that are not square.
     """
     result = _evaluate(outputs, options)
     if gallery == "reduced":

@@ -103,7 +103,7 @@ def _labels(folder: Path, dataset: Dataset, images: int) -> Bool[np.ndarray, "im
     if len(labels) != images:
         raise DataError(
             f"{path} has {len(labels)} rows, but the captions are those of {images} images; if some images have more "
-            f"than {CAPTIONS_PER_IMAGE} captions, {COCO_INDEX} must lie beside them"
+            f"than {CAPTIONS_PER_IMAGE} captions, put {COCO_INDEX} into the same folder"
         )
     return labels
 

@@ -41,7 +41,7 @@ def average_precision(
 def ap_of_ranking(
     ranking: TiedRanking, k: int | None = None, denominator: Denominator = "hits"
 ) -> Float[Tensor, " queries"]:
-    """AP of given rankings; arguments as in ``average_precision``.
+    """AP of each ranking; arguments as in ``average_precision``.
 
     Raises:
         ValueError: ``k`` is below 1, or ``denominator`` is unknown.

@@ -23,7 +23,7 @@ class ClusteredValues:
         values: ``queries columns``.
         valid: Queries that enter the means.
         images: Image row of each query.
-        medians: Columns whose median is wanted besides the mean.
+        medians: Columns of which the median is computed too.
     """
 
     values: Float64[np.ndarray, "queries columns"]

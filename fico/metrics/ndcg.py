@@ -29,7 +29,7 @@ def ndcg_at_k(
 
 
 def ndcg_of_ranking(ranking: TiedRanking, k: int) -> Float[Tensor, " queries"]:
-    """NDCG of given rankings."""
+    """NDCG of each ranking."""
     discounts = 1 / torch.log2(ranking.positions[:k].double() + 2)
     best = discounts.cumsum(0)[ranking.all_relevant.clamp(1, len(discounts)) - 1]
     return (ranking.relevance[:, :k] * discounts).sum(dim=1) / best

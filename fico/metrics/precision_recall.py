@@ -48,7 +48,7 @@ def interpolated_precision(
 
 
 def precision_of_ranking(ranking: TiedRanking) -> Float[Tensor, "queries 11"]:
-    """Interpolated precision of given rankings."""
+    """Interpolated precision of each ranking."""
     found, ends = ranking.before + ranking.relevant, ranking.above + ranking.tied
     later = (found.double() / ends).flip(1).cummax(1).values.flip(1)
     levels = torch.arange(11, device=found.device).double() / 10

@@ -143,7 +143,7 @@ def average_precisions(
 def interpolated_precisions(
     above: Ints, tied: Ints, relevant: Ints, groups: int, all_relevant: int, out: Reals
 ) -> None:
-    """Highest precision at and behind each recall level 0, .1, ..., 1 of one query, into ``out``.
+    """Highest precision at or beyond each recall level 0, .1, ..., 1 of one query, into ``out``.
 
     Along a tied block the mean number of hits rises evenly, so precision is monotone inside it: the maximum is
     where the level is reached or at the end of a later block.

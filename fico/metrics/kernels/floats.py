@@ -64,7 +64,7 @@ def keys_of_rows(
             the exponent field of 1.0.
         keys: Receives whole numbers of the same size.
         relevant_counts: Receives the number of relevant items of each row.
-        lost: Set for a row with other scores so small beside its largest that the division would tie them with 0.
+        lost: Set for a row with other scores so small next to its largest that the division would tie them with 0.
     """
     items = bits.shape[1]
     by_image, by_item = np.empty(len(labels), np.uint8), np.empty(items, np.uint8)
