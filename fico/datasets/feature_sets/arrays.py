@@ -153,12 +153,7 @@ def _oriented(array: np.ndarray, count: int, source: str) -> np.ndarray:
 
 
 def _multi_hot(labels: np.ndarray, count: int, source: str) -> Bool[np.ndarray, "images classes"]:
-    if labels.size == count and labels.dtype != bool and labels.max(initial=0) <= 1:
-        raise DataError(
-            f"{source} holds one 0 or 1 per image, which may be one multi-hot class or the numbers of two classes; "
-            "number the classes from 1, or store one column per class"
-        )
-    if labels.size == count and labels.dtype != bool:  # numbers of classes
+    if labels.size == count and labels.max(initial=0) > 1:  # numbers of classes
         numbers = labels.reshape(-1)
         values = np.unique(numbers)
         return np.asarray(numbers[:, None] == values[None])
