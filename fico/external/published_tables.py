@@ -7,7 +7,6 @@ from rich.table import Table
 
 from fico.evaluation.result import RetrievalResult
 from fico.external.published_outputs import HASHING, MODELS, TITLES, Dataset
-from fico.metrics.specification import DIRECTIONS
 from fico.report.paper.numbers import (
     CATEGORY,
     DEEP,
@@ -18,6 +17,7 @@ from fico.report.paper.numbers import (
     R,
     published,
 )
+from fico.report.results.per_query import DIRECTIONS
 
 Evaluated = Mapping[tuple[str, Dataset], RetrievalResult]
 

@@ -14,10 +14,11 @@ from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
 from fico.evaluation.result import RetrievalResult
 from fico.external.model_outputs import ModelOutputs
 from fico.formats.trec import write_qrels, write_run
-from fico.metrics.specification import DIRECTIONS, Direction
+from fico.metrics.specification import Direction
 from fico.report.html.page import write_report
 from fico.report.html.samples import Rank, exact_rank, matrix_rank
 from fico.report.results.collect import collect_metrics, query_tables
+from fico.report.results.per_query import DIRECTIONS
 from fico.report.results.schema import DataInfo, ModelInfo, Results, write_results
 from fico.util.provenance import commit, hardware, versions
 
