@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt64
 
+from fico.evaluation.kernel_outputs import KernelOutputs
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
 from fico.evaluation.state import BlockValues, TaskValues
 from fico.metrics.kernels import blocks, codes, floats
-from fico.metrics.kernels.compiled import Outputs
 from fico.metrics.specification import TASKS, Direction, Task
 from fico.similarity import CodeWords
 
@@ -47,15 +47,6 @@ class CodeSource:
 
     images: CodeWords
     texts: CodeWords
-
-
-@dataclass(slots=True, eq=False)
-class _Output:
-    """Arrays that the kernels fill: per task values and bounds, and the rows with mixed tied blocks."""
-
-    relevant_counts: dict[Task, np.ndarray]
-    values: dict[Task, tuple[np.ndarray, np.ndarray, np.ndarray]]
-    mixed: np.ndarray
 
 
 class CpuEngine:
@@ -97,7 +88,7 @@ class CpuEngine:
         scores = np.empty((buffer_rows, items), dtype=source.dtype)
         keys = np.empty((buffer_rows if "category" in self.tasks else 0, items), dtype=_SIGNED[source.dtype.itemsize])
         if not ranges:
-            yield BlockValues(0, self._task_values(self._output(0), 0))
+            yield BlockValues(0, self._task_values(self._outputs(0), 0))
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             for start, stop in ranges:
                 block = scores[: stop - start]
@@ -107,7 +98,7 @@ class CpuEngine:
     def _float_block(
         self, pool: ThreadPoolExecutor, source: ScoreSource, scores: np.ndarray, keys: np.ndarray, start: int
     ) -> BlockValues:
-        output = self._output(len(scores))
+        output = self._outputs(len(scores))
 
         def work(first: int, last: int) -> None:
             source.finish(self.direction, start + first, scores[first:last])
@@ -120,18 +111,18 @@ class CpuEngine:
         return BlockValues(start, self._task_values(output, start), scored)
 
     def _float_rows(
-        self, scores: np.ndarray, keys: np.ndarray, start: int, output: _Output, first: int, last: int
+        self, scores: np.ndarray, keys: np.ndarray, start: int, output: KernelOutputs, first: int, last: int
     ) -> None:
         mixed = output.mixed[first:last]
         if "instance" in self.tasks:
-            outputs = _part(output.values["instance"], first, last)
+            outputs = output.rows("instance", first, last)
             starts = self.start[start : start + len(scores) + 1]
             floats.instance_rows(
                 scores, starts, self.positives, self.rule, self.recall_cuts, self.options.recall == "fraction",
                 self.tables, outputs, mixed,
             )  # fmt: skip
         if "category" in self.tasks:
-            outputs = _part(output.values["category"], first, last)
+            outputs = output.rows("category", first, last)
             relevant_counts = output.relevant_counts["category"][first:last]
             images = self.query_images[start : start + len(scores)]
             lost = np.zeros(len(scores), dtype=np.bool_)
@@ -160,21 +151,20 @@ class CpuEngine:
         )  # fmt: skip
 
     def _break_ties(
-        self, pool: ThreadPoolExecutor, scores: np.ndarray, keys: np.ndarray, start: int, output: _Output
+        self, pool: ThreadPoolExecutor, scores: np.ndarray, keys: np.ndarray, start: int, output: KernelOutputs
     ) -> None:
         """Evaluates the tied rows again, each score replaced by its rank where equal scores rank by index."""
         for row in np.flatnonzero(output.mixed):
             order = np.argsort(-scores[row], kind="stable")
             scores[row, order] = -np.arange(len(order), dtype=scores.dtype)
-        again = self._output(len(scores))
+        again = self._outputs(len(scores))
         _each(
             pool,
             len(scores),
             self.piece_rows,
             lambda a, b: self._float_rows(scores[a:b], keys[a:b], start + a, again, a, b),
         )
-        for task in self.tasks:
-            output.values[task][0][:] = again.values[task][0]
+        output.take_values(again)
 
     def codes(self, source: CodeSource, ranges: list[tuple[int, int]]) -> Iterator[BlockValues]:
         """Values of each range of queries, from binary codes."""
@@ -187,7 +177,7 @@ class CpuEngine:
     def _code_block(
         self, pool: ThreadPoolExecutor, queries: np.ndarray, words: np.ndarray, bits: int, start: int
     ) -> BlockValues:
-        output = self._output(len(queries))
+        output = self._outputs(len(queries))
 
         def work(first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
             return self._code_rows(queries[first:last], words, bits, start + first, output, first, last)
@@ -195,14 +185,13 @@ class CpuEngine:
         sums = _each(pool, len(queries), max(8, _PIECE // words.shape[1]), work)
         if self.options.ties == "index":
             scores = np.empty((self.piece_rows, len(self.item_images)), dtype=np.float64)
-            again = self._output(len(queries))
+            again = self._outputs(len(queries))
             keys = np.empty_like(scores, dtype=np.int64)
             for first in range(0, len(queries), self.piece_rows):
                 rows = slice(0, min(self.piece_rows, len(queries) - first))
                 codes.index_ranks(queries[first : first + self.piece_rows], words, bits, scores[rows])
                 self._float_rows(scores[rows], keys[rows], start + first, again, first, first + rows.stop)
-            for task in self.tasks:
-                output.values[task][0][:] = again.values[task][0]
+            output.take_values(again)
         curves = np.array(sums).reshape(-1, 2, bits + 1).transpose(1, 0, 2) if "category" in self.tasks else None
         return BlockValues(start, self._task_values(output, start), None, curves)
 
@@ -212,11 +201,11 @@ class CpuEngine:
         words: UInt64[np.ndarray, "words items"],
         bits: int,
         start: int,
-        output: _Output,
+        output: KernelOutputs,
         first: int,
         last: int,
     ) -> tuple[np.ndarray, np.ndarray]:
-        instance, category = (_part(output.values[task], first, last) for task in TASKS)
+        instance, category = (output.rows(task, first, last) for task in TASKS)
         precision, recall = np.zeros(bits + 1), np.zeros(bits + 1)
         codes.code_rows(
             queries, words, self.query_images[start : start + len(queries)], self.captions,
@@ -227,29 +216,11 @@ class CpuEngine:
         )  # fmt: skip
         return precision, recall
 
-    def _output(self, queries: int) -> _Output:
-        relevant_counts: dict[Task, np.ndarray] = {}
-        values: dict[Task, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-        for task in TASKS:
-            shape = (queries if task in self.tasks else 0, len(self.options.columns(task)))
-            relevant_counts[task] = np.zeros(queries, dtype=np.int64)
-            values[task] = (np.empty(shape), np.empty(shape), np.empty(shape))
-        return _Output(relevant_counts, values, np.zeros(queries, dtype=np.bool_))
+    def _outputs(self, queries: int) -> KernelOutputs:
+        return KernelOutputs.allocate(queries, self.tasks, self.options)
 
-    def _task_values(self, output: _Output, start: int) -> dict[Task, TaskValues]:
-        starts = self.start[start : start + len(output.mixed) + 1]
-        output.relevant_counts["instance"] = np.diff(starts)
-        results: dict[Task, TaskValues] = {}
-        for task in self.tasks:
-            values, low, high = output.values[task]
-            results[task] = TaskValues(
-                output.relevant_counts[task], values, (low, high) if output.mixed.any() else None
-            )
-        return results
-
-
-def _part(outputs: Outputs, first: int, last: int) -> Outputs:
-    return outputs[0][first:last], outputs[1][first:last], outputs[2][first:last]
+    def _task_values(self, output: KernelOutputs, start: int) -> dict[Task, TaskValues]:
+        return output.task_values(np.diff(self.start[start : start + len(output.mixed) + 1]))
 
 
 def _dense_ranks(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
