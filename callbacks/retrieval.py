@@ -46,7 +46,7 @@ class RetrievalEvaluation(L.Callback):
         split = trainer.datamodule.evaluated_split(trainer)
         options: dict[str, Any] = {
             "labels": split.labels,
-            "share": (trainer.global_rank, trainer.world_size),
+            "shard": (trainer.global_rank, trainer.world_size),
             "progress": trainer.is_global_zero and sys.stderr.isatty(),
             **self._metric,
             **changed,

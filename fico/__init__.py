@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from fico.embeddings.store import EmbeddingStore as EmbeddingStore
     from fico.errors import DataError as DataError
     from fico.errors import FicoError as FicoError
-    from fico.evaluation.category import CategoryRetrieval as CategoryRetrieval
     from fico.evaluation.evaluate import evaluate as evaluate
     from fico.evaluation.evaluate import evaluate_scores as evaluate_scores
-    from fico.evaluation.instance import InstanceRetrieval as InstanceRetrieval
+    from fico.evaluation.options import EvaluationOptions as EvaluationOptions
+    from fico.evaluation.relevance import CategoryRetrieval as CategoryRetrieval
+    from fico.evaluation.relevance import InstanceRetrieval as InstanceRetrieval
     from fico.evaluation.result import RetrievalResult as RetrievalResult
     from fico.scoring.rerank import Rerank as Rerank
     from fico.search.exact import ExactSearch as ExactSearch
@@ -30,16 +31,17 @@ if TYPE_CHECKING:
     from fico.types import Ranking as Ranking
 
 _HOME = {
-    "CategoryRetrieval": "fico.evaluation.category",
+    "CategoryRetrieval": "fico.evaluation.relevance",
     "Correspondence": "fico.types",
     "DataError": "fico.errors",
     "EmbeddingStore": "fico.embeddings.store",
     "EncodedBatch": "fico.types",
+    "EvaluationOptions": "fico.evaluation.options",
     "ExactSearch": "fico.search.exact",
     "FaissSearch": "fico.search.faiss_index",
     "FicoError": "fico.errors",
     "HybridSearch": "fico.search.hybrid.hybrid",
-    "InstanceRetrieval": "fico.evaluation.instance",
+    "InstanceRetrieval": "fico.evaluation.relevance",
     "PairBatch": "fico.types",
     "PopcountSearch": "fico.search.hamming.popcount",
     "Ranking": "fico.types",

@@ -10,8 +10,8 @@ from jaxtyping import Float32
 
 from fico.embeddings.store import EmbeddingStore
 from fico.errors import DataError, UsageError
-from fico.external.inputs import Given, evaluate_given
-from fico.external.results import given_results, write_given
+from fico.external.model_outputs import ModelOutputs, evaluate_outputs
+from fico.external.results import results_of, write_outputs
 from fico.formats.arrays import load_array
 from fico.report.results.schema import Results, read_tested
 from fico.report.table.run_tables import print_results
@@ -54,12 +54,12 @@ def ensemble(folders: Sequence[Path], out: Path | None) -> None:
         _check(first, member)
     scores = mean_scores(members)
     store = first.store
-    given = Given(store.correspondence, i2t=scores, t2i=scores.T, labels=store.labels)
+    outputs = ModelOutputs(store.correspondence, i2t=scores, t2i=scores.T, labels=store.labels)
     metric = dict(first.results.config["metric"])
-    result = evaluate_given(given, metric, "reduced")
+    result = evaluate_outputs(outputs, metric)
     name = "+".join(member.results.model.name for member in members)
-    results = given_results(
-        given,
+    results = results_of(
+        outputs,
         result,
         name=name,
         split=first.results.data.split,
@@ -69,7 +69,7 @@ def ensemble(folders: Sequence[Path], out: Path | None) -> None:
     )
     print_results(results)
     if out is not None:
-        write_given(out, given, result, results)
+        write_outputs(out, outputs, result, results)
 
 
 def _check(first: _Member, member: _Member) -> None:

@@ -1,4 +1,4 @@
-"""The two ways of ``fico evaluate``: given files, and the authors' published outputs."""
+"""The two ways of ``fico evaluate``: the outputs of a model, and the authors' published outputs."""
 
 import time
 from collections.abc import Mapping
@@ -11,22 +11,23 @@ from rich.console import Console
 
 from fico.errors import FicoError, UsageError
 from fico.evaluation.result import RetrievalResult
-from fico.external.inputs import (
-    Given,
+from fico.external.model_outputs import (
     Layout,
+    ModelOutputs,
     Orientation,
     SquareGallery,
-    evaluate_given,
-    grouped,
+    consecutive_captions,
+    evaluate_outputs,
     oriented,
-    reduced,
+    reduce_square,
 )
-from fico.external.published_outputs import TITLES, Published, find_published, read_published
+from fico.external.published_outputs import TITLES, Dataset, find_published, read_published
 from fico.external.published_tables import published_tables
-from fico.external.results import given_results, write_given, write_trec
+from fico.external.results import results_of, write_outputs, write_trec
 from fico.formats.arrays import load_array, load_labels, load_pairs
 from fico.formats.trec import read_trec
 from fico.report.table.run_tables import WIDTH, print_results
+from fico.similarity import Similarity
 from fico.types import Correspondence
 
 DATA_SETS = {"coco": "coco", "f30k": "flickr30k"}  # the collection's names -> ours
@@ -51,7 +52,7 @@ class Sources:
     t2i_orientation: Orientation | None
 
     def named(self, *names: str) -> dict[str, str]:
-        """Those of the options that were given, as the user spells them."""
+        """The options of these names that are set, as the user types them."""
         return {
             f"--{name.replace('_', '-')}": str(getattr(self, name)) for name in names if getattr(self, name) is not None
         }
@@ -68,74 +69,68 @@ def evaluate_files(
     trec: Path | None,
     depth: int,
 ) -> None:
-    """Reads, evaluates and prints; writes a run's files to ``out`` and TREC files to ``trec``, where given."""
+    """Reads, evaluates and prints; writes a run's files to ``out`` and TREC files to ``trec``, where set."""
     begin = time.perf_counter()
-    given = read_given(sources)
-    result = evaluate_given(given, options, gallery)
+    metric = {name: value for name, value in options.items() if name != "similarity"}
+    outputs = read_outputs(sources, options["similarity"])
+    result = evaluate_outputs(outputs, metric, gallery)
     seconds = time.perf_counter() - begin
-    used = dict(options) if given.images is not None else {k: v for k, v in options.items() if k != "similarity"}
     files = {key: str(value) for key, value in asdict(sources).items() if value is not None}
-    results = given_results(given, result, name=name, split=split, seconds=seconds, options=used, files=files)
+    results = results_of(outputs, result, name=name, split=split, seconds=seconds, options=metric, files=files)
     print_results(results)
     if trec is not None:
-        write_trec(trec, given, options["similarity"], depth, name)
+        write_trec(trec, outputs, depth, name)
     if out is not None:
-        write_given(out, given, result, results)
+        write_outputs(out, outputs, result, results)
 
 
 def evaluate_published(
     folder: Path, sources: Sources, options: Mapping[str, Any], gallery: SquareGallery, out: Path | None
 ) -> None:
-    """Prints Tables 2, 3 and 4 from the published outputs; writes each model's run files to ``out``, where given.
+    """Prints Tables 2, 3 and 4 from the published outputs; writes each model's run files to ``out``, where set.
 
     A model whose files are broken is named at the end and does not keep the others from being printed.
     """
     if extra := sources.named("images", "texts", "i2t", "t2i", "run_i2t", "run_t2i", "qrels", "pairs", "labels"):
         raise UsageError(f"--results-data brings its own files; leave out {', '.join(extra)}")
-    evaluated: dict[Any, RetrievalResult] = {}
-    remarks, faults = [], []
+    metric = {name: value for name, value in options.items() if name != "similarity"}
+    evaluated: dict[tuple[str, Dataset], RetrievalResult] = {}
+    remarks, errors = [], []
     for model, dataset in find_published(folder):
         begin = time.perf_counter()
         try:
             found = read_published(folder, model, dataset, sources.t2i_orientation)
-            result = _evaluate_published(found, options, gallery)
+            result = evaluate_outputs(found.outputs, metric, gallery if found.outputs.is_square else "reduced")
         except UsageError:
             raise
         except FicoError as error:
-            faults.append(f"{model} on {TITLES[dataset]}: {error}")
+            errors.append(f"{model} on {TITLES[dataset]}: {error}")
             continue
         evaluated[model, dataset] = result
         remarks += [f"{model}, {TITLES[dataset]}: {note}" for note in (*found.notes, *result.notes)]
         if out is not None:
-            used = {**options, "similarity": found.similarity}
-            seconds = time.perf_counter() - begin
-            results = given_results(
-                found.given,
+            results = results_of(
+                found.outputs,
                 result,
                 name=model,
                 split="test",
-                seconds=seconds,
-                options=used,
+                seconds=time.perf_counter() - begin,
+                options=metric,
                 files={"results_data": str(folder)},
                 data=DATA_SETS[dataset],
             )
-            write_given(out / f"{dataset}-{model}", found.given, result, results)
+            write_outputs(out / f"{dataset}-{model}", found.outputs, result, results)
     console = Console(width=WIDTH, highlight=False)
     for table in published_tables(evaluated):
         console.print(table, "")
     for remark in remarks:
         console.print(remark, markup=False)
-    if faults:
-        raise FicoError("; ".join(faults))
+    if errors:
+        raise FicoError("; ".join(errors))
 
 
-def _evaluate_published(found: Published, options: Mapping[str, Any], gallery: SquareGallery) -> RetrievalResult:
-    used = {**options, "similarity": found.similarity}
-    return evaluate_given(found.given, used, gallery if found.given.is_square else "reduced")
-
-
-def read_given(sources: Sources) -> Given:
-    """Reads what exactly one kind of input names.
+def read_outputs(sources: Sources, similarity: Similarity) -> ModelOutputs:
+    """Reads embeddings, score matrices or TREC runs: exactly one of them.
 
     Raises:
         UsageError: None or several kinds of input, or an option that belongs to another kind.
@@ -154,45 +149,53 @@ def read_given(sources: Sources) -> Given:
         return _from_runs(sources)
     if sources.qrels is not None:
         raise UsageError("--qrels belongs to TREC runs; name the pairs of embeddings or scores with --pairs")
-    given = _from_scores(sources) if chosen == ["scores"] else _from_embeddings(sources)
-    return reduced(given) if sources.layout == "square" else given
+    outputs = _from_scores(sources) if chosen == ["scores"] else _from_embeddings(sources, similarity)
+    return reduce_square(outputs) if sources.layout == "square" else outputs
 
 
-def _from_embeddings(sources: Sources) -> Given:
+def _from_embeddings(sources: Sources, similarity: Similarity) -> ModelOutputs:
     if sources.images is None or sources.texts is None:
         raise UsageError(f"got only {', '.join(sources.named('images', 'texts'))}; give both --images and --texts")
     if sources.t2i_orientation is not None:
         raise UsageError("--t2i-orientation belongs to score matrices; leave it out for embeddings")
     images = load_array(sources.images, prefer=("images",))
     texts = load_array(sources.texts, prefer=("texts",))
-    return Given(_pairs(sources, len(texts)), images=images, texts=texts, labels=_labels(sources), bits=sources.bits)
+    return ModelOutputs(
+        _pairs(sources, len(images), len(texts)),
+        images=images,
+        texts=texts,
+        labels=_labels(sources),
+        similarity=similarity,
+        bits=sources.bits,
+    )
 
 
-def _from_scores(sources: Sources) -> Given:
+def _from_scores(sources: Sources) -> ModelOutputs:
     if sources.bits is not None:
         raise UsageError("--bits belongs to codes; leave it out for score matrices")
     i2t = load_array(sources.i2t, prefer=("i2t",)) if sources.i2t else None
     t2i = load_array(sources.t2i, prefer=("t2i",)) if sources.t2i else None
     if t2i is not None and t2i.ndim == 2:
         t2i = oriented(t2i, sources.t2i_orientation or "captions-images")
-    captions = np.shape(i2t)[-1] if i2t is not None else len(t2i if t2i is not None else ())
-    return Given(_pairs(sources, captions), i2t=i2t, t2i=t2i, labels=_labels(sources))
+    shape = i2t.shape if i2t is not None else t2i.shape[::-1] if t2i is not None else ()
+    return ModelOutputs(_pairs(sources, shape[0], shape[-1]), i2t=i2t, t2i=t2i, labels=_labels(sources))
 
 
-def _from_runs(sources: Sources) -> Given:
+def _from_runs(sources: Sources) -> ModelOutputs:
     if extra := sources.named("pairs", "captions_per_image", "labels", "bits", "t2i_orientation"):
         raise UsageError(f"TREC runs take their pairs from --qrels; leave out {', '.join(extra)}")
     if sources.qrels is None:
         raise UsageError("TREC runs need --qrels, which says with lines 'image 0 caption 1' what belongs together")
     scores = read_trec(sources.run_i2t, sources.run_t2i, sources.qrels)
-    return Given(scores.correspondence, i2t=scores.i2t, t2i=scores.t2i)
+    return ModelOutputs(scores.correspondence, i2t=scores.i2t, t2i=scores.t2i)
 
 
-def _pairs(sources: Sources, captions: int) -> Correspondence:
+def _pairs(sources: Sources, images: int, captions: int) -> Correspondence:
     if (sources.pairs is None) == (sources.captions_per_image is None):
         raise UsageError("say which image each caption belongs to: give either --pairs or --captions-per-image")
     if sources.captions_per_image is not None:
-        return grouped(captions, sources.captions_per_image)
+        single = images if sources.layout == "rectangular" else None  # a square layout repeats each image
+        return consecutive_captions(captions, sources.captions_per_image, single)
     return load_pairs(str(sources.pairs))
 
 

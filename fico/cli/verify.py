@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fico.embeddings.store import EmbeddingStore
 from fico.errors import DataError
 from fico.evaluation.evaluate import evaluate, evaluate_scores
+from fico.evaluation.result import RetrievalResult
 from fico.formats.arrays import load_array
-from fico.report.results.schema import read_tested
+from fico.report.results.schema import Results, read_tested
 from fico.scoring.candidates import candidates
 
 TOLERANCE = 1e-9  # sums in another order differ in the last digits; a wrong rank differs by far more
@@ -15,7 +17,7 @@ TOLERANCE = 1e-9  # sums in another order differ in the last digits; a wrong ran
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A metric that does not come out again; ``stored`` or ``found`` is None where only the other has it."""
+    """A metric whose recomputed value differs; ``stored`` or ``found`` is None where only the other exists."""
 
     name: str
     stored: float | None
@@ -36,32 +38,8 @@ def verify_run(folder: Path) -> tuple[int, list[Difference]]:
         DataError: The run did not finish, its embeddings are damaged, or its config names no similarity.
     """
     results = read_tested(folder)
-    store = EmbeddingStore.load(folder / "embeddings")
-    try:
-        similarity = results.config["model"]["similarity"]
-        metric = dict(results.config["metric"])
-    except (KeyError, TypeError) as error:
-        raise DataError(f"the config of {folder} has no {error}; it cannot be evaluated again") from error
-    rerank = results.config["model"].get("rerank")
-    scores = load_array(str(folder / "scores.npy")) if store.images.ndim == 3 else None  # of a pair scorer
-    if rerank or scores is not None:
-        i2t, t2i = (scores, scores.T) if scores is not None else (None, None)
-        if rerank:
-            first = candidates(store.images, store.texts, rerank["k"], scores)
-            reranked = first.filled(load_array(str(folder / "rerank.npy"))[0], rerank["rule"])
-            i2t, t2i = reranked.i2t, reranked.t2i
-        result = evaluate_scores(i2t=i2t, t2i=t2i, correspondence=store.correspondence, labels=store.labels, **metric)
-    else:
-        result = evaluate(
-            store.images,
-            store.texts,
-            store.correspondence,
-            labels=store.labels,
-            similarity=similarity,
-            bits=store.bits,
-            **metric,
-        )
-    found = {f"{results.data.split}/{name}": value for name, value in result.metrics.items()}
+    recomputed = _evaluate_again(folder, results)
+    found = {f"{results.data.split}/{name}": value for name, value in recomputed.metrics.items()}
     stored = {name: metric.value for name, metric in results.metrics.items()}
     differences = [
         Difference(name, stored.get(name), found.get(name))
@@ -69,3 +47,22 @@ def verify_run(folder: Path) -> tuple[int, list[Difference]]:
         if name not in stored or name not in found or abs(stored[name] - found[name]) > TOLERANCE
     ]
     return len(stored), differences
+
+
+def _evaluate_again(folder: Path, results: Results) -> RetrievalResult:
+    store = EmbeddingStore.load(folder / "embeddings")
+    try:
+        model, metric = results.config["model"], dict(results.config["metric"])
+        similarity = model["similarity"]
+    except (KeyError, TypeError) as error:
+        raise DataError(f"the config of {folder} has no {error}; it cannot be evaluated again") from error
+    shared: dict[str, Any] = {"labels": store.labels, **metric}
+    rerank = model.get("rerank")
+    scores = load_array(str(folder / "scores.npy")) if store.images.ndim == 3 else None  # of a pair scorer
+    if rerank:
+        first = candidates(store.images, store.texts, rerank["k"], scores)
+        reranked = first.filled(load_array(str(folder / "rerank.npy"))[0], rerank["rule"])
+        return evaluate_scores(i2t=reranked.i2t, t2i=reranked.t2i, correspondence=store.correspondence, **shared)
+    if scores is not None:
+        return evaluate_scores(i2t=scores, t2i=scores.T, correspondence=store.correspondence, **shared)
+    return evaluate(store.images, store.texts, store.correspondence, similarity=similarity, bits=store.bits, **shared)

@@ -1,6 +1,6 @@
-"""One line per metric that says what was computed, so that no number stands without its definition."""
+"""Definition of each metric in one line, kept with its value."""
 
-from fico.metrics.options import EvaluationOptions
+from fico.evaluation.options import EvaluationOptions
 from fico.metrics.specification import Task
 
 _AP = {
@@ -11,27 +11,23 @@ _AP = {
 _MEDIAN = {"floor": "floored to a whole rank", "exact": "exact"}
 
 
-def define(task: Task, metric: str, settings: EvaluationOptions) -> str:
-    """What a metric is, without the rule for ties and the number of queries."""
+def define(task: Task, metric: str, options: EvaluationOptions) -> str:
+    """Definition of a metric, without the tie rule and the number of queries."""
     name, _, at = metric.partition("@")
-    if name == "R" and settings.recall == "fraction":
-        return f"mean fraction of a query's right items among the first {at}"
+    if name == "R" and options.recall == "fraction":
+        return f"mean fraction of a query's relevant items among the first {at}"
     if name == "R":
-        return f"share of queries with at least one right item among the first {at}"
+        return f"fraction of queries with at least one relevant item among the first {at}"
     if name == "MedR":
-        return f"median rank of the first right item, from 1, {_MEDIAN[settings.median]}"
+        return f"median rank of the first relevant item, from 1, {_MEDIAN[options.median]}"
     if name == "MeanR":
-        return "mean rank of the first right item, from 1"
+        return "mean rank of the first relevant item, from 1"
     if name == "MRR":
-        return "mean of 1 / rank of the first right item"
+        return "mean of 1 / rank of the first relevant item"
     if name == "nDCG":
-        return f"normalised discounted cumulative gain of the first {at}, gain 1 for a {_kind(task)} item"
+        return f"normalised discounted cumulative gain of the first {at}, gain 1 for a relevant item"
     if name == "PR":
-        return f"highest precision at and behind recall {at} per query (trec_eval's cut), then the mean"
+        return f"highest precision at or beyond recall {at} per query (trec_eval's cut-off), then the mean"
     if at == "N":
         return "mean average precision over the whole ranking"
-    return f"mean average precision of the first {at}, {_AP[settings.ap].replace('K', at)}"
-
-
-def _kind(task: Task) -> str:
-    return "right" if task == "instance" else "relevant"
+    return f"mean average precision of the first {at}, {_AP[options.ap].replace('K', at)}"

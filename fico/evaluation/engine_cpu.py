@@ -9,18 +9,15 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt64
 
-from fico.evaluation.category import CategoryRetrieval
-from fico.evaluation.instance import InstanceRetrieval
-from fico.evaluation.result import BlockValues, TaskValues
+from fico.evaluation.kernel_outputs import KernelOutputs
+from fico.evaluation.options import EvaluationOptions
+from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
+from fico.evaluation.state import BlockValues, TaskValues
 from fico.metrics.kernels import blocks, codes, floats
-from fico.metrics.kernels.compiled import Outputs
-from fico.metrics.options import EvaluationOptions
 from fico.metrics.specification import TASKS, Direction, Task
 from fico.similarity import CodeWords
 
-_RULES = {"expected": blocks.EXPECTED, "optimistic": blocks.OPTIMISTIC, "pessimistic": blocks.PESSIMISTIC}
-_DENOMINATORS = {"hits": blocks.HITS, "min_k_r": blocks.MIN_K_R, "r": blocks.R}
-_PIECE = 2**18  # scores in a piece of work, whatever the number of threads, so that no sum depends on it
+_PIECE = 2**18  # scores per piece of work, whatever the number of threads, so that no sum depends on it
 
 _SIGNED = {4: np.int32, 8: np.int64}
 _FORMATS: dict[int, np.ndarray] = {  # magnitude mask, infinity, bit of 2.0, mantissa bits, exponent field of 1.0
@@ -36,11 +33,11 @@ class ScoreSource(Protocol):
     dtype: np.dtype
 
     def block(self, direction: Direction, start: int, stop: int, out: Float[np.ndarray, "queries items"]) -> None:
-        """Writes what it can into ``out`` for the queries from ``start`` to before ``stop``, with all threads."""
+        """Writes products into ``out`` for the queries from ``start`` to before ``stop``, with all threads."""
         ...
 
     def finish(self, direction: Direction, start: int, out: Float[np.ndarray, "queries items"]) -> None:
-        """Turns some rows of the block, from query ``start`` on, into scores; called by several threads."""
+        """Completes the scores of some rows of the block, from query ``start`` on; called by several threads."""
         ...
 
 
@@ -52,24 +49,15 @@ class CodeSource:
     texts: CodeWords
 
 
-@dataclass(slots=True, eq=False)
-class _Output:
-    """Arrays that the kernels fill: per task values and bounds, and the rows whose tied blocks mix right and wrong."""
-
-    right: dict[Task, np.ndarray]
-    values: dict[Task, tuple[np.ndarray, np.ndarray, np.ndarray]]
-    mixed: np.ndarray
-
-
 class CpuEngine:
     """Turns blocks of queries of one direction into values per query.
 
     Args:
         direction: ``i2t`` or ``t2i``.
-        instance: Own items; always given, for the images that queries and items belong to.
-        category: Shared labels, or None.
-        settings: Definitions.
-        find_fills: Count the cells that a fused re-ranking left untouched.
+        instance: Relevance by the correspondence; also the images that queries and items belong to.
+        category: Relevance by labels, or None.
+        options: What is computed.
+        find_fills: Count the items of each query that a re-ranking scored.
     """
 
     def __init__(
@@ -77,22 +65,22 @@ class CpuEngine:
         direction: Direction,
         instance: InstanceRetrieval,
         category: CategoryRetrieval | None,
-        settings: EvaluationOptions,
+        options: EvaluationOptions,
         find_fills: bool = False,
     ) -> None:
         self.direction: Direction = direction
-        self.settings, self.find_fills = settings, find_fills
+        self.options, self.find_fills = options, find_fills
         self.query_images, self.item_images = instance.images_of(direction)
-        self.start, self.own = instance.own(direction)
-        self.captions = instance.own("i2t")
+        self.start, self.positives = instance.positives(direction)
+        self.captions = instance.positives("i2t")
         self.labels = category.words if category else _NO_LABELS
         items = len(self.item_images)
         self.tables = blocks.tables(items)
         self.piece_rows = max(8, min(64, _PIECE // items))
-        self.recall_cuts = np.array(settings.recall_at, dtype=np.int64)
-        self.cuts = np.array([*(min(k, items) for k in settings.map_at), items], dtype=np.int64)
-        self.rule = _RULES.get(settings.ties, blocks.EXPECTED)
-        self.tasks: tuple[Task, ...] = tuple(t for t in settings.tasks if t == "instance" or category)
+        self.recall_cuts = np.array(options.recall_at, dtype=np.int64)
+        self.cuts = np.array([*(min(k, items) for k in options.map_at), items], dtype=np.int64)
+        self.rule = blocks.TIE_RULES.get(options.ties, blocks.EXPECTED)
+        self.tasks: tuple[Task, ...] = tuple(t for t in options.tasks if t == "instance" or category)
 
     def floats(self, source: ScoreSource, ranges: list[tuple[int, int]], buffer_rows: int) -> Iterator[BlockValues]:
         """Values of each range of queries, from real scores."""
@@ -100,7 +88,7 @@ class CpuEngine:
         scores = np.empty((buffer_rows, items), dtype=source.dtype)
         keys = np.empty((buffer_rows if "category" in self.tasks else 0, items), dtype=_SIGNED[source.dtype.itemsize])
         if not ranges:
-            yield BlockValues(0, self._task_values(self._output(0), 0))
+            yield BlockValues(0, self._task_values(self._outputs(0), 0))
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             for start, stop in ranges:
                 block = scores[: stop - start]
@@ -110,67 +98,73 @@ class CpuEngine:
     def _float_block(
         self, pool: ThreadPoolExecutor, source: ScoreSource, scores: np.ndarray, keys: np.ndarray, start: int
     ) -> BlockValues:
-        output = self._output(len(scores))
+        output = self._outputs(len(scores))
 
         def work(first: int, last: int) -> None:
             source.finish(self.direction, start + first, scores[first:last])
             self._float_rows(scores[first:last], keys[first:last], start + first, output, first, last)
 
         _each(pool, len(scores), self.piece_rows, work)
-        touched = touched_items(scores) if self.find_fills else None
-        if self.settings.ties == "index" and output.mixed.any():
+        scored = count_scored(scores) if self.find_fills else None
+        if self.options.ties == "index" and output.mixed.any():
             self._break_ties(pool, scores, keys, start, output)
-        return BlockValues(start, self._task_values(output, start), touched)
+        return BlockValues(start, self._task_values(output, start), scored)
 
     def _float_rows(
-        self, scores: np.ndarray, keys: np.ndarray, start: int, output: _Output, first: int, last: int
+        self, scores: np.ndarray, keys: np.ndarray, start: int, output: KernelOutputs, first: int, last: int
     ) -> None:
         mixed = output.mixed[first:last]
         if "instance" in self.tasks:
-            outputs = _part(output.values["instance"], first, last)
-            own_start = self.start[start : start + len(scores) + 1]
+            outputs = output.rows("instance", first, last)
+            starts = self.start[start : start + len(scores) + 1]
             floats.instance_rows(
-                scores, own_start, self.own, self.rule, self.recall_cuts, self.settings.recall == "fraction",
+                scores, starts, self.positives, self.rule, self.recall_cuts, self.options.recall == "fraction",
                 self.tables, outputs, mixed,
             )  # fmt: skip
         if "category" in self.tasks:
-            outputs = _part(output.values["category"], first, last)
-            right = output.right["category"][first:last]
+            outputs = output.rows("category", first, last)
+            relevant_counts = output.relevant_counts["category"][first:last]
             images = self.query_images[start : start + len(scores)]
             lost = np.zeros(len(scores), dtype=np.bool_)
-            self._make_keys(scores, images, keys, right, lost)
+            self._make_keys(scores, images, keys, relevant_counts, lost)
             if lost.any():
-                self._make_keys(_dense_places(scores, lost), images, keys, right, lost)
+                self._make_keys(_dense_ranks(scores, lost), images, keys, relevant_counts, lost)
             keys.sort(axis=1)
             floats.category_rows(
-                keys, right, self.rule, self.cuts, _DENOMINATORS[self.settings.ap], self.tables, outputs, mixed
+                keys,
+                relevant_counts,
+                self.rule,
+                self.cuts,
+                blocks.DENOMINATORS[self.options.ap],
+                self.tables,
+                outputs,
+                mixed,
             )
 
     def _make_keys(
-        self, scores: np.ndarray, images: np.ndarray, keys: np.ndarray, right: np.ndarray, lost: np.ndarray
+        self, scores: np.ndarray, images: np.ndarray, keys: np.ndarray, relevant_counts: np.ndarray, lost: np.ndarray
     ) -> None:
         size = scores.dtype.itemsize
         floats.keys_of_rows(
             scores.view(_SIGNED[size]), images, self.item_images, self.direction == "t2i", self.labels, _FORMATS[size],
-            keys, right, lost,
+            keys, relevant_counts, lost,
         )  # fmt: skip
 
     def _break_ties(
-        self, pool: ThreadPoolExecutor, scores: np.ndarray, keys: np.ndarray, start: int, output: _Output
+        self, pool: ThreadPoolExecutor, scores: np.ndarray, keys: np.ndarray, start: int, output: KernelOutputs
     ) -> None:
-        """Evaluates the tied rows anew, each score replaced by its place when equal scores stand by index."""
+        """Evaluates the tied rows again, each score replaced by its rank where equal scores rank by index."""
         for row in np.flatnonzero(output.mixed):
             order = np.argsort(-scores[row], kind="stable")
             scores[row, order] = -np.arange(len(order), dtype=scores.dtype)
-        again = self._output(len(scores))
+        again = self._outputs(len(scores))
         _each(
             pool,
             len(scores),
             self.piece_rows,
             lambda a, b: self._float_rows(scores[a:b], keys[a:b], start + a, again, a, b),
         )
-        for task in self.tasks:
-            output.values[task][0][:] = again.values[task][0]
+        output.take_values(again)
 
     def codes(self, source: CodeSource, ranges: list[tuple[int, int]]) -> Iterator[BlockValues]:
         """Values of each range of queries, from binary codes."""
@@ -183,22 +177,21 @@ class CpuEngine:
     def _code_block(
         self, pool: ThreadPoolExecutor, queries: np.ndarray, words: np.ndarray, bits: int, start: int
     ) -> BlockValues:
-        output = self._output(len(queries))
+        output = self._outputs(len(queries))
 
         def work(first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
             return self._code_rows(queries[first:last], words, bits, start + first, output, first, last)
 
         sums = _each(pool, len(queries), max(8, _PIECE // words.shape[1]), work)
-        if self.settings.ties == "index":
+        if self.options.ties == "index":
             scores = np.empty((self.piece_rows, len(self.item_images)), dtype=np.float64)
-            again = self._output(len(queries))
+            again = self._outputs(len(queries))
             keys = np.empty_like(scores, dtype=np.int64)
             for first in range(0, len(queries), self.piece_rows):
                 rows = slice(0, min(self.piece_rows, len(queries) - first))
                 codes.index_ranks(queries[first : first + self.piece_rows], words, bits, scores[rows])
                 self._float_rows(scores[rows], keys[rows], start + first, again, first, first + rows.stop)
-            for task in self.tasks:
-                output.values[task][0][:] = again.values[task][0]
+            output.take_values(again)
         curves = np.array(sums).reshape(-1, 2, bits + 1).transpose(1, 0, 2) if "category" in self.tasks else None
         return BlockValues(start, self._task_values(output, start), None, curves)
 
@@ -208,54 +201,38 @@ class CpuEngine:
         words: UInt64[np.ndarray, "words items"],
         bits: int,
         start: int,
-        output: _Output,
+        output: KernelOutputs,
         first: int,
         last: int,
     ) -> tuple[np.ndarray, np.ndarray]:
-        instance, category = (_part(output.values[task], first, last) for task in TASKS)
+        instance, category = (output.rows(task, first, last) for task in TASKS)
         precision, recall = np.zeros(bits + 1), np.zeros(bits + 1)
         codes.code_rows(
             queries, words, self.query_images[start : start + len(queries)], self.captions,
-            self.direction == "t2i", self.start[start : start + len(queries) + 1], self.own, self.labels,
+            self.direction == "t2i", self.start[start : start + len(queries) + 1], self.positives, self.labels,
             ("instance" in self.tasks, "category" in self.tasks), self.rule, self.recall_cuts,
-            self.settings.recall == "fraction", self.cuts, _DENOMINATORS[self.settings.ap], self.tables, instance,
-            category, output.mixed[first:last], output.right["category"][first:last], precision, recall,
+            self.options.recall == "fraction", self.cuts, blocks.DENOMINATORS[self.options.ap], self.tables, instance,
+            category, output.mixed[first:last], output.relevant_counts["category"][first:last], precision, recall,
         )  # fmt: skip
         return precision, recall
 
-    def _output(self, queries: int) -> _Output:
-        right: dict[Task, np.ndarray] = {}
-        values: dict[Task, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-        for task in TASKS:
-            shape = (queries if task in self.tasks else 0, len(self.settings.columns(task)))
-            right[task] = np.zeros(queries, dtype=np.int64)
-            values[task] = (np.empty(shape), np.empty(shape), np.empty(shape))
-        return _Output(right, values, np.zeros(queries, dtype=np.bool_))
+    def _outputs(self, queries: int) -> KernelOutputs:
+        return KernelOutputs.allocate(queries, self.tasks, self.options)
 
-    def _task_values(self, output: _Output, start: int) -> dict[Task, TaskValues]:
-        own = self.start[start : start + len(output.mixed) + 1]
-        output.right["instance"] = np.diff(own)
-        results: dict[Task, TaskValues] = {}
-        for task in self.tasks:
-            values, low, high = output.values[task]
-            results[task] = TaskValues(output.right[task], values, (low, high) if output.mixed.any() else None)
-        return results
+    def _task_values(self, output: KernelOutputs, start: int) -> dict[Task, TaskValues]:
+        return output.task_values(np.diff(self.start[start : start + len(output.mixed) + 1]))
 
 
-def _part(outputs: Outputs, first: int, last: int) -> Outputs:
-    return outputs[0][first:last], outputs[1][first:last], outputs[2][first:last]
-
-
-def _dense_places(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Scores with those of some rows replaced by their places among the row's distinct scores: the same order."""
-    places = scores.copy()
+def _dense_ranks(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Scores with those of some rows replaced by their ranks among the row's distinct scores: the same order."""
+    ranks = scores.copy()
     for row in np.flatnonzero(rows):
-        places[row] = np.unique(scores[row], return_inverse=True)[1]
-    return places
+        ranks[row] = np.unique(scores[row], return_inverse=True)[1]
+    return ranks
 
 
-def touched_items(scores: Float[np.ndarray, "queries items"]) -> np.ndarray:
-    """Per query the items that do not hold the fill value of a fused re-ranking: -100 or minus infinity."""
+def count_scored(scores: Float[np.ndarray, "queries items"]) -> np.ndarray:
+    """Items of each query that do not hold the fill value of a re-ranking: -100 or minus infinity."""
     lowest = scores.min(axis=1)
     filled = (lowest == -100) | np.isneginf(lowest)
     return np.asarray(np.where(filled, (scores > lowest[:, None]).sum(axis=1), scores.shape[1]))

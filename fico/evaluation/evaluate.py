@@ -1,26 +1,26 @@
 """Evaluation of embeddings, codes or score matrices: blocks of queries through similarity, tasks and metrics."""
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from dataclasses import asdict
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from fico.errors import DataError, UsageError
-from fico.evaluation.engine import Fold, Run, find_device, take
+from fico.evaluation.engine import Evaluator, Fold, find_device, take
 from fico.evaluation.memory import MemoryPlan
-from fico.evaluation.result import DirectionState, EvaluationState, FoldState, RetrievalResult, join_blocks
+from fico.evaluation.options import EvaluationOptions, OptionKeywords, bind_options
+from fico.evaluation.result import RetrievalResult
 from fico.evaluation.score_sources import MatrixScores, embedding_source, matrix_side
+from fico.evaluation.state import DirectionState, EvaluationState, FoldState, join_blocks
 from fico.evaluation.summary import summarise
-from fico.metrics.options import EvaluationOptions
-from fico.metrics.specification import Denominator, Direction, Empty, Median, RecallKind, Task, Ties
+from fico.metrics.specification import Direction
 from fico.similarity import SIMILARITIES, Similarity, as_array, check_pair, score_dtype
 from fico.types import Correspondence
 
 __all__ = ["evaluate", "evaluate_scores", "merge_results"]
-
-_LIMIT = 512 * 2**20
 
 
 def evaluate(
@@ -31,22 +31,8 @@ def evaluate(
     labels: ArrayLike | Tensor | None = None,
     similarity: Similarity = "cosine",
     bits: int | None = None,
-    ties: Ties = "expected",
-    ap: Denominator = "hits",
-    empty: Empty = "zero",
-    recall: RecallKind = "any",
-    median: Median = "floor",
-    tasks: Sequence[Task] = ("instance", "category"),
-    recall_at: Sequence[int] = (1, 5, 10, 50, 100, 200),
-    map_at: Sequence[int] = (10, 100),
-    folds: int = 1,
-    bootstrap: int = 1000,
-    seed: int = 0,
-    memory_limit: int = _LIMIT,
-    block: int | None = None,
-    device: str | None = None,
-    progress: bool = False,
-    share: tuple[int, int] = (0, 1),
+    options: EvaluationOptions | None = None,
+    **keywords: Unpack[OptionKeywords],
 ) -> RetrievalResult:
     """Every instance and category metric of two sets of embeddings or codes, in both directions.
 
@@ -61,54 +47,34 @@ def evaluate(
         similarity: ``cosine`` (0 for zero vectors), ``inner``, ``euclidean`` (negative distance) or ``hamming``
             (negative number of differing bits).
         bits: Length of packed codes.
-        ties: Order of equal scores: ``expected`` is the exact mean over all orders, ``optimistic`` and ``pessimistic``
-            put right items first and last within every tied block (orders, so for AP@K over ``hits`` not always
-            the largest and smallest value), ``index`` puts lower rows first. Where ties matter ``tie_bounds`` gives
-            the pessimistic and the optimistic value beside whatever was chosen.
-        ap: What the sum of precisions in AP@K is divided by: ``hits``, the relevant items among the first K;
-            ``min_k_r``, min(K, all relevant items); ``r``, all relevant items.
-        empty: Category queries without a relevant item count ``zero``, are left out (``skip``) or are an ``error``.
-        recall: R@K counts ``any`` right item, or the ``fraction`` of a query's right items.
-        median: MedR as ``floor`` (of the 0-based median, plus 1, as the literature has it) or ``exact``.
-        tasks: ``instance``, ``category`` or both.
-        recall_at: Cuts of R@K; a cut beyond the gallery finds everything, and a note says so.
-        map_at: Cuts of mAP@K; mAP@N over the whole ranking comes beside them.
-        folds: Contiguous folds of the images with their captions, each its own gallery; a metric is the mean over the
-            folds. 5 gives COCO's 1K protocol.
-        bootstrap: Resamples of the 95 % intervals, over images with all their captions.
-        seed: Seed of the resamples.
-        memory_limit: Bytes beyond the inputs; ``fico.evaluation.memory.plan_memory`` tells the need beforehand.
-        block: Queries per block; planned from the limit by default.
-        device: ``cpu`` or ``cuda``; by default where the tensors are.
-        progress: Show a bar with the remaining time.
-        share: ``(rank, world)``: evaluate only this process's share of the queries; ``merge_results`` joins them.
+        options: What is computed, and how; all defaults if not given.
+        **keywords: Single options of ``EvaluationOptions``, such as ``ties="index"``, in place of those of ``options``.
 
     Returns:
-        Metrics as fractions 0 to 1 (MedR and MeanR in items, from 1), with intervals, bounds and definitions.
+        Metrics as fractions 0 to 1 (MedR and MeanR in items, from 1), with intervals, tie bounds and definitions.
 
     Raises:
         DataError: The arrays do not fit each other, hold NaN or infinite rows, or are no codes.
-        UsageError: An option is out of its range.
+        UsageError: There is no such option, or one has a value that it cannot have.
     """
-    settings = _settings(tasks, ties, ap, empty, recall, median, recall_at, map_at, bootstrap, seed)
+    chosen = _options(options, keywords)
     if similarity not in SIMILARITIES:
         raise UsageError(f"similarity must be one of {', '.join(SIMILARITIES)}, got {similarity!r}")
     if bits is not None and similarity != "hamming":
         raise UsageError(f"bits= declares packed codes, which only similarity='hamming' takes, got {similarity!r}")
-    first, second = as_array("images", images), as_array("texts", texts)
-    check_pair(first, second)
+    image_rows, text_rows = as_array("images", images), as_array("texts", texts)
+    check_pair(image_rows, text_rows)
     _check_kind(correspondence)
-    correspondence.check(len(first), len(second))
-
-    target = find_device(first, device)
+    correspondence.check(len(image_rows), len(text_rows))
+    device = find_device(image_rows, chosen)
 
     def source(fold: Fold, plan: MemoryPlan) -> Any:
-        sides = (take(first, fold.image_rows), take(second, fold.text_rows))
-        return embedding_source(*sides, similarity, bits, plan, target)
+        sides = (take(image_rows, fold.image_rows), take(text_rows, fold.text_rows))
+        return embedding_source(*sides, similarity, bits, plan, device)
 
-    dtype = np.dtype(np.float64) if similarity == "euclidean" else score_dtype(first)
-    run = Run(correspondence, len(first), first.shape[1], labels, settings, dtype, memory_limit, block, progress, share)
-    return run(source, folds, ("i2t", "t2i"))
+    dtype = np.dtype(np.float64) if similarity == "euclidean" else score_dtype(image_rows)
+    evaluator = Evaluator(correspondence, len(image_rows), image_rows.shape[1], dtype, labels, chosen)
+    return evaluator.evaluate(source)
 
 
 def evaluate_scores(
@@ -117,25 +83,12 @@ def evaluate_scores(
     t2i: ArrayLike | Tensor | None,
     correspondence: Correspondence,
     labels: ArrayLike | Tensor | None = None,
-    ties: Ties = "expected",
-    ap: Denominator = "hits",
-    empty: Empty = "zero",
-    recall: RecallKind = "any",
-    median: Median = "floor",
-    tasks: Sequence[Task] = ("instance", "category"),
-    recall_at: Sequence[int] = (1, 5, 10, 50, 100, 200),
-    map_at: Sequence[int] = (10, 100),
-    folds: int = 1,
-    bootstrap: int = 1000,
-    seed: int = 0,
-    memory_limit: int = _LIMIT,
-    block: int | None = None,
-    progress: bool = False,
-    share: tuple[int, int] = (0, 1),
+    options: EvaluationOptions | None = None,
+    **keywords: Unpack[OptionKeywords],
 ) -> RetrievalResult:
-    """Every metric of given scores, one matrix per direction; the two need not be transposes of each other.
+    """Every metric of score matrices, one per direction; the two need not be transposes of each other.
 
-    Where most cells of a matrix hold the fill value of a fused re-ranking (-100 or minus infinity), mAP@N, the
+    Where most cells of a matrix hold the fill value of a re-ranking (-100 or minus infinity), mAP@N, the
     precision-recall curve and mAP@K beyond the re-ranked items do not apply: they are absent and a note says why.
 
     Args:
@@ -143,67 +96,53 @@ def evaluate_scores(
             direction out.
         t2i: ``captions images``. A matrix whose shape contradicts the correspondence is refused, never transposed.
         correspondence: The image row of each caption.
-        labels: As in ``evaluate``, and so are the options that follow.
-        ties: As in ``evaluate``.
-        ap: As in ``evaluate``.
-        empty: As in ``evaluate``.
-        recall: As in ``evaluate``.
-        median: As in ``evaluate``.
-        tasks: As in ``evaluate``.
-        recall_at: As in ``evaluate``.
-        map_at: As in ``evaluate``.
-        folds: As in ``evaluate``.
-        bootstrap: As in ``evaluate``.
-        seed: As in ``evaluate``.
-        memory_limit: As in ``evaluate``.
-        block: As in ``evaluate``.
-        progress: As in ``evaluate``.
-        share: As in ``evaluate``.
+        labels: As in ``evaluate``.
+        options: As in ``evaluate``.
+        **keywords: As in ``evaluate``.
 
     Returns:
         As ``evaluate``.
 
     Raises:
         DataError: A shape contradicts the correspondence, or scores are NaN or plus infinity.
-        UsageError: An option is out of its range, or no matrix was given.
+        UsageError: As ``evaluate``, or there is no matrix.
     """
-    settings = _settings(tasks, ties, ap, empty, recall, median, recall_at, map_at, bootstrap, seed)
+    chosen = _options(options, keywords)
     _check_kind(correspondence)
     captions = len(correspondence.caption_to_image)
-    given: dict[Direction, Any] = {d: m for d, m in (("i2t", i2t), ("t2i", t2i)) if m is not None}  # type: ignore[misc]
-    if not given:
-        raise UsageError("neither i2t nor t2i was given; give at least one score matrix")
-    images = _count_images(given, captions)
+    found: dict[Direction, Any] = {d: m for d, m in (("i2t", i2t), ("t2i", t2i)) if m is not None}  # type: ignore[misc]
+    if not found:
+        raise UsageError("i2t and t2i are both None; give at least one score matrix")
+    images = _count_images(found)
     shapes: dict[Direction, tuple[int, int]] = {"i2t": (images, captions), "t2i": (captions, images)}
-    matrices = {direction: matrix_side(direction, matrix, shapes[direction]) for direction, matrix in given.items()}
+    matrices = {direction: matrix_side(direction, matrix, shapes[direction]) for direction, matrix in found.items()}
     correspondence.check(images, captions)
 
     def source(fold: Fold, plan: MemoryPlan) -> MatrixScores:
-        if folds == 1:
+        if chosen.folds == 1:
             return MatrixScores(matrices)
         rows = (fold.image_rows, fold.text_rows)
         return MatrixScores(matrices, {"i2t": rows, "t2i": rows[::-1]})
 
-    dtype = MatrixScores(matrices).dtype
-    run = Run(correspondence, images, 0, labels, settings, dtype, memory_limit, block, progress, share)
-    return run(source, folds, tuple(matrices))
+    evaluator = Evaluator(correspondence, images, 0, MatrixScores(matrices).dtype, labels, chosen)
+    return evaluator.evaluate(source, tuple(matrices))
 
 
 def merge_results(results: Sequence[RetrievalResult]) -> RetrievalResult:
-    """The result of one process out of the shares of several.
+    """The result of one process from those of several, each of which evaluated its shard of the queries.
 
     Args:
-        results: One result per rank of ``share``, in any order, with the same data and options.
+        results: One result per rank of ``shard``, in any order, with the same data and options.
 
     Raises:
-        ValueError: The shares are not all there, or come from different evaluations.
+        ValueError: Shards are missing, or come from different evaluations.
     """
-    states = sorted((r.state for r in results if r.state is not None), key=lambda state: state.share)
+    states = sorted((r.state for r in results if r.state is not None), key=lambda state: state.shard)
     wanted = [(rank, len(states)) for rank in range(len(states))]
-    if not states or [state.share for state in states] != wanted:
-        raise ValueError(f"shares {[state.share for state in states]} are not those of one evaluation")
-    if any(state.settings != states[0].settings for state in states):
-        raise ValueError("the shares were evaluated with different options")
+    if not states or [state.shard for state in states] != wanted:
+        raise ValueError(f"shards {[state.shard for state in states]} are not those of one evaluation")
+    if any(state.options != states[0].options for state in states):
+        raise ValueError("the shards were evaluated with different options")
     folds = []
     for several in zip(*(state.folds for state in states), strict=True):
         directions = {}
@@ -211,7 +150,11 @@ def merge_results(results: Sequence[RetrievalResult]) -> RetrievalResult:
             block = join_blocks([fold.directions[direction].block for fold in several])
             directions[direction] = DirectionState(first.images, first.items, block)
         folds.append(FoldState(several[0].image_rows, several[0].text_rows, directions))
-    return summarise(EvaluationState(states[0].settings, tuple(folds)))
+    return summarise(EvaluationState(states[0].options, tuple(folds)))
+
+
+def _options(options: EvaluationOptions | None, keywords: OptionKeywords) -> EvaluationOptions:
+    return bind_options({**({} if options is None else asdict(options)), **keywords})
 
 
 def _check_kind(correspondence: object) -> None:
@@ -220,38 +163,9 @@ def _check_kind(correspondence: object) -> None:
         raise UsageError(f"correspondence is a {kind}; give fico.Correspondence(caption_to_image)")
 
 
-def _settings(
-    tasks: Sequence[Task],
-    ties: Ties,
-    ap: Denominator,
-    empty: Empty,
-    recall: RecallKind,
-    median: Median,
-    recall_at: Sequence[int],
-    map_at: Sequence[int],
-    bootstrap: int,
-    seed: int,
-) -> EvaluationOptions:
-    choices = [("ties", ties, Ties), ("ap", ap, Denominator), ("empty", empty, Empty), ("recall", recall, RecallKind),
-               ("median", median, Median), *(("tasks", task, Task) for task in tasks)]  # fmt: skip
-    for name, value, kind in choices:
-        if value not in get_args(kind):
-            raise UsageError(f"{name} must be one of {', '.join(get_args(kind))}, got {value!r}")
-    if not tasks:
-        raise UsageError("tasks is empty; choose instance, category or both")
-    for name, cuts in (("recall_at", recall_at), ("map_at", map_at)):
-        wrong = [k for k in cuts if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1]
-        if wrong or len(set(cuts)) < len(cuts):
-            raise UsageError(f"{name}={list(cuts)} must hold different whole numbers from 1")
-    if bootstrap < 1:
-        raise UsageError(f"bootstrap={bootstrap} must be at least 1")
-    recall_cuts, map_cuts = (tuple(sorted(int(k) for k in cuts)) for cuts in (recall_at, map_at))
-    return EvaluationOptions(tuple(tasks), ties, ap, empty, recall, median, recall_cuts, map_cuts, bootstrap, seed)
-
-
-def _count_images(given: dict[Direction, Any], captions: int) -> int:
+def _count_images(matrices: dict[Direction, Any]) -> int:
     """Number of images, from the side of a matrix that the correspondence does not fix."""
-    direction, matrix = next(iter(given.items()))
+    direction, matrix = next(iter(matrices.items()))
     shape = tuple(np.shape(matrix))
     if len(shape) != 2:
         raise DataError(f"{direction} scores have shape {shape}; give a matrix, queries x items")

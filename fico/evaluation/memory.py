@@ -1,12 +1,12 @@
-"""How an evaluation stays inside its memory limit, decided before it starts."""
+"""Block sizes of an evaluation under its memory limit, planned before it starts."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from fico.errors import UsageError
+from fico.evaluation.options import EvaluationOptions
 from fico.metrics.bootstrap import RESAMPLING_BYTES
-from fico.metrics.options import EvaluationOptions
 from fico.similarity import CAST_BYTES
 
 _BUFFER_BYTES = 8 * 2**20  # scores of one block: small enough for the cache, large enough for the product
@@ -14,7 +14,7 @@ _BUFFER_BYTES = 8 * 2**20  # scores of one block: small enough for the cache, la
 
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
-    """Sizes of the blocks and what they will need.
+    """Sizes of the blocks and the memory that they take.
 
     Args:
         i2t_rows: Image queries per block.
@@ -36,26 +36,22 @@ def plan_memory(
     texts: int,
     dim: int,
     dtype: np.dtype,
-    settings: EvaluationOptions,
-    *,
-    memory_limit: int,
-    block: int | None = None,
+    options: EvaluationOptions,
 ) -> MemoryPlan:
     """Blocks for a gallery of this size.
 
     Args:
         images: Number of images.
         texts: Number of captions.
-        dim: Width of the embeddings, of which a cast copy may be needed; 0 for given scores.
+        dim: Width of the embeddings, which may be cast to the precision of the scores; 0 for score matrices.
         dtype: Precision of the scores.
-        settings: Tasks decide the buffers: the category task sorts a copy of each block.
-        memory_limit: Bytes beyond the embeddings.
-        block: Queries per block, in place of the planned number.
+        options: Tasks (the category task sorts a copy of each block), memory limit, block, bootstrap.
 
     Raises:
-        UsageError: Not even one row of scores fits, or ``block`` is not positive.
+        UsageError: Not even one row of scores fits.
     """
-    columns = sum(len(settings.columns(task)) for task in settings.tasks)
+    memory_limit, block = options.memory_limit, options.block
+    columns = sum(len(options.columns(task)) for task in options.tasks)
     results = (images + texts) * columns * 8 * 2  # values as they come in blocks, and joined
     keep = memory_limit // 8
     sides = [rows * dim * dtype.itemsize for rows in (images, texts)]
@@ -64,18 +60,18 @@ def plan_memory(
     whole = dim > 0 and matrix <= memory_limit // 4
     fixed = results + casts + (matrix if whole else 0)
     free = memory_limit - fixed
-    buffers = 2 if "category" in settings.tasks else 1
+    buffers = 2 if "category" in options.tasks else 1
     rows, used = [], 0
     for queries, items in ((images, texts), (texts, images)):
         row_bytes = items * dtype.itemsize
         wanted = min(max(128, _BUFFER_BYTES // row_bytes), 1024, queries) if block is None else min(block, queries)
         fitting = free // (row_bytes * buffers)
-        if wanted < 1 or fitting < 1:
+        if fitting < 1:
             raise UsageError(
-                f"block={block} and memory_limit={memory_limit} leave no room for one row of {items} scores; "
-                "use a positive block and a higher limit"
+                f"memory_limit={memory_limit} bytes do not hold one row of {items} scores and {fixed} bytes of "
+                "results and embeddings; raise the limit"
             )
         rows.append(int(min(wanted, fitting)))
         used = max(used, rows[-1] * row_bytes * buffers)
-    resampling = min(RESAMPLING_BYTES, 8 * images * settings.bootstrap) * 3 // 2  # counts, and draws of half the size
+    resampling = min(RESAMPLING_BYTES, 8 * images * options.bootstrap) * 3 // 2  # counts, and draws of half the size
     return MemoryPlan(rows[0], rows[1], whole, keep, fixed + max(used, resampling))

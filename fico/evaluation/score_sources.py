@@ -1,4 +1,4 @@
-"""Where the scores of a block of queries come from: embeddings, codes, or matrices that somebody else computed."""
+"""Where the scores of a block of queries come from: embeddings, codes, or score matrices."""
 
 from typing import Any
 
@@ -94,7 +94,7 @@ def matrix_side(direction: Direction, scores: Any, shape: tuple[int, int]) -> np
     array = as_array(f"{direction} scores", scores)
     if tuple(array.shape) != shape:
         sides = "images x captions" if direction == "i2t" else "captions x images"
-        hint = " (it looks transposed, and is never turned by guess)" if tuple(array.shape) == shape[::-1] else ""
+        hint = " (it looks transposed; give its transpose)" if tuple(array.shape) == shape[::-1] else ""
         raise DataError(
             f"{direction} scores have shape {tuple(array.shape)}{hint}; {sides} is {shape[0]} x {shape[1]} here"
         )

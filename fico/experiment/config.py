@@ -16,6 +16,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from fico.datasets.prepared import check_prepared
 from fico.errors import UsageError
+from fico.evaluation.options import option_problems
 
 SPLITS = ("train", "val", "test")
 STAGES = ("fit", "test")
@@ -34,11 +35,6 @@ CHOICES = {
     "model.precision": ("bf16", "fp16"),
     "model.rerank.rule": ("itm", "itm_plus_similarity"),
     "dataset.split": SPLITS,
-    "metric.ties": ("expected", "optimistic", "pessimistic", "index"),
-    "metric.ap": ("hits", "min_k_r", "r"),
-    "metric.empty": ("zero", "skip", "error"),
-    "metric.recall": ("any", "fraction"),
-    "metric.median": ("floor", "exact"),
     "logger.mode": ("offline", "online"),
 }
 
@@ -136,6 +132,8 @@ def _wrong_choices(config: DictConfig) -> Iterator[str]:
         value = OmegaConf.select(config, path)
         if value is not None and value not in allowed:
             yield f"{path} is {value!r}, but must be one of {', '.join(allowed)}"
+    if isinstance(metric := config.get("metric"), DictConfig):
+        yield from option_problems(OmegaConf.to_container(metric, resolve=True), "metric.")  # type: ignore[arg-type]
 
 
 def _wrong_values(config: DictConfig) -> Iterator[str]:

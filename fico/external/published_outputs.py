@@ -1,4 +1,4 @@
-"""The authors' published outputs: embeddings and score matrices of twelve models on two data sets, read as they are."""
+"""The authors' published outputs: embeddings and score matrices of twelve models on two data sets."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from fico.errors import DataError, FicoError, UsageError
-from fico.external.inputs import Given, Orientation, grouped, oriented, reduced
+from fico.external.model_outputs import ModelOutputs, Orientation, consecutive_captions, oriented, reduce_square
 from fico.formats.arrays import load_array, load_labels
 from fico.similarity import Similarity
 from fico.types import Correspondence
@@ -31,21 +31,19 @@ PARTS = ("img", "txt", "sim", "sim_i2t", "sim_t2i")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Published:
+class PublishedModel:
     """One model on one data set.
 
     Args:
         model: Its name in the file names.
         dataset: ``coco`` or ``f30k``.
-        given: What the files hold.
-        similarity: Measure of embeddings and codes; of no meaning for scores.
-        notes: What had to be turned or reduced.
+        outputs: What the files hold.
+        notes: What was transposed or reduced.
     """
 
     model: str
     dataset: Dataset
-    given: Given
-    similarity: Similarity
+    outputs: ModelOutputs
     notes: tuple[str, ...]
 
 
@@ -67,8 +65,10 @@ def find_published(folder: Path) -> list[tuple[str, Dataset]]:
     return found
 
 
-def read_published(folder: Path, model: str, dataset: Dataset, t2i_orientation: Orientation | None = None) -> Published:
-    """Reads one model's files, with every quirk of the collection.
+def read_published(
+    folder: Path, model: str, dataset: Dataset, t2i_orientation: Orientation | None = None
+) -> PublishedModel:
+    """Reads one model's files, in whichever of the collection's layouts they are.
 
     Args:
         folder: Where they are.
@@ -78,7 +78,7 @@ def read_published(folder: Path, model: str, dataset: Dataset, t2i_orientation: 
 
     Raises:
         DataError: A file is missing or broken, or shapes fit neither each other nor the labels.
-        UsageError: A t2i matrix can be read both ways and ``t2i_orientation`` is not given.
+        UsageError: A t2i matrix can be read both ways and ``t2i_orientation`` is None.
     """
     files = _files(folder, model, dataset)
     arrays = {part: load_array(str(path)) for part, path in files.items()}
@@ -103,7 +103,7 @@ def _labels(folder: Path, dataset: Dataset, images: int) -> Bool[np.ndarray, "im
     if len(labels) != images:
         raise DataError(
             f"{path} has {len(labels)} rows, but the captions are those of {images} images; if some images have more "
-            f"than {CAPTIONS_PER_IMAGE} captions, {COCO_INDEX} must lie beside them"
+            f"than {CAPTIONS_PER_IMAGE} captions, put {COCO_INDEX} into the same folder"
         )
     return labels
 
@@ -115,7 +115,7 @@ def _correspondence(folder: Path, dataset: Dataset, arrays: dict[str, np.ndarray
         rows = Correspondence(np.squeeze(load_array(str(index))))
         if len(rows.caption_to_image) == captions:
             return rows
-    return grouped(captions, CAPTIONS_PER_IMAGE)
+    return consecutive_captions(captions, CAPTIONS_PER_IMAGE)
 
 
 def _captions(arrays: dict[str, np.ndarray]) -> int:
@@ -134,13 +134,15 @@ def _embeddings(
     arrays: dict[str, np.ndarray],
     correspondence: Correspondence,
     labels: Bool[np.ndarray, "images classes"] | None,
-) -> Published:
+) -> PublishedModel:
     missing = {"img", "txt"} - set(arrays)
     if missing:
         raise DataError(f"{model}_{dataset}_{missing.pop()}.npy is missing; embeddings need both sides")
-    given = Given(correspondence, images=arrays["img"], texts=arrays["txt"], labels=labels)
     similarity: Similarity = "hamming" if model in HASHING else "cosine"
-    return _unsquared(model, dataset, given, similarity, ())
+    outputs = ModelOutputs(
+        correspondence, images=arrays["img"], texts=arrays["txt"], labels=labels, similarity=similarity
+    )
+    return _unsquared(model, dataset, outputs, ())
 
 
 def _scores(
@@ -150,7 +152,7 @@ def _scores(
     correspondence: Correspondence,
     labels: Bool[np.ndarray, "images classes"] | None,
     orientation: Orientation | None,
-) -> Published:
+) -> PublishedModel:
     captions = len(correspondence.caption_to_image)
     images = int(correspondence.caption_to_image.max()) + 1
     notes: list[str] = []
@@ -163,13 +165,13 @@ def _scores(
             raise DataError(f"{model}_{dataset}_{missing.pop()}.npy is missing; a model with two directions needs both")
         i2t = _images_first(arrays["sim_i2t"], images, captions, notes)
         t2i = _captions_first(arrays["sim_t2i"], images, captions, orientation, notes)
-    given = Given(correspondence, i2t=i2t, t2i=t2i, labels=labels)
-    return _unsquared(model, dataset, given, "cosine", tuple(notes))
+    outputs = ModelOutputs(correspondence, i2t=i2t, t2i=t2i, labels=labels)
+    return _unsquared(model, dataset, outputs, tuple(notes))
 
 
 def _images_first(scores: np.ndarray, images: int, captions: int, notes: list[str]) -> np.ndarray:
     if scores.shape == (captions, images) and images != captions:
-        notes.append("the score matrix is stored captions x images and was turned")
+        notes.append("the score matrix is stored captions x images and was transposed")
         return scores.T
     return scores
 
@@ -185,19 +187,20 @@ def _captions_first(
             )
         return oriented(scores, orientation)
     if scores.shape == (images, captions):
-        notes.append("the t2i matrix is stored images x captions and was turned")
+        notes.append("the t2i matrix is stored images x captions and was transposed")
         return scores.T
     return scores
 
 
-def _unsquared(model: str, dataset: Dataset, given: Given, similarity: Similarity, notes: tuple[str, ...]) -> Published:
-    images = int(given.correspondence.caption_to_image.max()) + 1
-    if given.image_count == images:
-        return Published(model, dataset, given, similarity, notes)
-    if given.image_count != given.caption_count:
+def _unsquared(model: str, dataset: Dataset, outputs: ModelOutputs, notes: tuple[str, ...]) -> PublishedModel:
+    """One row per image, also where the files repeat an image for each of its captions."""
+    images = int(outputs.correspondence.caption_to_image.max()) + 1
+    if outputs.image_count == images:
+        return PublishedModel(model, dataset, outputs, notes)
+    if outputs.image_count != outputs.caption_count:
         raise FicoError(
-            f"{model} on {TITLES[dataset]} has {given.image_count} image rows; wanted are {images}, "
-            f"or {given.caption_count} with each image repeated for its captions"
+            f"{model} on {TITLES[dataset]} has {outputs.image_count} image rows; wanted are {images}, "
+            f"or {outputs.caption_count} with each image repeated for its captions"
         )
-    note = f"{given.caption_count} image rows are copies of {images} images; each counts once"
-    return Published(model, dataset, reduced(given), similarity, (*notes, note))
+    note = f"{outputs.caption_count} image rows are copies of {images} images; each counts once"
+    return PublishedModel(model, dataset, reduce_square(outputs), (*notes, note))

@@ -1,4 +1,4 @@
-"""Tables 2, 3 and 4 of the paper from the published outputs, beside the paper's own numbers."""
+"""Tables 2, 3 and 4 of the paper from the published outputs, next to the paper's numbers."""
 
 from collections.abc import Mapping
 

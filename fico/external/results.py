@@ -1,4 +1,4 @@
-"""What ``fico evaluate`` leaves in its folder: the files of a run, and runs and qrels in the TREC form."""
+"""Files of an evaluation of a model's outputs: those of a run, and runs and qrels in the TREC form."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Bool
 
 from fico.embeddings.store import EmbeddingStore
+from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
 from fico.evaluation.result import RetrievalResult
-from fico.external.inputs import Given
+from fico.external.model_outputs import ModelOutputs
 from fico.formats.trec import write_qrels, write_run
 from fico.metrics.specification import Direction
 from fico.report.html.samples import Rank, exact_rank, matrix_rank
@@ -20,9 +21,11 @@ from fico.report.results.per_query import DIRECTIONS
 from fico.report.results.schema import DataInfo, ModelInfo, Results, write_results
 from fico.util.provenance import commit, hardware, versions
 
+_BLOCK = 64  # queries whose relevance is held at a time
 
-def given_results(
-    given: Given,
+
+def results_of(
+    outputs: ModelOutputs,
     result: RetrievalResult,
     *,
     name: str,
@@ -30,24 +33,23 @@ def given_results(
     seconds: float,
     options: Mapping[str, Any],
     files: Mapping[str, str],
-    data: str = "given files",
+    data: str = "external data",
 ) -> Results:
-    """A results object for files that no run of ours made.
+    """The results of a run, for outputs that no run of ours made.
 
     Args:
-        given: What was evaluated.
+        outputs: What was evaluated.
         result: Its evaluation.
         name: What to call the model.
         split: Name in front of the metrics.
         seconds: Wall-clock time of reading and evaluating.
-        options: Arguments of the evaluation, kept in the config so that it can be repeated.
+        options: Options of the evaluation by name, kept in the config so that it can be repeated.
         files: Paths as the user gave them, by option.
         data: Name of the data set, where it is known.
     """
-    options = dict(options)
-    similarity = options.pop("similarity", None)
-    bits = _bits(given, similarity)
-    arrays = (given.images, given.i2t, given.t2i)
+    similarity = None if outputs.images is None else outputs.similarity
+    bits = _bits(outputs)
+    arrays = (outputs.images, outputs.i2t, outputs.t2i)
     dtype = next(str(array.dtype) for array in arrays if array is not None)
     return Results(
         name=name,
@@ -59,43 +61,43 @@ def given_results(
             name,
             None,
             None,
-            None if given.images is None else bits or given.images.shape[1],
+            None if outputs.images is None else bits or outputs.images.shape[1],
             bits,
             "bits" if bits else dtype,
         ),  # fmt: skip
         data=DataInfo(
             name=data,
             split=split,
-            images=given.image_count,
-            captions=given.caption_count,
-            labels=0 if given.labels is None else given.labels.shape[1],
-            fingerprint=_fingerprint(given),
+            images=outputs.image_count,
+            captions=outputs.caption_count,
+            labels=0 if outputs.labels is None else outputs.labels.shape[1],
+            fingerprint=_fingerprint(outputs),
         ),
         metrics=collect_metrics(result, split),
         efficiency={},
         search=(),
         versions=versions(),
         hardware=hardware(),
-        config={"model": {"similarity": similarity, "bits": bits}, "metric": options, "files": dict(files)},
+        config={"model": {"similarity": similarity, "bits": bits}, "metric": dict(options), "files": dict(files)},
         notes=result.notes,
     )
 
 
-def write_given(folder: Path, given: Given, result: RetrievalResult, results: Results) -> None:
-    """Writes ``report.html``, ``embeddings/`` (unless scores were given), the CSV files and ``results.json``, last."""
-    image_ids, caption_ids = _ids(given)
-    if given.images is not None and given.texts is not None:
+def write_outputs(folder: Path, outputs: ModelOutputs, result: RetrievalResult, results: Results) -> None:
+    """Writes ``embeddings/`` (unless there are only scores), the report, the CSV files and, last, ``results.json``."""
+    image_ids, caption_ids = _ids(outputs)
+    if outputs.images is not None and outputs.texts is not None:
         bits = results.model.bits
         EmbeddingStore.write(
             folder / "embeddings",
-            _plain(given.images, bits),
-            _plain(given.texts, bits),
+            _unpacked(outputs.images, bits),
+            _unpacked(outputs.texts, bits),
             image_ids=image_ids,
             caption_ids=caption_ids,
-            correspondence=given.correspondence,
+            correspondence=outputs.correspondence,
             origin={"model": results.name, "split": results.data.split, "files": results.config["files"]},
             bits=bits,
-            labels=given.labels,
+            labels=outputs.labels,
         )
     from fico.report.html.page import write_report  # the one step that takes packages of the extra `report`
 
@@ -103,71 +105,68 @@ def write_given(folder: Path, given: Given, result: RetrievalResult, results: Re
     write_results(folder, results, query_tables(result, image_ids, caption_ids))
 
 
-def write_trec(folder: Path, given: Given, similarity: str, depth: int, tag: str) -> None:
+def write_trec(folder: Path, outputs: ModelOutputs, depth: int, tag: str) -> None:
     """Writes ``<direction>.run`` and ``<direction>.instance.qrels``, with labels ``<direction>.category.qrels`` too.
 
     Args:
         folder: Made if it is missing.
-        given: What was evaluated.
-        similarity: Measure of the embeddings; of no meaning for scores.
+        outputs: What was evaluated.
         depth: Items listed for each query, or all if there are fewer.
         tag: Name of the run.
     """
-    ids = dict(zip(("image", "caption"), _ids(given), strict=True))
-    images = given.correspondence.caption_to_image
-    for direction, rank in _ranks(given, similarity, depth).items():
-        queries, items = (ids["image"], ids["caption"]) if direction == "i2t" else (ids["caption"], ids["image"])
-        owners = (np.arange(len(queries)), images) if direction == "i2t" else (images, np.arange(len(items)))
+    image_ids, caption_ids = _ids(outputs)
+    instance = InstanceRetrieval(outputs.correspondence, outputs.image_count)
+    tasks: dict[str, InstanceRetrieval | CategoryRetrieval] = {"instance": instance}
+    if outputs.labels is not None:
+        tasks["category"] = CategoryRetrieval(outputs.labels, instance)
+    for direction, rank in _ranks(outputs, depth).items():
+        queries, items = (image_ids, caption_ids) if direction == "i2t" else (caption_ids, image_ids)
         write_run(folder / f"{direction}.run", rank(direction, np.arange(len(queries))), queries, items, tag)
-        write_qrels(folder / f"{direction}.instance.qrels", _own(*owners), queries, items)
-        if given.labels is not None:
-            shared = _shared(given.labels, *owners)
-            write_qrels(folder / f"{direction}.category.qrels", shared, queries, items)
+        for name, task in tasks.items():
+            write_qrels(folder / f"{direction}.{name}.qrels", _relevant(task, direction, len(queries)), queries, items)
 
 
-def _ranks(given: Given, similarity: str, depth: int) -> dict[Direction, Rank]:
-    """How to rank in each direction that something was given for."""
-    if given.images is not None and given.texts is not None:
-        # the evaluation before has checked the similarity
-        found = exact_rank(given.images, given.texts, similarity, given.bits, depth=depth)  # type: ignore[arg-type]
-        return dict.fromkeys(DIRECTIONS, found)
-    scores: dict[Direction, np.ndarray | None] = {"i2t": given.i2t, "t2i": given.t2i}
-    return {
-        way: matrix_rank(matrix if way == "i2t" else matrix.T, depth=depth)
-        for way, matrix in scores.items() if matrix is not None
-    }  # fmt: skip
-
-
-def _own(queries: np.ndarray, items: np.ndarray) -> Iterator[Bool[np.ndarray, " items"]]:
-    return (np.asarray(items == image) for image in queries)
-
-
-def _shared(
-    labels: Bool[np.ndarray, "images classes"], queries: np.ndarray, items: np.ndarray
+def _relevant(
+    task: InstanceRetrieval | CategoryRetrieval, direction: Direction, queries: int
 ) -> Iterator[Bool[np.ndarray, " items"]]:
-    return ((labels & labels[image]).any(axis=1)[items] for image in queries)
+    """Relevance of all items to each query, in blocks of queries."""
+    for start in range(0, queries, _BLOCK):
+        yield from task.relevant(direction, start, start + _BLOCK)
 
 
-def _ids(given: Given) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    images = tuple(f"image{row}" for row in range(given.image_count))
-    return images, tuple(f"caption{row}" for row in range(given.caption_count))
+def _ranks(outputs: ModelOutputs, depth: int) -> dict[Direction, Rank]:
+    """How to rank in each direction that there is something of."""
+    if outputs.images is not None and outputs.texts is not None:
+        found = exact_rank(outputs.images, outputs.texts, outputs.similarity, outputs.bits, depth=depth)
+        return dict.fromkeys(DIRECTIONS, found)
+    ranks: dict[Direction, Rank] = {}
+    if outputs.i2t is not None:
+        ranks["i2t"] = matrix_rank(outputs.i2t, depth=depth)
+    if outputs.t2i is not None:
+        ranks["t2i"] = matrix_rank(outputs.t2i.T, depth=depth)
+    return ranks
 
 
-def _bits(given: Given, similarity: str | None) -> int | None:
-    if given.images is None or similarity != "hamming":
+def _ids(outputs: ModelOutputs) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    images = tuple(f"image{row}" for row in range(outputs.image_count))
+    return images, tuple(f"caption{row}" for row in range(outputs.caption_count))
+
+
+def _bits(outputs: ModelOutputs) -> int | None:
+    if outputs.images is None or outputs.similarity != "hamming":
         return None
-    return given.bits or int(given.images.shape[1])
+    return outputs.bits or int(outputs.images.shape[1])
 
 
-def _plain(side: np.ndarray, bits: int | None) -> np.ndarray:
+def _unpacked(side: np.ndarray, bits: int | None) -> np.ndarray:
     """Codes with a column per bit, as the store takes them."""
     if bits is None or side.shape[1] == bits:
         return side
     return np.unpackbits(side, axis=1, count=bits)
 
 
-def _fingerprint(given: Given) -> str:
-    digest = hashlib.sha256(given.correspondence.caption_to_image.tobytes())
-    if given.labels is not None:
-        digest.update(np.ascontiguousarray(given.labels).tobytes())
+def _fingerprint(outputs: ModelOutputs) -> str:
+    digest = hashlib.sha256(outputs.correspondence.caption_to_image.tobytes())
+    if outputs.labels is not None:
+        digest.update(np.ascontiguousarray(outputs.labels).tobytes())
     return digest.hexdigest()

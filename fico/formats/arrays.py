@@ -81,13 +81,19 @@ def load_labels(source: str) -> Bool[np.ndarray, "images classes"]:
 
     Raises:
         UsageError: As ``load_array``.
-        DataError: The array is not two-dimensional, or holds something else than 0 and 1.
+        DataError: The array is not two-dimensional, holds something else than 0 and 1, or is a single column of
+            numbers, which may be class numbers.
     """
     labels = load_array(source, prefer=("labels", "LAll"))
     if labels.ndim != 2:
         raise DataError(f"{source} has shape {labels.shape}; wanted is one row per image and one column per category")
     if not ((labels == 0) | (labels == 1)).all():
         raise DataError(f"{source} holds values other than 0 and 1; threshold probabilities before you evaluate")
+    if labels.shape[1] == 1 and labels.dtype != bool:
+        raise DataError(
+            f"{source} has a single column of 0 and 1, which may be one class or the numbers of two classes; store one "
+            "column per class, or booleans for a single class"
+        )
     return np.asarray(labels).astype(bool)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float32
 
-from fico.metrics.interpolated_precision import interpolated_precision
+from fico.metrics.voc_average_precision import voc_average_precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def agreement(
     Source:
         CP, CR, CF1 and OP, OR, OF1 of the literature on COCO: a class without any prediction has precision 0.
     """
-    precisions = interpolated_precision(torch.from_numpy(scores.astype(np.float64)), torch.from_numpy(truth))
+    precisions = voc_average_precision(torch.from_numpy(scores.astype(np.float64)), torch.from_numpy(truth))
     hits, predicted, actual = (labels & truth).sum(axis=0), labels.sum(axis=0), truth.sum(axis=0)
     occurs = actual > 0
     precision, recall = (hits / np.maximum(predicted, 1))[occurs].mean(), (hits / np.maximum(actual, 1))[occurs].mean()

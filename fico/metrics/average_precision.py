@@ -1,4 +1,4 @@
-"""Average precision at a cut over three denominators, and over the whole ranking."""
+"""Average precision at a cut-off over three denominators, and over the whole ranking."""
 
 from typing import get_args
 
@@ -23,11 +23,11 @@ def average_precision(
 
     Args:
         scores: Higher is nearer.
-        relevant: True where the item answers the query.
-        k: Cut, from 1; None is the whole ranking, where the three denominators agree.
+        relevant: True where the item is relevant to the query.
+        k: Cut-off, from 1; None is the whole ranking, where the three denominators agree.
         denominator: ``hits``, the relevant items among the first k (the paper, hashing papers); ``min_k_r``, min(k, R);
             ``r``, all R relevant items (TREC). They differ by factors of ten and more, all under the name mAP@K.
-        ties: Order of equal scores. ``expected`` is the exact mean over all orders of tied items.
+        ties: Tie rule; ``expected`` is the exact mean over all orders of tied items.
 
     Returns:
         Fractions 0 to 1; 0 for a query that finds nothing.
@@ -41,7 +41,7 @@ def average_precision(
 def ap_of_ranking(
     ranking: TiedRanking, k: int | None = None, denominator: Denominator = "hits"
 ) -> Float[Tensor, " queries"]:
-    """AP of rankings that are already there; arguments as in ``average_precision``.
+    """AP of each ranking; arguments as in ``average_precision``.
 
     Raises:
         ValueError: ``k`` is below 1, or ``denominator`` is unknown.
@@ -55,38 +55,38 @@ def ap_of_ranking(
     precisions = _mean_precisions(ranking)
     if denominator == "hits" and cut < items:
         return _over_found(ranking, precisions, cut)
-    wanted = ranking.relevant.clamp(max=cut) if denominator == "min_k_r" else ranking.relevant
+    wanted = ranking.all_relevant.clamp(max=cut) if denominator == "min_k_r" else ranking.all_relevant
     return precisions[:, :cut].sum(dim=1) / wanted.clamp(min=1)
 
 
 def _mean_precisions(ranking: TiedRanking) -> Float[Tensor, "queries items"]:
-    """Mean contribution of every place: share of right items times the hits up to it over its rank.
+    """Mean contribution of every position: the probability of a hit times the mean precision there.
 
-    Given a right item at a place, the other right items of the block lie evenly over its other places.
+    Given a relevant item at a position, the other relevant items of the block lie evenly over its other positions.
     """
-    inside = ranking.places - ranking.above
-    beside = (ranking.right - 1).double() / (ranking.tied - 1).clamp(min=1)
-    return ranking.share * (ranking.before + 1 + inside * beside) / (ranking.places + 1)
+    inside = ranking.positions - ranking.above
+    density = (ranking.relevant - 1).double() / (ranking.tied - 1).clamp(min=1)
+    return ranking.relevance * (ranking.before + 1 + inside * density) / (ranking.positions + 1)
 
 
 def _over_found(
     ranking: TiedRanking, precisions: Float[Tensor, "queries items"], cut: int
 ) -> Float[Tensor, " queries"]:
-    """Mean of the sum of precisions over the number of hits, both of which the cut block's order decides.
+    """Mean of (sum of precisions / hits), both of which depend on the order of the block at the cut-off.
 
-    The hits x among the ``inside`` places before the cut are hypergeometric; given x they lie evenly over them.
+    The hits x among the ``inside`` positions before the cut-off are hypergeometric; given x they lie evenly over them.
     """
-    above, tied, right, hits = (
-        part[:, cut - 1, None] for part in (ranking.above, ranking.tied, ranking.right, ranking.before)
+    above, tied, relevant, hits = (
+        part[:, cut - 1, None] for part in (ranking.above, ranking.tied, ranking.relevant, ranking.before)
     )
     inside = cut - above
-    before = (precisions * (ranking.places < above)).sum(dim=1, keepdim=True)
-    found = torch.arange(cut + 1, device=above.device)
-    chance = (log_choose(right, found) + log_choose(tied - right, inside - found) - log_choose(tied, inside)).exp()
+    before = (precisions * (ranking.positions < above)).sum(dim=1, keepdim=True)
+    found = torch.arange(cut + 1, dtype=torch.float64, device=above.device)  # torch divides integers in float32
+    probability = log_choose(relevant, found) + log_choose(tied - relevant, inside - found) - log_choose(tied, inside)
     step = (found - 1) / (inside - 1).clamp(min=1)
     inverse = torch.digamma((cut + 1.0) * torch.ones_like(above).double()) - torch.digamma(above.double() + 1)
     sums = found / inside * ((hits + 1 - step * (above + 1)) * inverse + step * inside)
-    return (chance * (before + sums) / (hits + found).clamp(min=1)).sum(dim=1)
+    return (probability.exp() * (before + sums) / (hits + found).clamp(min=1)).sum(dim=1)
 
 
 class MeanAveragePrecision(MeanOverQueries):
@@ -99,12 +99,11 @@ class MeanAveragePrecision(MeanOverQueries):
         ties: Ties = "expected",
         empty: Empty = "zero",
     ) -> None:
-        super().__init__(empty=empty)
+        super().__init__(ties, empty)
         if k is not None:
             check_cut(k)
         self.k = k
         self.denominator: Denominator = denominator
-        self.ties: Ties = ties
 
     def per_query(
         self, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]

@@ -1,4 +1,4 @@
-"""What the torchmetrics objects share: sums over queries that reduce over processes, and the rule for empty queries."""
+"""Base of the torchmetrics objects: sums over queries that reduce over processes, and the rule for empty queries."""
 
 from typing import get_args
 
@@ -8,13 +8,14 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from fico.errors import DataError
-from fico.metrics.specification import Empty
+from fico.metrics.specification import Empty, Ties
 
 
 class MeanOverQueries(Metric):
     """Mean of a value per query, updated by blocks of queries; a sum and a count, exact under any split.
 
     Args:
+        ties: Tie rule.
         empty: Queries without a relevant item count ``zero``, are left out (``skip``) or are an ``error``.
 
     Raises:
@@ -26,11 +27,12 @@ class MeanOverQueries(Metric):
     total: Tensor
     queries: Tensor
 
-    def __init__(self, empty: Empty = "zero") -> None:
+    def __init__(self, ties: Ties = "expected", empty: Empty = "zero") -> None:
         super().__init__()
         if empty not in get_args(Empty):
             raise ValueError(f"empty must be one of {get_args(Empty)}, got {empty!r}")
-        self.empty = empty
+        self.ties: Ties = ties
+        self.empty: Empty = empty
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("queries", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 

@@ -16,14 +16,14 @@ PIECES = 8  # of the resamples, so that threads can share them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sample:
-    """Per-query values of one direction and task.
+class ClusteredValues:
+    """Per-query values of one direction and task, clustered by image.
 
     Args:
         values: ``queries columns``.
         valid: Queries that enter the means.
         images: Image row of each query.
-        medians: Columns whose median is wanted besides the mean.
+        medians: Columns of which the median is computed too.
     """
 
     values: Float64[np.ndarray, "queries columns"]
@@ -33,9 +33,9 @@ class Sample:
 
 
 def replicates(
-    samples: Sequence[Sample], images: int, resamples: int, seed: Sequence[int]
+    samples: Sequence[ClusteredValues], images: int, resamples: int, seed: Sequence[int]
 ) -> list[tuple[Float64[np.ndarray, "resamples columns"], Float64[np.ndarray, "resamples medians"]]]:
-    """Means and medians of every sample in every resample of the images.
+    """Means and medians of every sample in every bootstrap resample of the images.
 
     Args:
         samples: All are resampled by the same draws, so that their replicates are paired.
@@ -59,13 +59,13 @@ def replicates(
         rows, column = slice(first, first + len(draws)), 0
         for n, sample in enumerate(samples):
             width = sample.values.shape[1]
-            own = totals[:, column : column + width + 1 + len(sample.medians)]
-            column += own.shape[1]
+            mine = totals[:, column : column + width + 1 + len(sample.medians)]
+            column += mine.shape[1]
             with np.errstate(invalid="ignore"):
-                np.divide(own[:, :width], own[:, width, None], out=means[n][rows])
+                np.divide(mine[:, :width], mine[:, width, None], out=means[n][rows])
             for m, (values, member) in enumerate(ordered[n]):
-                before, middle = own[:, width + 1 + m], len(values) // 2
-                weighted_medians(values, member, counts, own[:, width], middle, before, medians[n][rows, m])
+                before, middle = mine[:, width + 1 + m], len(values) // 2
+                weighted_medians(values, member, counts, mine[:, width], middle, before, medians[n][rows, m])
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         waiting: deque[Future[None]] = deque()
@@ -85,14 +85,14 @@ def percentile_intervals(
     """Range of the middle 95 % of the replicates of each metric; resamples without a value are left out."""
     ordered = np.sort(np.ascontiguousarray(draws.T), axis=1)  # NaN sorts last
     known = np.maximum((~np.isnan(ordered)).sum(axis=1), 1)
-    places = np.array([0.025, 0.975]) * (known[:, None] - 1)
-    below = np.floor(places).astype(np.int64)
+    positions = np.array([0.025, 0.975]) * (known[:, None] - 1)
+    below = np.floor(positions).astype(np.int64)
     low, high = (np.take_along_axis(ordered, np.minimum(n, known[:, None] - 1), axis=1) for n in (below, below + 1))
-    return np.asarray(low + (places - below) * (high - low))
+    return np.asarray(low + (positions - below) * (high - low))
 
 
 def _sums(
-    sample: Sample, ordered: list[tuple[np.ndarray, np.ndarray]], images: int
+    sample: ClusteredValues, ordered: list[tuple[np.ndarray, np.ndarray]], images: int
 ) -> Float64[np.ndarray, "columns images"]:
     """Per image the sums of its queries' values, their number, and how many lie in the lower half of a median's."""
     values, rows = sample.values[sample.valid], sample.images[sample.valid]
@@ -102,7 +102,7 @@ def _sums(
     return np.stack(columns).astype(np.float64)
 
 
-def _ordered(sample: Sample, column: int) -> tuple[Float64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
+def _ordered(sample: ClusteredValues, column: int) -> tuple[Float64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
     """Ascending values of one column and the image of each."""
     values = sample.values[sample.valid, column]
     order = np.argsort(values, kind="stable")

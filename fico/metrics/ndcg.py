@@ -29,20 +29,19 @@ def ndcg_at_k(
 
 
 def ndcg_of_ranking(ranking: TiedRanking, k: int) -> Float[Tensor, " queries"]:
-    """NDCG of rankings that are already there."""
-    discounts = 1 / torch.log2(ranking.places[:k].double() + 2)
-    best = discounts.cumsum(0)[ranking.relevant.clamp(1, len(discounts)) - 1]
-    return (ranking.share[:, :k] * discounts).sum(dim=1) / best
+    """NDCG of each ranking."""
+    discounts = 1 / torch.log2(ranking.positions[:k].double() + 2)
+    best = discounts.cumsum(0)[ranking.all_relevant.clamp(1, len(discounts)) - 1]
+    return (ranking.relevance[:, :k] * discounts).sum(dim=1) / best
 
 
 class NormalisedGain(MeanOverQueries):
     """Mean of ``ndcg_at_k``."""
 
     def __init__(self, k: int = 10, ties: Ties = "expected", empty: Empty = "zero") -> None:
-        super().__init__(empty=empty)
+        super().__init__(ties, empty)
         check_cut(k)
         self.k = k
-        self.ties: Ties = ties
 
     def per_query(
         self, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]

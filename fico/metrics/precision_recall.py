@@ -1,4 +1,4 @@
-"""Precision at a cut, over eleven levels of recall, and within every Hamming radius."""
+"""Precision at a cut-off, over eleven levels of recall, and within every Hamming radius."""
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,17 +22,17 @@ def precision_at_k(
         ValueError: ``k`` is below 1, or ``ties`` is unknown.
     """
     check_cut(k)
-    return rank_blocks(scores, relevant, ties).share[:, :k].sum(dim=1) / k
+    return rank_blocks(scores, relevant, ties).relevance[:, :k].sum(dim=1) / k
 
 
 def interpolated_precision(
     scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"], *, ties: Ties = "expected"
 ) -> Float[Tensor, "queries 11"]:
-    """Highest precision at and behind recall 0, 0.1, ..., 1 of each query.
+    """Highest precision at or beyond recall 0, 0.1, ..., 1 of each query.
 
-    Recall r is reached at the int(r R + 0.9)-th relevant item, in double arithmetic: trec_eval's cut, which for some
-    R (57 at 0.3) is one less than the exact ceiling. Under expected ties this is the precision of the mean
-    course: along a tied block the mean number of hits rises evenly, and precision is read where it reaches the level
+    Recall r is reached at the int(r R + 0.9)-th relevant item, in double arithmetic: trec_eval's cut-off, which for
+    some R (57 at 0.3) is one less than the exact ceiling. Under expected ties this is the precision of the mean
+    ranking: along a tied block the mean number of hits rises evenly, and precision is read where it reaches the level
     and at every later end of a block. Without ties both agree with TREC.
 
     Returns:
@@ -48,18 +48,18 @@ def interpolated_precision(
 
 
 def precision_of_ranking(ranking: TiedRanking) -> Float[Tensor, "queries 11"]:
-    """Interpolated precision of rankings that are already there."""
-    found, ends = ranking.before + ranking.right, ranking.above + ranking.tied
+    """Interpolated precision of each ranking."""
+    found, ends = ranking.before + ranking.relevant, ranking.above + ranking.tied
     later = (found.double() / ends).flip(1).cummax(1).values.flip(1)
     levels = torch.arange(11, device=found.device).double() / 10
-    needed = (levels * ranking.relevant[:, None] + 0.9).floor().long()
-    place = torch.searchsorted(found, needed).clamp(max=found.shape[1] - 1)
-    above, tied, right, before = (
-        part.gather(1, place) for part in (ranking.above, ranking.tied, ranking.right, ranking.before)
+    needed = (levels * ranking.all_relevant[:, None] + 0.9).floor().long()
+    position = torch.searchsorted(found, needed).clamp(max=found.shape[1] - 1)
+    above, tied, relevant, before = (
+        part.gather(1, position) for part in (ranking.above, ranking.tied, ranking.relevant, ranking.before)
     )
-    reached = above + (needed - before) * tied.double() / right.clamp(min=1)
-    there = torch.where(needed > 0, needed / reached.clamp(min=1), 0)
-    return torch.where(ranking.relevant[:, None] > 0, later.gather(1, place).maximum(there), 0)
+    reached = above + (needed - before) * tied.double() / relevant.clamp(min=1)
+    precision = torch.where(needed > 0, needed / reached.clamp(min=1), 0)
+    return torch.where(ranking.all_relevant[:, None] > 0, later.gather(1, position).maximum(precision), 0)
 
 
 def precision_recall_within_radius(
@@ -86,10 +86,6 @@ def precision_recall_within_radius(
 class PrecisionRecallCurve(MeanOverQueries):
     """Mean of ``interpolated_precision``: eleven values."""
 
-    def __init__(self, ties: Ties = "expected", empty: Empty = "zero") -> None:
-        super().__init__(empty=empty)
-        self.ties: Ties = ties
-
     def per_query(
         self, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]
     ) -> Float[Tensor, "queries 11"]:
@@ -101,10 +97,9 @@ class PrecisionAtK(MeanOverQueries):
     """Mean of ``precision_at_k``."""
 
     def __init__(self, k: int, ties: Ties = "expected", empty: Empty = "zero") -> None:
-        super().__init__(empty=empty)
+        super().__init__(ties, empty)
         check_cut(k)
         self.k = k
-        self.ties: Ties = ties
 
     def per_query(
         self, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]

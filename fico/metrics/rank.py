@@ -1,4 +1,4 @@
-"""Rank of the first right item, and its median, mean and mean reciprocal over queries."""
+"""Rank of the first relevant item, and its median, mean and mean reciprocal over queries."""
 
 from typing import get_args
 
@@ -10,21 +10,22 @@ from torchmetrics.utilities import dim_zero_cat
 
 from fico.metrics.base import MeanOverQueries
 from fico.metrics.specification import Median, Ties
-from fico.metrics.ties import log_choose
+from fico.metrics.ties import log_choose, refuse_nan
 
 
 def first_hits(
     scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"], ties: Ties = "expected"
 ) -> tuple[Int64[Tensor, " queries"], Int64[Tensor, " queries"], Int64[Tensor, " queries"]]:
-    """Items above the best relevant one, and the wrong and right items of its block, in the order that ``ties`` gives.
+    """Items above the first relevant one, and the non-relevant and relevant items of its tied block under ``ties``.
 
-    Counts, so nothing is sorted. Under the other rules than ``expected`` the block has one item, a right one.
+    Counts, so nothing is sorted. Under any rule but ``expected`` the block is the relevant item alone.
 
     Raises:
-        ValueError: A query has no relevant item (its row is named), or ``ties`` is unknown.
+        ValueError: A query has no relevant item or NaN among its scores (its row is named), or ``ties`` is unknown.
     """
     if ties not in get_args(Ties):
         raise ValueError(f"ties must be one of {get_args(Ties)}, got {ties!r}")
+    refuse_nan(scores)
     unanswered = ~relevant.any(dim=1)
     if unanswered.any():
         raise ValueError(
@@ -34,43 +35,47 @@ def first_hits(
     lowest = scores.masked_fill(~relevant, -torch.inf)
     best = lowest.amax(dim=1, keepdim=True)
     above, tied = (scores > best).sum(dim=1), scores == best
-    wrong, right = (tied & ~relevant).sum(dim=1), (tied & relevant).sum(dim=1)
+    others, hits = (tied & ~relevant).sum(dim=1), (tied & relevant).sum(dim=1)
     if ties == "expected":
-        return above, wrong, right
+        return above, others, hits
     if ties == "index":
         first = (tied & relevant).long().argmax(dim=1, keepdim=True)
-        places = torch.arange(scores.shape[1], device=scores.device)
-        extra = (tied & ~relevant & (places < first)).sum(dim=1)
+        positions = torch.arange(scores.shape[1], device=scores.device)
+        extra = (tied & ~relevant & (positions < first)).sum(dim=1)
     else:
-        extra = wrong if ties == "pessimistic" else torch.zeros_like(wrong)
-    return above + extra, torch.zeros_like(wrong), torch.ones_like(right)
+        extra = others if ties == "pessimistic" else torch.zeros_like(others)
+    return above + extra, torch.zeros_like(others), torch.ones_like(hits)
 
 
 def first_hit_ranks(
     scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"], *, ties: Ties = "expected"
 ) -> Float[Tensor, " queries"]:
-    r"""Rank of the best-placed relevant item of each query, counted from 1.
+    r"""Rank of the first relevant item of each query, from 1.
 
-    With ``a`` items scored above the best relevant one, and ``w`` wrong and ``r`` relevant items sharing its score, it
-    is ``1 + a`` (optimistic), ``1 + a + w`` (pessimistic) or ``1 + a + w / (r + 1)`` (expected: the mean over every
-    order of the tied block); ``index`` counts the wrong items of the block with lower rows.
+    With ``a`` items scored above the best relevant one, and ``n`` non-relevant and ``r`` relevant items of equal score,
+    it is ``1 + a`` (optimistic), ``1 + a + n`` (pessimistic) or ``1 + a + n / (r + 1)`` (expected: the mean over every
+    order of the tied block); ``index`` counts the non-relevant items of the block with lower rows.
 
     Args:
         scores: Higher is nearer. Any real scale, negative too; only the order counts.
-        relevant: True where the item answers the query.
-        ties: Which of the four to give. Short hash codes tie by the hundred.
+        relevant: True where the item is relevant to the query.
+        ties: Tie rule. Short hash codes tie by the hundred.
 
     Returns:
         Ranks in items, float64. Fractional only under ``"expected"``.
 
     Raises:
-        ValueError: A query has no relevant item (its row is named), or ``ties`` is unknown.
+        ValueError: A query has no relevant item or NaN among its scores (its row is named), or ``ties`` is unknown.
 
     Source:
         Berrendorf et al. 2020, arXiv 2002.06914, for one relevant item; ``r > 1`` as above.
     """
-    above, wrong, right = first_hits(scores, relevant, ties)
-    return 1 + above + wrong.double() / (right + 1)
+    return expected_rank(*first_hits(scores, relevant, ties))
+
+
+def expected_rank(above: Tensor, others: Tensor, hits: Tensor) -> Float[Tensor, " queries"]:
+    """Mean rank of the first relevant item over the orders of its block: of ``others`` and ``hits`` items."""
+    return 1 + above + others.double() / (hits + 1)
 
 
 def reciprocal_ranks(
@@ -78,24 +83,24 @@ def reciprocal_ranks(
 ) -> Float[Tensor, " queries"]:
     """1 / rank of the first relevant item of each query; under expected ties the mean of that over all orders.
 
-    The first of ``r`` right items lies at place j of a block of ``t`` with chance C(t - j, r - 1) / C(t, r). The mean
-    of 1 / rank is more than 1 / the mean rank.
+    The first of ``r`` relevant items is at position j of a block of ``t`` with probability C(t - j, r - 1) / C(t, r).
+    The mean of 1 / rank is more than 1 / the mean rank.
 
     Raises:
-        ValueError: A query has no relevant item, or ``ties`` is unknown.
+        ValueError: As ``first_hit_ranks``.
     """
     return expected_reciprocal(*first_hits(scores, relevant, ties))
 
 
-def expected_reciprocal(above: Tensor, wrong: Tensor, right: Tensor) -> Float[Tensor, " queries"]:
-    """Mean of 1 / rank over the orders of the first right item's block."""
+def expected_reciprocal(above: Tensor, others: Tensor, hits: Tensor) -> Float[Tensor, " queries"]:
+    """Mean of 1 / rank of the first relevant item over the orders of its block: of ``others`` and ``hits`` items."""
     if len(above) == 0:
         return above.double()
-    above, wrong, right = above[:, None], wrong[:, None], right[:, None]
-    places = torch.arange(1, int(wrong.max()) + 2, device=above.device)
-    tied = wrong + right
-    chance = (log_choose(tied - places, right - 1) - log_choose(tied, right)).exp()
-    return (torch.where(places <= wrong + 1, chance, 0) / (above + places)).sum(dim=1)
+    above, others, hits = above[:, None], others[:, None], hits[:, None]
+    positions = torch.arange(1, int(others.max()) + 2, device=above.device)
+    tied = others + hits
+    probability = (log_choose(tied - positions, hits - 1) - log_choose(tied, hits)).exp()
+    return (torch.where(positions <= others + 1, probability, 0) / (above + positions)).sum(dim=1)
 
 
 def median_rank(ranks: Float[Tensor, " queries"], median: Median = "floor") -> Float[Tensor, ""]:
@@ -119,8 +124,7 @@ class MeanRank(MeanOverQueries):
     higher_is_better = False
 
     def __init__(self, ties: Ties = "expected") -> None:
-        super().__init__(empty="skip")
-        self.ties: Ties = ties
+        super().__init__(ties, empty="skip")
 
     def per_query(
         self, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]
@@ -133,8 +137,7 @@ class MeanReciprocalRank(MeanOverQueries):
     """Mean of 1 / rank of the first relevant item (MRR); queries without one are left out."""
 
     def __init__(self, ties: Ties = "expected") -> None:
-        super().__init__(empty="skip")
-        self.ties: Ties = ties
+        super().__init__(ties, empty="skip")
 
     def per_query(
         self, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]

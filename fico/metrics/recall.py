@@ -1,4 +1,4 @@
-"""R@K: whether, or what fraction of, the right items stand among the first K."""
+"""R@K: whether any, or what fraction, of the relevant items rank among the first K."""
 
 from typing import get_args
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from fico.metrics.base import MeanOverQueries
 from fico.metrics.rank import first_hits
 from fico.metrics.specification import Empty, RecallKind, Ties
-from fico.metrics.ties import TiedRanking, check_cut, log_choose, rank_blocks
+from fico.metrics.ties import TiedRanking, check_cut, log_choose, rank_blocks, refuse_nan
 
 
 def recall_at_k(
@@ -22,54 +22,53 @@ def recall_at_k(
 ) -> Float[Tensor, " queries"]:
     """Recall at ``k`` of each query.
 
-    ``any`` is what image-text retrieval calls R@K: 1 if at least one right item stands among the first k. With m of
-    the places of the first right item's block inside the cut, the expected value is
-    1 - C(w, m) / C(w + r, m). ``fraction`` is the share of the right items found.
+    ``any`` is what image-text retrieval calls R@K: 1 if at least one relevant item ranks among the first k. With m
+    positions of the first relevant item's tied block (n non-relevant, r relevant items) before the cut-off, the
+    expected value is 1 - C(n, m) / C(n + r, m). ``fraction`` is the fraction of the relevant items found.
 
     Args:
         scores: Higher is nearer.
-        relevant: True where the item answers the query.
-        k: Cut, from 1; a cut beyond the gallery finds everything.
-        ties: Order of equal scores.
+        relevant: True where the item is relevant to the query.
+        k: Cut-off, from 1; one beyond the gallery finds everything.
+        ties: Tie rule.
         recall: Which of the two.
 
     Returns:
-        Fractions 0 to 1; 0 for a query without right item.
+        Fractions 0 to 1; 0 for a query without relevant item.
 
     Raises:
-        ValueError: ``k`` is below 1, or ``ties`` or ``recall`` is unknown.
+        ValueError: ``k`` is below 1, a score is NaN, or ``ties`` or ``recall`` is unknown.
     """
     check_cut(k)
     if recall not in get_args(RecallKind):
         raise ValueError(f"recall must be one of {get_args(RecallKind)}, got {recall!r}")
     if recall == "fraction":
         return fraction_found(rank_blocks(scores, relevant, ties), k)
+    refuse_nan(scores)
     found = torch.zeros(len(scores), dtype=torch.float64, device=scores.device)
     answered = relevant.any(dim=1)
-    above, wrong, right = first_hits(scores[answered], relevant[answered], ties)
-    found[answered] = any_found(above, wrong, right, k)
+    found[answered] = any_found(*first_hits(scores[answered], relevant[answered], ties), k)
     return found
 
 
-def any_found(above: Tensor, wrong: Tensor, right: Tensor, k: int) -> Float[Tensor, " queries"]:
-    """Chance that a block's first right item stands among the first ``k``."""
-    places = (k - above).clamp(min=0).minimum(wrong + right)
-    return 1 - (log_choose(wrong, places) - log_choose(wrong + right, places)).exp()
+def any_found(above: Tensor, others: Tensor, hits: Tensor, k: int) -> Float[Tensor, " queries"]:
+    """Probability that the first relevant item ranks among the first ``k``, over the orders of its block."""
+    positions = (k - above).clamp(min=0).minimum(others + hits)
+    return 1 - (log_choose(others, positions) - log_choose(others + hits, positions)).exp()
 
 
 def fraction_found(ranking: TiedRanking, k: int) -> Float[Tensor, " queries"]:
     """Mean fraction of the relevant items among the first ``k``."""
-    return ranking.share[:, :k].sum(dim=1) / ranking.relevant.clamp(min=1)
+    return ranking.relevance[:, :k].sum(dim=1) / ranking.all_relevant.clamp(min=1)
 
 
 class RecallAtK(MeanOverQueries):
-    """Mean of ``recall_at_k``; by default queries without right item are left out, as at instance level."""
+    """Mean of ``recall_at_k``; by default queries without relevant item are left out, as at instance level."""
 
     def __init__(self, k: int, ties: Ties = "expected", recall: RecallKind = "any", empty: Empty = "skip") -> None:
-        super().__init__(empty=empty)
+        super().__init__(ties, empty)
         check_cut(k)
         self.k = k
-        self.ties: Ties = ties
         self.recall: RecallKind = recall
 
     def per_query(

@@ -10,5 +10,6 @@ Empty = Literal["zero", "skip", "error"]
 RecallKind = Literal["any", "fraction"]
 Median = Literal["floor", "exact"]
 
+DIRECTIONS: tuple[Direction, ...] = ("i2t", "t2i")
 TASKS: tuple[Task, ...] = ("instance", "category")
 RECALL_LEVELS = tuple(f"PR@{level / 10:.1f}" for level in range(11))

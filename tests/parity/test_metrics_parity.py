@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from fico.evaluation.category import CategoryRetrieval
 from fico.evaluation.evaluate import evaluate, evaluate_scores
-from fico.evaluation.instance import InstanceRetrieval
+from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
 from fico.metrics.average_precision import average_precision
 from fico.metrics.precision_recall import interpolated_precision, precision_at_k
 from fico.metrics.rank import first_hit_ranks, median_rank, reciprocal_ranks

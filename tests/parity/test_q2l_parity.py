@@ -8,7 +8,7 @@ from fico.features.image.pixels import Pixels
 from fico.features.image.vgg19 import preprocess
 from fico.labels.q2l import to_labels
 from fico.losses.asymmetric import AsymmetricLoss
-from fico.metrics.interpolated_precision import interpolated_precision
+from fico.metrics.voc_average_precision import voc_average_precision
 from fico.networks.query2label.checkpoint import load_query2label
 from fico.networks.query2label.network import PositionCode
 
@@ -65,7 +65,7 @@ def _check_training(case):
     for name, options in LOSSES.items():
         case.check(name, AsymmetricLoss(**options)(logits, targets), **case.meta["tolerance"]["asl_loss"])
     scores, labels = (torch.from_numpy(case.inputs[name]) for name in ("map_scores", "map_targets"))
-    percent = 100 * interpolated_precision(scores, labels.bool())
+    percent = 100 * voc_average_precision(scores, labels.bool())
     case.check("map_per_class", percent, **case.meta["tolerance"]["map"])
     case.check("map_mean", percent.mean(), **case.meta["tolerance"]["map"])
 

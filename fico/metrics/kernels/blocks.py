@@ -1,10 +1,11 @@
 """Closed formulas over tied blocks of one ranking.
 
 A ranking is given by those of its tied blocks that hold relevant items, best first: ``above`` items scored higher,
-``tied`` items in the block, ``right`` relevant ones among them. Every metric here is its exact mean over all orders of
-the tied items. A block without wrong items is free of ties, so the optimistic order is the block ``(above, right,
-right)`` and the pessimistic one ``(above + tied - right, right, right)``: one set of formulas serves every rule.
-The same formulas, written on tensors, stand in ``fico.metrics``; the tests hold both against enumeration.
+``tied`` items in the block, ``relevant`` ones among them; ``all_relevant`` counts those of the query. Every metric here
+is its exact mean over all orders of the tied items. A block without non-relevant items is free of ties, so
+the optimistic order is the block ``(above, relevant, relevant)`` and the pessimistic one ``(above + tied - relevant,
+relevant, relevant)``: one set of formulas serves every tie rule. The same formulas, written on tensors, are in
+``fico.metrics``; the tests hold both against enumeration.
 """
 
 import math
@@ -14,60 +15,62 @@ import numpy as np
 
 from fico.metrics.kernels.compiled import Ints, Reals, Tables, kernel
 
-HITS, MIN_K_R, R = 0, 1, 2  # denominators of AP@K, in the order of fico.metrics.average_precision.Denominator
+HITS, MIN_K_R, R = 0, 1, 2  # denominators of AP@K, as fico.metrics.specification.Denominator names them
 EXPECTED, OPTIMISTIC, PESSIMISTIC = 0, 1, 2
+DENOMINATORS = {"hits": HITS, "min_k_r": MIN_K_R, "r": R}
+TIE_RULES = {"expected": EXPECTED, "optimistic": OPTIMISTIC, "pessimistic": PESSIMISTIC}
 LEVELS = 11  # recall levels of the precision-recall curve
 
 
 @kernel
-def reorder(above: Ints, tied: Ints, right: Ints, groups: int, rule: int, out_above: Ints, out_tied: Ints) -> bool:
-    """Blocks as the rule orders them; returns whether any block mixes right and wrong items."""
+def reorder(above: Ints, tied: Ints, relevant: Ints, groups: int, rule: int, out_above: Ints, out_tied: Ints) -> bool:
+    """Blocks as the rule orders them; returns whether any block mixes relevant and non-relevant items."""
     mixed = False
     for g in range(groups):
-        wrong = tied[g] - right[g]
-        mixed |= wrong > 0
-        out_above[g] = above[g] + (wrong if rule == PESSIMISTIC else 0)
-        out_tied[g] = tied[g] if rule == EXPECTED else right[g]
+        non_relevant = tied[g] - relevant[g]
+        mixed |= non_relevant > 0
+        out_above[g] = above[g] + (non_relevant if rule == PESSIMISTIC else 0)
+        out_tied[g] = tied[g] if rule == EXPECTED else relevant[g]
     return mixed
 
 
 @kernel
-def first_places(above: int, hits: int, tied: int, right: int, places: int, harmonic: Reals) -> float:
-    """Mean sum of precisions at the right items among the first ``places`` of a block, ``hits`` right items before it.
+def precision_sum(above: int, hits: int, tied: int, relevant: int, positions: int, harmonic: Reals) -> float:
+    """Mean sum of the precisions at the relevant items among the first ``positions`` of a block, after ``hits`` hits.
 
-    Place i holds a right item with probability r/t, and then (i-1)(r-1)/(t-1) of the places before it do on average:
+    Position i holds a relevant item with probability r/t, and then (i-1)(r-1)/(t-1) of those before it do on average:
     sum_i (r/t)(h+1+(i-1)q)/(a+i) with q = (r-1)/(t-1), which the harmonic numbers close.
     """
     if tied == 1:
-        return (hits + 1.0) / (above + 1.0) if places == 1 else 0.0
-    inverse = harmonic[above + places] - harmonic[above]
-    if tied == right:
-        return float((hits - above) * inverse + places)
-    share, step = right / tied, (right - 1.0) / (tied - 1.0)
-    return float(share * ((hits + 1.0 - step * (above + 1.0)) * inverse + step * places))
+        return (hits + 1.0) / (above + 1.0) if positions == 1 else 0.0
+    inverse = harmonic[above + positions] - harmonic[above]
+    if tied == relevant:
+        return float((hits - above) * inverse + positions)
+    density, step = relevant / tied, (relevant - 1.0) / (tied - 1.0)
+    return float(density * ((hits + 1.0 - step * (above + 1.0)) * inverse + step * positions))
 
 
 @kernel
 def _over_found(
-    total: float, above: int, hits: int, tied: int, right: int, places: int, harmonic: Reals, log_factorial: Reals
+    total: float, above: int, hits: int, tied: int, relevant: int, positions: int, harmonic: Reals, log_factorial: Reals
 ) -> float:
-    """Mean of (sum of precisions / right items found) when the cut leaves ``places`` of a tied block.
+    """Mean of (sum of precisions / relevant items found) when the cut-off leaves ``positions`` of a tied block.
 
-    The number x of right items found there is hypergeometric; given x they lie evenly over the places. The
+    The number x of relevant items found there is hypergeometric; given x they lie evenly over the positions. The
     probabilities run from their mode outwards, each from the one before it.
     """
-    low, high = max(0, places - (tied - right)), min(places, right)
-    mode = min(max((places + 1) * (right + 1) // (tied + 2), low), high)
-    wrong = tied - right
+    low, high = max(0, positions - (tied - relevant)), min(positions, relevant)
+    mode = min(max((positions + 1) * (relevant + 1) // (tied + 2), low), high)
+    non_relevant = tied - relevant
     log_mode = (
-        log_factorial[right] - log_factorial[mode] - log_factorial[right - mode]
-        + log_factorial[wrong] - log_factorial[places - mode] - log_factorial[wrong - places + mode]
-        - log_factorial[tied] + log_factorial[places] + log_factorial[tied - places]
+        log_factorial[relevant] - log_factorial[mode] - log_factorial[relevant - mode]
+        + log_factorial[non_relevant] - log_factorial[positions - mode] - log_factorial[non_relevant - positions + mode]
+        - log_factorial[tied] + log_factorial[positions] + log_factorial[tied - positions]
     )  # fmt: skip
-    # `first_places` with x right items in a block of just these places, as a polynomial in x
-    inverse = harmonic[above + places] - harmonic[above]
-    linear = (hits + 1.0) * inverse / places
-    square = (places - (above + 1.0) * inverse) / (places * (places - 1.0)) if places > 1 else 0.0
+    # `precision_sum` with x relevant items in a block of just these positions, as a polynomial in x
+    inverse = harmonic[above + positions] - harmonic[above]
+    linear = (hits + 1.0) * inverse / positions
+    square = (positions - (above + 1.0) * inverse) / (positions * (positions - 1.0)) if positions > 1 else 0.0
     mean = 0.0
     for direction in (1, -1):
         probability, x = math.exp(log_mode), mode
@@ -77,9 +80,9 @@ def _over_found(
             if x == (high if direction == 1 else low) or probability < 1e-18:
                 break
             if direction == 1:
-                probability *= (right - x) * (places - x) / ((x + 1.0) * (wrong - places + x + 1.0))
+                probability *= (relevant - x) * (positions - x) / ((x + 1.0) * (non_relevant - positions + x + 1.0))
             else:
-                probability *= x * (wrong - places + x) / ((right - x + 1.0) * (places - x + 1.0))
+                probability *= x * (non_relevant - positions + x) / ((relevant - x + 1.0) * (positions - x + 1.0))
             x += direction
     return mean
 
@@ -90,33 +93,33 @@ def ap_inside(
     above: int,
     hits: int,
     tied: int,
-    right: int,
-    cut: int,
     relevant: int,
+    cut: int,
+    all_relevant: int,
     denominator: int,
     harmonic: Reals,
     log_factorial: Reals,
 ) -> float:
-    """AP at a cut that lies before the end of the block (above, tied, right)."""
-    places = max(cut - above, 0)
+    """AP at a cut-off that lies before the end of the block (above, tied, relevant)."""
+    positions = max(cut - above, 0)
     if denominator == HITS:
-        if places == 0:
+        if positions == 0:
             return total / hits if hits > 0 else 0.0
-        if right == tied:
-            return (total + first_places(above, hits, tied, right, places, harmonic)) / (hits + places)
-        return _over_found(total, above, hits, tied, right, places, harmonic, log_factorial)
-    if places > 0:
-        total += first_places(above, hits, tied, right, places, harmonic)
-    return total / (min(cut, relevant) if denominator == MIN_K_R else relevant)
+        if relevant == tied:
+            return (total + precision_sum(above, hits, tied, relevant, positions, harmonic)) / (hits + positions)
+        return _over_found(total, above, hits, tied, relevant, positions, harmonic, log_factorial)
+    if positions > 0:
+        total += precision_sum(above, hits, tied, relevant, positions, harmonic)
+    return total / (min(cut, all_relevant) if denominator == MIN_K_R else all_relevant)
 
 
 @kernel
 def average_precisions(
     above: Ints,
     tied: Ints,
-    right: Ints,
+    relevant: Ints,
     groups: int,
-    relevant: int,
+    all_relevant: int,
     cuts: Ints,
     denominator: int,
     harmonic: Reals,
@@ -126,30 +129,32 @@ def average_precisions(
     """AP at each of the ascending ``cuts`` of one query, into ``out``."""
     total, hits, c = 0.0, 0, 0
     for g in range(groups):
-        a, t, r = above[g], tied[g], right[g]
+        a, t, r = above[g], tied[g], relevant[g]
         while c < len(cuts) and cuts[c] < a + t:
-            out[c] = ap_inside(total, a, hits, t, r, cuts[c], relevant, denominator, harmonic, log_factorial)
+            out[c] = ap_inside(total, a, hits, t, r, cuts[c], all_relevant, denominator, harmonic, log_factorial)
             c += 1
-        total += first_places(a, hits, t, r, t, harmonic)
+        total += precision_sum(a, hits, t, r, t, harmonic)
         hits += r
-    for rest in range(c, len(cuts)):  # every relevant item stands before these cuts
-        out[rest] = total / relevant if relevant > 0 else 0.0
+    for rest in range(c, len(cuts)):  # every relevant item ranks before these cut-offs
+        out[rest] = total / all_relevant if all_relevant > 0 else 0.0
 
 
 @kernel
-def interpolated_precisions(above: Ints, tied: Ints, right: Ints, groups: int, relevant: int, out: Reals) -> None:
-    """Highest precision at and behind each recall level 0, .1, ..., 1 of one query, into ``out``.
+def interpolated_precisions(
+    above: Ints, tied: Ints, relevant: Ints, groups: int, all_relevant: int, out: Reals
+) -> None:
+    """Highest precision at or beyond each recall level 0, .1, ..., 1 of one query, into ``out``.
 
-    Along a tied block the mean number of hits rises evenly, so precision is monotone inside it: the maximum lies
+    Along a tied block the mean number of hits rises evenly, so precision is monotone inside it: the maximum is
     where the level is reached or at the end of a later block.
     """
-    best, hits, level = 0.0, relevant, LEVELS - 1
+    best, hits, level = 0.0, all_relevant, LEVELS - 1
     for g in range(groups - 1, -1, -1):
-        a, t, r = above[g], tied[g], right[g]
+        a, t, r = above[g], tied[g], relevant[g]
         best = max(best, hits / (a + t))
         hits -= r
         while level > 0:
-            needed = int(level / 10.0 * relevant + 0.9)  # trec_eval's cut, in double arithmetic
+            needed = int(level / 10.0 * all_relevant + 0.9)  # trec_eval's cut, in double arithmetic
             if needed <= hits:
                 break
             out[level] = max(best, needed / (a + (needed - hits) * t / r))
@@ -159,52 +164,54 @@ def interpolated_precisions(above: Ints, tied: Ints, right: Ints, groups: int, r
 
 
 @kernel
-def discounted_gain(above: Ints, tied: Ints, right: Ints, groups: int, relevant: int, k: int, discount: Reals) -> float:
+def discounted_gain(
+    above: Ints, tied: Ints, relevant: Ints, groups: int, all_relevant: int, k: int, discount: Reals
+) -> float:
     """NDCG at k of one query with gains 0 and 1; ``discount[n]`` sums 1/log2(1 + rank) over the first n ranks."""
     gain = 0.0
     for g in range(groups):
         if above[g] >= k:
             break
-        gain += right[g] / tied[g] * (discount[min(above[g] + tied[g], k)] - discount[above[g]])
-    return gain / discount[min(relevant, k)] if relevant > 0 else 0.0
+        gain += relevant[g] / tied[g] * (discount[min(above[g] + tied[g], k)] - discount[above[g]])
+    return gain / discount[min(all_relevant, k)] if all_relevant > 0 else 0.0
 
 
 @kernel
-def _none_found(wrong: int, right: int, places: int) -> float:
-    """Chance that none of ``right`` items lies in the first ``places`` of a block: C(w, m) / C(w + r, m)."""
+def _none_found(non_relevant: int, relevant: int, positions: int) -> float:
+    """Chance that none of ``relevant`` items lies in the first ``positions`` of a block: C(w, m) / C(w + r, m)."""
     chance = 1.0
-    for i in range(1, right + 1):
-        chance *= max(wrong - places + i, 0) / (wrong + i)
+    for i in range(1, relevant + 1):
+        chance *= max(non_relevant - positions + i, 0) / (non_relevant + i)
     return chance
 
 
 @kernel
 def recalls(
-    above: Ints, tied: Ints, right: Ints, groups: int, relevant: int, cuts: Ints, fraction: bool, out: Reals
+    above: Ints, tied: Ints, relevant: Ints, groups: int, all_relevant: int, cuts: Ints, fraction: bool, out: Reals
 ) -> None:
-    """R@K of one query at each cut: any right item found, or the fraction of the right items found."""
+    """R@K of one query at each cut: any relevant item found, or the fraction of the relevant items found."""
     for c in range(len(cuts)):
         found = 0.0
         for g in range(groups if fraction else 1):
-            places = min(max(cuts[c] - above[g], 0), tied[g])
+            positions = min(max(cuts[c] - above[g], 0), tied[g])
             if fraction:
-                found += right[g] * places / tied[g] / relevant
-            elif places > 0:
-                found = 1.0 - _none_found(tied[g] - right[g], right[g], places)
+                found += relevant[g] * positions / tied[g] / all_relevant
+            elif positions > 0:
+                found = 1.0 - _none_found(tied[g] - relevant[g], relevant[g], positions)
         out[c] = found
 
 
 @kernel
-def reciprocal_rank(above: int, tied: int, right: int, harmonic: Reals) -> float:
-    """Mean of 1 / rank of the first right item, which lies at place j of its block with C(t-j, r-1) / C(t, r)."""
-    if right == 1:
+def reciprocal_rank(above: int, tied: int, relevant: int, harmonic: Reals) -> float:
+    """Mean of 1 / rank of the first relevant item, which is at position j of its block with C(t-j, r-1) / C(t, r)."""
+    if relevant == 1:
         return (harmonic[above + tied] - harmonic[above]) / tied if tied > 1 else 1.0 / (above + 1.0)
-    mean, chance = 0.0, right / tied
-    for j in range(1, tied - right + 2):
+    mean, chance = 0.0, relevant / tied
+    for j in range(1, tied - relevant + 2):
         mean += chance / (above + j)
         if chance < 1e-18:
             break
-        chance *= (tied - j - right + 1.0) / (tied - j)
+        chance *= (tied - j - relevant + 1.0) / (tied - j)
     return mean
 
 
@@ -212,29 +219,29 @@ def reciprocal_rank(above: int, tied: int, right: int, harmonic: Reals) -> float
 def instance_values(
     above: Ints,
     tied: Ints,
-    right: Ints,
+    relevant: Ints,
     groups: int,
-    relevant: int,
+    all_relevant: int,
     cuts: Ints,
     fraction: bool,
     tables: Tables,
     out: Reals,
 ) -> None:
-    """R@K at each cut, rank of the first right item, 1 / rank, nDCG@10: one row of instance values."""
+    """R@K at each cut, rank of the first relevant item, 1 / rank, nDCG@10: one row of instance values."""
     n = len(cuts)
-    recalls(above, tied, right, groups, relevant, cuts, fraction, out[:n])
-    out[n] = 1 + above[0] + (tied[0] - right[0]) / (right[0] + 1.0)
-    out[n + 1] = reciprocal_rank(above[0], tied[0], right[0], tables[0])
-    out[n + 2] = discounted_gain(above, tied, right, groups, relevant, 10, tables[2])
+    recalls(above, tied, relevant, groups, all_relevant, cuts, fraction, out[:n])
+    out[n] = 1 + above[0] + (tied[0] - relevant[0]) / (relevant[0] + 1.0)
+    out[n + 1] = reciprocal_rank(above[0], tied[0], relevant[0], tables[0])
+    out[n + 2] = discounted_gain(above, tied, relevant, groups, all_relevant, 10, tables[2])
 
 
 @kernel
 def category_values(
     above: Ints,
     tied: Ints,
-    right: Ints,
+    relevant: Ints,
     groups: int,
-    relevant: int,
+    all_relevant: int,
     cuts: Ints,
     denominator: int,
     tables: Tables,
@@ -243,9 +250,9 @@ def category_values(
     """AP at each cut, the eleven interpolated precisions, nDCG@10: one row of category values."""
     n = len(cuts)
     harmonic, log_factorial, discount = tables
-    average_precisions(above, tied, right, groups, relevant, cuts, denominator, harmonic, log_factorial, out[:n])
-    interpolated_precisions(above, tied, right, groups, relevant, out[n : n + LEVELS])
-    out[n + LEVELS] = discounted_gain(above, tied, right, groups, relevant, 10, discount)
+    average_precisions(above, tied, relevant, groups, all_relevant, cuts, denominator, harmonic, log_factorial, out[:n])
+    interpolated_precisions(above, tied, relevant, groups, all_relevant, out[n : n + LEVELS])
+    out[n + LEVELS] = discounted_gain(above, tied, relevant, groups, all_relevant, 10, discount)
 
 
 @lru_cache(maxsize=4)
@@ -261,7 +268,7 @@ def tables(items: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @kernel
 def chance_rows(
-    right: Ints,
+    relevant: Ints,
     items: int,
     task: int,
     recall_cuts: Ints,
@@ -271,13 +278,13 @@ def chance_rows(
     tables: Tables,
     out: Reals,
 ) -> None:
-    """Values of a query with ``right`` relevant items whose gallery is one tied block: the level of chance."""
+    """Values of a query with ``relevant`` relevant items whose gallery is one tied block: what chance reaches."""
     above, tied, hits = np.zeros(1, np.int64), np.full(1, items), np.zeros(1, np.int64)
-    for n in range(len(right)):
-        hits[0] = right[n]
-        if right[n] == 0:
+    for n in range(len(relevant)):
+        hits[0] = relevant[n]
+        if relevant[n] == 0:
             out[n] = 0.0
         elif task == 0:
-            instance_values(above, tied, hits, 1, right[n], recall_cuts, fraction, tables, out[n])
+            instance_values(above, tied, hits, 1, relevant[n], recall_cuts, fraction, tables, out[n])
         else:
-            category_values(above, tied, hits, 1, right[n], cuts, denominator, tables, out[n])
+            category_values(above, tied, hits, 1, relevant[n], cuts, denominator, tables, out[n])

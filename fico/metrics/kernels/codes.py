@@ -86,12 +86,12 @@ def _relevant_items(
 
 
 @kernel
-def _blocks(counts: Ints, own: Ints, above: Ints, tied: Ints, hits: Ints) -> int:
-    """Tied blocks from all items per distance and the relevant ones among them, ``own``."""
+def _blocks(counts: Ints, hits_at: Ints, above: Ints, tied: Ints, hits: Ints) -> int:
+    """Tied blocks from all items per distance and the relevant ones among them, ``hits_at``."""
     seen, groups = 0, 0
-    for d in range(len(own)):
-        if own[d] > 0:
-            above[groups], tied[groups], hits[groups] = seen, counts[d], own[d]
+    for d in range(len(hits_at)):
+        if hits_at[d] > 0:
+            above[groups], tied[groups], hits[groups] = seen, counts[d], hits_at[d]
             groups += 1
         seen += counts[d]
     return groups
@@ -116,7 +116,7 @@ def code_rows(
     captions: tuple[Ints, Ints],
     identity: bool,
     start: Ints,
-    own: Ints,
+    positives: Ints,
     labels: Words,
     tasks: tuple[bool, bool],
     rule: int,
@@ -128,7 +128,7 @@ def code_rows(
     instance: Outputs,
     category: Outputs,
     mixed: NDArray[np.bool_],
-    right: Ints,
+    relevant_counts: Ints,
     precision: Reals,
     recall: Reals,
 ) -> None:
@@ -151,7 +151,7 @@ def code_rows(
         if tasks[0] and start[q + 1] > start[q]:
             hits_at[:] = 0
             for n in range(start[q], start[q + 1]):
-                hits_at[distances[own[n]]] += 1
+                hits_at[distances[positives[n]]] += 1
             groups = _blocks(counts, hits_at, above, tied, hits)
             for order, out in ((rule, instance[0][q]), (PESSIMISTIC, instance[1][q]), (OPTIMISTIC, instance[2][q])):
                 mixed[q] |= reorder(above, tied, hits, groups, order, moved, sized)
@@ -163,26 +163,26 @@ def code_rows(
             hits_at[:] = 0
             for n in range(found):
                 hits_at[distances[relevant[n]]] += 1
-            right[q] = found
+            relevant_counts[q] = found
             _add_curves(counts, hits_at, found, precision, recall)
             groups = _blocks(counts, hits_at, above, tied, hits)
             for order, out in ((rule, category[0][q]), (PESSIMISTIC, category[1][q]), (OPTIMISTIC, category[2][q])):
                 mixed[q] |= reorder(above, tied, hits, groups, order, moved, sized)
-                category_values(moved, sized, hits, groups, right[q], cuts, denominator, tables, out)
+                category_values(moved, sized, hits, groups, relevant_counts[q], cuts, denominator, tables, out)
 
 
 @kernel
 def index_ranks(queries: Words, words: Words, bits: int, out: Scores) -> None:
-    """Scores without ties: minus the place of each item by distance, equal distances by ascending index."""
+    """Scores without ties: minus the rank of each item by distance, from 0, equal distances by ascending index."""
     items = words.shape[1]
-    distances, place = np.empty(items, np.uint16), np.empty(bits + 2, np.int64)
+    distances, next_rank = np.empty(items, np.uint16), np.empty(bits + 2, np.int64)
     for q in range(len(queries)):
         distance_row(queries[q], words, distances)
-        place[:] = 0
+        next_rank[:] = 0
         for j in range(items):
-            place[distances[j] + 1] += 1
+            next_rank[distances[j] + 1] += 1
         for d in range(bits + 1):
-            place[d + 1] += place[d]
+            next_rank[d + 1] += next_rank[d]
         for j in range(items):
-            out[q, j] = -place[distances[j]]
-            place[distances[j]] += 1
+            out[q, j] = -next_rank[distances[j]]
+            next_rank[distances[j]] += 1

@@ -22,7 +22,7 @@ Words = NDArray[np.uint64]
 Scores = NDArray[Any]  # float32 or float64
 Tables = tuple[Reals, Reals, Reals]  # harmonic numbers, logarithms of factorials, summed discounts
 Outputs = tuple[Reals, Reals, Reals]  # values, pessimistic and optimistic bounds: queries x columns
-Blocks = tuple[Ints, Ints, Ints, Ints]  # of mixed blocks: items above, tied, right, hits before
+Blocks = tuple[Ints, Ints, Ints, Ints]  # of mixed blocks: items above, tied, relevant, hits before
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -62,6 +62,6 @@ def _cache_folder(chosen: str) -> Path:
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(here.glob("*.py")))).hexdigest()[:16]
     if chosen:
         return Path(chosen) / f"fico-{digest}"
-    beside = here / "__pycache__"
-    writable = os.access(beside if beside.exists() else here, os.W_OK)
-    return (beside if writable else user_cache_path("fico")) / f"kernels-{digest}"
+    local = here / "__pycache__"
+    writable = os.access(local if local.exists() else here, os.W_OK)
+    return (local if writable else user_cache_path("fico")) / f"kernels-{digest}"

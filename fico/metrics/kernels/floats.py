@@ -46,7 +46,7 @@ def keys_of_rows(
     labels: Words,
     format_: NDArray[Any],
     keys: NDArray[Any],
-    right: Ints,
+    relevant_counts: Ints,
     lost: NDArray[np.bool_],
 ) -> None:
     """Whole numbers that order as the scores do, with the item's relevance in the lowest bit, so one sort does both.
@@ -63,8 +63,8 @@ def keys_of_rows(
         format_: Of this float, as whole numbers of its size: magnitude mask, infinity, bit of 2.0, mantissa bits, and
             the exponent field of 1.0.
         keys: Receives whole numbers of the same size.
-        right: Receives the number of relevant items of each row.
-        lost: Set for a row with other scores so small beside its largest that the division would tie them with 0.
+        relevant_counts: Receives the number of relevant items of each row.
+        lost: Set for a row with other scores so small next to its largest that the division would tie them with 0.
     """
     items = bits.shape[1]
     by_image, by_item = np.empty(len(labels), np.uint8), np.empty(items, np.uint8)
@@ -87,29 +87,29 @@ def keys_of_rows(
         for j in range(items):
             magnitude = word(row[j] & mask)
             tiny |= (magnitude != zero) & (magnitude <= divisor)
-            place = word(max(word(magnitude - divisor), zero))
-            place = word(-place) if row[j] < zero else place
-            place = word(-two) if magnitude == infinity else place
-            keys[q, j] = word(place * 2 + by_item[j])
+            key = word(max(word(magnitude - divisor), zero))
+            key = word(-key) if row[j] < zero else key
+            key = word(-two) if magnitude == infinity else key
+            keys[q, j] = word(key * 2 + by_item[j])
         count = 0
         for j in range(items):
             count += by_item[j]
-        right[q], lost[q] = count, tiny & (divisor > 0)
+        relevant_counts[q], lost[q] = count, tiny & (divisor > 0)
 
 
 @kernel
-def _places(row: NDArray[Any], above: Ints) -> None:
+def _items_above(row: NDArray[Any], above: Ints) -> None:
     """Items above each relevant one, from ascending keys."""
     items, found = len(row), 0
-    for place in range(items):
-        above[found] = place
-        found += row[items - 1 - place] & 1
+    for position in range(items):
+        above[found] = position
+        found += row[items - 1 - position] & 1
 
 
 @kernel
 def category_rows(
     keys: NDArray[Any],
-    right: Ints,
+    relevant_counts: Ints,
     rule: int,
     cuts: Ints,
     denominator: int,
@@ -117,22 +117,22 @@ def category_rows(
     outputs: Outputs,
     mixed: NDArray[np.bool_],
 ) -> None:
-    """Category values of each row of sorted keys, and their bounds where tied blocks mix right and wrong items."""
+    """Category values of each row of sorted keys, and their tie bounds where blocks are mixed."""
     values, low, high = outputs
     items = keys.shape[1]
-    above, precisions, course = np.empty(items + 1, np.int64), np.empty(items), np.empty(items)
+    above, precisions, curve = np.empty(items + 1, np.int64), np.empty(items), np.empty(items)
     half = items // 2 + 1
     found = (np.empty(half, np.int64), np.empty(half, np.int64), np.empty(half, np.int64), np.empty(half, np.int64))
     for q in range(len(keys)):
-        relevant = right[q]
-        _places(keys[q], above)
+        relevant = relevant_counts[q]
+        _items_above(keys[q], above)
         untied_values(above, relevant, cuts, denominator, tables, precisions, high[q])
         count = find_mixed(keys[q], above, relevant, found)
         if count == 0:
             values[q], low[q] = high[q], high[q]
             continue
         mixed[q] = True
-        expected_values(above, relevant, found, count, cuts, denominator, tables, precisions, course, values[q])
+        expected_values(above, relevant, found, count, cuts, denominator, tables, precisions, curve, values[q])
         pessimistic_values(above, relevant, found, count, cuts, denominator, tables, precisions, low[q])
         if rule != EXPECTED:
             values[q] = high[q] if rule == OPTIMISTIC else low[q]
@@ -152,18 +152,18 @@ def count_above(row: Scores, score: float) -> tuple[int, int]:
 def _descending(row: Scores, items: Ints, out: Scores) -> None:
     """Insertion sort of the scores of a few items."""
     for n in range(len(items)):
-        score, place = row[items[n]], n
-        while place > 0 and out[place - 1] < score:
-            out[place] = out[place - 1]
-            place -= 1
-        out[place] = score
+        score, position = row[items[n]], n
+        while position > 0 and out[position - 1] < score:
+            out[position] = out[position - 1]
+            position -= 1
+        out[position] = score
 
 
 @kernel
 def instance_rows(
     scores: Scores,
     start: Ints,
-    own: Ints,
+    positives: Ints,
     rule: int,
     cuts: Ints,
     fraction: bool,
@@ -171,7 +171,7 @@ def instance_rows(
     outputs: Outputs,
     mixed: NDArray[np.bool_],
 ) -> None:
-    """Instance values of each row: the own items are ``own[start[q]:start[q + 1]]``; others are only counted."""
+    """Instance values of each row, of which ``positives[start[q]:start[q + 1]]`` are relevant; others are counted."""
     values, low, high = outputs
     most = 1
     for q in range(len(scores)):
@@ -180,15 +180,15 @@ def instance_rows(
     above, tied, hits = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
     moved, sized = np.empty(most, np.int64), np.empty(most, np.int64)
     for q in range(len(scores)):
-        right = start[q + 1] - start[q]
-        if right == 0:
+        relevant = start[q + 1] - start[q]
+        if relevant == 0:
             values[q], low[q], high[q] = np.nan, np.nan, np.nan
             continue
-        _descending(scores[q], own[start[q] : start[q + 1]], ordered)
+        _descending(scores[q], positives[start[q] : start[q + 1]], ordered)
         groups, n = 0, 0
-        while n < right:
+        while n < relevant:
             first = n
-            while n < right and ordered[n] == ordered[first]:
+            while n < relevant and ordered[n] == ordered[first]:
                 n += 1
             above[groups], tied[groups] = count_above(scores[q], ordered[first])
             hits[groups] = n - first
@@ -196,9 +196,9 @@ def instance_rows(
         blend = reorder(above, tied, hits, groups, EXPECTED, moved, sized)
         mixed[q] |= blend
         if not blend:
-            instance_values(above, tied, hits, groups, right, cuts, fraction, tables, values[q])
+            instance_values(above, tied, hits, groups, relevant, cuts, fraction, tables, values[q])
             low[q], high[q] = values[q], values[q]
             continue
         for order, out in ((rule, values[q]), (PESSIMISTIC, low[q]), (OPTIMISTIC, high[q])):
             reorder(above, tied, hits, groups, order, moved, sized)
-            instance_values(moved, sized, hits, groups, right, cuts, fraction, tables, out)
+            instance_values(moved, sized, hits, groups, relevant, cuts, fraction, tables, out)

@@ -1,13 +1,13 @@
 """Category values of one ranking of real scores, hit by hit: most hits are free of ties, and vector loops take them.
 
 ``fico.metrics.kernels.blocks`` has the same formulas for rankings that consist of tied blocks. A ranking is given by
-the items ``above`` each hit with right items first in every tied block (the optimistic order), and by its mixed blocks,
-those that hold right and wrong items.
+the items ``above`` each hit with relevant items first in every tied block (the optimistic order), and by its mixed
+blocks, those that hold relevant and non-relevant items.
 """
 
 import numpy as np
 
-from fico.metrics.kernels.blocks import HITS, LEVELS, MIN_K_R, ap_inside, first_places
+from fico.metrics.kernels.blocks import HITS, LEVELS, MIN_K_R, ap_inside, precision_sum
 from fico.metrics.kernels.compiled import (
     Blocks,
     Ints,
@@ -35,87 +35,95 @@ def _largest(bits: Ints, best: int) -> int:
 
 @kernel
 def _values(
-    above: Ints, relevant: int, cuts: Ints, denominator: int, discount: Reals, summed: Reals, course: Reals, out: Reals
+    above: Ints,
+    all_relevant: int,
+    cuts: Ints,
+    denominator: int,
+    discount: Reals,
+    summed: Reals,
+    curve: Reals,
+    out: Reals,
 ) -> None:
-    """AP at each cut from ``summed``, eleven precisions from ``course``, nDCG@10: one value of each per hit."""
+    """AP at each cut from ``summed``, eleven precisions from ``curve``, nDCG@10: one value of each per hit."""
     n = len(cuts)
     for c in range(n - 1):
         total, hits = 0.0, 0
-        while hits < relevant and above[hits] < cuts[c]:
+        while hits < all_relevant and above[hits] < cuts[c]:
             total += summed[hits]
             hits += 1
-        found = hits if denominator == HITS else min(cuts[c], relevant) if denominator == MIN_K_R else relevant
+        found = hits if denominator == HITS else min(cuts[c], all_relevant) if denominator == MIN_K_R else all_relevant
         out[c] = total / found if found > 0 else 0.0
-    out[n - 1] = _sum(summed[:relevant]) / relevant if relevant > 0 else 0.0
-    best, behind = 0, relevant
-    bits, best_bits = course.view(np.int64), out.view(np.int64)  # floats from 0 up order as their bits, which is faster
+    out[n - 1] = _sum(summed[:all_relevant]) / all_relevant if all_relevant > 0 else 0.0
+    best, behind = 0, all_relevant
+    bits, best_bits = curve.view(np.int64), out.view(np.int64)  # floats from 0 up order as their bits, which is faster
     for level in range(LEVELS - 1, -1, -1):
-        needed = max(int(level / 10.0 * relevant + 0.9) - 1, 0)  # trec_eval's cut, in double arithmetic
+        needed = max(int(level / 10.0 * all_relevant + 0.9) - 1, 0)  # trec_eval's cut, in double arithmetic
         best = _largest(bits[needed:behind], best)
         behind = min(behind, needed)
         best_bits[n + level] = best
     gain, hit = 0.0, 0
-    while hit < relevant and above[hit] < 10:
+    while hit < all_relevant and above[hit] < 10:
         gain += discount[above[hit] + 1] - discount[above[hit]]
         hit += 1
-    out[n + LEVELS] = gain / discount[min(relevant, 10)] if relevant > 0 else 0.0
+    out[n + LEVELS] = gain / discount[min(all_relevant, 10)] if all_relevant > 0 else 0.0
 
 
 @kernel
 def untied_values(
-    above: Ints, relevant: int, cuts: Ints, denominator: int, tables: Tables, precisions: Reals, out: Reals
+    above: Ints, all_relevant: int, cuts: Ints, denominator: int, tables: Tables, precisions: Reals, out: Reals
 ) -> None:
     """Values of a ranking without mixed blocks, where hit n has precision n / rank; leaves those in ``precisions``."""
-    for hit in range(relevant):
+    for hit in range(all_relevant):
         precisions[hit] = (hit + 1) / (above[hit] + 1)
-    _values(above, relevant, cuts, denominator, tables[2], precisions, precisions, out)
+    _values(above, all_relevant, cuts, denominator, tables[2], precisions, precisions, out)
 
 
 @kernel
 def expected_values(
     above: Ints,
-    relevant: int,
+    all_relevant: int,
     mixed: Blocks,
     count: int,
     cuts: Ints,
     denominator: int,
     tables: Tables,
     summed: Reals,
-    course: Reals,
+    curve: Reals,
     out: Reals,
 ) -> None:
-    """Means over all orders of the first ``count`` mixed blocks: items above, tied, right, and hits before each.
+    """Means over all orders of the first ``count`` mixed blocks: items above, tied, relevant, and hits before each.
 
-    ``summed`` holds the precisions of the optimistic order and is changed: the right items of a mixed block share its
-    mean sum. ``course`` receives the precision where the mean number of hits, even along a block, reaches each hit.
+    ``summed`` holds the precisions of the optimistic order and is changed: each relevant item of a mixed block gets
+    the block's mean precision. ``curve`` receives the precision where the mean number of hits, which rises evenly
+    along a block, reaches each hit.
     """
     harmonic, log_factorial, discount = tables
-    course[:relevant] = summed[:relevant]
+    curve[:all_relevant] = summed[:all_relevant]
     for b in range(count):
         a, t, r, h = mixed[0][b], mixed[1][b], mixed[2][b], mixed[3][b]
-        share = first_places(a, h, t, r, t, harmonic) / r
+        mean_precision = precision_sum(a, h, t, r, t, harmonic) / r
         for i in range(r):
-            summed[h + i] = share
-            course[h + i] = (h + i + 1) / (a + (i + 1) * t / r)
-    _values(above, relevant, cuts, denominator, discount, summed, course, out)
+            summed[h + i] = mean_precision
+            curve[h + i] = (h + i + 1) / (a + (i + 1) * t / r)
+    _values(above, all_relevant, cuts, denominator, discount, summed, curve, out)
     n = len(cuts)
-    gain = out[n + LEVELS] * discount[min(relevant, 10)]
+    gain = out[n + LEVELS] * discount[min(all_relevant, 10)]
     for b in range(count):
         a, t, r, h = mixed[0][b], mixed[1][b], mixed[2][b], mixed[3][b]
         for c in range(n - 1):
             if a < cuts[c] < a + t:
                 total = summed[:h].sum()
-                out[c] = ap_inside(total, a, h, t, r, cuts[c], relevant, denominator, harmonic, log_factorial)
+                out[c] = ap_inside(total, a, h, t, r, cuts[c], all_relevant, denominator, harmonic, log_factorial)
         if a < 10:
             gain -= discount[min(a + r, 10)] - discount[a]
             gain += r / t * (discount[min(a + t, 10)] - discount[a])
-    out[n + LEVELS] = gain / discount[min(relevant, 10)]
+    out[n + LEVELS] = gain / discount[min(all_relevant, 10)]
 
 
 @kernel
 def pessimistic_values(
     above: Ints,
-    relevant: int,
+    all_relevant: int,
     mixed: Blocks,
     count: int,
     cuts: Ints,
@@ -124,44 +132,44 @@ def pessimistic_values(
     precisions: Reals,
     out: Reals,
 ) -> None:
-    """Values with right items last in the first ``count`` mixed blocks; ``above`` and ``precisions`` follow them."""
+    """Values with relevant items last in the first ``count`` mixed blocks; ``above`` and ``precisions`` follow them."""
     for b in range(count):
-        wrong, first = mixed[1][b] - mixed[2][b], mixed[3][b]
+        non_relevant, first = mixed[1][b] - mixed[2][b], mixed[3][b]
         for hit in range(first, first + mixed[2][b]):
-            above[hit] += wrong
+            above[hit] += non_relevant
             precisions[hit] = (hit + 1) / (above[hit] + 1)
-    _values(above, relevant, cuts, denominator, tables[2], precisions, precisions, out)
+    _values(above, all_relevant, cuts, denominator, tables[2], precisions, precisions, out)
 
 
 @kernel
-def _meetings(keys: np.ndarray) -> int:
-    """How often a wrong key is followed by a right one of the same score, which differs in the lowest bit alone."""
-    met = 0
+def _count_mixed_boundaries(keys: np.ndarray) -> int:
+    """How often a relevant key follows a non-relevant one of the same score: the two differ in the lowest bit alone."""
+    count = 0
     for j in range(len(keys) - 1):
-        met += (keys[j] | 1 == keys[j + 1]) & (keys[j] != keys[j + 1])
-    return met
+        count += (keys[j] | 1 == keys[j + 1]) & (keys[j] != keys[j + 1])
+    return count
 
 
 @kernel
-def find_mixed(keys: np.ndarray, above: Ints, relevant: int, out: Blocks) -> int:
+def find_mixed(keys: np.ndarray, above: Ints, all_relevant: int, out: Blocks) -> int:
     """Mixed blocks of a row of ascending keys (relevance in the lowest bit), best first; returns their number."""
-    items, count, place = len(keys), 0, len(keys) - 1
-    if _meetings(keys) == 0:
+    items, count, position = len(keys), 0, len(keys) - 1
+    if _count_mixed_boundaries(keys) == 0:
         return 0
-    while place > 0:
-        first = max(place - 128, 0)
-        if _meetings(keys[first : place + 1]) == 0:
-            place = first
+    while position > 0:
+        first = max(position - 128, 0)
+        if _count_mixed_boundaries(keys[first : position + 1]) == 0:
+            position = first
             continue
-        while (keys[place - 1] | 1) != keys[place] or keys[place - 1] == keys[place]:
-            place -= 1
-        top, low, score = place, place - 1, keys[place] >> 1
+        while (keys[position - 1] | 1) != keys[position] or keys[position - 1] == keys[position]:
+            position -= 1
+        top, low, score = position, position - 1, keys[position] >> 1
         while top + 1 < items and keys[top + 1] >> 1 == score:
             top += 1
         while low > 0 and keys[low - 1] >> 1 == score:
             low -= 1
-        out[0][count], out[1][count], out[2][count] = items - 1 - top, top - low + 1, top - place + 1
-        out[3][count] = np.searchsorted(above[:relevant], items - 1 - top)
+        out[0][count], out[1][count], out[2][count] = items - 1 - top, top - low + 1, top - position + 1
+        out[3][count] = np.searchsorted(above[:all_relevant], items - 1 - top)
         count += 1
-        place = low
+        position = low
     return count

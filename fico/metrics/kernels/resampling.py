@@ -41,8 +41,8 @@ def resample_sums(draws: NDArray[np.int32], sums: Reals, counts: Reals, totals: 
 
 
 @kernel
-def _place(images: Ints, weights: Reals, n: int, before: float, target: float) -> tuple[int, float]:
-    """Index of the value that holds place ``target``, and the weight before it; walks from ``n``."""
+def _value_at(images: Ints, weights: Reals, n: int, before: float, target: float) -> tuple[int, float]:
+    """Index of the value that holds position ``target``, and the weight before it; walks from ``n``."""
     while before > target:
         n -= 1
         before -= weights[images[n]]
@@ -73,7 +73,7 @@ def weighted_medians(
         if sizes[b] == 0:
             out[b] = np.nan
             continue
-        n, seen = _place(images, counts[b], start, before[b], (sizes[b] - 1) // 2)
+        n, seen = _value_at(images, counts[b], start, before[b], (sizes[b] - 1) // 2)
         out[b] = values[n]
-        n, seen = _place(images, counts[b], n, seen, sizes[b] // 2)
+        n, seen = _value_at(images, counts[b], n, seen, sizes[b] // 2)
         out[b] = (out[b] + values[n]) / 2

@@ -7,8 +7,8 @@ from jaxtyping import Bool, Int64
 
 from fico.datasets.base import RetrievalSplit
 from fico.datasets.splits import hash_order
-from fico.metrics.chance import chance_values
-from fico.metrics.options import EvaluationOptions
+from fico.evaluation.chance import chance_values
+from fico.evaluation.options import EvaluationOptions
 from fico.metrics.specification import Task
 
 MOST_IMAGES = 5000  # relevance is counted over so many images at most, chosen by hashed ids

@@ -11,9 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fico.errors import DataError
-from fico.metrics.specification import Direction
-
-DIRECTIONS: tuple[Direction, ...] = ("i2t", "t2i")
+from fico.metrics.specification import DIRECTIONS as DIRECTIONS
 
 
 @dataclass(frozen=True, slots=True, eq=False)

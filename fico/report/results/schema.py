@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 
 from fico.errors import DataError, FicoError
 from fico.report.results.per_query import QueryTable, queries_csv
+from fico.report.results.wording_0_1 import reworded
 from fico.util.atomic import atomic_write
 
 SCHEMA_VERSION = 1
@@ -240,7 +241,7 @@ def read_results(path: Path) -> Results:
     if version != SCHEMA_VERSION:
         raise DataError(f"{path} has schema_version {version}, this release reads {SCHEMA_VERSION}; repeat the run")
     try:
-        return Results.from_json(plain)
+        return Results.from_json(reworded(plain))
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is damaged: {error}; repeat the run") from error
 

@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from fico.cli.app import app
 from fico.evaluation.evaluate import evaluate, evaluate_scores
-from fico.external.inputs import Given
-from fico.external.results import given_results, write_given
+from fico.external.model_outputs import ModelOutputs
+from fico.external.results import results_of, write_outputs
 from fico.types import Correspondence
 
 PAIRS = Correspondence([0, 0, 1, 2, 3, 4, 5])
@@ -27,11 +27,11 @@ def _sides(seed):
 
 def _run(folder, seed, similarity="cosine", captions=7):
     images, texts = _sides(seed)
-    given = Given(Correspondence(PAIRS.caption_to_image[:captions]), images=images, texts=texts[:captions])
-    options = {"similarity": similarity, "bootstrap": 20}
-    result = evaluate(given.images, given.texts, given.correspondence, **options)
-    results = given_results(given, result, name="m", split="test", seconds=0.0, options=options, files={})
-    write_given(folder, given, result, results)
+    pairs = Correspondence(PAIRS.caption_to_image[:captions])
+    outputs = ModelOutputs(pairs, images=images, texts=texts[:captions], similarity=similarity)
+    result = evaluate(images, texts[:captions], pairs, similarity=similarity, bootstrap=20)
+    results = results_of(outputs, result, name="m", split="test", seconds=0.0, options={"bootstrap": 20}, files={})
+    write_outputs(folder, outputs, result, results)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""The evaluation engine: laws, encodings, shares, folds and what it refuses."""
+"""The evaluation engine: laws, encodings, shards, folds and what it refuses."""
 
 import logging
 from dataclasses import replace
@@ -10,15 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fico.errors import DataError, UsageError
-from fico.evaluation.category import CategoryRetrieval
 from fico.evaluation.engine_cpu import CodeSource, CpuEngine
 from fico.evaluation.engine_torch import TensorEngine, TensorScores, signs
 from fico.evaluation.evaluate import evaluate, evaluate_scores, merge_results
-from fico.evaluation.instance import InstanceRetrieval
 from fico.evaluation.memory import plan_memory
+from fico.evaluation.options import EvaluationOptions
+from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
 from fico.evaluation.score_sources import MatrixScores, embedding_source
 from fico.metrics.average_precision import average_precision
-from fico.metrics.options import EvaluationOptions
 from fico.metrics.precision_recall import precision_recall_within_radius
 from fico.types import Correspondence
 
@@ -56,7 +55,7 @@ def test_kernels_and_tensors_give_the_same_values(ties, ap, recall):
     options = EvaluationOptions(ties=ties, ap=ap, recall=recall, map_at=(3, 7, 100), recall_at=(1, 4, 50))
     instance = InstanceRetrieval(pairs, len(images))
     category = CategoryRetrieval(labels, instance)
-    plan = plan_memory(len(images), len(texts), images.shape[1], np.dtype(np.float32), options, memory_limit=2**29)
+    plan = plan_memory(len(images), len(texts), images.shape[1], np.dtype(np.float32), options)
     packed = embedding_source(images, texts, "hamming", None, plan, None)
     scores = images.astype(np.float64) @ texts.T
     floats = MatrixScores({"i2t": scores, "t2i": scores.T})
@@ -70,8 +69,8 @@ def test_kernels_and_tensors_give_the_same_values(ties, ap, recall):
         for other in (by_floats, by_tensors):
             for task in ("instance", "category"):
                 mine, theirs = by_codes.tasks[task], other.tasks[task]
-                np.testing.assert_array_equal(mine.right, theirs.right)
-                answered = mine.right > 0
+                np.testing.assert_array_equal(mine.relevant_counts, theirs.relevant_counts)
+                answered = mine.relevant_counts > 0
                 np.testing.assert_allclose(mine.values[answered], theirs.values[answered], atol=1e-12)
                 for n in (0, 1):
                     np.testing.assert_allclose(mine.bounds[n][answered], theirs.bounds[n][answered], atol=1e-12)
@@ -112,12 +111,12 @@ def test_blocks_give_what_the_whole_gives(similarity):
 
 @pytest.mark.parametrize("world", [2, 3, 5])
 @pytest.mark.parametrize("similarity", ["cosine", "hamming"])
-def test_shares_of_processes_merge_to_what_one_gives(similarity, world):
+def test_shards_of_processes_merge_to_what_one_gives(similarity, world):
     images, texts, pairs, labels = codes(5) if similarity == "hamming" else problem(5)
     options = {"labels": labels, "similarity": similarity, "block": 3, "bootstrap": 50, "folds": 2}
     one = evaluate(images, texts, pairs, **options)
-    shares = [evaluate(images, texts, pairs, **options, share=(rank, world)) for rank in range(world)]
-    merged = merge_results(shares[::-1])
+    shards = [evaluate(images, texts, pairs, **options, shard=(rank, world)) for rank in range(world)]
+    merged = merge_results(shards[::-1])
     same(one, merged)
     assert str(one.intervals) == str(merged.intervals)
     assert one.queries == merged.queries
@@ -128,14 +127,14 @@ def test_shares_of_processes_merge_to_what_one_gives(similarity, world):
     for direction, values in one.per_query.items():
         np.testing.assert_array_equal(values.rows, merged.per_query[direction].rows)
         np.testing.assert_array_equal(values.ranks, merged.per_query[direction].ranks)
-    with pytest.raises(ValueError, match="shares"):
-        merge_results(shares[1:])
+    with pytest.raises(ValueError, match="shards"):
+        merge_results(shards[1:])
 
 
 def test_more_processes_than_blocks_still_merge():
     images, texts, pairs, labels = problem(5)
     one = evaluate(images, texts, pairs, labels=labels, bootstrap=5)
-    merged = merge_results([evaluate(images, texts, pairs, labels=labels, bootstrap=5, share=(n, 4)) for n in range(4)])
+    merged = merge_results([evaluate(images, texts, pairs, labels=labels, bootstrap=5, shard=(n, 4)) for n in range(4)])
     same(one, merged)
 
 
@@ -342,7 +341,7 @@ def test_matrices_may_be_mapped_from_disk_and_need_not_agree(tmp_path):
 
 
 @pytest.mark.parametrize("fill", [-100.0, -np.inf])
-def test_untouched_cells_of_a_reranking_leave_the_whole_ranking_out(fill):
+def test_cells_that_a_reranking_did_not_score_leave_the_whole_ranking_out(fill):
     generator = np.random.default_rng(16)
     scores = generator.standard_normal((40, 40)).astype(np.float32)
     labels = generator.random((40, 5)) < 0.4
@@ -403,9 +402,9 @@ def test_holes_are_named_with_side_row_and_number():
         ({"similarity": "hamming"}, DataError, "images row 0 holds"),
         ({"similarity": "hamming", "bits": 0}, UsageError, "bits=0"),
         ({"bits": 64}, UsageError, "hamming"),
-        ({"ties": "random"}, UsageError, "ties must be one of"),
-        ({"ap": "mean"}, UsageError, "ap must be one of"),
-        ({"tasks": ("both",)}, UsageError, "tasks must be one of"),
+        ({"ties": "random"}, UsageError, "ties='random' must be one of"),
+        ({"ap": "mean"}, UsageError, "ap='mean' must be one of"),
+        ({"tasks": ("both",)}, UsageError, r"tasks=\('both',\) must be a list of one or more of instance, category"),
         ({"tasks": ("category",), "labels": None}, UsageError, "labels"),
         ({"recall_at": (0,)}, UsageError, "recall_at"),
         ({"map_at": (-5,)}, UsageError, "map_at"),
@@ -413,11 +412,22 @@ def test_holes_are_named_with_side_row_and_number():
         ({"folds": 4}, UsageError, "folds=4"),
         ({"block": 0}, UsageError, "block=0"),
         ({"memory_limit": 1}, UsageError, "memory_limit=1"),
-        ({"bootstrap": 0}, UsageError, "bootstrap=0"),
+        ({"bootstrap": -1}, UsageError, "bootstrap=-1 must be a whole number of at least 0"),
         ({"bootstrap": 1.5}, UsageError, "bootstrap=1.5"),
         ({"seed": -1}, UsageError, "seed=-1"),
         ({"seed": "a"}, UsageError, "seed='a'"),
-        ({"share": (2, 2)}, UsageError, "share"),
+        ({"shard": (2, 2)}, UsageError, "shard"),
+        ({"tasks": None}, UsageError, "tasks=None must be a list"),
+        ({"tasks": "instance"}, UsageError, "tasks='instance' must be a list"),
+        ({"recall_at": 5}, UsageError, "recall_at=5 must be a list of different whole numbers"),
+        ({"map_at": (5, 5)}, UsageError, "map_at"),
+        ({"folds": None}, UsageError, "folds=None must be a whole number"),
+        ({"block": "1"}, UsageError, "block='1' must be None or a whole number"),
+        ({"seed": 99999999999999999999}, UsageError, "seed=99999999999999999999 must be a whole number from 0 to"),
+        ({"ties": "random", "folds": 0}, UsageError, "ties='random' .*; folds=0"),
+        ({"tie": "index"}, UsageError, "unknown option tie; did you mean ties?"),
+        ({"engine": "compiled", "device": "meta"}, UsageError, "engine='compiled' runs on the CPU"),
+        ({"labels": np.array([[0], [1], [1]])}, DataError, "single column of numbers"),
         ({"device": "cuda"}, UsageError, "CUDA"),
         ({"device": "tpu7"}, UsageError, "device='tpu7'"),
     ],
@@ -451,11 +461,11 @@ def test_packed_codes_need_bits_and_zeros_beside_signs_are_no_codes():
 
 def test_memory_is_predicted_below_the_limit_and_logged(caplog):
     everything, ranks = EvaluationOptions(), EvaluationOptions(tasks=("instance",))
-    for images, texts, settings_ in ((1000, 5000, everything), (5000, 25_000, everything), (100_000, 500_000, ranks)):
+    for images, texts, options in ((1000, 5000, everything), (5000, 25_000, everything), (100_000, 500_000, ranks)):
         for limit in (64 * 2**20, 512 * 2**20):
             if limit < 512 * 2**20 and texts > 25_000:
                 continue
-            plan = plan_memory(images, texts, 256, np.dtype(np.float32), settings_, memory_limit=limit)
+            plan = plan_memory(images, texts, 256, np.dtype(np.float32), replace(options, memory_limit=limit))
             assert plan.predicted_bytes <= limit
             assert min(plan.i2t_rows, plan.t2i_rows) >= 1
     images, texts, pairs, _ = problem(1)
@@ -464,7 +474,7 @@ def test_memory_is_predicted_below_the_limit_and_logged(caplog):
     assert [record.levelname for record in caplog.records if "MiB" in record.message] == ["DEBUG"]
     caplog.clear()
     with caplog.at_level(logging.INFO, "fico.evaluation.engine"), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fico.evaluation.engine._WORTH_TELLING", 1)  # a large evaluation tells its size to everybody
+        patch.setattr("fico.evaluation.engine._LOGGED_BYTES", 1)  # a large evaluation tells its size to everybody
         evaluate(images, texts, pairs, bootstrap=2)
     assert "MiB" in caplog.text
 
@@ -490,31 +500,85 @@ def test_a_progress_bar_changes_no_number():
 
 def test_code_sources_are_what_hamming_evaluates():
     images, texts, _, _ = codes(1)
-    plan = plan_memory(
-        len(images), len(texts), images.shape[1], np.dtype(np.float32), EvaluationOptions(), memory_limit=2**29
-    )
+    plan = plan_memory(len(images), len(texts), images.shape[1], np.dtype(np.float32), EvaluationOptions())
     assert isinstance(embedding_source(images, texts, "hamming", None, plan, None), CodeSource)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_scores_of_any_size_keep_their_order(dtype):
-    """Scores from the smallest number to the largest, both zeros, exact ties and minus infinity: as their places do."""
+    """Scores from the smallest number to the largest, both zeros, exact ties and minus infinity: as their ranks do."""
     generator = np.random.default_rng(21)
     limits = np.finfo(dtype)
     values = np.array([limits.max, 1e30, 300, 2, 1, limits.tiny, limits.smallest_subnormal, 0], dtype=dtype)
     values = np.concatenate([values, -values, [-np.inf]]).astype(dtype)
     scores = generator.choice(values, size=(30, 30))
     scores[10:20] = generator.choice(values[3:5], size=(10, 30))
-    places = np.unique(scores, return_inverse=True)[1].reshape(scores.shape).astype(dtype)
+    ranks = np.unique(scores, return_inverse=True)[1].reshape(scores.shape).astype(dtype)
     labels, pairs = generator.random((30, 9)) < 0.2, Correspondence(generator.permutation(30))
     for ties in ("expected", "index"):
         options = {"correspondence": pairs, "labels": labels, "ties": ties, "bootstrap": 2}
         same(
             evaluate_scores(i2t=scores, t2i=scores.T, **options),
-            evaluate_scores(i2t=places, t2i=places.T, **options),
+            evaluate_scores(i2t=ranks, t2i=ranks.T, **options),
         )
 
 
 def test_a_plain_list_of_pairs_is_refused_by_name():
     with pytest.raises(UsageError, match=r"correspondence is a list; give fico.Correspondence"):
         evaluate(np.eye(2), np.eye(2), [0, 1])
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "inner", "euclidean", "hamming"])
+def test_the_torch_engine_gives_the_whole_result_of_the_kernels(similarity):
+    images, texts, pairs, labels = codes(23) if similarity == "hamming" else problem(23)
+    options = {"labels": labels, "similarity": similarity, "folds": 2, "block": 3, "bootstrap": 20}
+    wanted = evaluate(images, texts, pairs, **options, engine="compiled")
+    whole = evaluate(images, texts, pairs, **options, engine="torch", device="cpu")
+    merged = merge_results([evaluate(images, texts, pairs, **options, engine="torch", shard=(n, 2)) for n in (0, 1)])
+    for got in (whole, merged):
+        same(wanted, got, exact=False)
+        assert got.notes == wanted.notes
+        assert got.curves.keys() == wanted.curves.keys()
+        for key, curve in wanted.curves.items():
+            np.testing.assert_array_equal(got.curves[key].radius, curve.radius)
+            np.testing.assert_allclose(got.curves[key].precision, curve.precision, atol=1e-12)
+            np.testing.assert_allclose(got.curves[key].recall, curve.recall, atol=1e-12)
+    assert bool(wanted.curves) == (similarity == "hamming")
+
+
+def test_options_come_as_one_object_as_keywords_or_both():
+    images, texts, pairs, labels = problem(24)
+    options = EvaluationOptions(ties="index", map_at=(3,), bootstrap=2)
+    wanted = evaluate(images, texts, pairs, labels=labels, ties="index", map_at=(3,), bootstrap=2)
+    same(wanted, evaluate(images, texts, pairs, labels=labels, options=options))
+    scores = images @ texts.T
+    mixed = evaluate_scores(i2t=scores, t2i=None, correspondence=pairs, options=options, tasks=["instance"], map_at=[5])
+    assert mixed.state.options == EvaluationOptions(tasks=("instance",), ties="index", map_at=(5,), bootstrap=2)
+
+
+def test_without_resamples_there_are_no_intervals():
+    images, texts, pairs, labels = problem(25)
+    wanted = evaluate(images, texts, pairs, labels=labels, bootstrap=2)
+    got = evaluate(images, texts, pairs, labels=labels, bootstrap=0)
+    same(wanted, got)
+    assert not got.intervals
+
+
+def test_a_result_prints_as_a_table_of_both_directions():
+    images, texts = np.eye(2), np.array([[1.0, 0.1], [0.9, 0.0], [0.8, 0.1]])
+    pairs = Correspondence([0, 0, 1])
+    assert str(evaluate(images, texts, pairs, recall_at=(1, 100), bootstrap=50)) == (
+        "                      i2t  95 % interval  chance     t2i  95 % interval  chance\n"
+        "instance R@1       1.0000    1.000-1.000  0.5000  0.6667    0.000-1.000  0.5000\n"
+        "instance R@100     1.0000    1.000-1.000  1.0000  1.0000    1.000-1.000  1.0000\n"
+        "instance MedR         1.0        1.0-1.0     1.0     1.0        1.0-2.0     1.0\n"
+        "instance MeanR        1.0        1.0-1.0     1.7     1.3        1.0-2.0     1.5\n"
+        "instance MRR       1.0000    1.000-1.000  0.7222  0.8333    0.500-1.000  0.7500\n"
+        "instance nDCG@10   1.0000    1.000-1.000  0.7907  0.8770    0.631-1.000  0.8155\n"
+        "note: instance i2t: R@100 reach beyond the gallery of 3\n"
+        "note: instance t2i: R@100 reach beyond the gallery of 2"
+    )
+    only = evaluate_scores(i2t=None, t2i=texts @ images.T, correspondence=pairs, recall_at=(1,), bootstrap=0)
+    assert str(only).splitlines()[1] == (
+        "instance R@1            -                         0.6667                 0.5000"
+    )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fico.evaluation.evaluate import evaluate, evaluate_scores
-from fico.metrics.bootstrap import Sample, percentile_intervals, replicates
+from fico.metrics.bootstrap import ClusteredValues, percentile_intervals, replicates
 from fico.types import Correspondence
 
 
@@ -12,7 +12,7 @@ def sample(seed=0, images=40, queries=150, valid=1.0):
     generator = np.random.default_rng(seed)
     values = generator.random((queries, 3))
     values[:, 2] = generator.integers(1, 9, queries)
-    return Sample(values, generator.random(queries) < valid, generator.integers(0, images, queries), (2,))
+    return ClusteredValues(values, generator.random(queries) < valid, generator.integers(0, images, queries), (2,))
 
 
 def test_replicates_are_those_of_a_plain_loop():
@@ -28,7 +28,7 @@ def test_replicates_are_those_of_a_plain_loop():
 
 
 def test_a_resample_without_any_query_has_no_value_and_no_weight():
-    few = Sample(np.array([[1.0], [2.0]]), np.array([True, True]), np.array([0, 1]), (0,))
+    few = ClusteredValues(np.array([[1.0], [2.0]]), np.array([True, True]), np.array([0, 1]), (0,))
     ((means, medians),) = replicates([few], 30, 200, (0,))
     assert np.isnan(means).any()
     assert (np.isnan(means) == np.isnan(medians)).all()
@@ -46,8 +46,12 @@ def test_captions_of_one_image_are_drawn_together():
     """Five captions of an image with one and the same rank weigh like one: the interval is sqrt(5) times wider."""
     generator = np.random.default_rng(0)
     hit = generator.random(300) < 0.5
-    together = Sample(np.repeat(hit, 5)[:, None].astype(float), np.ones(1500, bool), np.repeat(np.arange(300), 5))
-    alone = Sample(generator.permutation(np.repeat(hit, 5))[:, None].astype(float), together.valid, np.arange(1500))
+    together = ClusteredValues(
+        np.repeat(hit, 5)[:, None].astype(float), np.ones(1500, bool), np.repeat(np.arange(300), 5)
+    )
+    alone = ClusteredValues(
+        generator.permutation(np.repeat(hit, 5))[:, None].astype(float), together.valid, np.arange(1500)
+    )
     wide, narrow = (
         np.diff(percentile_intervals(replicates([s], n, 1000, (0,))[0][0])[0]).item()
         for s, n in ((together, 300), (alone, 1500))
@@ -59,7 +63,7 @@ def test_intervals_hold_the_true_value_about_95_times_in_100():
     held = 0
     for seed in range(200):
         hits = (np.random.default_rng(seed).random((80, 1)) < 0.3).astype(float)
-        draws = replicates([Sample(hits, np.ones(80, bool), np.arange(80))], 80, 300, (seed,))[0][0]
+        draws = replicates([ClusteredValues(hits, np.ones(80, bool), np.arange(80))], 80, 300, (seed,))[0][0]
         low, high = percentile_intervals(draws)[0]
         held += low <= 0.3 <= high
     assert 180 <= held <= 199

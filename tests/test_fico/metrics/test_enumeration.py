@@ -40,16 +40,16 @@ def mean_over_orders(scores, relevant, measure):
 
 def ap(ranking, k, denominator):
     hits, total = 0, 0.0
-    for place, relevant in enumerate(ranking[:k], start=1):
+    for rank, relevant in enumerate(ranking[:k], start=1):
         hits += relevant
-        total += relevant * hits / place
+        total += relevant * hits / rank
     below = {"hits": hits, "min_k_r": min(k, sum(ranking)), "r": sum(ranking)}[denominator]
     return total / below if below else 0.0
 
 
 def ndcg(ranking, k):
-    gain = sum(r / math.log2(place + 1) for place, r in enumerate(ranking[:k], start=1))
-    return gain / sum(1 / math.log2(place + 1) for place in range(1, min(k, sum(ranking)) + 1))
+    gain = sum(r / math.log2(rank + 1) for rank, r in enumerate(ranking[:k], start=1))
+    return gain / sum(1 / math.log2(rank + 1) for rank in range(1, min(k, sum(ranking)) + 1))
 
 
 def tensors(scores, relevant):
@@ -57,29 +57,29 @@ def tensors(scores, relevant):
 
 
 def kernel_blocks(scores, relevant):
-    """(above, tied, right) of the blocks with relevant items."""
+    """(above, tied, hits) of the blocks with relevant items."""
     scores, relevant = np.array(scores), np.array(relevant)
     levels = [s for s in sorted(set(scores))[::-1] if relevant[scores == s].any()]
     counts = [((scores > s).sum(), (scores == s).sum(), relevant[scores == s].sum()) for s in levels]
-    above, tied, right = (np.array(part, dtype=np.int64) for part in zip(*counts, strict=True))
-    return above, tied, right
+    above, tied, hits = (np.array(part, dtype=np.int64) for part in zip(*counts, strict=True))
+    return above, tied, hits
 
 
 def kernel_category(scores, relevant, denominator):
-    above, tied, right = kernel_blocks(scores, relevant)
+    above, tied, hits = kernel_blocks(scores, relevant)
     cuts = np.array([*(min(k, len(scores)) for k in CUTS), len(scores)], dtype=np.int64)
     out = np.zeros(len(cuts) + 12)
     code = {"hits": blocks.HITS, "min_k_r": blocks.MIN_K_R, "r": blocks.R}[denominator]
     tables = blocks.tables(len(scores))
-    blocks.category_values(above, tied, right, len(above), sum(relevant), cuts, code, tables, out)
+    blocks.category_values(above, tied, hits, len(above), sum(relevant), cuts, code, tables, out)
     return out
 
 
 def kernel_instance(scores, relevant, fraction):
-    above, tied, right = kernel_blocks(scores, relevant)
+    above, tied, hits = kernel_blocks(scores, relevant)
     out = np.zeros(len(CUTS) + 3)
     cuts, tables = np.array(CUTS, dtype=np.int64), blocks.tables(len(scores))
-    blocks.instance_values(above, tied, right, len(above), sum(relevant), cuts, fraction, tables, out)
+    blocks.instance_values(above, tied, hits, len(above), sum(relevant), cuts, fraction, tables, out)
     return out
 
 
@@ -119,21 +119,21 @@ def test_recall_rank_and_gain_are_means_over_all_orders(scores, relevant):
         )
 
 
-def course(scores, relevant):
-    """Precision of the mean course: mean hits at the (fractional) place x, over x, on a fine grid."""
-    place, hits, points = 0.0, 0.0, []
+def mean_ranking(scores, relevant):
+    """Precision of the mean ranking: mean hits at the (fractional) rank x, over x, on a fine grid."""
+    rank, hits, points = 0.0, 0.0, []
     for level in sorted(set(scores))[::-1]:
         inside = [r for s, r in zip(scores, relevant, strict=True) if s == level]
         for step in np.linspace(0, 1, 2521)[1:]:
             found = hits + step * sum(inside)
-            points.append((found, found / (place + step * len(inside))))
-        place, hits = place + len(inside), hits + sum(inside)
+            points.append((found, found / (rank + step * len(inside))))
+        rank, hits = rank + len(inside), hits + sum(inside)
     return np.array(points)
 
 
 @pytest.mark.parametrize(("scores", "relevant"), CASES)
-def test_interpolated_precision_is_the_highest_of_the_mean_course(scores, relevant):
-    points, got = course(scores, relevant), interpolated_precision(*tensors(scores, relevant))[0].numpy()
+def test_interpolated_precision_is_the_highest_of_the_mean_ranking(scores, relevant):
+    points, got = mean_ranking(scores, relevant), interpolated_precision(*tensors(scores, relevant))[0].numpy()
     for level in range(11):
         needed = int(level / 10 * sum(relevant) + 0.9)
         wanted = points[points[:, 0] >= needed - 1e-9, 1].max()

@@ -50,7 +50,7 @@ METRICS = {
 
 
 def block(seed, queries=7, items=23, levels=6):
-    """Scores with many ties, relevance with at least one right item a query."""
+    """Scores with many ties, relevance with at least one relevant item a query."""
     generator = torch.Generator().manual_seed(seed)
     scores = torch.randint(-levels, 0, (queries, items), generator=generator).double()
     relevant = torch.rand(queries, items, generator=generator) < 0.2
@@ -133,11 +133,13 @@ def test_a_cut_above_the_gallery_finds_everything():
     torch.testing.assert_close(average_precision(scores, relevant, 200), average_precision(scores, relevant))
 
 
-def test_scores_that_are_not_numbers_are_refused():
+@pytest.mark.parametrize("column", [0, 2])  # of a relevant item, and of another
+@pytest.mark.parametrize("name", PER_QUERY)
+def test_scores_that_are_not_numbers_are_refused(name, column):
     scores, relevant = block(1)
-    scores[4, 2] = torch.nan
-    with pytest.raises(ValueError, match="query 4"):
-        average_precision(scores, relevant)
+    scores[4, column] = torch.nan
+    with pytest.raises(ValueError, match="query 4 hold NaN"):
+        PER_QUERY[name](scores, relevant)
 
 
 def test_radius_curves_count_everything_within_the_radius():
@@ -153,10 +155,10 @@ def test_radius_curves_count_everything_within_the_radius():
 def _one_process(rank, folder):
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     scores, relevant = block(9, queries=13)
-    share = slice(0, 5) if rank == 0 else slice(5, 13)
+    shard = slice(0, 5) if rank == 0 else slice(5, 13)
     metrics = {name: make() for name, make in METRICS.items()} | {"median": MedianRank()}
     for metric in metrics.values():
-        metric.update(scores[share], relevant[share])
+        metric.update(scores[shard], relevant[shard])
     torch.save({name: metric.compute() for name, metric in metrics.items()}, f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import fico
 from fico.cli.app import app
+from fico.report.results.schema import read_results
 
 RUNS = Path(__file__).resolve().parents[2] / "golden" / "runs"
 MODELS = ("scan", "ucch", "vsrn", "xvlm")
@@ -32,3 +34,13 @@ def test_stored_runs_fill_a_report(tmp_path):
 
 def test_stored_runs_are_compared():
     assert "R@1" in invoke("compare", RUNS / "vsrn", RUNS / "ucch")
+
+
+@pytest.mark.parametrize("model", ["ucch", "vsrn"])
+def test_definitions_of_stored_runs_read_as_those_of_new_ones(model):
+    results, store = read_results(RUNS / model), fico.EmbeddingStore.load(RUNS / model / "embeddings")
+    options = {**results.config["metric"], "similarity": results.config["model"]["similarity"], "bootstrap": 2}
+    sides = (store.images, store.texts, store.correspondence)
+    again = fico.evaluate(*sides, labels=store.labels, bits=store.bits, **options)
+    stored = {name.partition("/")[2]: metric.definition for name, metric in results.metrics.items()}
+    assert stored == again.definitions

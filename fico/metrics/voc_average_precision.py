@@ -1,11 +1,11 @@
-"""Interpolated average precision of a multi-label classifier, class by class."""
+"""Interpolated average precision of a multi-label classifier by class, as PASCAL VOC defines it."""
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 
-def interpolated_precision(
+def voc_average_precision(
     scores: Float[Tensor, "images classes"], labels: Bool[Tensor, "images classes"]
 ) -> Float[Tensor, " classes"]:
     """Area under the interpolated precision-recall curve of each class, over all images.
@@ -14,8 +14,8 @@ def interpolated_precision(
     negatives of every class. Images with equal scores keep their order.
 
     Args:
-        scores: Higher is surer.
-        labels: True where the class is there.
+        scores: Higher is more confident.
+        labels: True where the image has the class.
 
     Returns:
         Fractions 0 to 1; NaN for a class without an image.

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from fico.cli.app import app
 from fico.errors import DataError, UsageError
-from fico.external.inputs import evaluate_given
+from fico.external.model_outputs import evaluate_outputs
 from fico.external.published_outputs import MODELS, find_published, read_published
 from fico.report.paper.numbers import CATEGORY, DEEP_RECALL, INSTANCE, published
 
@@ -87,7 +87,7 @@ def write(folder, dataset, truth):
 
 def metrics_of(folder, model, dataset, **options):
     found = read_published(folder, model, dataset)
-    return evaluate_given(found.given, {**QUICK, "similarity": found.similarity, **options}).metrics
+    return evaluate_outputs(found.outputs, {**QUICK, **options}).metrics
 
 
 def recall(scores, owners, k):
@@ -124,23 +124,23 @@ def test_codes_and_the_transposed_matrix_give_the_same_numbers(folder, model):
 
 
 def test_the_two_directions_of_a_fused_model_are_kept_apart(folder, truth):
-    given = read_published(folder, "blip2", "coco").given
-    np.testing.assert_allclose(given.t2i, given.i2t.T + 1, rtol=1e-5)
+    outputs = read_published(folder, "blip2", "coco").outputs
+    np.testing.assert_allclose(outputs.t2i, outputs.i2t.T + 1, rtol=1e-5)
     turned = read_published(folder, "xvlm", "coco")
-    np.testing.assert_array_equal(turned.given.t2i, given.t2i)
-    assert any("turned" in note for note in turned.notes)
+    np.testing.assert_array_equal(turned.outputs.t2i, outputs.t2i)
+    assert any("transposed" in note for note in turned.notes)
 
 
 def test_coco_captions_follow_the_index_file_where_it_fits_and_groups_of_five_elsewhere(folder, truth):
-    all_captions = read_published(folder, "beit3", "coco").given.correspondence.caption_to_image
+    all_captions = read_published(folder, "beit3", "coco").outputs.correspondence.caption_to_image
     np.testing.assert_array_equal(all_captions, truth["coco"]["owners"])
-    five = read_published(folder, "scan", "coco").given.correspondence.caption_to_image
+    five = read_published(folder, "scan", "coco").outputs.correspondence.caption_to_image
     np.testing.assert_array_equal(five, np.repeat(np.arange(IMAGES), EACH))
 
 
 def test_each_data_set_has_its_own_labels(folder, truth):
     for dataset in SIZES:
-        np.testing.assert_array_equal(read_published(folder, "scan", dataset).given.labels, truth[dataset]["labels"])
+        np.testing.assert_array_equal(read_published(folder, "scan", dataset).outputs.labels, truth[dataset]["labels"])
 
 
 @pytest.fixture
@@ -150,11 +150,11 @@ def copy(folder, tmp_path):
 
 def test_without_its_labels_a_data_set_has_no_category_metrics_and_borrows_none(copy):
     (copy / "coco-karpathy-testall-lall.mat").unlink()
-    assert read_published(copy, "scan", "coco").given.labels is None
+    assert read_published(copy, "scan", "coco").outputs.labels is None
     assert not any(name.startswith("category") for name in metrics_of(copy, "scan", "coco"))
 
 
-@pytest.mark.parametrize(("more", "words"), [(2, "groups of 5"), (10, r"mscoco_test_indices\.npy must lie")])
+@pytest.mark.parametrize(("more", "words"), [(2, "groups of 5"), (10, r"mscoco_test_indices\.npy into")])
 def test_without_the_index_file_more_captions_than_five_an_image_are_refused(copy, truth, more, words):
     (copy / "mscoco_test_indices.npy").unlink()
     texts = truth["coco"]["texts"]
@@ -170,9 +170,9 @@ def test_a_square_t2i_matrix_is_read_only_as_told(copy, truth):
     np.save(copy / "blip2_f30k_sim_i2t.npy", square.T)
     with pytest.raises(UsageError, match="--t2i-orientation"):
         read_published(copy, "blip2", "f30k")
-    given = read_published(copy, "blip2", "f30k", "captions-images").given
-    np.testing.assert_array_equal(given.t2i, square[:, ::EACH])
-    np.testing.assert_array_equal(given.i2t, square.T[::EACH])
+    outputs = read_published(copy, "blip2", "f30k", "captions-images").outputs
+    np.testing.assert_array_equal(outputs.t2i, square[:, ::EACH])
+    np.testing.assert_array_equal(outputs.i2t, square.T[::EACH])
 
 
 def test_copies_that_differ_are_refused(copy):

@@ -1,0 +1,35 @@
+"""What a reader of a result must know: empty queries, metrics that do not apply, cut-offs beyond the gallery."""
+
+from collections.abc import Iterator
+
+from fico.evaluation.state import EvaluationState
+from fico.evaluation.task_queries import TaskQueries, fewest_scored
+
+
+def notes(state: EvaluationState, folds: list[list[TaskQueries]]) -> Iterator[str]:
+    """One sentence each, by task and direction over all folds."""
+    for several in zip(*folds, strict=True):
+        yield from _empty_queries(several, state.options.empty)
+        first = several[0]
+        name = f"{first.task} {first.direction}"
+        if first.left_out:
+            absent = ", ".join([*sorted(metric for metric in first.left_out if metric.startswith("mAP")), "PR"])
+            yield (
+                f"{name}: {absent} not applicable: most scores are the fill value of a re-ranking, and after the "
+                f"re-ranked items (at least {fewest_scored(state.folds[0].directions[first.direction])} a query) "
+                "there is no order"
+            )
+        high = [k for k in state.options.recall_at if k > first.items]
+        if high and first.task == "instance":
+            yield f"{name}: {', '.join(f'R@{k}' for k in high)} reach beyond the gallery of {first.items}"
+
+
+def _empty_queries(several: tuple[TaskQueries, ...], rule: str) -> Iterator[str]:
+    empty = sum(int((queries.relevant_counts == 0).sum()) for queries in several)
+    total = sum(len(queries.relevant_counts) for queries in several)
+    task, direction = several[0].task, several[0].direction
+    if empty and task == "instance":
+        yield f"{empty} of {total} images have no caption and are no {direction} queries"
+    elif empty:
+        treatment = "count 0" if rule == "zero" else "are left out"
+        yield f"{task} {direction}: {empty} of {total} queries have no relevant item and {treatment}"

@@ -1,0 +1,116 @@
+"""Values per query of one task, direction and fold, with the queries that count and the metrics that do not apply."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fico.errors import DataError
+from fico.evaluation.options import EvaluationOptions
+from fico.evaluation.result import PerQuery
+from fico.evaluation.state import DirectionState, EvaluationState, FoldState
+from fico.metrics.bootstrap import ClusteredValues
+from fico.metrics.specification import RECALL_LEVELS, Direction, Task
+
+
+@dataclass(slots=True, eq=False)
+class TaskQueries:
+    """The evaluated queries of one task, direction and fold.
+
+    Args:
+        task: Which task.
+        direction: Which direction.
+        rows: Row of each query within the fold.
+        images: Image row of each query within the fold.
+        items: Size of the gallery.
+        relevant_counts: Relevant items of each query.
+        valid: Queries that enter the means.
+        values: ``queries columns``, under the tie rule.
+        bounds: The same in the pessimistic and in the optimistic order, or None without ties.
+        columns: Names of the columns.
+        left_out: Columns that do not apply.
+    """
+
+    task: Task
+    direction: Direction
+    rows: np.ndarray
+    images: np.ndarray
+    items: int
+    relevant_counts: np.ndarray
+    valid: np.ndarray
+    values: np.ndarray
+    bounds: tuple[np.ndarray, np.ndarray] | None
+    columns: tuple[str, ...]
+    left_out: frozenset[str]
+
+    def clustered(self) -> ClusteredValues:
+        """Values as the bootstrap takes them; of ranks the median too."""
+        medians = (self.columns.index("rank"),) if self.task == "instance" else ()
+        return ClusteredValues(self.values, self.valid, self.images, medians)
+
+
+def task_queries(fold: FoldState, direction: Direction, task: Task, options: EvaluationOptions) -> TaskQueries:
+    """The queries of a task and direction in one fold.
+
+    Raises:
+        DataError: A query without relevant item under ``empty="error"``.
+    """
+    state = fold.directions[direction]
+    found = state.block.tasks[task]
+    counts = found.relevant_counts
+    rows = np.arange(state.block.start, state.block.start + len(counts))
+    valid = counts > 0 if task == "instance" or options.empty == "skip" else np.ones(len(counts), dtype=bool)
+    if task == "category" and options.empty == "error" and (counts == 0).any():
+        row = int(rows[counts == 0][0])
+        raise DataError(
+            f"{direction} query {row} shares no label with any item ({int((counts == 0).sum())} such queries); "
+            "label it, or choose empty='zero' or 'skip'"
+        )
+    return TaskQueries(
+        task, direction, rows, state.images[rows], state.items, counts, valid, found.values, found.bounds,
+        options.columns(task), _inapplicable(state, task, options),
+    )  # fmt: skip
+
+
+def fewest_scored(state: DirectionState) -> int | None:
+    """Fewest scored items of a query where most cells hold the fill value of a re-ranking, else None."""
+    scored = state.block.scored
+    if scored is None or len(scored) == 0 or 2 * scored.mean() > state.items:
+        return None
+    return int(scored.min())
+
+
+def _inapplicable(state: DirectionState, task: Task, options: EvaluationOptions) -> frozenset[str]:
+    """After the re-ranked items there is no order, so metrics that depend on it do not apply."""
+    least = fewest_scored(state)
+    if least is None or task == "instance":
+        return frozenset()
+    return frozenset(("mAP@N", *RECALL_LEVELS, *(f"mAP@{k}" for k in options.map_at if k > least)))
+
+
+def values_per_query(state: EvaluationState, folds: list[list[TaskQueries]]) -> dict[str, PerQuery]:
+    """Values of all folds by direction, in the order of the rows within each fold."""
+    found = {}
+    for direction in state.folds[0].directions:
+        tasks = [[queries for queries in fold if queries.direction == direction] for fold in folds]
+        values = {}
+        for several in zip(*tasks, strict=True):
+            for n, column in enumerate(several[0].columns):
+                if not any(column in queries.left_out for queries in several):
+                    parts = [np.where(queries.valid, queries.values[:, n], np.nan) for queries in several]
+                    values[f"{several[0].task}/{column}"] = np.concatenate(parts) if len(parts) > 1 else parts[0]
+        rows = [_rows(fold, queries[0]) for fold, queries in zip(state.folds, tasks, strict=True)]
+        images = [fold.image_rows[queries[0].images] for fold, queries in zip(state.folds, tasks, strict=True)]
+        missing = np.full(sum(map(len, rows)), np.nan)
+        found[str(direction)] = PerQuery(
+            np.concatenate(rows),
+            np.concatenate(images),
+            values.pop("instance/rank", missing),
+            {key.partition("@")[2]: v for key, v in values.items() if key.startswith("category/mAP@")},
+            values,
+        )
+    return found
+
+
+def _rows(fold: FoldState, queries: TaskQueries) -> np.ndarray:
+    whole = fold.image_rows if queries.direction == "i2t" else fold.text_rows
+    return np.asarray(whole[queries.rows])
