@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt64
 
+from fico.codes import HashCodes
 from fico.evaluation.category import CategoryRetrieval
 from fico.evaluation.instance import InstanceRetrieval
 from fico.evaluation.result import BlockValues, TaskValues
@@ -16,7 +17,6 @@ from fico.metrics.kernels import blocks, codes, floats
 from fico.metrics.kernels.compiled import Outputs
 from fico.metrics.options import EvaluationOptions
 from fico.metrics.specification import TASKS, Direction, Task
-from fico.similarity import CodeWords
 
 _RULES = {"expected": blocks.EXPECTED, "optimistic": blocks.OPTIMISTIC, "pessimistic": blocks.PESSIMISTIC}
 _DENOMINATORS = {"hits": blocks.HITS, "min_k_r": blocks.MIN_K_R, "r": blocks.R}
@@ -48,8 +48,8 @@ class ScoreSource(Protocol):
 class CodeSource:
     """Binary codes of both sides."""
 
-    images: CodeWords
-    texts: CodeWords
+    images: HashCodes
+    texts: HashCodes
 
 
 @dataclass(slots=True, eq=False)

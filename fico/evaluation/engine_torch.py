@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from fico.codes import HashCodes
 from fico.evaluation.category import CategoryRetrieval
 from fico.evaluation.instance import InstanceRetrieval
 from fico.evaluation.result import BlockValues, TaskValues
@@ -22,7 +23,7 @@ from fico.metrics.rank import expected_reciprocal
 from fico.metrics.recall import any_found, fraction_found
 from fico.metrics.specification import Direction, Task
 from fico.metrics.ties import TiedRanking, rank_blocks
-from fico.similarity import CodeWords, Similarity, refuse_holes, score_dtype
+from fico.similarity import Similarity, refuse_holes, score_dtype
 
 
 class TensorScores:
@@ -55,10 +56,9 @@ class TensorScores:
         return scores
 
 
-def signs(codes: CodeWords) -> Tensor:
+def signs(codes: HashCodes) -> Tensor:
     """Codes as +1 and -1, float32: products of up to 2^24 bits are exact."""
-    bits = np.unpackbits(codes.words.view(np.uint8), axis=1)[:, : codes.bits]
-    return torch.from_numpy(bits).float() * 2 - 1
+    return torch.from_numpy(codes.to_signs())
 
 
 def on_device(name: str, side: np.ndarray | Tensor, similarity: Similarity, device: torch.device) -> Tensor:

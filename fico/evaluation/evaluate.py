@@ -15,8 +15,9 @@ from fico.evaluation.score_sources import MatrixScores, embedding_source, matrix
 from fico.evaluation.summary import summarise
 from fico.metrics.options import EvaluationOptions
 from fico.metrics.specification import Denominator, Direction, Empty, Median, RecallKind, Task, Ties
-from fico.similarity import SIMILARITIES, Similarity, as_array, check_pair, score_dtype
+from fico.similarity import SIMILARITIES, Similarity, check_pair, score_dtype
 from fico.types import Correspondence
+from fico.util.arrays import as_matrix
 
 __all__ = ["evaluate", "evaluate_scores", "merge_results"]
 
@@ -95,7 +96,7 @@ def evaluate(
         raise UsageError(f"similarity must be one of {', '.join(SIMILARITIES)}, got {similarity!r}")
     if bits is not None and similarity != "hamming":
         raise UsageError(f"bits= declares packed codes, which only similarity='hamming' takes, got {similarity!r}")
-    first, second = as_array("images", images), as_array("texts", texts)
+    first, second = as_matrix(images, "images"), as_matrix(texts, "texts")
     check_pair(first, second)
     _check_kind(correspondence)
     correspondence.check(len(first), len(second))

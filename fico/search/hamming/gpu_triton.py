@@ -10,13 +10,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from fico.search.hamming.layout import GPU_FILL, GPU_ID_BITS
+from fico.search.hamming.layout import GPU_FILL, GPU_ID_BITS, GPU_PART, GPU_QUERIES
 
 GROUP = 64  # neighbouring items of which the first pass keeps the least distance
-ROWS = 128  # queries of one product; its items are `GPU_FILL`
 _STEPS = 32  # products of one program: its queries stay where they are meanwhile
-_PART = 128  # bits of one product
-_CHUNK = 2048  # distances that a program looks at together
+_CHUNK = 2048  # distances that a program reads together
 
 
 @triton.jit
@@ -140,7 +138,9 @@ def _select_kernel(
         tied += tl.sum(equal, 0)
 
 
-def nearest(queries: tuple[Tensor, Tensor], items: tuple[Tensor, Tensor], count: int, k: int, bits: int) -> Tensor:
+def nearest(
+    queries: tuple[Tensor, Tensor], items: tuple[Tensor, Tensor], count: int, k: int, bits: int, stages: int = 3
+) -> Tensor:
     """The k nearest codes of some queries.
 
     The first pass keeps the least distance within each group of 64 items. As many groups as the k-th smallest of these
@@ -152,8 +152,9 @@ def nearest(queries: tuple[Tensor, Tensor], items: tuple[Tensor, Tensor], count:
             and words, ``queries words`` of 64 bits.
         items: Signs ``padded width``, and words ``words padded``; rows filled up with anything to a multiple of 128.
         count: Items without padding.
-        k: Places, at most ``count``.
+        k: Items of each query, at most ``count``.
         bits: Code length.
+        stages: Of the first kernel's pipeline, from ``pipeline_stages``.
 
     Returns:
         ``queries k`` of ``distance << 40 | item``, ``int64``, ascending.
@@ -164,10 +165,11 @@ def nearest(queries: tuple[Tensor, Tensor], items: tuple[Tensor, Tensor], count:
     stride, full, groups = padded // GROUP, count // GROUP, -(-count // GROUP)
     bins = max(32, 1 << bits.bit_length())
     least = torch.empty(rows, stride, dtype=torch.int16, device=device)
-    grid = (triton.cdiv(padded, GPU_FILL * _STEPS), triton.cdiv(rows, ROWS))
-    part = min(width, _PART)
+    grid = (triton.cdiv(padded, GPU_FILL * _STEPS), triton.cdiv(rows, GPU_QUERIES))
+    part = min(width, GPU_PART)
+    shape = (width, part, GPU_QUERIES, GPU_FILL, GROUP, _STEPS)
     _least_kernel[grid](
-        signs, item_signs, least, rows, padded, stride, bits, width, part, ROWS, GPU_FILL, GROUP, _STEPS, num_warps=8
+        signs, item_signs, least, rows, padded, stride, bits, *shape, num_warps=8, num_stages=stages
     )
     lists = torch.empty(rows, stride, dtype=torch.int32, device=device)
     counts, limits = (torch.empty(rows, dtype=torch.int32, device=device) for _ in range(2))

@@ -375,3 +375,24 @@ def test_importing_the_searchers_loads_neither_faiss_nor_numba():
         "assert not {'faiss', 'numba'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "inner"])
+@pytest.mark.parametrize("factory", ["HNSW32,PQ4", "HNSW32,SQ8", "IVF8,PQ4", "PCA16,HNSW16", "PQ4", "OPQ4_16,IVF8,PQ4"])
+def test_no_factory_searches_by_another_metric_than_the_one_asked_for(factory, metric):
+    generator = np.random.default_rng(30)
+    items = generator.normal(size=(3000, 32)) * generator.uniform(0.2, 5, (3000, 1))
+    searcher = FaissSearch(factory, metric, threads=1)
+    try:
+        searcher.add(items)
+    except UsageError as error:
+        assert factory == "HNSW32,PQ4"  # noqa: PT017
+        assert "by Euclidean distance, whatever the metric" in str(error)  # noqa: PT017
+        return
+    found = searcher.search(items[:20], 10)
+    assert (np.diff(found.scores, axis=1) <= 1e-5).all()
+    exact = ExactSearch(metric)
+    exact.add(items)
+    wanted = exact.search(items[:20], 10)
+    shared = [len(set(a) & set(b)) / 10 for a, b in zip(found.indices, wanted.indices, strict=True)]
+    assert np.mean(shared) > 0.3
