@@ -24,9 +24,9 @@ def as_operand(rows: np.ndarray | Tensor | HashCodes, similarity: Similarity, de
         whose squares would cancel in ``float32``.
     """
     if isinstance(rows, HashCodes):
-        return torch.from_numpy(rows.to_signs()).to(device)
-    # A copy: mapped rows are read-only.
-    values = rows if isinstance(rows, Tensor) else torch.tensor(rows, device=device)
+        values = torch.from_numpy(rows.to_signs()).to(device)
+    else:  # a copy: mapped rows are read-only
+        values = rows if isinstance(rows, Tensor) else torch.tensor(rows, device=device)
     if similarity == "cosine":
         return torch.nn.functional.normalize(values)
     return values.double() if similarity == "euclidean" else values

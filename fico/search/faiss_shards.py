@@ -9,7 +9,7 @@ from fico.search.id_ranges import IdRanges
 
 
 class FaissShards:
-    """FAISS's ``IndexShards`` or ``IndexBinaryShards`` over parts, to which items are distributed by ranges of their ids.
+    """FAISS's ``IndexShards`` or ``IndexBinaryShards`` over parts, each with ranges of the item ids.
 
     Args:
         parts: Trained indexes of one kind.

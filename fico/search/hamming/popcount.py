@@ -4,8 +4,6 @@ import importlib.util
 import os
 from pathlib import Path
 
-import numpy as np
-
 from fico.codes import HashCodes
 from fico.errors import UsageError
 from fico.search.base import check_k

@@ -116,7 +116,9 @@ class HybridSearch:
         is_there = isinstance(values, Tensor) and values.device.type != "cpu" and self.device != "cpu"
         return to_tensor(values, what, self.device, dim) if is_there else to_floats(values, what, dim)
 
-    def fit(self, items: Embeddings | HashCodes, count: int | None = None, queries: Embeddings | None = None) -> "HybridSearch":
+    def fit(
+        self, items: Embeddings | HashCodes, count: int | None = None, queries: Embeddings | None = None
+    ) -> "HybridSearch":
         """Trains projection and partition; ``add`` does it from its items where this was not called.
 
         Args:
@@ -211,9 +213,7 @@ class HybridSearch:
             memory += 3 * 4 * dim * min(items, self.train_rows)
         require_memory(memory, what, "keep the floats in a file (rows_path), narrower (rows), or add fewer items")
 
-    def search(
-        self, queries: Embeddings | HashCodes, k: int, codes: Embeddings | HashCodes | None = None
-    ) -> Ranking:
+    def search(self, queries: Embeddings | HashCodes, k: int, codes: Embeddings | HashCodes | None = None) -> Ranking:
         """The k best candidates; where the lists hold fewer, the rest has item -1 and the lowest score.
 
         Args:

@@ -6,6 +6,7 @@ import torch
 
 from fico.search.exact import ExactSearch
 from fico.search.faiss_index import FaissSearch
+from fico.search.gpu import device as device_file
 from fico.search.gpu.screened_floats import ScreenedFloats
 from fico.search.hamming import popcount as popcount_file
 from fico.search.hamming.popcount import PopcountSearch
@@ -79,13 +80,15 @@ def test_codes_that_a_hybrid_is_given_may_be_overwritten():
     assert np.array_equal(found.indices[:, 0], np.arange(300))
 
 
-@pytest.mark.parametrize("is_cosine", [False, True])
-def test_a_tensor_where_the_items_lie_may_be_overwritten(is_cosine):
+@pytest.mark.parametrize("similarity", ["inner", "cosine"])
+def test_a_tensor_where_the_items_lie_may_be_overwritten(similarity, monkeypatch):
+    monkeypatch.setattr(device_file, "_is_elsewhere", lambda values: True)  # as if the CPU were a GPU
     rows = torch.nn.functional.normalize(torch.randn(90, 8, generator=torch.Generator().manual_seed(0)))
-    screened, buffer = ScreenedFloats("cpu", is_cosine), rows.clone()
-    screened.add(buffer)
+    searcher, buffer = ExactSearch(similarity), rows.clone()
+    searcher._screened = ScreenedFloats("cpu", similarity == "cosine")
+    searcher.add(buffer)
     buffer.zero_()
-    torch.testing.assert_close(screened.rows(), rows)
+    torch.testing.assert_close(searcher._screened.rows(), rows)
 
 
 def test_a_file_that_cannot_be_written_through_its_map_stays_where_it_lies(tmp_path):

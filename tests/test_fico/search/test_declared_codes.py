@@ -53,7 +53,11 @@ def test_the_hamming_metric_of_faiss_declares_codes(factory, form):
 
 
 def test_declared_codes_of_another_value_are_refused():
-    for make in (lambda: PopcountSearch(16), lambda: FaissSearch("BFlat", bits=16), lambda: FaissSearch("Flat", bits=16)):
+    for make in (
+        lambda: PopcountSearch(16),
+        lambda: FaissSearch("BFlat", bits=16),
+        lambda: FaissSearch("Flat", bits=16),
+    ):
         with pytest.raises(DataError, match=r"items row 0 holds 0\.5 at bit 0"):
             make().add(np.full((30, 16), 0.5, np.float32))
 

@@ -70,8 +70,8 @@ def test_codes_are_learnt_from_the_items_and_from_both_sides(data):
     shifted = texts + 3  # as far apart as two kinds of data can be
     makers = {
         "flat": FaissSearch,
-        "binary": lambda binariser=None: FaissSearch("BFlat", bits=16, binariser=binariser),
-        "popcount": lambda binariser=None: PopcountSearch(16, binariser=binariser),
+        "binary": lambda itq=None: FaissSearch("BFlat", bits=16, itq=itq),
+        "popcount": lambda itq=None: PopcountSearch(16, itq=itq),
         "hybrid": lambda: HybridSearch(bits=16, candidates=100),
     }
     rows = compare_indexes(images, shifted, makers, both_sides=True, ks=(1, 10), budget_seconds=0.01)

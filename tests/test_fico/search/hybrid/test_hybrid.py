@@ -12,7 +12,7 @@ from fico.search.faiss_index import FaissSearch
 from fico.search.hamming.popcount import PopcountSearch
 from fico.search.hybrid import stored_rows
 from fico.search.hybrid.hybrid import HybridSearch
-from fico.search.itq import Binariser
+from fico.search.itq import ITQ
 
 ITEMS = 1500
 
@@ -60,9 +60,9 @@ def test_few_lists_and_candidates_find_most(data):
 
 def test_projection_has_the_signs_of_the_code(data):
     items, _ = data
-    binariser = Binariser(32).fit(items)
-    matrix, offset = binariser.projection
-    assert np.array_equal(np.packbits(items @ matrix.T + offset > 0, axis=1), binariser.encode(items))
+    itq = ITQ(32).fit(items)
+    matrix, offset = itq.projection
+    assert np.array_equal(np.packbits(items @ matrix.T + offset > 0, axis=1), itq.encode(items).packed())
 
 
 @pytest.mark.parametrize("bits", [24, 72, 128, 256, 512])
@@ -232,7 +232,7 @@ def test_itq_learns_from_both_sides_where_they_are_given(make, data):
 
     def spread(searcher):
         hybrid = isinstance(searcher, HybridSearch)
-        matrix = (searcher._projection if hybrid else searcher._coder.binariser.projection)[0]
+        matrix = (searcher._projection if hybrid else searcher._encoder.itq.projection)[0]
         return np.abs(matrix[:, 32:]).mean()
 
     assert spread(alone) < 1e-3 < 0.01 < spread(both)
