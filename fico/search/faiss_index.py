@@ -10,6 +10,7 @@ import numpy as np
 from fico.codes import HashCodes
 from fico.errors import DataError, UsageError
 from fico.search.base import check_k, faiss_threads, import_faiss, to_floats
+from fico.search.faiss_factory import build_index, bytes_per_item, set_parameters
 from fico.search.faiss_shards import FaissShards, copies, from_bytes, parts_of, to_bytes
 from fico.search.hash_encoder import HashEncoder
 from fico.search.id_ranges import IdRanges
@@ -174,7 +175,7 @@ class FaissSearch:
         if self._index is None:
             self.fit(rows)
         require_memory(
-            len(rows) * _item_bytes(parts_of(self._index)[0]),
+            len(rows) * bytes_per_item(parts_of(self._index)[0]),
             f"{len(rows)} items in {self.factory}",
             "add fewer, or choose an index that compresses them",
         )
@@ -214,7 +215,7 @@ class FaissSearch:
         """
         if self._index is not None:
             for part in parts_of(self._index):
-                _set_parameters(part, parameters)
+                set_parameters(part, parameters)
         self.search_params |= parameters
 
     def _rows(self, rows: Embeddings | HashCodes, what: str) -> np.ndarray:
@@ -259,77 +260,18 @@ class FaissSearch:
         searcher._encoder = HashEncoder.restored(settings["coder"], arrays)
         parts = [from_bytes(arrays[f"index{part}"], searcher.is_binary) for part in range(searcher.shards)]
         for part in parts:
-            _set_parameters(part, searcher.search_params)  # FAISS does not write all of them
+            set_parameters(part, searcher.search_params)  # FAISS does not write all of them
         ranged = settings["ranges"] is not None
         searcher._index = FaissShards(parts, IdRanges.restored(settings["ranges"])) if ranged else parts[0]
         return searcher
 
     def _build(self, items: int, width: int) -> Any:
-        faiss = import_faiss()
         lists = max(1, min(round(4 * math.sqrt(items)), items // 39))
         self.factory = self.factory.replace("{lists}", str(lists))
-        try:
-            if self.is_binary:
-                index = faiss.index_binary_factory(8 * width, self.factory)
-            else:
-                index = faiss.index_factory(width, self.factory, _faiss_metric(self.metric))
-        except RuntimeError as error:
-            raise UsageError(f"FAISS cannot build {self.factory!r} for {width} columns: {error}") from error
-        if not self.is_binary:
-            _check_metric(index, self.factory, self.metric)
-        _set_parameters(index, self.search_params)
+        index = build_index(self.factory, width, None if self.is_binary else self.metric)
+        set_parameters(index, self.search_params)
         return index
 
 
 def _as_rows(values: Embeddings | HashCodes, what: str) -> np.ndarray | HashCodes:
     return values if isinstance(values, HashCodes) else to_array(values, what)
-
-
-def _faiss_metric(metric: str) -> int:
-    faiss = import_faiss()
-    return int(faiss.METRIC_L2 if metric == "euclidean" else faiss.METRIC_INNER_PRODUCT)
-
-
-def _check_metric(index: Any, factory: str, metric: str) -> None:
-    """Refuses an index that searches, in any of its stages, by another metric than the factory was asked for.
-
-    FAISS drops the metric in silence for some factories, such as a graph over product quantisation.
-    """
-    faiss = import_faiss()
-    stage: Any = index
-    while stage is not None:
-        stage = faiss.downcast_index(stage)
-        if stage.metric_type != _faiss_metric(metric):
-            raise UsageError(
-                f"FAISS searches {factory!r} by Euclidean distance, whatever the metric, and {metric!r} was asked for; "
-                "take another factory, or metric='euclidean', which orders rows of one length as cosine does"
-            )
-        stage = getattr(stage, "base_index", None) or getattr(stage, "index", None)
-
-
-def _set_parameters(index: Any, parameters: Mapping[str, float]) -> None:
-    faiss = import_faiss()
-    for name, value in parameters.items():
-        try:
-            if isinstance(index, faiss.IndexBinary):
-                owner = index if hasattr(index, name) else index.hnsw
-                getattr(owner, name)
-                setattr(owner, name, value)
-            else:
-                faiss.ParameterSpace().set_index_parameter(index, name, value)
-        except (RuntimeError, AttributeError) as error:
-            raise UsageError(f"{type(index).__name__} has no search parameter {name!r}") from error
-
-
-def _item_bytes(index: Any) -> int:
-    """Bytes that FAISS will take for one more item: its code, and its links in a graph or its id in a list."""
-    faiss = import_faiss()
-    is_binary = isinstance(index, faiss.IndexBinary)
-    inner = index if is_binary else faiss.downcast_index(index)
-    links = 4 * inner.hnsw.nb_neighbors(0) + 16 if hasattr(inner, "hnsw") else 8 * hasattr(inner, "nlist")
-    if is_binary:
-        return int(inner.code_size + links)
-    try:
-        return int((inner.storage if hasattr(inner, "hnsw") else inner).sa_code_size() + links)
-    except RuntimeError:  # an index that cannot tell the size of its codes
-        return int(links)
