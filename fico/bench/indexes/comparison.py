@@ -135,9 +135,9 @@ class _Bench:
     def empty(self, make: Callable[..., Searcher]) -> Searcher:
         """The empty index; floats as wide as its codes are long are declared to be floats."""
         searcher = make()
-        makes_codes = isinstance(searcher, FaissSearch | PopcountSearch) and not isinstance(self._items, HashCodes)
-        if makes_codes and searcher.bits == self._items.shape[1]:
-            return make(itq=ITQ(searcher.bits))
+        if isinstance(searcher, FaissSearch | PopcountSearch) and isinstance(self._items, np.ndarray):
+            if searcher.bits is not None and searcher.bits == self._items.shape[1]:
+                return make(itq=ITQ(searcher.bits))
         return searcher
 
     def is_learnt(self, searcher: Searcher) -> bool:
@@ -185,9 +185,7 @@ class _Bench:
         }
 
 
-def _exact_scores(
-    queries: np.ndarray | HashCodes, items: np.ndarray | HashCodes, similarity: Similarity
-) -> np.ndarray:
+def _exact_scores(queries: np.ndarray | HashCodes, items: np.ndarray | HashCodes, similarity: Similarity) -> np.ndarray:
     left = _exact_rows(queries, similarity, "queries")
     blocks = (_exact_rows(items[at : at + _ROWS], similarity, "items") for at in range(0, len(items), _ROWS))
     return np.concatenate([scores(left, right, similarity).numpy() for right in blocks], axis=1)
