@@ -135,10 +135,10 @@ class _Bench:
     def empty(self, make: Callable[..., Searcher]) -> Searcher:
         """The empty index; floats as wide as its codes are long are declared to be floats."""
         searcher = make()
-        if isinstance(searcher, FaissSearch | PopcountSearch) and isinstance(self._items, np.ndarray):
-            if searcher.bits is not None and searcher.bits == self._items.shape[1]:
-                return make(itq=ITQ(searcher.bits))
-        return searcher
+        if not isinstance(searcher, FaissSearch | PopcountSearch) or isinstance(self._items, HashCodes):
+            return searcher
+        bits = searcher.bits
+        return make(itq=ITQ(bits)) if bits is not None and bits == self._items.shape[1] else searcher
 
     def is_learnt(self, searcher: Searcher) -> bool:
         """Whether an index made its codes from floats."""
