@@ -1,47 +1,19 @@
-"""Four measures of likeness, computed by blocks of queries: cosine, inner product, Euclidean, Hamming."""
+"""Similarities of embeddings, computed by blocks of queries: cosine, inner product, negative Euclidean distance."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt64
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fico.errors import DataError, UsageError
+from fico.errors import DataError
 from fico.util.matmul import matmul
 
 Similarity = Literal["cosine", "inner", "euclidean", "hamming"]
 SIMILARITIES: tuple[Similarity, ...] = ("cosine", "inner", "euclidean", "hamming")
 CAST_BYTES = 16 * 2**20  # embeddings that need a cast are cast in pieces of this size
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CodeWords:
-    """Binary codes, 64 bits a word.
-
-    Args:
-        words: ``rows words``; bits behind the code's length are 0.
-        bits: Length of a code.
-    """
-
-    words: UInt64[np.ndarray, "rows words"]
-    bits: int
-
-
-def as_array(side: str, data: Any) -> np.ndarray | Tensor:
-    """Two-dimensional NumPy array, or torch tensor without gradient.
-
-    Raises:
-        DataError: Not an array of numbers, not two-dimensional, or empty.
-    """
-    array: np.ndarray | Tensor = data.detach() if isinstance(data, Tensor) else np.asanyarray(data)
-    if isinstance(array, np.ndarray) and array.dtype.kind not in "fiub":
-        raise DataError(f"{side} have dtype {array.dtype}; give real numbers or codes")
-    if array.ndim != 2 or 0 in array.shape:
-        raise DataError(f"{side} have shape {tuple(array.shape)}; give one row per item, rows x dimensions, not empty")
-    return array
 
 
 def check_pair(images: np.ndarray | Tensor, texts: np.ndarray | Tensor) -> None:
@@ -59,58 +31,6 @@ def check_pair(images: np.ndarray | Tensor, texts: np.ndarray | Tensor) -> None:
         raise DataError(
             f"images are {first} and texts {second}; convert one side, so that both are compared in one precision"
         )
-
-
-def pack_codes(side: str, codes: np.ndarray | Tensor, bits: int | None = None) -> CodeWords:
-    """Codes of +1 and -1 or of 1 and 0 in any dtype, or packed ``uint8`` when ``bits`` says so, as 64-bit words.
-
-    Args:
-        side: Name for errors: "images" or "texts".
-        codes: One row per item.
-        bits: Length of packed codes, eight bits a byte with the first bit highest, as ``numpy.packbits`` makes them;
-            for unpacked codes their length may be repeated here.
-
-    Raises:
-        DataError: Another value than the two of the encoding, 0 beside -1 included: the sign of an exact 0 is the
-            model's to decide (``numpy.where(x < 0, -1, 1)``).
-        UsageError: ``bits`` fits neither the packed nor the unpacked form.
-    """
-    whole = codes.float() if isinstance(codes, Tensor) and codes.dtype == torch.bfloat16 else codes
-    array = whole.cpu().numpy() if isinstance(whole, Tensor) else whole
-    columns = array.shape[1]
-    if bits is None or bits == columns:
-        return CodeWords(_words(np.packbits(_bits(side, array), axis=1)), columns)
-    if bits < 1 or columns != -(-bits // 8):
-        raise UsageError(f"bits={bits} does not fit {side} with {columns} columns, packed or unpacked")
-    if array.dtype != np.uint8:
-        raise DataError(f"packed {side} are {array.dtype}; packed codes are uint8, eight bits a byte")
-    return CodeWords(_words(_without_tail(array, bits)), bits)
-
-
-def _bits(side: str, array: np.ndarray) -> np.ndarray:
-    if array.dtype == bool:
-        return array
-    low = -1 if array.dtype.kind != "u" and (array < 0).any() else 0
-    ones = array == 1
-    known = ones | (array == low)
-    if not known.all():
-        row, column = (int(n) for n in np.argwhere(~known)[0])
-        what = "packed codes need bits=" if array.dtype == np.uint8 else f"codes hold only {low} and 1"
-        raise DataError(f"{side} row {row} holds {array[row, column]} at bit {column}; {what}")
-    return np.asarray(ones)
-
-
-def _without_tail(packed: np.ndarray, bits: int) -> np.ndarray:
-    if bits % 8:
-        packed = packed.copy()
-        packed[:, -1] &= 0xFF << (8 - bits % 8) & 0xFF
-    return packed
-
-
-def _words(packed: np.ndarray) -> np.ndarray:
-    padded = np.zeros((len(packed), -(-packed.shape[1] // 8) * 8), dtype=np.uint8)
-    padded[:, : packed.shape[1]] = packed
-    return padded.view(np.uint64)
 
 
 def score_dtype(array: np.ndarray | Tensor) -> np.dtype:

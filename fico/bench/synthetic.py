@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fico.search.hamming.scan import cores, run_parts
+from fico.search.hamming.cpu import cores, run_parts
 from fico.util.matmul import one_blas_thread
 
 _ROWS_ON_DEVICE = 2**17  # rows that a device makes at a time

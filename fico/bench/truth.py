@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fico.bench.recall import recalls
 from fico.search.base import Similarity, merge
-from fico.search.products import prepare, scores, top_k
+from fico.search.brute_force import as_operand, scores, top_k
 from fico.types import Ranking
 
 
@@ -21,13 +21,13 @@ class StreamedTruth:
     """
 
     def __init__(self, queries: np.ndarray | Tensor, k: int, similarity: Similarity = "inner") -> None:
-        self._queries, self._k, self._similarity = prepare(queries, similarity), k, similarity
+        self._queries, self._k, self._similarity = as_operand(queries, similarity), k, similarity
         self._best: Ranking | None = None
         self._seen = 0
 
     def add(self, block: np.ndarray | Tensor) -> None:
         """Takes the next items."""
-        values = scores(self._queries, prepare(block, self._similarity), self._similarity)
+        values = scores(self._queries, as_operand(block, self._similarity), self._similarity)
         found = top_k(values, min(self._k, len(block)), self._seen)
         self._best = found if self._best is None else merge([self._best, found], self._k)
         self._seen += len(block)

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from jaxtyping import Bool, Int8, Int64, Shaped, UInt8
+from jaxtyping import Bool, Int64, Shaped
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from torch import Tensor
 
+from fico.codes import HashCodes
 from fico.embeddings.safetensors_stream import save_tensors
 from fico.errors import DataError
 from fico.types import Correspondence
@@ -227,36 +228,6 @@ def check_finite(embeddings: Embeddings, ids: Sequence[str], side: str, model: s
     )
 
 
-def pack_codes(
-    codes: Shaped[np.ndarray, "items bits"], ids: Sequence[str], side: str
-) -> UInt8[np.ndarray, "items bytes"]:
-    """Eight bits to a byte, first bit highest; the last byte is filled with zeros.
-
-    Args:
-        codes: +1 and -1, or 1 and 0, in any dtype.
-        ids: Name of each row, for the message.
-        side: ``"image"`` or ``"caption"``, for the message.
-
-    Raises:
-        DataError: A row holds another value, or the two forms are mixed.
-    """
-    signed = codes.dtype.kind in "if" and bool((codes < 0).any())
-    low = -1 if signed else 0
-    bad = np.flatnonzero(~((codes == 1) | (codes == low)).all(axis=1))
-    if len(bad):
-        row = int(bad[0])
-        value = codes[row][(codes[row] != 1) & (codes[row] != low)][0]
-        raise DataError(
-            f"the code of {side} {ids[row]} holds {value} ({len(bad)} such rows); give +1 and -1, or 1 and 0"
-        )
-    return np.packbits(codes > 0, axis=1)
-
-
-def unpack_codes(packed: UInt8[np.ndarray, "items bytes"], bits: int) -> Int8[np.ndarray, "items bits"]:
-    """The codes of +1 and -1 that ``pack_codes`` packed, as int8."""
-    return np.unpackbits(packed, axis=1, count=bits).astype(np.int8) * np.int8(2) - np.int8(1)
-
-
 def _array(embeddings: Embeddings) -> np.ndarray:
     if not isinstance(embeddings, Tensor):
         return np.asarray(embeddings)
@@ -276,7 +247,7 @@ def _stored(embeddings: Embeddings, ids: Sequence[str], side: str, model: str, b
         return rows
     if rows.shape[1] != bits:
         raise DataError(f"the {side} codes have {rows.shape[1]} bits, but {bits} were announced")
-    return pack_codes(rows, ids, side)
+    return HashCodes.of(rows, bits, f"the code of {side}", ids).packed()
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

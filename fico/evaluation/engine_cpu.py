@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt64
 
+from fico.codes import HashCodes
 from fico.evaluation.kernel_outputs import KernelOutputs
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
 from fico.evaluation.state import BlockValues, TaskValues
 from fico.metrics.kernels import blocks, codes, floats
 from fico.metrics.specification import TASKS, Direction, Task
-from fico.similarity import CodeWords
 
 _PIECE = 2**18  # scores per piece of work, whatever the number of threads, so that no sum depends on it
 
@@ -45,8 +45,8 @@ class ScoreSource(Protocol):
 class CodeSource:
     """Binary codes of both sides."""
 
-    images: CodeWords
-    texts: CodeWords
+    images: HashCodes
+    texts: HashCodes
 
 
 class CpuEngine:

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
+from fico.codes import HashCodes
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
 from fico.evaluation.state import BlockValues, TaskValues
@@ -21,7 +22,7 @@ from fico.metrics.rank import expected_rank, expected_reciprocal
 from fico.metrics.recall import any_found, fraction_found
 from fico.metrics.specification import Direction, Task
 from fico.metrics.ties import TiedRanking, rank_blocks
-from fico.similarity import CodeWords, Similarity, refuse_holes, score_dtype
+from fico.similarity import Similarity, refuse_holes, score_dtype
 
 
 class TensorScores:
@@ -59,10 +60,9 @@ class TensorScores:
         return scores
 
 
-def signs(codes: CodeWords) -> Tensor:
+def signs(codes: HashCodes) -> Tensor:
     """Codes as +1 and -1, float32: products of up to 2^24 bits are exact."""
-    bits = np.unpackbits(codes.words.view(np.uint8), axis=1)[:, : codes.bits]
-    return torch.from_numpy(bits).float() * 2 - 1
+    return torch.from_numpy(codes.to_signs())
 
 
 def on_device(name: str, side: np.ndarray | Tensor, similarity: Similarity, device: torch.device) -> Tensor:

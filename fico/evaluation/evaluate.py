@@ -17,8 +17,9 @@ from fico.evaluation.score_sources import MatrixScores, embedding_source, matrix
 from fico.evaluation.state import DirectionState, EvaluationState, FoldState, join_blocks
 from fico.evaluation.summary import summarise
 from fico.metrics.specification import Direction
-from fico.similarity import SIMILARITIES, Similarity, as_array, check_pair, score_dtype
+from fico.similarity import SIMILARITIES, Similarity, check_pair, score_dtype
 from fico.types import Correspondence
+from fico.util.arrays import as_matrix
 
 __all__ = ["evaluate", "evaluate_scores", "merge_results"]
 
@@ -62,7 +63,7 @@ def evaluate(
         raise UsageError(f"similarity must be one of {', '.join(SIMILARITIES)}, got {similarity!r}")
     if bits is not None and similarity != "hamming":
         raise UsageError(f"bits= declares packed codes, which only similarity='hamming' takes, got {similarity!r}")
-    image_rows, text_rows = as_array("images", images), as_array("texts", texts)
+    image_rows, text_rows = as_matrix(images, "images"), as_matrix(texts, "texts")
     check_pair(image_rows, text_rows)
     _check_kind(correspondence)
     correspondence.check(len(image_rows), len(text_rows))

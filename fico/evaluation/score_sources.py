@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fico.codes import HashCodes
 from fico.errors import DataError
 from fico.evaluation.engine_cpu import CodeSource, ScoreSource
 from fico.evaluation.engine_torch import TensorScores, on_device, signs
@@ -16,10 +17,9 @@ from fico.similarity import (
     EmbeddingScores,
     Side,
     Similarity,
-    as_array,
-    pack_codes,
     score_dtype,
 )
+from fico.util.arrays import as_matrix
 
 
 def embedding_source(
@@ -32,7 +32,7 @@ def embedding_source(
 ) -> ScoreSource | CodeSource | TensorScores:
     """Codes for ``hamming``, else embeddings checked for holes; on a ``device`` when one is given."""
     if similarity == "hamming":
-        codes = pack_codes("images", images, bits), pack_codes("texts", texts, bits)
+        codes = HashCodes.of(images, bits, "images"), HashCodes.of(texts, bits, "texts")
         if device is None:
             return CodeSource(*codes)
         return TensorScores(signs(codes[0]).to(device), signs(codes[1]).to(device), similarity)
@@ -91,7 +91,7 @@ def matrix_side(direction: Direction, scores: Any, shape: tuple[int, int]) -> np
     Raises:
         DataError: Another shape.
     """
-    array = as_array(f"{direction} scores", scores)
+    array = as_matrix(scores, f"{direction} scores")
     if tuple(array.shape) != shape:
         sides = "images x captions" if direction == "i2t" else "captions x images"
         hint = " (it looks transposed; give its transpose)" if tuple(array.shape) == shape[::-1] else ""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
+from fico.codes import HashCodes
 from fico.embeddings.store import EmbeddingStore
 from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
 from fico.evaluation.result import RetrievalResult
@@ -162,7 +163,7 @@ def _unpacked(side: np.ndarray, bits: int | None) -> np.ndarray:
     """Codes with a column per bit, as the store takes them."""
     if bits is None or side.shape[1] == bits:
         return side
-    return np.unpackbits(side, axis=1, count=bits)
+    return HashCodes.from_packed(side, bits).to_bits()
 
 
 def _fingerprint(outputs: ModelOutputs) -> str:

@@ -9,8 +9,8 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 from fico.errors import DataError
+from fico.search.brute_force import top_k
 from fico.search.exact import ExactSearch
-from fico.search.products import top_k
 from fico.types import Ranking
 
 Rule = Literal["itm", "itm_plus_similarity"]

@@ -1,4 +1,4 @@
-"""What every searcher is, and the checks that all of them make on their input."""
+"""The searcher protocol, and the checks that every searcher makes on its input."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -6,13 +6,14 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from fico.codes import HashCodes
 from fico.errors import DataError, UsageError
 from fico.types import Ranking
 from fico.util.arrays import Embeddings, to_array
 from fico.util.optional import requires_extra
 
 Similarity = Literal["cosine", "inner", "euclidean", "hamming"]
-_ROWS = 65_536  # rows looked at in one go, so that a mapped file is never read as a whole
+_ROWS = 65_536  # rows checked in one go, so that a mapped file is never read as a whole
 
 
 class Searcher(Protocol):
@@ -32,11 +33,14 @@ class Searcher(Protocol):
         """Bytes that the index holds, without the interpreter's overhead."""
         ...
 
-    def add(self, items: Embeddings) -> None:
-        """Takes ``n x d`` floats, +-1 or 0/1 codes, or packed ``uint8`` codes."""
+    def add(self, items: Embeddings | HashCodes) -> None:
+        """Adds ``n x d`` floats, or codes: ``HashCodes``, or in any form where ``bits`` or the metric declares them.
+
+        The array is the caller's again afterwards: a searcher copies what it keeps.
+        """
         ...
 
-    def search(self, queries: Embeddings, k: int) -> Ranking:
+    def search(self, queries: Embeddings | HashCodes, k: int) -> Ranking:
         """Returns the k nearest items of each query, best first."""
         ...
 
@@ -60,7 +64,7 @@ def to_floats(values: Embeddings, what: str, dim: int | None = None) -> np.ndarr
         finite = np.isfinite(array[start : start + _ROWS]).all(axis=1)
         if not finite.all():
             row = start + int(np.flatnonzero(~finite)[0])
-            raise DataError(f"row {row} of the {what} holds NaN or infinity; drop it or mend what made it")
+            raise DataError(f"row {row} of the {what} holds NaN or infinity; drop it or fix the encoder")
     return array
 
 
@@ -81,12 +85,12 @@ def check_k(k: int, items: int) -> int:
 
 
 def merge(rankings: Sequence[Ranking], k: int) -> Ranking:
-    """Joins the results of shards into what one index over all items would give.
+    """Merges the results of shards into what one index over all items would give.
 
     Args:
         rankings: One per shard, of the same queries, items already numbered as in the whole; a shard with fewer
             than k items gives all it has.
-        k: Places of the result; at most the sum of the places given.
+        k: Length of the result, at most the sum of the lengths given.
 
     Returns:
         The k best by score, ties by lowest item: any of them is among the k best of its shard.

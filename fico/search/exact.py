@@ -1,19 +1,20 @@
-"""Exact search by matrix product: the oracle that every other searcher is measured against."""
+"""Exact search by brute force: the oracle that every other searcher is measured against."""
 
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
-from fico.codes import check_bits, pack_codes
+from fico.codes import HashCodes, check_bits, code_length
 from fico.errors import UsageError
 from fico.search.base import Similarity, check_k, to_floats
-from fico.search.gpu.delivery import delivered
-from fico.search.gpu.device import check_device, on, to_tensor
+from fico.search.brute_force import as_operand, nearest_of_blocks
+from fico.search.gpu.device import check_device, on, owned_tensor, to_tensor
 from fico.search.gpu.screened_floats import ScreenedFloats
+from fico.search.gpu.to_host import to_host
 from fico.search.index_file import read_index, write_index
-from fico.search.products import nearest_of_blocks, prepare
 from fico.types import Ranking
-from fico.util.arrays import Embeddings, to_array
+from fico.util.arrays import Embeddings, owned
 
 SIMILARITIES = ("cosine", "inner", "euclidean", "hamming")
 
@@ -24,7 +25,8 @@ class ExactSearch:
     Args:
         similarity: ``cosine``, ``inner``, ``euclidean`` (score: negative distance) or ``hamming`` (score: negative
             number of differing bits, integers).
-        bits: Code length where packed codes are given; other codes tell it by their width.
+        bits: Declares that rows are codes of this length; packed ones need it. Under ``hamming`` rows are codes in any
+            case, and None is their width; under the others codes count as rows of +1 and -1.
         memory_limit: Bytes for the scores of one block and what selects from them; where half precision screens, the
             device's free memory sets the blocks.
         device: Where to search, as torch names it. On a GPU large galleries of floats under ``cosine`` or ``inner`` are
@@ -51,7 +53,7 @@ class ExactSearch:
         if device != "cpu" and similarity in ("cosine", "inner"):
             self._screened = ScreenedFloats(device, similarity == "cosine")
         self._memory_limit = memory_limit
-        self._items: list[np.ndarray] = []
+        self._items: list[np.ndarray | HashCodes] = []
         self._length = 0
         self._width: int | None = None
 
@@ -62,41 +64,48 @@ class ExactSearch:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of the items: packed codes under ``hamming``, ``float32`` rows otherwise; and what screens them."""
+        """Bytes of the items: words of codes under ``hamming``, ``float32`` rows otherwise; and what screens them."""
         screened = 0 if self._screened is None else self._screened.size_bytes
         return screened + sum(items.nbytes for items in self._items)
 
-    def add(self, items: Embeddings) -> None:
-        """Keeps the items. ``float32`` arrays, mapped ones too, are not copied in memory, nor tensors on its device.
+    def add(self, items: Embeddings | HashCodes) -> None:
+        """Copies the items; a file that is mapped for reading alone stays where it lies.
 
         Raises:
-            DataError: Wrong shape, NaN, or no codes under ``hamming``.
+            DataError: Wrong shape, NaN, or no codes where codes are declared.
+            UsageError: The width is not that of ``bits``, or the device is short of memory.
         """
-        self._take(items if self._screened is not None else self._check(items, "items"))
+        if self._screened is None:
+            self._take(self._owned(items))
+            return
+        with on(self.device):
+            rows = to_tensor(self._floats(items, "items"), "items", self.device, self._width)
+            self._take(rows if self.similarity == "cosine" else owned_tensor(rows, items))
 
-    def _take(self, rows: Embeddings) -> None:
-        if self._screened is not None:
-            with on(self.device):
-                rows = to_tensor(rows, "items", self.device, self._width)
-                self._screened.add(rows)
+    def _take(self, rows: np.ndarray | HashCodes | Tensor) -> None:
+        if isinstance(rows, Tensor):
+            assert self._screened is not None
+            self._screened.add(rows)
         else:
-            assert isinstance(rows, np.ndarray)
             self._items.append(rows)
         self._length += len(rows)
-        self._width = rows.shape[1]
+        self._width = rows.bits if isinstance(rows, HashCodes) else rows.shape[1]
 
-    def fit(self, items: Embeddings, queries: Embeddings | None = None) -> "ExactSearch":
-        """Learns nothing but the width of codes; here so that every searcher has it."""
-        if self.similarity == "hamming" and self.bits is None:
-            self.bits = to_array(items, "items").shape[1]
-            check_bits(self.bits)
+    def _owned(self, items: Embeddings | HashCodes) -> np.ndarray | HashCodes:
+        rows = self._check(items, "items")
+        return rows.apart_from(items) if isinstance(rows, HashCodes) else owned(rows, items)
+
+    def fit(self, items: Embeddings | HashCodes, queries: Embeddings | None = None) -> "ExactSearch":
+        """Learns nothing but the length of codes; here so that every searcher has it."""
+        if self.similarity == "hamming":
+            self.bits = code_length(items, self.bits, "items")
         return self
 
-    def empty(self) -> "ExactSearch":
+    def clone_empty(self) -> "ExactSearch":
         """A searcher with the same settings, without items."""
         return ExactSearch(self.similarity, self.bits, self._memory_limit, self.device)
 
-    def search(self, queries: Embeddings, k: int) -> Ranking:
+    def search(self, queries: Embeddings | HashCodes, k: int) -> Ranking:
         """The k nearest items.
 
         Raises:
@@ -106,8 +115,8 @@ class ExactSearch:
         k = check_k(k, self._length)
         if self._screened is not None:
             with on(self.device):
-                asked = to_tensor(queries, "queries", self.device, self._width)
-                return delivered(self._screened.search(asked, k), len(asked), k)
+                there = to_tensor(self._floats(queries, "queries"), "queries", self.device, self._width)
+                return to_host(self._screened.search(there, k), len(there), k)
         rows = self._check(queries, "queries")
         # scores, their copy inside topk, the mask and the ids: about 16 bytes per pair
         pairs = max(1, self._memory_limit // (32 if self.similarity == "euclidean" else 16))
@@ -116,12 +125,18 @@ class ExactSearch:
         parts = [self._search(rows[start : start + height], k, width) for start in range(0, len(rows), height)]
         return Ranking(np.concatenate([p.scores for p in parts]), np.concatenate([p.indices for p in parts]))
 
-    def _check(self, values: Embeddings, what: str) -> np.ndarray:
-        if self.similarity != "hamming":
-            return to_floats(values, what, self._width)
-        self.fit(values)
-        assert self.bits is not None
-        return pack_codes(values, self.bits, what)
+    def _check(self, values: Embeddings | HashCodes, what: str) -> np.ndarray | HashCodes:
+        if self.similarity == "hamming":
+            return (self if self.bits else self.fit(values))._codes(values, what)
+        return to_floats(self._floats(values, what), what, self._width)
+
+    def _floats(self, values: Embeddings | HashCodes, what: str) -> Embeddings:
+        """Floats as they came; declared codes as +1 and -1."""
+        is_code = isinstance(values, HashCodes) or self.bits is not None
+        return self._codes(values, what).to_signs() if is_code else values  # type: ignore[return-value]
+
+    def _codes(self, values: Embeddings | HashCodes, what: str) -> HashCodes:
+        return HashCodes.of(values, self.bits, what)
 
     def save(self, path: str | Path) -> None:
         """Writes the items to one file.
@@ -132,7 +147,8 @@ class ExactSearch:
         check_k(1, self._length)
         settings = {"similarity": self.similarity, "bits": self.bits}
         held = self._items if self._screened is None else [self._screened.rows().cpu().numpy()]
-        write_index(Path(path), "exact", settings, {f"items{n}": rows for n, rows in enumerate(held)})
+        arrays = [rows.packed() if isinstance(rows, HashCodes) else rows for rows in held]
+        write_index(Path(path), "exact", settings, {f"items{n}": rows for n, rows in enumerate(arrays)})
 
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu") -> "ExactSearch":
@@ -148,13 +164,19 @@ class ExactSearch:
         settings, arrays = read_index(Path(path), "exact")
         searcher = cls(**settings, device=device)
         for number in range(len(arrays)):
-            searcher._take(arrays[f"items{number}"])
+            rows = arrays[f"items{number}"]
+            if searcher._screened is not None:
+                searcher.add(rows)
+            elif searcher.similarity == "hamming" and searcher.bits is not None:
+                searcher._take(HashCodes.from_packed(rows, searcher.bits))
+            else:
+                searcher._take(rows)
         return searcher
 
-    def _search(self, queries: np.ndarray, k: int, width: int) -> Ranking:
-        left = prepare(queries, self.similarity, self.device)
+    def _search(self, queries: np.ndarray | HashCodes, k: int, width: int) -> Ranking:
+        left = as_operand(queries, self.similarity, self.device)
         blocks = (
-            prepare(items[start : start + width], self.similarity, self.device)
+            as_operand(items[start : start + width], self.similarity, self.device)
             for items in self._items
             for start in range(0, len(items), width)
         )

@@ -9,7 +9,7 @@ from fico.search.id_ranges import IdRanges
 
 
 class FaissShards:
-    """FAISS's ``IndexShards`` or ``IndexBinaryShards`` over parts that are dealt the items by ranges of their ids.
+    """FAISS's ``IndexShards`` or ``IndexBinaryShards`` over parts, each with ranges of the item ids.
 
     Args:
         parts: Trained indexes of one kind.
@@ -31,8 +31,8 @@ class FaissShards:
         return self.ranges.total
 
     def add(self, rows: np.ndarray) -> None:
-        """Deals rows to the parts."""
-        for part, piece in zip(self.parts, self.ranges.deal(len(rows)), strict=True):
+        """Distributes rows to the parts."""
+        for part, piece in zip(self.parts, self.ranges.distribute(len(rows)), strict=True):
             part.add(rows[piece])
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

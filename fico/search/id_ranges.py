@@ -1,4 +1,4 @@
-"""Which items of the whole each shard holds."""
+"""Ids of shards and of the whole: which items each shard holds."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from fico.errors import UsageError
 
 
 class IdRanges:
-    """Items dealt to shards by ranges of their ids, call by call; within a shard the order of ids stays.
+    """Items distributed to shards by ranges of their ids, call by call; within a shard the order of ids stays.
 
     Args:
         shards: How many there are.
@@ -26,19 +26,19 @@ class IdRanges:
         return sum(self.counts)
 
     @contextmanager
-    def dealt(self, items: int) -> Iterator[list[slice]]:
-        """``deal``, which stands only if the block ends well: shards that hold half of it are of no use any more.
+    def distributing(self, items: int) -> Iterator[list[slice]]:
+        """``distribute``, valid only if the block succeeds: shards that hold half of an ``add`` do not fit together.
 
         Raises:
             UsageError: An earlier block failed.
         """
         self.check_whole()
         self._is_whole = False
-        yield self.deal(items)
+        yield self.distribute(items)
         self._is_whole = True
 
     def check_whole(self) -> None:
-        """Refuses shards of which some took items and others did not.
+        """Refuses shards of which some hold items of an ``add`` and others do not.
 
         Raises:
             UsageError: A call of ``add`` failed.
@@ -46,8 +46,8 @@ class IdRanges:
         if not self._is_whole:
             raise UsageError("an add() failed half-way, so the shards do not fit together; build the index again")
 
-    def deal(self, items: int) -> list[slice]:
-        """Gives the next items to the shards.
+    def distribute(self, items: int) -> list[slice]:
+        """Assigns the next items to the shards.
 
         Args:
             items: How many there are.
@@ -65,7 +65,7 @@ class IdRanges:
         return parts
 
     def to_whole(self, shard: int, ids: np.ndarray) -> np.ndarray:
-        """Ids of the whole from those within a shard; -1, a place without item, stays."""
+        """Ids of the whole from those within a shard; -1, which stands for no item, stays."""
         inner, whole = np.array(self._pieces[shard], np.int64).T
         piece = np.maximum(np.searchsorted(inner, ids, side="right") - 1, 0)
         return np.where(ids < 0, ids, ids - inner[piece] + whole[piece])

@@ -1,4 +1,4 @@
-"""Hash codes from floats by iterative quantisation (ITQ), learnt by FAISS."""
+"""Hash codes from floats by iterative quantisation (ITQ), trained by FAISS."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fico.codes import check_bits, is_code, pack_codes
+from fico.codes import HashCodes, check_bits
 from fico.errors import DataError, UsageError
 from fico.search.base import import_faiss, to_floats
 from fico.search.gpu.device import packed_signs, to_tensor
@@ -16,7 +16,7 @@ from fico.util.arrays import Embeddings
 _ROWS = 65_536
 
 
-class Binariser:
+class ITQ:
     """PCA to ``bits`` dimensions, the rotation that brings them nearest to +-1, and the sign.
 
     Args:
@@ -38,7 +38,7 @@ class Binariser:
         self._matrix: np.ndarray | None = None
         self._offset = np.empty(0, np.float32)
 
-    def fit(self, *rows: Embeddings) -> "Binariser":
+    def fit(self, *rows: Embeddings) -> "ITQ":
         """Learns the transform.
 
         Args:
@@ -73,16 +73,21 @@ class Binariser:
             UsageError: Read before ``fit``.
         """
         if self._matrix is None:
-            raise UsageError("the binariser knows no data yet; call fit(rows) first")
+            raise UsageError("ITQ is not fitted; call fit(rows) first")
         return self._matrix, self._offset
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether ``fit`` was called."""
+        return self._matrix is not None
 
     @property
     def dim(self) -> int | None:
         """Width of the rows it was fitted on."""
         return None if self._matrix is None else int(self._matrix.shape[1])
 
-    def encode(self, rows: Embeddings, what: str = "items") -> np.ndarray:
-        """Packed codes, ``rows x bits / 8``; of rows on a device they are made there.
+    def encode(self, rows: Embeddings, what: str = "items") -> HashCodes:
+        """Codes of rows; of rows on a device they are computed there.
 
         Raises:
             UsageError: Called before ``fit``.
@@ -91,12 +96,11 @@ class Binariser:
         matrix, offset = self.projection
         if isinstance(rows, Tensor) and rows.device.type != "cpu":
             there = to_tensor(rows, what, str(rows.device), self.dim)
-            return packed_signs(there, *(torch.from_numpy(part).to(there.device) for part in (matrix, offset)))
+            on_device = (torch.from_numpy(part).to(there.device) for part in (matrix, offset))
+            return HashCodes.from_packed(packed_signs(there, *on_device), self.bits)
         floats = to_floats(rows, what, self.dim)
-        codes = np.empty((len(floats), self.bits // 8), np.uint8)
-        for at in range(0, len(floats), _ROWS):
-            codes[at : at + _ROWS] = np.packbits(floats[at : at + _ROWS] @ matrix.T + offset > 0, axis=1)
-        return codes
+        blocks = (floats[at : at + _ROWS] for at in range(0, len(floats), _ROWS))
+        return HashCodes.joined([HashCodes.from_bits(block @ matrix.T + offset > 0) for block in blocks])
 
     def state(self) -> tuple[Settings, Arrays]:
         """Settings and arrays for an index file."""
@@ -107,90 +111,11 @@ class Binariser:
         }
 
     @classmethod
-    def restored(cls, settings: Settings, arrays: Arrays) -> "Binariser":
+    def restored(cls, settings: Settings, arrays: Arrays) -> "ITQ":
         """What ``state`` described."""
-        binariser = cls(**settings)
-        binariser._matrix, binariser._offset = arrays["itq_matrix"], arrays["itq_offset"]
-        return binariser
-
-
-class Coder:
-    """Packed codes from whatever a searcher of hash codes is given; the first items decide how.
-
-    Codes are packed; floats are binarised by ITQ, learnt from those items.
-
-    Args:
-        bits: Code length. None: the width of +-1 or 0/1 codes; for floats 64, or what few items allow.
-        binariser: A fitted one to use for floats.
-        seed: Of ITQ.
-    """
-
-    def __init__(self, bits: int | None, binariser: Binariser | None = None, seed: int = 1234) -> None:
-        if bits is not None:
-            check_bits(bits)
-        self.bits, self.binariser, self.seed = bits, binariser, seed
-        self.takes_codes: bool | None = None
-
-    @property
-    def name(self) -> str:
-        """``64`` for codes of 64 bits, ``itq64`` for floats made into such."""
-        return f"{'itq' if self.takes_codes is False else ''}{self.bits}"
-
-    def fit(self, items: np.ndarray, learn: bool = True, queries: np.ndarray | None = None) -> None:
-        """Decides, and learns ITQ where it is needed.
-
-        Args:
-            items: The first items.
-            learn: False where floats shall stay floats.
-            queries: Rows of the other side that ITQ shall be learnt from too.
-
-        Raises:
-            DataError: Too few items for a code of 8 bits, or NaN.
-            UsageError: Codes whose width is no multiple of 8.
-        """
-        takes_codes = is_code(items, self.bits)
-        if takes_codes:
-            self.bits = self.bits or items.shape[1]
-            check_bits(self.bits)
-        elif learn:
-            if self.binariser is None:
-                sides = [items] if queries is None else [items, queries]
-                self.binariser = Binariser(self.bits or _bits_for(items), self.seed).fit(*sides)
-            self.bits = self.binariser.bits
-        self.takes_codes = takes_codes
-
-    def encode(self, array: np.ndarray, what: str) -> np.ndarray:
-        """Packed codes, ``rows x bits / 8``.
-
-        Raises:
-            DataError: Another width or kind than the first items, or NaN.
-        """
-        if self.takes_codes:
-            assert self.bits is not None
-            return pack_codes(array, self.bits, what)
-        assert self.binariser is not None
-        return self.binariser.encode(array, what)
-
-    def state(self) -> tuple[Settings, Arrays]:
-        """Settings and arrays for an index file."""
-        learnt = None if self.binariser is None else self.binariser.state()
-        settings = {"bits": self.bits, "seed": self.seed, "takes_codes": self.takes_codes}
-        return settings | {"itq": learnt and learnt[0]}, learnt[1] if learnt else {}
-
-    @classmethod
-    def restored(cls, settings: Settings, arrays: Arrays) -> "Coder":
-        """What ``state`` described."""
-        binariser = None if settings["itq"] is None else Binariser.restored(settings["itq"], arrays)
-        coder = cls(settings["bits"], binariser, settings["seed"])
-        coder.takes_codes = settings["takes_codes"]
-        return coder
-
-
-def _bits_for(array: np.ndarray) -> int:
-    bits = min(64, int(min(array.shape)) // 8 * 8)
-    if bits == 0:
-        raise DataError(f"{array.shape[0]} items of {array.shape[1]} dimensions are too few for a code of 8 bits")
-    return bits
+        itq = cls(**settings)
+        itq._matrix, itq._offset = arrays["itq_matrix"], arrays["itq_offset"]
+        return itq
 
 
 def draw_rows(matrices: Sequence[np.ndarray | Tensor], count: int, seed: int) -> np.ndarray:

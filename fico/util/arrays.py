@@ -1,5 +1,7 @@
 """Matrices from whatever a user hands over."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
@@ -10,18 +12,55 @@ from fico.errors import DataError
 Embeddings = ArrayLike | Tensor
 
 
-def to_array(values: Embeddings, what: str) -> np.ndarray:
-    """Two-dimensional NumPy view of an array or tensor.
+def as_matrix(values: Any, what: str) -> np.ndarray | Tensor:
+    """Two-dimensional NumPy array, or torch tensor without gradient where it lies; not copied.
+
+    Args:
+        values: One row per item.
+        what: Name of the rows for errors: "images", "queries".
 
     Raises:
-        DataError: It is empty or not two-dimensional, or holds no real numbers.
+        DataError: No real numbers, not two-dimensional, or empty.
     """
-    if isinstance(values, Tensor):
-        values = values.detach().cpu()
-        values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
-    array = np.asarray(values)
-    if array.dtype.kind not in "fiub":
-        raise DataError(f"the {what} have dtype {array.dtype}; give real numbers or codes")
+    array: np.ndarray | Tensor = values.detach() if isinstance(values, Tensor) else np.asanyarray(values)
+    is_real = not array.is_complex() if isinstance(array, Tensor) else array.dtype.kind in "fiub"
+    if not is_real:
+        raise DataError(f"{what} have dtype {str(array.dtype).removeprefix('torch.')}; give real numbers or codes")
     if array.ndim != 2 or 0 in array.shape:
-        raise DataError(f"the {what} have shape {array.shape}; give a matrix with one row each and no empty side")
+        raise DataError(f"{what} have shape {tuple(array.shape)}; give a matrix with one row per item, not empty")
     return array
+
+
+def to_array(values: Embeddings, what: str) -> np.ndarray:
+    """Two-dimensional NumPy view of an array or tensor; a copy only where NumPy has no such type.
+
+    Raises:
+        DataError: As ``as_matrix``.
+    """
+    matrix = as_matrix(values, what)
+    return _as_numpy(matrix.cpu()) if isinstance(matrix, Tensor) else np.asarray(matrix)
+
+
+def share_memory(rows: np.ndarray, source: Any) -> bool:
+    """Whether rows may lie in the memory of what they were made from, an array or a tensor."""
+    if isinstance(source, Tensor):
+        return source.device.type == "cpu" and share_memory(rows, _as_numpy(source.detach()))
+    return isinstance(source, np.ndarray) and np.may_share_memory(rows, source)
+
+
+def owned(rows: np.ndarray, source: Any) -> np.ndarray:
+    """Rows that their caller cannot overwrite: copied where they share memory with what they were made from.
+
+    A file mapped for reading alone stays mapped, since nobody can write through it and its rows may exceed memory.
+
+    Args:
+        rows: What shall be kept.
+        source: What a caller handed over.
+    """
+    is_mapped = isinstance(source, np.memmap) and source.mode == "r"
+    return rows.copy() if share_memory(rows, source) and not is_mapped else rows
+
+
+def _as_numpy(tensor: Tensor) -> np.ndarray:
+    """NumPy has no bfloat16; float32 holds every one of its values."""
+    return np.asarray((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy())

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from fico.bench.growth.gallery import Gallery
 from fico.bench.timing import timed
-from fico.embeddings.store import EmbeddingStore, unpack_codes
+from fico.codes import HashCodes
+from fico.embeddings.store import EmbeddingStore
 from fico.errors import UsageError
 from fico.metrics.rank import median_rank
 from fico.metrics.recall import any_found
@@ -140,7 +141,7 @@ class _Scorer:
         if similarity == "hamming":
             similarity = "inner"  # of +1 and -1 it orders as the distance does, and is a whole number
             queries, items = (
-                unpack_codes(rows, bits).astype(np.float32) if bits is not None else rows.astype(np.float32)
+                HashCodes.from_packed(rows, bits).to_signs() if bits is not None else rows.astype(np.float32)
                 for rows in (queries, items)
             )
         self._items = Side("embeddings", items, similarity, 0)

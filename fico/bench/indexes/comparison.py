@@ -10,15 +10,15 @@ from torch import Tensor
 
 from fico.bench.recall import recalls
 from fico.bench.timing import once, timed
-from fico.codes import is_code, pack_codes, unpack_codes
+from fico.codes import HashCodes
 from fico.errors import UsageError
 from fico.metrics.specification import Direction
 from fico.search.base import Searcher, Similarity, import_faiss, to_floats
+from fico.search.brute_force import as_operand, scores
 from fico.search.faiss_index import FaissSearch
 from fico.search.hamming.popcount import PopcountSearch
 from fico.search.hybrid.hybrid import HybridSearch
-from fico.search.itq import Binariser
-from fico.search.products import prepare, scores
+from fico.search.itq import ITQ
 from fico.types import Ranking
 from fico.util.arrays import Embeddings, to_array
 
@@ -49,8 +49,7 @@ def compare_indexes(
     Args:
         images: ``images dim`` floats, +-1 or 0/1 codes, or packed codes where ``bits`` is given.
         texts: ``texts dim``, of the same kind.
-        makers: By name a call that makes the empty index; with ``both_sides`` it takes ``binariser=`` where it makes
-            one of hash codes.
+        makers: By name a call that makes the empty index; it takes ``itq=`` where it makes one of hash codes.
         similarity: Measure of exact search, which recall refers to.
         bits: Code length of hash codes.
         ks: Places to report; those above the number of items are replaced by that number.
@@ -76,9 +75,10 @@ def compare_indexes(
     sides: dict[Direction, tuple[Embeddings, Embeddings]] = {"i2t": (images, texts), "t2i": (texts, images)}
     rows = []
     for direction, (queries, items) in sides.items():
-        bench = _Bench(_plain(queries, bits, "queries"), _plain(items, bits, "items"), similarity, ks, recall_queries)
+        declared = [_declared(side, similarity, bits, what) for side, what in ((queries, "queries"), (items, "items"))]
+        bench = _Bench(declared[0], declared[1], similarity, ks, recall_queries)
         for name, make in makers.items():
-            searcher = make()
+            searcher = bench.empty(make)
             found, row = bench.run(searcher, repeats, budget_seconds)
             own = [(name, found, row)]
             if both_sides and bits is None and bench.is_learnt(searcher):
@@ -117,7 +117,12 @@ class _Bench:
     """One gallery with its queries, and the exact scores of a sample of them."""
 
     def __init__(
-        self, queries: np.ndarray, items: np.ndarray, similarity: Similarity, ks: Sequence[int], sample: int
+        self,
+        queries: np.ndarray | HashCodes,
+        items: np.ndarray | HashCodes,
+        similarity: Similarity,
+        ks: Sequence[int],
+        sample: int,
     ) -> None:
         self._queries, self._items = queries, items
         self._ks = sorted({min(k, len(items)) for k in ks})
@@ -127,13 +132,23 @@ class _Bench:
         self._best = -np.sort(-torch.from_numpy(self._scores).topk(self._ks[-1]).values.numpy(), axis=1)
         self._slack = 0.0 if similarity == "hamming" else _ROUNDING * float(np.abs(self._best).max())
 
+    def empty(self, make: Callable[..., Searcher]) -> Searcher:
+        """The empty index; floats as wide as its codes are long are declared to be floats."""
+        searcher = make()
+        if not isinstance(searcher, FaissSearch | PopcountSearch) or isinstance(self._items, HashCodes):
+            return searcher
+        bits = searcher.bits
+        return make(itq=ITQ(bits)) if bits is not None and bits == self._items.shape[1] else searcher
+
     def is_learnt(self, searcher: Searcher) -> bool:
         """Whether an index made its codes from floats."""
         makes_codes = getattr(searcher, "bits", None) is not None
-        return makes_codes and isinstance(searcher, _LEARNERS) and not is_code(self._items, None)
+        return makes_codes and isinstance(searcher, _LEARNERS) and not isinstance(self._items, HashCodes)
 
     def learnt_on_both(self, make: Callable[..., Searcher], like: Searcher) -> Searcher:
         """An index like another one, with codes learnt from items and queries."""
+        assert isinstance(self._items, np.ndarray)
+        assert isinstance(self._queries, np.ndarray)
         if isinstance(like, HybridSearch):
             searcher = make()
             assert isinstance(searcher, HybridSearch)
@@ -141,7 +156,7 @@ class _Bench:
             return searcher.fit(np.concatenate([self._items, self._queries]), len(self._items))
         assert isinstance(like, FaissSearch | PopcountSearch)
         assert like.bits is not None
-        return make(binariser=Binariser(like.bits).fit(self._items, self._queries))
+        return make(itq=ITQ(like.bits).fit(self._items, self._queries))
 
     def run(self, searcher: Searcher, repeats: int, budget_seconds: float) -> tuple[Ranking, dict[str, Any]]:
         """Times the index and measures its recall."""
@@ -170,16 +185,14 @@ class _Bench:
         }
 
 
-def _exact_scores(queries: np.ndarray, items: np.ndarray, similarity: Similarity) -> np.ndarray:
+def _exact_scores(queries: np.ndarray | HashCodes, items: np.ndarray | HashCodes, similarity: Similarity) -> np.ndarray:
     left = _exact_rows(queries, similarity, "queries")
     blocks = (_exact_rows(items[at : at + _ROWS], similarity, "items") for at in range(0, len(items), _ROWS))
     return np.concatenate([scores(left, right, similarity).numpy() for right in blocks], axis=1)
 
 
-def _exact_rows(rows: np.ndarray, similarity: Similarity, what: str) -> Tensor:
-    if similarity == "hamming":
-        return prepare(pack_codes(rows, rows.shape[1], what), similarity)
-    return prepare(to_floats(rows, what), similarity)
+def _exact_rows(rows: np.ndarray | HashCodes, similarity: Similarity, what: str) -> Tensor:
+    return as_operand(rows if isinstance(rows, HashCodes) else to_floats(rows, what), similarity)
 
 
 def _threads(searcher: Searcher) -> int:
@@ -187,6 +200,7 @@ def _threads(searcher: Searcher) -> int:
     return int(threads) if threads else int(import_faiss().omp_get_max_threads())
 
 
-def _plain(values: Embeddings, bits: int | None, what: str) -> np.ndarray:
-    """Codes as +1 and -1, which every searcher knows as such; floats as they are."""
-    return to_array(values, what) if bits is None else unpack_codes(pack_codes(values, bits, what))
+def _declared(values: Embeddings, similarity: Similarity, bits: int | None, what: str) -> np.ndarray | HashCodes:
+    """Codes as such, which every searcher takes; floats as they are."""
+    is_code = bits is not None or similarity == "hamming"
+    return HashCodes.of(values, bits, what) if is_code else to_array(values, what)

@@ -10,9 +10,9 @@ from fico.search.base import check_k, import_faiss, to_floats
 from fico.search.exact import ExactSearch
 from fico.search.hamming.popcount import PopcountSearch
 from fico.search.hybrid.hybrid import HybridSearch
-from fico.search.itq import Binariser
+from fico.search.itq import ITQ
 from fico.types import Ranking
-from fico.util.arrays import Embeddings, to_array
+from fico.util.arrays import Embeddings
 
 
 class GpuFlat:
@@ -50,14 +50,14 @@ class GpuBinaryFlat:
 
     threads = 1
 
-    def __init__(self, binariser: Binariser) -> None:
+    def __init__(self, binariser: ITQ) -> None:
         self._binariser, self._index = binariser, None
         self.name = f"GpuIndexBinaryFlat({binariser.bits})"
         self.size_bytes = 0
 
     def add(self, items: Embeddings) -> None:
         """Copies the codes to the device."""
-        faiss, codes = import_faiss(), self._binariser.encode(to_array(items, "items"))
+        faiss, codes = import_faiss(), self._binariser.encode(items).packed()
         on_cpu = faiss.IndexBinaryFlat(self._binariser.bits)
         on_cpu.add(codes)
         self._resources = faiss.StandardGpuResources()
@@ -68,7 +68,7 @@ class GpuBinaryFlat:
         """The k nearest items; the score is minus the distance."""
         index: Any = self._index
         k = check_k(k, 0 if index is None else index.ntotal)
-        distances, items = index.search(self._binariser.encode(to_array(queries, "queries"), "queries"), k)
+        distances, items = index.search(self._binariser.encode(queries, "queries").packed(), k)
         return Ranking(-distances, items)
 
 
@@ -122,11 +122,11 @@ def absent(name: str) -> str | None:
 
 
 _FOREIGN = ("gpu_flat", "gpu_binary_flat", "gpu_cagra")
-GPU_RIVALS: dict[str, Callable[[Callable[[int], Binariser]], Any]] = {
+GPU_RIVALS: dict[str, Callable[[Callable[[int], ITQ]], Any]] = {
     "gpu_flat": lambda binariser: GpuFlat(),
     "gpu_binary_flat": lambda binariser: GpuBinaryFlat(binariser(256)),
     "gpu_cagra": lambda binariser: Cagra(),
     "gpu_exact": lambda binariser: ExactSearch("inner", device="cuda"),
-    "gpu_popcount": lambda binariser: PopcountSearch(256, binariser=binariser(256), device="cuda"),
+    "gpu_popcount": lambda binariser: PopcountSearch(256, itq=binariser(256), device="cuda"),
     "gpu_hybrid": lambda binariser: HybridSearch("inner", rows="float16", device="cuda"),
 }

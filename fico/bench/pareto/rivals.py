@@ -13,7 +13,7 @@ from fico.search.base import Searcher
 from fico.search.faiss_index import FaissSearch
 from fico.search.hamming.popcount import PopcountSearch
 from fico.search.hybrid.hybrid import HybridSearch
-from fico.search.itq import Binariser
+from fico.search.itq import ITQ
 
 Setting = Mapping[str, float]
 
@@ -27,14 +27,14 @@ class Codes:
 
     def __init__(self, items: np.ndarray) -> None:
         self._items = items
-        self._learnt: dict[int, tuple[Binariser, Timing]] = {}
+        self._learnt: dict[int, tuple[ITQ, Timing]] = {}
         self.asked: list[Timing] = []
         """What learning took, once for each time it was asked for: every index owes it."""
 
-    def __call__(self, bits: int) -> Binariser:
+    def __call__(self, bits: int) -> ITQ:
         """The fitted binariser."""
         if bits not in self._learnt:
-            self._learnt[bits] = once(lambda: Binariser(bits).fit(self._items))
+            self._learnt[bits] = once(lambda: ITQ(bits).fit(self._items))
         binariser, timing = self._learnt[bits]
         self.asked.append(timing)
         return binariser
@@ -93,7 +93,7 @@ def _faiss(factory: str, bits: int | None = None) -> Callable[[Making], Searcher
         few = max(1, min(round(1.2 * math.sqrt(making.items)), making.items // 39))
         binariser = None if bits is None else making.binariser(bits)
         name = factory.replace("{few}", str(few))
-        return FaissSearch(name, "inner", bits=bits, threads=making.threads, binariser=binariser)
+        return FaissSearch(name, "inner", bits=bits, threads=making.threads, itq=binariser)
 
     return make
 

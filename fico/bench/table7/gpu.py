@@ -22,7 +22,7 @@ from fico.search.exact import ExactSearch
 from fico.search.gpu.device import check_device, require_device_memory
 from fico.search.hamming.popcount import PopcountSearch
 from fico.search.hybrid.hybrid import HybridSearch
-from fico.search.itq import Binariser
+from fico.search.itq import ITQ
 
 INDEXES = ("flat", "popcount", "hybrid")
 _PAIRS = 2**27  # of one product of the exact answers
@@ -68,7 +68,7 @@ class Table7Gpu:
         tile = 8 * 2**30
         costs = {
             "truth": (self.items * number / 1e10 + min(self.truth, self.queries) * self.items / 1e8, floats + tile),
-            "flat": (pairs * 2 * self.dim / 5e14, floats + number * self.items / 2 + tile),
+            "flat": (pairs * 2 * self.dim / 5e14, floats + number * self.items * 1.5 + tile),
             "popcount": (pairs / 1.5e12, floats + self.items * (self.bits + self.bits / 4) + tile),
             "hybrid": (pairs / 7e11, floats + self.items * (number / 2 + 1.25 * self.hybrid_bits) + tile),
         }
@@ -167,7 +167,7 @@ class Table7Gpu:
         if isinstance(searcher, HybridSearch):
             fitting = self._timed(partial(searcher.fit, items[:_LIST_ROWS]))
             return _Made(searcher, lambda: queries, [fitting, self._timed(partial(searcher.add, items))])
-        binariser = Binariser(self.bits)
+        binariser = ITQ(self.bits)
         fitting = self._timed(lambda: binariser.fit(items[:_LIST_ROWS].cpu()))
         adding = self._timed(lambda: searcher.add(binariser.encode(items)))
         return _Made(searcher, lambda: binariser.encode(queries, "queries"), [fitting, adding])

@@ -21,7 +21,7 @@ from fico.search.base import Searcher
 from fico.search.faiss_index import FaissSearch
 from fico.search.hamming.popcount import PopcountSearch, cores
 from fico.search.hybrid.hybrid import HybridSearch
-from fico.search.itq import Binariser
+from fico.search.itq import ITQ
 from fico.util.resources import require_disk
 
 INDEXES = ("flat", "hnsw", "binary_flat", "binary_ivf", "popcount", "hybrid")
@@ -134,11 +134,11 @@ class Table7:
         report("vectors, ITQ codes and the exact answers")
         data = SyntheticBlocks(self.dim, self.items, self.queries, seed=self.seed)
         chosen = self._sample(_ITQ_ROWS)
-        binariser = Binariser(self.bits)
+        binariser = ITQ(self.bits)
         _, fitted = once(lambda: binariser.fit(data.chosen_items(chosen)))
         queries = data.query_rows(0, self.searched)
         codes, encode_seconds, exact = self._pass(data, binariser, queries[: self.truth])
-        query_codes, encoded = once(lambda: binariser.encode(queries, "queries"))
+        query_codes, encoded = once(lambda: binariser.encode(queries, "queries").packed())
         rows = []
         for name in self.indexes:
             report(name)
@@ -190,15 +190,13 @@ class Table7:
     def _sample(self, count: int) -> np.ndarray:
         return np.sort(np.random.default_rng(self.seed).permutation(self.items)[:count])
 
-    def _pass(
-        self, data: SyntheticBlocks, binariser: Binariser, queries: np.ndarray
-    ) -> tuple[np.ndarray, float, np.ndarray]:
+    def _pass(self, data: SyntheticBlocks, binariser: ITQ, queries: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
         """One pass over the items: their codes, the seconds that encoding took, and the exact nearest items."""
         codes = np.empty((self.items, self.bits // 8), np.uint8)
         truth, seconds, start = StreamedTruth(queries, max(self.ks)), 0.0, 0
         for block in _blocks(data):
             encoded, time = once(partial(binariser.encode, block))
-            codes[start : start + len(block)] = encoded
+            codes[start : start + len(block)] = encoded.packed()
             seconds += time.seconds
             truth.add(block)
             start += len(block)

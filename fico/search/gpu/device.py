@@ -14,7 +14,8 @@ from fico.search.base import to_floats
 from fico.util.arrays import Embeddings
 from fico.util.resources import gib
 
-_ROWS = 65_536  # rows looked at in one go
+_SHARED_MEMORY = 101_376  # bytes that a block may take on any GPU since 2020, where torch cannot tell
+_ROWS = 65_536  # rows checked in one go
 
 
 def check_device(device: str) -> None:
@@ -29,7 +30,7 @@ def check_device(device: str) -> None:
         raise UsageError(f"device is {device!r}; choose cpu, cuda or cuda:<number>")
     found = torch.cuda.device_count()
     if int(device.partition(":")[2] or 0) >= found:
-        raise UsageError(f"device is {device!r}, but torch finds {found} CUDA devices; choose cpu or mend the driver")
+        raise UsageError(f"device is {device!r}, but torch finds {found} CUDA devices; choose cpu or fix the driver")
 
 
 def on(device: str) -> AbstractContextManager[object]:
@@ -56,6 +57,22 @@ def has_triton() -> bool:
     return importlib.util.find_spec("triton") is not None
 
 
+def fuses_kernels(device: str) -> bool:
+    """Whether fused kernels can run on a device: it must be the GPU itself, not the CPU of a machine that has one."""
+    return device.startswith("cuda") and has_triton()
+
+
+def shared_memory(device: str) -> int:
+    """Bytes of shared memory that one block of threads may take on a device.
+
+    Of the CPU, where kernels run in Triton's interpreter, it is said to be plenty.
+    """
+    if not device.startswith("cuda"):
+        return 2**62
+    properties = torch.cuda.get_device_properties(device)
+    return int(getattr(properties, "shared_memory_per_block_optin", _SHARED_MEMORY))
+
+
 def to_tensor(values: Embeddings, what: str, device: str, dim: int | None = None) -> Tensor:
     """Checked ``float32`` rows on a device; rows that lie there already are not copied.
 
@@ -67,7 +84,7 @@ def to_tensor(values: Embeddings, what: str, device: str, dim: int | None = None
 
     Raises:
         DataError: Wrong shape, another width, or a row with NaN or infinity (it is named).
-        UsageError: The device has no room (the predicted size is named).
+        UsageError: The device is short of memory (the predicted size is named).
     """
     if not isinstance(values, Tensor) or not _is_elsewhere(values):
         array = to_floats(values, what, dim)
@@ -85,8 +102,25 @@ def to_tensor(values: Embeddings, what: str, device: str, dim: int | None = None
         finite = rows[start : start + _ROWS].isfinite().all(dim=1)
         if not finite.all():
             row = start + int((~finite).nonzero()[0])
-            raise DataError(f"row {row} of the {what} holds NaN or infinity; drop it or mend what made it")
+            raise DataError(f"row {row} of the {what} holds NaN or infinity; drop it or fix the encoder")
     return rows
+
+
+def owned_tensor(rows: Tensor, source: object) -> Tensor:
+    """Rows that their caller cannot overwrite: copied where they are the memory that was handed over.
+
+    Args:
+        rows: What shall be kept.
+        source: What a caller handed over.
+
+    Raises:
+        UsageError: The device is short of memory for the copy (the predicted size is named).
+    """
+    if not isinstance(source, Tensor) or rows.untyped_storage().data_ptr() != source.untyped_storage().data_ptr():
+        return rows
+    size = rows.numel() * rows.element_size()
+    require_device_memory(str(rows.device), size, f"a copy of {len(rows)} items")
+    return rows.clone()
 
 
 def _is_elsewhere(values: Tensor) -> bool:

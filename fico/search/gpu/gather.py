@@ -1,4 +1,4 @@
-"""Products of queries with rows that lie here and there: the last step of every search that screens first."""
+"""Gathers the candidates of each query and multiplies them: the last step of every search that screens first."""
 
 import torch
 from torch import Tensor

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fico.search.gpu.device import free_device_memory, full_precision, has_triton, require_device_memory
+from fico.search.brute_force import nearest_of_blocks
+from fico.search.gpu.device import free_device_memory, full_precision, fuses_kernels, require_device_memory
 from fico.search.gpu.gather import gathered
-from fico.search.products import nearest_of_blocks
-from fico.search.sampling import STRIDE, sampled_place
+from fico.search.sampling import STRIDE, sampled_rank
 
 _QUERIES = 16_384  # of a tile, at most
 _ITEMS = 65_536  # of a block: a tile and a block have 2 GiB of products
@@ -45,7 +45,7 @@ class ScreenedFloats:
         return sum(part.numel() * part.element_size() for part in parts)
 
     def add(self, rows: Float[Tensor, "items dim"]) -> None:
-        """Takes rows on the device; one block is kept where it lies, several are put together."""
+        """Adds rows on the device, which nobody else may write to; several blocks are put together when searched."""
         self._added.append(torch.nn.functional.normalize(rows) if self._is_cosine else rows.contiguous())
         self._half = None
 
@@ -53,7 +53,7 @@ class ScreenedFloats:
         """All rows.
 
         Raises:
-            UsageError: The device has no room to put several blocks together.
+            UsageError: The device is short of memory to put several blocks together.
         """
         if len(self._added) > 1:
             size = sum(4 * rows.numel() for rows in self._added)
@@ -68,50 +68,50 @@ class ScreenedFloats:
 
         Args:
             queries: On the device, ``float32``.
-            k: Places, at most the number of items.
+            k: Items of each query, at most all.
 
         Yields:
             Which queries, and their scores and items on the device.
 
         Raises:
-            UsageError: The device has no room for the rows in half precision, or to put blocks together.
+            UsageError: The device is short of memory for the rows in half precision, or to put blocks together.
         """
         if self._is_cosine:
             queries = torch.nn.functional.normalize(queries)
-        count, room = len(self.rows()), 8 * k + 1024
-        is_small = count < self._smallest or max(_place(k) * 2 * STRIDE, 4 * room) > count
+        count, capacity = len(self.rows()), 8 * k + 1024
+        is_small = count < self._smallest or max(_sample_rank(k) * 2 * STRIDE, 4 * capacity) > count
         if is_small:
             step = max(1, _PAIRS // max(k, 4096))
         else:
             half = self._screen()
             # products, hits, and what sorting them takes
-            each = 3 * min(_ITEMS, count) + 24 * room
+            each = 3 * min(_ITEMS, count) + 24 * capacity
             free = min(_TILE_BYTES, free_device_memory(self.device) // 2)
             step = max(1, min(_QUERIES, free // each))
         for start in range(0, len(queries), step):
             rows = slice(start, min(start + step, len(queries)))
             with full_precision():
-                asked = queries[rows].contiguous()
-                found = self._by_products(asked, k) if is_small else self._screened(asked, k, half, room)
+                tile = queries[rows].contiguous()
+                found = self._by_products(tile, k) if is_small else self._screened(tile, k, half, capacity)
             yield rows, *found
 
-    def _screened(self, queries: Tensor, k: int, half: "_Half", room: int) -> tuple[Tensor, Tensor]:
+    def _screened(self, queries: Tensor, k: int, half: "_Half", capacity: int) -> tuple[Tensor, Tensor]:
         unit = _unit(queries)
-        asked = unit.half()
-        slack = half.slack(unit, asked)
-        limits = (asked @ half.sample.T).topk(_place(k), dim=1).values[:, -1]
-        hits = _Hits(len(queries), room, self.device)
+        rounded = unit.half()
+        slack = half.slack(unit, rounded)
+        limits = (rounded @ half.sample.T).topk(_sample_rank(k), dim=1).values[:, -1]
+        hits = _Hits(len(queries), capacity, self.device)
         count = len(half.rows)
         products = torch.empty(len(queries), min(_ITEMS, count), dtype=torch.float16, device=self.device)
         for start in range(0, count, _ITEMS):
             block = half.rows[start : start + _ITEMS]
             kept = products if len(block) == products.shape[1] else products.new_empty(len(queries), len(block))
-            hits.keep(torch.mm(asked, block.T, out=kept), limits, start)
+            hits.keep(torch.mm(rounded, block.T, out=kept), limits, start)
         values, items = hits.best(k)
         # What the k-th product could really be is surely reached by k items; what cannot reach it is left out.
         least = values[:, k - 1].float() - 2 * slack
         is_near = values.float() >= least[:, None]
-        is_sure = (limits.float() <= least) & (hits.counts >= k) & (hits.counts <= room)  # false of what is no number
+        is_sure = (limits.float() <= least) & (hits.counts >= k) & (hits.counts <= capacity)  # False under NaN
         width = max(k, int(is_near[is_sure].sum(dim=1).max())) if is_sure.any() else k
         # In order of id first: the stable sort keeps it among equal scores.
         items = torch.where(is_near, items, count)[:, :width].sort(dim=1).values
@@ -127,7 +127,7 @@ class ScreenedFloats:
         """Rows in half precision.
 
         Raises:
-            UsageError: The device has no room for them.
+            UsageError: The device is short of memory for them.
         """
         if self._half is None:
             rows = self.rows()
@@ -169,9 +169,9 @@ class _Half:
             self._lost = max(self._lost, float((scaled - self.rows[at : at + _ITEMS].float()).norm(dim=1).max()))
         self.sample = self.rows[::STRIDE].contiguous()
 
-    def slack(self, unit: Tensor, asked: Tensor) -> Tensor:
+    def slack(self, unit: Tensor, rounded: Tensor) -> Tensor:
         """How far a product in half precision may be from the true one, for each query of length 1."""
-        lost: Tensor = (unit - asked.float()).norm(dim=1)
+        lost: Tensor = (unit - rounded.float()).norm(dim=1)
         summed = unit.shape[1] * 2.0**-23
         return lost + (1 + lost) * self._lost + summed + _ROUNDING
 
@@ -182,41 +182,41 @@ def _unit(rows: Tensor) -> Tensor:
     return torch.nn.functional.normalize(rows / peak)
 
 
-def _place(k: int) -> int:
+def _sample_rank(k: int) -> int:
     """Of the sample: far enough behind the k nearest that hardly a query is searched twice."""
-    return sampled_place(k, deviations=6) + 2
+    return sampled_rank(k, deviations=6) + 2
 
 
 class _Hits:
     """Items of some queries that came within their limits."""
 
-    def __init__(self, queries: int, room: int, device: str) -> None:
-        self.room = room
+    def __init__(self, queries: int, capacity: int, device: str) -> None:
+        self.capacity = capacity
         self.counts = torch.zeros(queries, dtype=torch.int32, device=device)
         self._keep: Callable[..., None] | None = None
-        if device != "cpu" and has_triton():
-            from fico.search.gpu.keep_triton import keep
+        if fuses_kernels(device):
+            from fico.search.gpu.threshold_triton import keep
 
             self._keep = keep
-        self._values = torch.full((queries, room), -torch.inf, dtype=torch.float16, device=device)
-        self._items = torch.zeros(queries, room, dtype=torch.int32, device=device)
+        self._values = torch.full((queries, capacity), -torch.inf, dtype=torch.float16, device=device)
+        self._items = torch.zeros(queries, capacity, dtype=torch.int32, device=device)
 
     def keep(self, products: Tensor, limits: Tensor, first: int) -> None:
-        """Appends what reaches the limits, in any order; what there is no room for is counted only."""
+        """Appends what reaches the limits, in any order; what exceeds the capacity is only counted."""
         if self._keep is not None:
             self._keep(products, limits, first, self.counts, self._values, self._items)
             return
         row, column = (products >= limits[:, None]).nonzero(as_tuple=True)
         counts = torch.bincount(row, minlength=len(limits))
-        place = torch.arange(len(row), device=row.device) + (self.counts - counts.cumsum(0) + counts)[row]
-        fits = place < self.room
-        row, column, place = row[fits], column[fits], place[fits]
-        self._values[row, place] = products[row, column]
-        self._items[row, place] = (column + first).to(torch.int32)
+        slot = torch.arange(len(row), device=row.device) + (self.counts - counts.cumsum(0) + counts)[row]
+        fits = slot < self.capacity
+        row, column, slot = row[fits], column[fits], slot[fits]
+        self._values[row, slot] = products[row, column]
+        self._items[row, slot] = (column + first).to(torch.int32)
         self.counts += counts.to(torch.int32)
 
     def best(self, k: int) -> tuple[Tensor, Tensor]:
         """Values, descending, and items; k at least, minus infinity where there are fewer."""
-        held = min(self.room, max(k, int(self.counts.max())))
+        held = min(self.capacity, max(k, int(self.counts.max())))
         values, order = self._values[:, :held].sort(dim=1, descending=True)
         return values, self._items.gather(1, order).long()

@@ -17,9 +17,9 @@ SLAB = BITS * LANES  # codes of one vector value
 @njit(nogil=True, cache=True)
 def aligned(count: int) -> np.ndarray:
     """Integers, all 0, that begin with a cache line: a vector across two lines costs twice as much."""
-    room = np.zeros(count + LANES, np.int64)
-    start = -(room.ctypes.data // 8) % LANES
-    return room[start : start + count]
+    buffer = np.zeros(count + LANES, np.int64)
+    start = -(buffer.ctypes.data // 8) % LANES
+    return buffer[start : start + count]
 
 
 class BitPlanes:
@@ -42,11 +42,11 @@ class BitPlanes:
         """Appends codes, ``codes words``, part after part.
 
         Args:
-            parts: The codes; each part may be dropped once the next one is asked for.
+            parts: The codes; each part may be dropped once the next one is taken.
             count: Of all parts.
         """
-        place = self.length // BITS * BITS  # the last 64 may be incomplete
-        waiting = self.words(place)
+        first = self.length // BITS * BITS  # the last 64 may be incomplete
+        waiting = self.words(first)
         slabs = -(-(self.length + count) // SLAB)
         grown = tuple(_slabs(slabs) for _ in self.arrays)
         for old, new in zip(self.arrays, grown, strict=True):
@@ -55,9 +55,9 @@ class BitPlanes:
         for part in parts:
             words = np.concatenate([waiting, part]) if len(waiting) else np.ascontiguousarray(part)
             whole = len(words) // BITS * BITS
-            _fill(words[:whole].view(np.int64), self.arrays, place)
-            place, waiting = place + whole, words[whole:].copy()
-        _fill(waiting.view(np.int64), self.arrays, place)
+            _fill(words[:whole].view(np.int64), self.arrays, first)
+            first, waiting = first + whole, words[whole:].copy()
+        _fill(waiting.view(np.int64), self.arrays, first)
 
     def words(self, first: int = 0) -> np.ndarray:
         """Codes from a multiple of 64 on, ``codes words``."""
@@ -72,7 +72,7 @@ def _slabs(count: int) -> np.ndarray:
 
 @njit(nogil=True, cache=True)
 def _transpose(block: np.ndarray) -> None:
-    """Bit c of integer r changes places with bit r of integer c, of 64 integers."""
+    """Bit c of integer r is exchanged with bit r of integer c, of 64 integers."""
     step, mask = BITS // 2, (1 << BITS // 2) - 1
     while step:
         for row in range(BITS):

@@ -1,4 +1,4 @@
-"""The exact Hamming search on a GPU: codes as +1 and -1, whose product tells the distance."""
+"""The GPU path of the Hamming search: codes as +1 and -1, whose inner product tells the distance."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,24 +6,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fico.search.gpu.delivery import delivered
-from fico.search.gpu.device import free_device_memory, has_triton, require_device_memory
-from fico.search.hamming.layout import GPU_FILL, GPU_ID_BITS
-from fico.search.hamming.scan import as_words
-from fico.search.products import nearest_of_blocks
+from fico.codes import HashCodes
+from fico.search.brute_force import nearest_of_blocks
+from fico.search.gpu.device import free_device_memory, fuses_kernels, require_device_memory, shared_memory
+from fico.search.gpu.to_host import to_host
+from fico.search.hamming.layout import GPU_FILL, GPU_ID_BITS, pipeline_stages
 from fico.types import Ranking
 
 _PAIRS = 2**28  # scores of one block of plain products: 1 GiB
-_TILE_BYTES = 2**32  # of a tile of queries in the fused passes, at most
+_TILE_BYTES = 2**32  # of a tile of queries in the fused kernels, at most
 _TILE = 32_768  # queries of a tile, at most
-_WIDEST = 2**14  # bits; the fused passes keep distances as 16-bit integers
+_WIDEST = 2**14  # bits; the fused kernels keep distances as 16-bit integers
 
-Nearest = Callable[[tuple[Tensor, Tensor], tuple[Tensor, Tensor], int, int, int], Tensor]  # `popcount_triton.nearest`
+Nearest = Callable[[tuple[Tensor, Tensor], tuple[Tensor, Tensor], int, int, int, int], Tensor]  # `gpu_triton.nearest`
 
 
 def codes_on(device: str) -> "DeviceCodes":
-    """Codes that lie on a device; the fused passes where Triton is, plain products elsewhere."""
-    if not has_triton():
+    """Codes that lie on a device; searched by fused kernels on a GPU with Triton, by plain products elsewhere."""
+    if not fuses_kernels(device):
         return DeviceCodes(device)
     from fico.search.hamming.gpu_triton import nearest
 
@@ -35,12 +35,12 @@ class DeviceCodes:
 
     Args:
         device: As torch names it.
-        nearest: The fused passes. None: plain products.
+        nearest: The fused kernels. None: plain products.
     """
 
     def __init__(self, device: str, nearest: Nearest | None = None) -> None:
         self.device, self._nearest = device, nearest
-        self._added: list[np.ndarray] = []
+        self._added: list[HashCodes] = []
         self._items: tuple[Tensor, Tensor] | None = None
 
     @property
@@ -49,60 +49,60 @@ class DeviceCodes:
         packed = sum(codes.nbytes for codes in self._added)
         return packed + sum(part.numel() * part.element_size() for part in self._items or ())
 
-    def add(self, codes: np.ndarray) -> None:
-        """Takes rows of bytes."""
+    def add(self, codes: HashCodes) -> None:
+        """Adds codes, whose words nobody else may write to."""
         self._added.append(codes)
         self._items = None
 
-    def rows(self) -> np.ndarray:
-        """All codes as rows of bytes."""
-        if len(self._added) > 1:
-            self._added = [np.concatenate(self._added)]
+    def codes(self) -> HashCodes:
+        """All codes."""
+        self._added = [HashCodes.joined(self._added)]
         return self._added[0]
 
-    def search(self, queries: np.ndarray, k: int) -> Ranking:
-        """The k nearest codes of each query (rows of bytes), ties by lowest id."""
-        if not self._is_fused:
+    def search(self, queries: HashCodes, k: int) -> Ranking:
+        """The k nearest codes of each query, ties by lowest id."""
+        if not self._stages:
             return self._by_products(queries, k)
         tiles = (
             (rows, -(hits >> GPU_ID_BITS).to(torch.int32), hits & ((1 << GPU_ID_BITS) - 1))
             for rows, hits in self.tiles(queries, k)
         )
-        return delivered(tiles, len(queries), k, np.int32)
+        return to_host(tiles, len(queries), k, np.int32)
 
     @property
-    def _is_fused(self) -> bool:
-        return self._nearest is not None and 8 * self.rows().shape[1] <= _WIDEST
+    def _stages(self) -> int:
+        """Pipeline stages of the fused kernels; 0 where plain products serve."""
+        return 0 if self._nearest is None else fused_stages(self.device, self.codes().bits)
 
-    def tiles(self, queries: np.ndarray, k: int) -> Iterator[tuple[slice, Tensor]]:
+    def tiles(self, queries: HashCodes, k: int) -> Iterator[tuple[slice, Tensor]]:
         """The k nearest codes, some queries at a time.
 
         Args:
-            queries: Rows of bytes.
-            k: Places.
+            queries: Codes.
+            k: Items of each query.
 
         Yields:
             Which queries, and for each ``k`` of ``distance << 40 | item``, ascending, on the device.
         """
-        count, bits = len(self.rows()), 8 * queries.shape[1]
+        count, bits, stages = len(self.codes()), queries.bits, self._stages
         items = self._on_device()
-        # A distance and a place in the list for each group of 64 items, and the hits twice while they are sorted.
-        room = min(_TILE_BYTES, free_device_memory(self.device) // 2)
-        step = max(1, min(_TILE, room // (6 * count // 64 + 24 * k)))
+        # A distance and an entry of the list for each group of 64 items, and the hits twice while they are sorted.
+        budget = min(_TILE_BYTES, free_device_memory(self.device) // 2)
+        step = max(1, min(_TILE, budget // (6 * count // 64 + 24 * k)))
         for start in range(0, len(queries), step):
             rows = slice(start, min(start + step, len(queries)))
-            if self._nearest is not None and self._is_fused:
-                asked = self._signs(queries[rows]), _words(queries[rows]).to(self.device)
-                yield rows, self._nearest(asked, items, count, k, bits)
+            if self._nearest is not None and stages:
+                tile = self._signs(queries[rows]), _words(queries[rows]).to(self.device)
+                yield rows, self._nearest(tile, items, count, k, bits, stages)
             else:
                 found = self._by_products(queries[rows], k)
                 hits = -found.scores.astype(np.int64) << GPU_ID_BITS | found.indices
                 yield rows, torch.from_numpy(hits).to(self.device)
 
-    def _by_products(self, queries: np.ndarray, k: int) -> Ranking:
-        """Plain products by blocks; the oracle of the fused passes."""
-        items, length = self._on_device()[0], len(self.rows())
-        width, bits = min(length, max(k, 2**18)), 8 * queries.shape[1]
+    def _by_products(self, queries: HashCodes, k: int) -> Ranking:
+        """Plain products by blocks; the oracle of the fused kernels."""
+        items, length = self._on_device()[0], len(self.codes())
+        width, bits = min(length, max(k, 2**18)), queries.bits
         height = max(1, _PAIRS // width)
         blocks = [items[start : min(start + width, length), :bits] for start in range(0, length, width)]
         parts = [
@@ -118,27 +118,32 @@ class DeviceCodes:
         """Signs ``padded width`` and words ``words padded`` of all codes.
 
         Raises:
-            UsageError: The device has no room for them (the predicted size is named).
+            UsageError: The device is short of memory (the predicted size is named).
         """
         if self._items is None:
-            codes = self.rows()
-            bits = 8 * codes.shape[1]
-            require_device_memory(self.device, len(codes) * bytes_on_device(bits), f"{len(codes)} codes of {bits} bits")
+            codes = self.codes()
+            size = len(codes) * bytes_on_device(codes.bits)
+            require_device_memory(self.device, size, f"{len(codes)} codes of {codes.bits} bits")
             short = -len(codes) % GPU_FILL
             words = torch.nn.functional.pad(_words(codes).T, (0, short)).contiguous().to(self.device)
             self._items = self._signs(codes, short), words
         return self._items
 
-    def _signs(self, codes: np.ndarray, more: int = 0) -> Tensor:
+    def _signs(self, codes: HashCodes, more: int = 0) -> Tensor:
         """Signs as bytes; columns filled up with zeros, which add nothing to a product, to a power of 2; more rows."""
-        bits = 8 * codes.shape[1]
+        bits = codes.bits
         signs = torch.zeros(len(codes) + more, _width(bits), dtype=torch.int8, device=self.device)
-        place = torch.arange(7, -1, -1, dtype=torch.uint8, device=self.device)
+        shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=self.device)
         for at in range(0, len(codes), 2**18):
-            block = torch.from_numpy(codes[at : at + 2**18]).to(self.device)
-            ones = (block[:, :, None] >> place & 1).to(torch.int8)
-            signs[at : at + len(block), :bits] = (2 * ones - 1).reshape(len(block), bits)
+            block = torch.from_numpy(codes[at : at + 2**18].packed()).to(self.device)
+            ones = (block[:, :, None] >> shifts & 1).to(torch.int8)
+            signs[at : at + len(block), :bits] = (2 * ones - 1).reshape(len(block), -1)[:, :bits]
         return signs
+
+
+def fused_stages(device: str, bits: int) -> int:
+    """Pipeline stages of the fused kernels for codes of a length on a device; 0 where the codes are too wide for it."""
+    return 0 if bits > _WIDEST else pipeline_stages(_width(bits), shared_memory(device))
 
 
 def bytes_on_device(bits: int) -> int:
@@ -150,5 +155,5 @@ def _width(bits: int) -> int:
     return max(32, 1 << (bits - 1).bit_length())
 
 
-def _words(codes: np.ndarray) -> Tensor:
-    return torch.from_numpy(as_words(codes).view(np.int64))
+def _words(codes: HashCodes) -> Tensor:
+    return torch.from_numpy(codes.words.view(np.int64))

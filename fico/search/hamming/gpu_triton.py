@@ -1,6 +1,6 @@
 # mypy: disable-error-code="misc,no-untyped-def,untyped-decorator,no-untyped-call,no-any-return,operator"
 # ruff: noqa: ANN001, ANN202
-"""The exact Hamming search on a GPU, in Triton: three passes, none of which makes a matrix of queries by items.
+"""The fused kernels of the GPU path, in Triton: three passes, none of which makes a matrix of queries by items.
 
 Importing this module imports Triton. With ``TRITON_INTERPRET=1`` set before, the kernels run on the CPU, slowly.
 """
@@ -10,13 +10,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from fico.search.hamming.layout import GPU_FILL, GPU_ID_BITS
+from fico.search.hamming.layout import GPU_FILL, GPU_ID_BITS, GPU_PART, GPU_QUERIES
 
 GROUP = 64  # neighbouring items of which the first pass keeps the least distance
-ROWS = 128  # queries of one product; its items are `GPU_FILL`
 _STEPS = 32  # products of one program: its queries stay where they are meanwhile
-_PART = 128  # bits of one product
-_CHUNK = 2048  # distances that a program looks at together
+_CHUNK = 2048  # distances that a program reads together
 
 
 @triton.jit
@@ -68,10 +66,10 @@ def _list_kernel(least, lists, counts, limits, full, groups, stride, k, bits, bi
     tl.store(limits + query, limit)
     count = 0
     for start in range(0, groups, chunk):
-        place = start + along
-        distance = tl.load(least + place, place < full, -1).to(tl.int32)  # the last group may hold padding: look
-        near = ((distance <= limit) & (place < groups)).to(tl.int32)
-        tl.store(lists + count + tl.cumsum(near, 0) - near, place, near > 0)
+        entry = start + along
+        distance = tl.load(least + entry, entry < full, -1).to(tl.int32)  # the last group may hold padding: list it
+        near = ((distance <= limit) & (entry < groups)).to(tl.int32)
+        tl.store(lists + count + tl.cumsum(near, 0) - near, entry, near > 0)
         count += tl.sum(near, 0)
     tl.store(counts + query, count)
 
@@ -88,9 +86,9 @@ def _ones(word):
 @triton.jit
 def _distances(queries, items, lists, start, count, item_count, padded, words: tl.constexpr, group, chunk):
     """Ids and distances of the items of listed groups; which of them are there."""
-    place = start * group + tl.arange(0, chunk)
-    listed = place < count * group
-    item = tl.load(lists + place // group, listed, 0).to(tl.int64) * group + place % group
+    entry = start * group + tl.arange(0, chunk)
+    listed = entry < count * group
+    item = tl.load(lists + entry // group, listed, 0).to(tl.int64) * group + entry % group
     there = listed & (item < item_count)
     distance = tl.zeros((chunk,), tl.int32)
     for word in tl.static_range(words):
@@ -127,20 +125,22 @@ def _select_kernel(
         item, distance, there = _distances(queries, items, lists, start, count, item_count, padded, words, group, chunk)
         seen += tl.histogram(distance, bins, mask=there & (distance <= limit))
     last = tl.sum((tl.cumsum(seen, 0) < k).to(tl.int32), 0)  # distance of the k-th
-    room = k - tl.sum(tl.where(tl.arange(0, bins) < last, seen, 0), 0)  # for codes that are just so far
+    ties = k - tl.sum(tl.where(tl.arange(0, bins) < last, seen, 0), 0)  # slots for codes at that distance
     taken, tied = 0, 0
     for start in range(0, count, chunk // group):
         item, distance, there = _distances(queries, items, lists, start, count, item_count, padded, words, group, chunk)
         equal = (there & (distance == last)).to(tl.int32)
-        fits = (equal > 0) & (tied + tl.cumsum(equal, 0) <= room)
+        fits = (equal > 0) & (tied + tl.cumsum(equal, 0) <= ties)
         takes = (there & (distance < last) | fits).to(tl.int32)
-        place = taken + tl.cumsum(takes, 0) - takes
-        tl.store(found + place, (distance.to(tl.int64) << id_bits) | item, takes > 0)
+        slot = taken + tl.cumsum(takes, 0) - takes
+        tl.store(found + slot, (distance.to(tl.int64) << id_bits) | item, takes > 0)
         taken += tl.sum(takes, 0)
         tied += tl.sum(equal, 0)
 
 
-def nearest(queries: tuple[Tensor, Tensor], items: tuple[Tensor, Tensor], count: int, k: int, bits: int) -> Tensor:
+def nearest(
+    queries: tuple[Tensor, Tensor], items: tuple[Tensor, Tensor], count: int, k: int, bits: int, stages: int = 3
+) -> Tensor:
     """The k nearest codes of some queries.
 
     The first pass keeps the least distance within each group of 64 items. As many groups as the k-th smallest of these
@@ -150,10 +150,11 @@ def nearest(queries: tuple[Tensor, Tensor], items: tuple[Tensor, Tensor], count:
     Args:
         queries: Signs ``queries width`` of +1, -1 and 0 behind the code, ``int8``, the width a power of two from 32 on;
             and words, ``queries words`` of 64 bits.
-        items: Signs ``padded width``, and words ``words padded``; rows filled up with anything to a multiple of 128.
+        items: Signs ``padded width``, and words ``words padded``; rows padded with anything to a multiple of 128.
         count: Items without padding.
-        k: Places, at most ``count``.
+        k: Items of each query, at most ``count``.
         bits: Code length.
+        stages: Of the first kernel's pipeline, from ``pipeline_stages``.
 
     Returns:
         ``queries k`` of ``distance << 40 | item``, ``int64``, ascending.
@@ -164,11 +165,10 @@ def nearest(queries: tuple[Tensor, Tensor], items: tuple[Tensor, Tensor], count:
     stride, full, groups = padded // GROUP, count // GROUP, -(-count // GROUP)
     bins = max(32, 1 << bits.bit_length())
     least = torch.empty(rows, stride, dtype=torch.int16, device=device)
-    grid = (triton.cdiv(padded, GPU_FILL * _STEPS), triton.cdiv(rows, ROWS))
-    part = min(width, _PART)
-    _least_kernel[grid](
-        signs, item_signs, least, rows, padded, stride, bits, width, part, ROWS, GPU_FILL, GROUP, _STEPS, num_warps=8
-    )
+    grid = (triton.cdiv(padded, GPU_FILL * _STEPS), triton.cdiv(rows, GPU_QUERIES))
+    part = min(width, GPU_PART)
+    shape = (width, part, GPU_QUERIES, GPU_FILL, GROUP, _STEPS)
+    _least_kernel[grid](signs, item_signs, least, rows, padded, stride, bits, *shape, num_warps=8, num_stages=stages)
     lists = torch.empty(rows, stride, dtype=torch.int32, device=device)
     counts, limits = (torch.empty(rows, dtype=torch.int32, device=device) for _ in range(2))
     _list_kernel[(rows,)](least, lists, counts, limits, full, groups, stride, k, bits, bins, _CHUNK)

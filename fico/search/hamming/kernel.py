@@ -2,25 +2,23 @@
 """The compiled part of the Hamming search: the near codes of every slab, and the counting select of the nearest.
 
 Importing this module imports numba; it compiles on first use and keeps the result in numba's cache, which looks at the
-file of a function alone: whatever calls a compiled function of this file stands in it too, and who changes `bit_counts`
-or `bit_planes` changes this file as well.
+file of a function alone: whatever calls a compiled function of this file stands in it too, and who changes
+`avx512_popcount` or `bit_planes` changes this file as well.
 """
 
 import numpy as np
 from numba import njit
 
-from fico.search.hamming.bit_planes import BITS, LANES, SLAB, aligned
-from fico.search.hamming.layout import ID_BITS, SHARED
-from fico.search.hamming.simd_popcount import (
+from fico.search.hamming.avx512_popcount import (
     LAYER,
     LOOKUPS,
     PAIR,
     TRIPLES,
     count_bits,
-    own_first,
-    own_last,
-    own_next,
-    own_only,
+    direct_first,
+    direct_last,
+    direct_next,
+    direct_only,
     share,
     shared_first,
     shared_last,
@@ -28,6 +26,8 @@ from fico.search.hamming.simd_popcount import (
     shared_only,
     trailing_zeros,
 )
+from fico.search.hamming.bit_planes import BITS, LANES, SLAB, aligned
+from fico.search.hamming.layout import ID_BITS, SHARED
 
 
 @njit(nogil=True, cache=True)
@@ -45,62 +45,63 @@ def _begin_at(offsets: np.ndarray, row: int, limit: int) -> None:
 
 @njit(nogil=True, cache=True)
 def _lookups(queries: np.ndarray) -> np.ndarray:
-    """Places in the shared layer."""
-    asked = np.empty((*queries.shape, LOOKUPS), np.uint16)
+    """Offsets in the shared layer, for each word of each query."""
+    lookups = np.empty((*queries.shape, LOOKUPS), np.uint16)
     for row in range(queries.shape[0]):
         for word in range(queries.shape[1]):
             bits = queries[row, word]
             for triple in range(TRIPLES):
-                asked[row, word, triple] = PAIR * (8 * triple + (bits >> 3 * triple & 7))
-            asked[row, word, TRIPLES] = PAIR * 8 * TRIPLES + LANES * (bits >> BITS - 1 & 1)
-    return asked
+                lookups[row, word, triple] = PAIR * (8 * triple + (bits >> 3 * triple & 7))
+            lookups[row, word, TRIPLES] = PAIR * 8 * TRIPLES + LANES * (bits >> BITS - 1 & 1)
+    return lookups
 
 
 @njit(nogil=True, cache=True)
 def _flips(queries: np.ndarray) -> np.ndarray:
-    asked = np.empty((*queries.shape, BITS), np.int64)
+    """All ones for each bit of a query that is set."""
+    flips = np.empty((*queries.shape, BITS), np.int64)
     for row in range(queries.shape[0]):
         for word in range(queries.shape[1]):
             for bit in range(BITS):
-                asked[row, word, bit] = -(queries[row, word] >> bit & 1)
-    return asked
+                flips[row, word, bit] = -(queries[row, word] >> bit & 1)
+    return flips
 
 
 @njit(nogil=True, cache=True)
 def _near_shared(
     planes: tuple[np.ndarray, ...],
     slab: int,
-    asked: np.ndarray,
+    lookups: np.ndarray,
     layer: np.ndarray,
     offsets: np.ndarray,
     sums: np.ndarray,
     found: np.ndarray,
-    who: np.ndarray,
+    hit_rows: np.ndarray,
 ) -> int:
-    """Counts a slab for all queries; ``who`` and ``found`` receive row and lanes with a near code, and the counts."""
-    waiting, last = 0, len(planes) - 1
+    """Counts a slab for all queries; ``hit_rows`` and ``found`` receive rows and lanes with a near code, and counts."""
+    pending, last = 0, len(planes) - 1
     for word in range(len(planes)):
         share(planes[word], slab, layer)
         for row in range(len(offsets)):
             if last == 0:
-                lanes = shared_only(planes, asked, row, word, layer, 0, offsets, sums, found, waiting)
+                lanes = shared_only(planes, lookups, row, word, layer, 0, offsets, sums, found, pending)
             elif word == 0:
-                lanes = shared_first(planes, asked, row, word, layer, 0, offsets, sums, found, waiting)
+                lanes = shared_first(planes, lookups, row, word, layer, 0, offsets, sums, found, pending)
             elif word < last:
-                lanes = shared_next(planes, asked, row, word, layer, 0, offsets, sums, found, waiting)
+                lanes = shared_next(planes, lookups, row, word, layer, 0, offsets, sums, found, pending)
             else:
-                lanes = shared_last(planes, asked, row, word, layer, 0, offsets, sums, found, waiting)
+                lanes = shared_last(planes, lookups, row, word, layer, 0, offsets, sums, found, pending)
             if word == last:
-                who[waiting] = row << LANES | lanes
-                waiting += lanes != 0  # without a branch: where no code is near the next query takes the place
-    return waiting
+                hit_rows[pending] = row << LANES | lanes
+                pending += lanes != 0  # without a branch: where no code is near the next query overwrites the entry
+    return pending
 
 
 @njit(nogil=True, cache=True)
-def _near_own(
+def _near_direct(
     planes: tuple[np.ndarray, ...],
     slab: int,
-    asked: np.ndarray,
+    flips: np.ndarray,
     row: int,
     offsets: np.ndarray,
     sums: np.ndarray,
@@ -110,20 +111,20 @@ def _near_own(
     last, start = len(planes) - 1, slab * SLAB
     lanes: int
     if last == 0:
-        lanes = own_only(planes, asked, row, 0, planes[0], start, offsets, sums, found, 0)
+        lanes = direct_only(planes, flips, row, 0, planes[0], start, offsets, sums, found, 0)
         return lanes
-    own_first(planes, asked, row, 0, planes[0], start, offsets, sums, found, 0)
+    direct_first(planes, flips, row, 0, planes[0], start, offsets, sums, found, 0)
     for word in range(1, last):
-        own_next(planes, asked, row, word, planes[word], start, offsets, sums, found, 0)
-    lanes = own_last(planes, asked, row, last, planes[last], start, offsets, sums, found, 0)
+        direct_next(planes, flips, row, word, planes[word], start, offsets, sums, found, 0)
+    lanes = direct_last(planes, flips, row, last, planes[last], start, offsets, sums, found, 0)
     return lanes
 
 
 @njit(nogil=True, cache=True)
 def _take(
     found: np.ndarray,
-    who: np.ndarray,
-    waiting: int,
+    hit_rows: np.ndarray,
+    pending: int,
     part: tuple[int, int, int],
     k: int,
     limits: np.ndarray,
@@ -140,22 +141,22 @@ def _take(
     """
     first, begin, stop = part
     bits, inside = found.shape[1], (1 << LANES) - (1 << max(0, begin - first) // BITS)
-    for place in range(waiting):
-        row, lanes = who[place] >> LANES, who[place] & inside
+    for entry in range(pending):
+        row, lanes = hit_rows[entry] >> LANES, hit_rows[entry] & inside
         before = limit = limits[row]
         offset, within, stored = _offset(limit, bits), counts[row, 0], counts[row, 1]
         while lanes:
             lane = trailing_zeros(lanes)
             lanes &= lanes - 1
-            mask = found[place, bits - 1, lane]
+            mask = found[entry, bits - 1, lane]
             if limit < before:
-                mask &= _within(found, place, lane, offset + limit)
+                mask &= _within(found, entry, lane, offset + limit)
             while mask:
                 shift = trailing_zeros(mask)
                 mask &= mask - 1
                 code, distance = first + BITS * lane + shift, -offset
                 for weight in range(bits - 1):
-                    distance += (found[place, weight, lane] >> shift & 1) << weight
+                    distance += (found[entry, weight, lane] >> shift & 1) << weight
                 if code >= stop or distance > limit:
                     continue
                 if stored == hits.shape[1]:
@@ -174,14 +175,14 @@ def _take(
 
 
 @njit(nogil=True, cache=True)
-def _within(found: np.ndarray, place: int, lane: int, most: int) -> int:
+def _within(found: np.ndarray, entry: int, lane: int, most: int) -> int:
     """Codes of a lane whose count is at most so much: a comparison from the lowest weight up."""
     beyond = 0
     for weight in range(found.shape[1] - 1):
         if most >> weight & 1:
-            beyond &= found[place, weight, lane]
+            beyond &= found[entry, weight, lane]
         else:
-            beyond |= found[place, weight, lane]
+            beyond |= found[entry, weight, lane]
     return ~beyond
 
 
@@ -199,14 +200,14 @@ def _cleared(hits: np.ndarray, row: int, limit: int) -> int:
 @njit(nogil=True, cache=True)
 def _emit(hits: np.ndarray, stored: int, limit: int, histogram: np.ndarray, out: np.ndarray) -> None:
     """Counting sort of the hits, which stand in order of id, into the k nearest; ties by lowest id."""
-    place = np.zeros(limit + 3, np.int64)
+    position = np.zeros(limit + 3, np.int64)
     for distance in range(limit + 2):
-        place[distance + 1] = place[distance] + histogram[distance]
+        position[distance + 1] = position[distance] + histogram[distance]
     for hit in hits[:stored]:
         distance = hit >> ID_BITS
-        if distance <= limit + 1 and place[distance] < out.shape[0]:
-            out[place[distance]] = hit
-            place[distance] += 1
+        if distance <= limit + 1 and position[distance] < out.shape[0]:
+            out[position[distance]] = hit
+            position[distance] += 1
 
 
 @njit(nogil=True, cache=True)
@@ -220,7 +221,7 @@ def scan(
         begin: First code, a multiple of ``SLAB``.
         stop: One behind the last code.
         queries: ``queries words``.
-        limits: First limit of each query; 64 * words asks for nothing to be left out.
+        limits: First limit of each query; 64 * words leaves nothing out.
         out: ``queries k``: receives ``distance << ID_BITS | id``, sorted.
 
     Returns:
@@ -237,19 +238,19 @@ def scan(
     for row in range(rows):
         _begin_at(offsets, row, limits[row])
     is_shared = rows >= SHARED
-    layer, who = aligned(LAYER), np.empty(rows + 1, np.int64)
+    layer, hit_rows = aligned(LAYER), np.empty(rows + 1, np.int64)
     lookups, flips = _lookups(queries[: rows * is_shared]), _flips(queries[rows * is_shared :])
     for slab in range(begin // SLAB, (stop + SLAB - 1) // SLAB):
         part = (slab * SLAB, begin, stop)
         if is_shared:
-            waiting = _near_shared(planes, slab, lookups, layer, offsets, sums, found, who)
-            _take(found, who, waiting, part, k, limits, offsets, histogram, counts, hits)
+            pending = _near_shared(planes, slab, lookups, layer, offsets, sums, found, hit_rows)
+            _take(found, hit_rows, pending, part, k, limits, offsets, histogram, counts, hits)
         else:
             for row in range(rows):
-                lanes = _near_own(planes, slab, flips, row, offsets, sums, found)
+                lanes = _near_direct(planes, slab, flips, row, offsets, sums, found)
                 if lanes:
-                    who[0] = row << LANES | lanes
-                    _take(found, who, 1, part, k, limits, offsets, histogram, counts, hits)
+                    hit_rows[0] = row << LANES | lanes
+                    _take(found, hit_rows, 1, part, k, limits, offsets, histogram, counts, hits)
     for row in range(rows):
         if limits[row] < first[row]:
             _emit(hits[row], counts[row, 1], limits[row], histogram[row], out[row])
@@ -272,9 +273,9 @@ def screen(
         planes: For each word of a code ``slabs 64 lanes``.
         starts: First code of each list, a multiple of 64.
         stops: One behind its last code.
-        lists: ``queries probes``: lists to look into.
+        lists: ``queries probes``: lists to scan.
         queries: ``queries words``.
-        out: ``queries candidates``: receives ``distance << ID_BITS | place`` by distance, equal ones in the order of
+        out: ``queries candidates``: receives ``distance << ID_BITS | position`` by distance, equal ones in the order of
             ``lists``.
         held: ``queries``: receives how many there are; fewer where the lists hold fewer.
     """
@@ -284,7 +285,7 @@ def screen(
     hits = np.empty((rows, 4 * candidates + 64), np.int64)
     counts, limits = np.zeros((rows, 2), np.int64), np.full(rows, widest)
     offsets, sums = np.empty((rows, bits), np.int64), aligned(rows * bits * LANES).reshape(rows, bits, LANES)
-    found, who, flips = aligned(bits * LANES).reshape(1, bits, LANES), np.empty(1, np.int64), _flips(queries)
+    found, hit_rows, flips = aligned(bits * LANES).reshape(1, bits, LANES), np.empty(1, np.int64), _flips(queries)
     for row in range(rows):
         _begin_at(offsets, row, widest)
         held[row] = 0
@@ -292,9 +293,9 @@ def screen(
             begin, stop = starts[lists[row, probe]], stops[lists[row, probe]]
             held[row] += stop - begin
             for slab in range(begin // SLAB, (stop + SLAB - 1) // SLAB):
-                lanes = _near_own(planes, slab, flips, row, offsets, sums, found)
+                lanes = _near_direct(planes, slab, flips, row, offsets, sums, found)
                 if lanes:
-                    part, who[0] = (slab * SLAB, begin, stop), row << LANES | lanes
-                    _take(found, who, 1, part, candidates, limits, offsets, histogram, counts, hits)
+                    part, hit_rows[0] = (slab * SLAB, begin, stop), row << LANES | lanes
+                    _take(found, hit_rows, 1, part, candidates, limits, offsets, histogram, counts, hits)
         _emit(hits[row], counts[row, 1], limits[row], histogram[row], out[row])
         held[row] = min(held[row], candidates)

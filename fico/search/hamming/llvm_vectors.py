@@ -1,4 +1,4 @@
-"""Vector operations for compiled code: LLVM written from Python where numba has no word for it."""
+"""Vector operations for compiled code: LLVM written from Python where numba has no such operation."""
 
 from typing import Any
 
@@ -49,6 +49,6 @@ def store(builder: Any, value: Any, data: Any) -> None:
 
 
 def prefetch(builder: Any, data: Any) -> None:
-    """Asks for the cache line at an address, which need not exist."""
+    """Prefetches the cache line at an address, which need not exist."""
     flags = [ir.Constant(I32, value) for value in (0, 3, 1)]  # read, into every cache, data
     call(builder, "llvm.prefetch.p0", ir.VoidType(), [builder.bitcast(data, I8.as_pointer()), *flags])

@@ -1,18 +1,18 @@
-"""Exact Hamming search in compiled integer instructions."""
+"""The searcher of hash codes: exact Hamming distances by compiled kernels, on CPUs and GPUs."""
 
 import importlib.util
 import os
 from pathlib import Path
 
-import numpy as np
-
+from fico.codes import HashCodes
 from fico.errors import UsageError
 from fico.search.base import check_k
-from fico.search.gpu.device import check_device, has_triton, on
-from fico.search.hamming.scan import Codes, FaissCodes, ScannedCodes, scratch_bytes
-from fico.search.hamming.scan import cores as cores
+from fico.search.gpu.device import check_device, fuses_kernels, on
+from fico.search.hamming.cpu import CodeIndex, FaissCodes, ScannedCodes, scratch_bytes
+from fico.search.hamming.cpu import cores as cores
+from fico.search.hash_encoder import HashEncoder
 from fico.search.index_file import read_index, write_index
-from fico.search.itq import Binariser, Coder
+from fico.search.itq import ITQ
 from fico.search.sampling import STRIDE
 from fico.types import Ranking
 from fico.util.arrays import Embeddings, to_array
@@ -26,14 +26,15 @@ class PopcountSearch:
 
     Codes lie as bit planes. A tile of queries passes over 512 codes at a time, whose differing bits carry-save adders
     count in registers; the last carry tells which codes are within the query's limit, which a counting select
-    tightens. Above 512 bits, and where numba is missing, FAISS's exhaustive search does the work; on a GPU a fused
-    Triton kernel, or products of +1 and -1 where Triton is missing.
+    tightens. Above 512 bits, and where numba is missing, FAISS's exhaustive search does the work; on a GPU fused
+    Triton kernels, or products of +1 and -1 where Triton is missing or the codes are too wide for the GPU.
 
     Args:
-        bits: Code length, a multiple of 8. None: the width of +-1 or 0/1 codes; for ITQ 64, or what few items
-            allow.
+        bits: Code length, a multiple of 8. It declares that rows of so many columns are codes of +1 and -1 or of 1 and
+            0, and ``uint8`` rows of an eighth of the columns packed codes; any other rows are floats, made into codes
+            of this length by ITQ. None: rows are floats, for codes of 64 bits or what few items allow.
         threads: Cores to use. None: as many as numba may (``NUMBA_NUM_THREADS``, else all of this process).
-        binariser: A fitted one for floats, instead of ITQ learnt from the items of the first ``add``.
+        itq: Declares that rows are floats of any width; fitted on the items of the first ``add`` unless it is already.
         seed: Of ITQ.
         device: Where to search, as torch names it: ``cpu``, ``cuda``, ``cuda:1``.
 
@@ -45,28 +46,28 @@ class PopcountSearch:
         self,
         bits: int | None = None,
         threads: int | None = None,
-        binariser: Binariser | None = None,
+        itq: ITQ | None = None,
         seed: int = 1234,
         device: str = "cpu",
     ) -> None:
         if threads is not None and threads < 1:
             raise UsageError(f"threads is {threads}; give 1 or more, or none for all cores")
-        self._coder = Coder(bits, binariser, seed)
+        self._encoder = HashEncoder(bits, itq, seed)
         self.threads = threads or int(os.environ.get("NUMBA_NUM_THREADS", 0)) or cores()
         self.device = device
         check_device(device)
-        self._codes: Codes | None = None
+        self._codes: CodeIndex | None = None
         self._length = 0
 
     @property
     def name(self) -> str:
-        """``popcount(64)``, or ``popcount(itq64)`` where floats were binarised."""
-        return f"popcount({self._coder.name})"
+        """``popcount(64)``, or ``popcount(itq64)`` where ITQ made the codes."""
+        return f"popcount({self._encoder.name})"
 
     @property
     def bits(self) -> int | None:
         """Code length, once it is known."""
-        return self._coder.bits
+        return self._encoder.bits
 
     @property
     def size_bytes(self) -> int:
@@ -77,12 +78,14 @@ class PopcountSearch:
     def backend(self) -> str:
         """``numba`` or ``faiss``; on a device ``triton`` or ``torch``."""
         if self.device != "cpu":
-            return "triton" if has_triton() else "torch"
+            from fico.search.hamming.gpu import fused_stages
+
+            return "triton" if fuses_kernels(self.device) and fused_stages(self.device, self.bits or 8) else "torch"
         narrow = self.bits is None or self.bits <= WIDEST
         return "numba" if narrow and importlib.util.find_spec("numba") is not None else "faiss"
 
-    def fit(self, items: Embeddings, queries: Embeddings | None = None) -> "PopcountSearch":
-        """Decides whether rows are codes, and learns ITQ where they are floats; ``add`` does it where this was not.
+    def fit(self, items: Embeddings | HashCodes, queries: Embeddings | None = None) -> "PopcountSearch":
+        """Trains ITQ where the rows are floats; ``add`` does it from its items where this was not called.
 
         Args:
             items: Rows to learn from.
@@ -92,49 +95,48 @@ class PopcountSearch:
             DataError: Too few rows for a code of 8 bits, NaN, or another width of the queries.
             UsageError: Codes whose width is no multiple of 8.
         """
-        other = None if queries is None else to_array(queries, "queries")
-        self._coder.fit(to_array(items, "items"), queries=other)
+        self._encoder.fit(items, queries=queries)
         return self
 
-    def empty(self) -> "PopcountSearch":
-        """A searcher with the same settings and what was learnt, without items."""
-        twin = PopcountSearch(self.bits, self.threads, seed=self._coder.seed, device=self.device)
-        twin._coder = self._coder
-        return twin
+    def clone_empty(self) -> "PopcountSearch":
+        """A searcher with the same parameters and the same trained ITQ, without items."""
+        clone = PopcountSearch(self.bits, self.threads, seed=self._encoder.seed, device=self.device)
+        clone._encoder = self._encoder
+        return clone
 
-    def add(self, items: Embeddings) -> None:
-        """Takes packed ``uint8`` codes, +-1, 0/1, or floats to binarise.
+    def add(self, items: Embeddings | HashCodes) -> None:
+        """Adds codes, or floats to make codes of.
 
         Raises:
-            DataError: Codes of another width, or a row that is no code.
+            DataError: Another width, a value that is no code where codes are declared, packed codes without ``bits``.
             UsageError: The width is no multiple of 8, or memory is short (the predicted size is named).
         """
-        array = to_array(items, "items")
-        if self._coder.takes_codes is None:
-            self.fit(array)
+        rows = items if isinstance(items, HashCodes) else to_array(items, "items")
+        if not self._encoder.is_fitted:
+            self.fit(rows)
         assert self.bits is not None
         require_memory(
-            len(array) * self.bits // 8 + predicted_bytes(self._length + len(array), self.bits),
-            f"{self._length + len(array)} codes of {self.bits} bits, which are held twice while they are put in order,",
+            len(rows) * self.bits // 8 + predicted_bytes(self._length + len(rows), self.bits),
+            f"{self._length + len(rows)} codes of {self.bits} bits, which are held twice while they are put in order,",
             "add fewer or spread them over machines",
         )
         with on(self.device):
-            self._take(self._coder.encode(array, "items"))
+            self._take(self._encoder.encode(items, "items").apart_from(rows))
 
-    def _take(self, codes: np.ndarray) -> None:
+    def _take(self, codes: HashCodes) -> None:
         if self._codes is None:
-            self._codes = self._make()
+            self._codes = self._build()
         self._codes.add(codes)
         self._length += len(codes)
 
-    def _make(self) -> Codes:
+    def _build(self) -> CodeIndex:
         if self.device != "cpu":
             from fico.search.hamming.gpu import codes_on
 
             return codes_on(self.device)
         return ScannedCodes(self.threads) if self.backend == "numba" else FaissCodes(self.threads)
 
-    def search(self, queries: Embeddings, k: int) -> Ranking:
+    def search(self, queries: Embeddings | HashCodes, k: int) -> Ranking:
         """The k nearest items; scores are minus the number of differing bits, ``int32``.
 
         Raises:
@@ -143,16 +145,16 @@ class PopcountSearch:
             DataError: Queries of another width, or that are no codes.
         """
         k = check_k(k, self._length)
-        array = to_array(queries, "queries")
+        codes = self._encoder.encode(queries, "queries")
         if self.device == "cpu":
             require_memory(
-                predicted_bytes(0, self.bits or 0, len(array), k, self.threads),
-                f"the {k} nearest items of {len(array)} queries",
+                predicted_bytes(0, codes.bits, len(codes), k, self.threads),
+                f"the {k} nearest items of {len(codes)} queries",
                 "search fewer queries at a time",
             )
         assert self._codes is not None
         with on(self.device):
-            return self._codes.search(self._coder.encode(array, "queries"), k)
+            return self._codes.search(codes, k)
 
     def save(self, path: str | Path) -> None:
         """Writes the index to one file.
@@ -162,8 +164,8 @@ class PopcountSearch:
         """
         check_k(1, self._length)
         assert self._codes is not None
-        settings, arrays = self._coder.state()
-        write_index(Path(path), "popcount", {"coder": settings}, arrays | {"codes": self._codes.rows()})
+        settings, arrays = self._encoder.state()
+        write_index(Path(path), "popcount", {"coder": settings}, arrays | {"codes": self._codes.codes().packed()})
 
     @classmethod
     def load(cls, path: str | Path, threads: int | None = None, device: str = "cpu") -> "PopcountSearch":
@@ -179,8 +181,8 @@ class PopcountSearch:
         """
         settings, arrays = read_index(Path(path), "popcount")
         searcher = cls(settings["coder"]["bits"], threads, device=device)
-        searcher._coder = Coder.restored(settings["coder"], arrays)
-        searcher._take(arrays["codes"])
+        searcher._encoder = HashEncoder.restored(settings["coder"], arrays)
+        searcher._take(HashCodes.from_packed(arrays["codes"], settings["coder"]["bits"]))
         return searcher
 
 
@@ -191,7 +193,7 @@ def predicted_bytes(items: int, bits: int, queries: int = 0, k: int = 0, threads
         items: Codes.
         bits: Code length.
         queries: Queries of one search.
-        k: Places.
+        k: Items of each query.
         threads: Cores.
 
     Returns:

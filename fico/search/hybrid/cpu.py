@@ -1,11 +1,12 @@
-"""Coarse to fine on processors: the nearest lists, the nearest codes within them, floats for these."""
+"""The CPU path of the coarse-to-fine search: nearest lists, nearest codes within them, floats for these."""
 
 import math
 
 import numpy as np
 
-from fico.search.hamming.scan import as_words, run_parts
-from fico.search.hybrid.code_lists import CodeLists
+from fico.codes import HashCodes
+from fico.search.hamming.cpu import run_parts
+from fico.search.hybrid.inverted_lists import InvertedLists
 from fico.search.hybrid.stored_rows import StoredRows
 from fico.search.index_file import Arrays, Settings
 from fico.types import Ranking
@@ -22,7 +23,7 @@ class HybridOnCpu:
     Args:
         metric: ``cosine``, ``inner`` or ``euclidean``.
         projection: ITQ's matrix ``bits dim`` and its offset.
-        centres: ``lists bits``: middles of the lists, in the space of the projection.
+        centres: ``lists bits``: centroids of the lists, in the space of the projection.
         rows: Where the floats are kept.
     """
 
@@ -30,7 +31,7 @@ class HybridOnCpu:
         self, metric: str, projection: tuple[np.ndarray, np.ndarray], centres: np.ndarray, rows: StoredRows
     ) -> None:
         self._metric, (self._matrix, self._offset), self._centres, self._rows = metric, projection, centres, rows
-        self._lists = CodeLists(len(centres))
+        self._lists = InvertedLists(len(centres))
 
     @property
     def length(self) -> int:
@@ -42,29 +43,29 @@ class HybridOnCpu:
         """Bytes in memory."""
         return int(self._centres.nbytes) + self._lists.size_bytes + self._rows.memory_bytes
 
-    def add(self, floats: np.ndarray, codes: np.ndarray | None) -> None:
-        """Takes rows, and packed codes where they were learnt elsewhere."""
+    def add(self, floats: np.ndarray, codes: HashCodes | None) -> None:
+        """Adds rows, and their codes where a model made them."""
         for start in range(0, len(floats), _ROWS):
             block = floats[start : start + _ROWS]
             projected = self._project(block)
             near = self._nearest_lists(projected, 1)[:, 0]
-            packed = np.packbits(projected > 0, axis=1) if codes is None else codes[start : start + _ROWS]
-            self._lists.add(packed, near, self._norms_of(block))
+            own = HashCodes.from_bits(projected > 0) if codes is None else codes[start : start + _ROWS]
+            self._lists.add(own, near, self._norms_of(block))
         self._rows.add(floats)
 
     def search(
-        self, queries: np.ndarray, codes: np.ndarray | None, k: int, candidates: int, nprobe: int, threads: int
+        self, queries: np.ndarray, codes: HashCodes | None, k: int, candidates: int, nprobe: int, threads: int
     ) -> Ranking:
-        """The k best candidates; a place beyond what the lists held has item -1 and the lowest score."""
-        self._lists.settle()
+        """The k best candidates; where the lists hold fewer, the rest has item -1 and the lowest score."""
+        self._lists.build()
         scores = np.full((len(queries), k), -np.inf, np.float32)
         items = np.full((len(queries), k), -1, np.int64)
         tile = max(1, min(_TILE, math.ceil(len(queries) / threads)))
 
         def work(start: int) -> None:
             rows = slice(start, start + tile)
-            given = None if codes is None else codes[rows]
-            self._search_tile(queries[rows], given, nprobe, candidates, scores[rows], items[rows])
+            own = None if codes is None else codes[rows]
+            self._search_tile(queries[rows], own, nprobe, candidates, scores[rows], items[rows])
 
         with one_blas_thread():
             run_parts(work, range(0, len(queries), tile), threads)
@@ -73,7 +74,7 @@ class HybridOnCpu:
     def _search_tile(
         self,
         queries: np.ndarray,
-        given: np.ndarray | None,
+        codes: HashCodes | None,
         nprobe: int,
         candidates: int,
         scores: np.ndarray,
@@ -86,8 +87,8 @@ class HybridOnCpu:
         lists = self._nearest_lists(projected, min(nprobe, len(self._centres)))
         hits = np.empty((len(queries), candidates), np.int64)
         found = np.empty(len(queries), np.int64)
-        codes = as_words(np.packbits(projected > 0, axis=1) if given is None else given).view(np.int64)
-        screen(held.planes.arrays, held.starts, held.stops, lists, codes, hits, found)
+        words = (codes or HashCodes.from_bits(projected > 0)).words.view(np.int64)
+        screen(held.planes.arrays, held.starts, held.stops, lists, words, hits, found)
         scaled, shift = self._rows.scaled(queries)
         stored = (self._rows.flat, queries.shape[1], held.norms, _MEASURES[self._metric], held.items)
         rerank(*stored, hits, found, scaled, shift, scores, items)
@@ -118,7 +119,7 @@ class HybridOnCpu:
         squares = np.einsum("ij,ij->i", floats, floats)
         return np.asarray(1 / np.sqrt(np.maximum(squares, 1e-24)) if self._metric == "cosine" else squares)
 
-    def empty(self, rows: StoredRows) -> "HybridOnCpu":
+    def clone_empty(self, rows: StoredRows) -> "HybridOnCpu":
         """The same partition without items."""
         return HybridOnCpu(self._metric, (self._matrix, self._offset), self._centres, rows)
 
@@ -129,4 +130,4 @@ class HybridOnCpu:
 
     def restore(self, arrays: Arrays) -> None:
         """Takes the lists that ``state`` described; the rows were restored before."""
-        self._lists = CodeLists.restored(arrays)
+        self._lists = InvertedLists.restored(arrays)

@@ -7,19 +7,19 @@ from typing import Any, Literal, get_args
 import numpy as np
 from torch import Tensor
 
-from fico.codes import check_bits, pack_codes
+from fico.codes import HashCodes, code_length
 from fico.errors import DataError, UsageError
 from fico.search.base import check_k, import_faiss, to_floats
 from fico.search.gpu.device import check_device, on, require_device_memory, to_tensor
+from fico.search.hamming.cpu import cores
 from fico.search.hamming.gpu import bytes_on_device
-from fico.search.hamming.scan import cores
 from fico.search.hybrid.cpu import HybridOnCpu
 from fico.search.hybrid.gpu import HybridOnDevice
 from fico.search.hybrid.stored_rows import ROW_BYTES, RowType, StoredRows
 from fico.search.index_file import read_index, write_index
-from fico.search.itq import Binariser, draw_rows
+from fico.search.itq import ITQ, draw_rows
 from fico.types import Ranking
-from fico.util.arrays import Embeddings, to_array
+from fico.util.arrays import Embeddings, owned
 from fico.util.resources import require_disk, require_memory
 
 Metric = Literal["cosine", "inner", "euclidean"]
@@ -29,20 +29,20 @@ class HybridSearch:
     """Searches with the cost of short codes and the recall of floats.
 
     The items are projected to ``bits`` dimensions by ITQ, partitioned there by k-means, and kept as the signs of the
-    projection, list after list; or as codes that somebody learnt, which ``add`` and ``search`` then are given. A query
-    looks into its ``nprobe`` nearest lists, takes the ``candidates`` nearest codes by an exact Hamming scan, and orders
+    projection, list after list; or as codes of a hashing model, which ``add`` and ``search`` then take. A query
+    probes its ``nprobe`` nearest lists, takes the ``candidates`` nearest codes by an exact Hamming scan, and orders
     those by their floats. On a GPU a scan of all codes is quicker than lists are: there is one list.
 
     Args:
         metric: ``cosine``, ``inner`` or ``euclidean`` (score: negative distance).
         bits: Code length, a multiple of 8 up to 512; fewer where items or dimensions are fewer.
-        lists: Parts of the partition. None: 1.2 sqrt(n), at most n / 39. On a GPU: 1.
-        nprobe: Lists that a query looks into; all where there are fewer.
+        lists: Inverted lists of the partition. None: 1.2 sqrt(n), at most n / 39. On a GPU: 1.
+        nprobe: Lists that a query probes; all where there are fewer.
         candidates: Codes whose floats are compared, at least the k of a search.
         rows: How floats are kept: ``float32``, ``float16`` or, not on a GPU, ``int8`` (a scale per dimension).
-        rows_path: File for the floats, which are then read from disk through a memory map. None: memory; an array
-            of ``float32`` given to ``add``, a mapped one too, is used where it lies.
-        train_rows: Rows, drawn without replacement, that partition and codes are learnt from. None: 100,000.
+        rows_path: File for the floats, which are then read from disk through a memory map. None: memory; only
+            ``float32`` rows of a file that is mapped for reading alone are used where they lie.
+        train_rows: Rows, drawn without replacement, that partition and codes are trained on. None: 100,000.
         threads: Cores to search with. None: all of this process.
         seed: Of every draw.
         device: Where the items lie and are searched, as torch names it: ``cpu``, ``cuda``, ``cuda:1``.
@@ -85,7 +85,7 @@ class HybridSearch:
         self._rows = StoredRows(rows, rows_path)
         self._projection: tuple[np.ndarray, np.ndarray] | None = None  # ITQ's matrix "bits dim", and its offset
         self._held: HybridOnCpu | HybridOnDevice | None = None
-        self._learned: int | None = None  # length of codes that were given
+        self._learned: int | None = None  # length of the codes of a model
 
     @property
     def name(self) -> str:
@@ -109,19 +109,22 @@ class HybridSearch:
     def _length(self) -> int:
         return 0 if self._held is None else self._held.length
 
-    def _floats(self, values: Embeddings, what: str) -> Any:
+    def _floats(self, values: Embeddings | HashCodes, what: str) -> Any:
         """Checked rows: an array, or a tensor where they lie on a device already."""
+        values = values.to_signs() if isinstance(values, HashCodes) else values
         dim = None if self._projection is None else self._projection[0].shape[1]
         is_there = isinstance(values, Tensor) and values.device.type != "cpu" and self.device != "cpu"
         return to_tensor(values, what, self.device, dim) if is_there else to_floats(values, what, dim)
 
-    def fit(self, items: Embeddings, count: int | None = None, queries: Embeddings | None = None) -> "HybridSearch":
-        """Learns projection and partition; ``add`` does it from its items where it was not called.
+    def fit(
+        self, items: Embeddings | HashCodes, count: int | None = None, queries: Embeddings | None = None
+    ) -> "HybridSearch":
+        """Trains projection and partition; ``add`` does it from its items where this was not called.
 
         Args:
-            items: Rows to learn from.
+            items: Rows to train on.
             count: Items that will be added, which sets the number of lists. None: as many as these.
-            queries: Rows of the other side to learn the projection from too, each counting as much as an item.
+            queries: Rows of the other side to train the projection on too, each counting as much as an item.
 
         Raises:
             DataError: Wrong shape, NaN, fewer than 8 rows or dimensions, or queries of another width.
@@ -132,7 +135,7 @@ class HybridSearch:
             raise DataError(f"{len(floats)} items of {floats.shape[1]} dimensions are too few for a code of 8 bits")
         train = draw_rows([floats], self.train_rows, self.seed)
         sides = [train] if queries is None else [train, to_floats(queries, "queries", floats.shape[1])]
-        self._projection = Binariser(bits, self.seed).fit(*sides).projection
+        self._projection = ITQ(bits, self.seed).fit(*sides).projection
         self.bits = bits
         if self.device != "cpu":
             self.lists = 1
@@ -145,82 +148,82 @@ class HybridSearch:
         self._held = HybridOnCpu(self.metric, self._projection, means.centroids, self._rows)
         return self
 
-    def empty(self) -> "HybridSearch":
-        """A searcher with the same settings and what was learnt, without items.
+    def clone_empty(self) -> "HybridSearch":
+        """A searcher with the same parameters and all that was trained, without items.
 
         Where the floats lie in a file, those of the n-th such searcher lie in one with ``.n`` behind its name.
         """
-        twin = HybridSearch(**self._settings(), rows=self._rows.kind, threads=self.threads, device=self.device)
-        twin._projection, twin._rows = self._projection, self._rows.empty()
-        twin._held = None if self._held is None else self._held.empty(twin._rows)
-        return twin
+        clone = HybridSearch(**self._settings(), rows=self._rows.kind, threads=self.threads, device=self.device)
+        clone._projection, clone._rows = self._projection, self._rows.clone_empty()
+        clone._held = None if self._held is None else self._held.clone_empty(clone._rows)
+        return clone
 
-    def add(self, items: Embeddings, codes: Embeddings | None = None) -> None:
-        """Takes ``n x d`` floats; +-1 codes count as floats.
+    def add(self, items: Embeddings | HashCodes, codes: Embeddings | HashCodes | None = None) -> None:
+        """Adds ``n x d`` floats; ``HashCodes`` count as floats of +1 and -1.
 
         Args:
             items: The floats, by which lists are chosen and candidates ordered.
-            codes: Learnt codes of the same items, +-1 or 0/1, to be scanned instead of ITQ's; given once, they are
-                given always, and to ``search`` too.
+            codes: Codes of the same items by a hashing model, unpacked or ``HashCodes``, to be scanned instead of
+                ITQ's; once passed, they belong to every ``add`` and ``search``.
 
         Raises:
             DataError: Wrong shape, NaN, or another width or count than before.
-            UsageError: Codes are given now and not before or the reverse, or memory or disk is short (the predicted
+            UsageError: Codes are passed now and not before or the reverse, or memory or disk is short (the predicted
                 size is named).
         """
         floats = self._floats(items, "items")
-        given, bits = self._given(codes, len(floats), "items")
-        self._check_room(len(floats), floats.shape[1], bits)
+        own, bits = self._own_codes(codes, len(floats), "items")
+        self._check_resources(len(floats), floats.shape[1], bits, is_mapped=isinstance(items, np.memmap))
         if self._held is None:
             self.fit(floats)
         assert self._held is not None
+        if self.device == "cpu" and self._rows.path is None:
+            floats = owned(floats, items)
         with on(self.device):
-            self._held.add(floats, given)
+            self._held.add(floats, None if own is None else own.apart_from(codes))
         self._learned = None if codes is None else bits
 
-    def _given(self, codes: Embeddings | None, rows: int, what: str) -> tuple[np.ndarray | None, int]:
-        """Learnt codes, checked and packed, and their length; None where this index makes its own."""
+    def _own_codes(self, codes: Embeddings | HashCodes | None, rows: int, what: str) -> tuple[HashCodes | None, int]:
+        """Codes of a model, checked, and their length; None where this index makes its own."""
         if self._length and (codes is None) != (self._learned is None):
-            held = "its own codes" if self._learned is None else f"learnt codes of {self._learned} bits"
-            raise UsageError(f"the index holds {held}; give codes= with all items and queries or with none")
+            held = "its own codes" if self._learned is None else f"a model's codes of {self._learned} bits"
+            raise UsageError(f"the index holds {held}; pass codes= with all items and queries or with none")
         if codes is None:
             return None, self.bits
-        array = to_array(codes, f"codes of the {what}")
-        if len(array) != rows:
-            raise DataError(f"{len(array)} codes were given for {rows} {what}; each row needs its code")
-        bits = self._learned or array.shape[1]
-        packed = pack_codes(array, bits, f"codes of the {what}")
-        check_bits(bits)
-        return packed, bits
+        bits = code_length(codes, self._learned, f"codes of the {what}")
+        own = HashCodes.of(codes, bits, f"codes of the {what}")
+        if len(own) != rows:
+            raise DataError(f"there are {len(own)} codes for {rows} {what}; each row needs its code")
+        return own, bits
 
-    def _check_room(self, items: int, dim: int, bits: int) -> None:
+    def _check_resources(self, items: int, dim: int, bits: int, is_mapped: bool = False) -> None:
         """Refuses what memory, device or disk cannot hold."""
         floats = items * dim * ROW_BYTES[self._rows.kind]
         what = f"{items} items of {dim} dimensions as {self._rows.kind}"
         if self.device != "cpu":
             require_device_memory(self.device, floats + items * (bytes_on_device(bits) + 4), what)
             return
-        # Codes are held three times while they are put into their lists; list, place, item and length of each.
+        # Codes are held three times while they are put into their lists; list, position, item and norm of each.
         memory = (items + self._length) * (3 * bits // 8 + 48)
         if self._rows.path is not None:
             require_disk(self._rows.path, floats, what)
-        elif self._rows.kind != "float32" or self._length:  # the first float32 rows stay where they lie
+        elif self._rows.kind != "float32" or self._length or not is_mapped:  # the first mapped rows stay there
             memory += floats + self._rows.memory_bytes
         if self._held is None:
             memory += 3 * 4 * dim * min(items, self.train_rows)
         require_memory(memory, what, "keep the floats in a file (rows_path), narrower (rows), or add fewer items")
 
-    def search(self, queries: Embeddings, k: int, codes: Embeddings | None = None) -> Ranking:
-        """The k best candidates; a place beyond what the lists held has item -1 and the lowest score.
+    def search(self, queries: Embeddings | HashCodes, k: int, codes: Embeddings | HashCodes | None = None) -> Ranking:
+        """The k best candidates; where the lists hold fewer, the rest has item -1 and the lowest score.
 
         Args:
             queries: ``queries dim`` floats.
-            k: Places, at most ``candidates``.
-            codes: Learnt codes of the queries, where the items came with such.
+            k: Items of each query, at most ``candidates``.
+            codes: A model's codes of the queries, where the items came with such.
 
         Raises:
             UsageError: Nothing was added, k is below 1 or above the number of items, or above ``candidates``; codes
-                are given to an index without or the reverse.
+                are passed to an index without or the reverse.
             DataError: Queries of another width, or with NaN; codes of another width or number.
         """
         k = check_k(k, self._length)
@@ -228,12 +231,12 @@ class HybridSearch:
             raise UsageError(f"k is {k}, but only {self.candidates} candidates are compared; set candidates to {k}")
         assert self._held is not None
         floats = self._floats(queries, "queries")
-        given, _ = self._given(codes, len(floats), "queries")
+        own, _ = self._own_codes(codes, len(floats), "queries")
         candidates = min(self.candidates, self._length)
         if isinstance(self._held, HybridOnCpu):
-            return self._held.search(floats, given, k, candidates, self.nprobe, self.threads)
+            return self._held.search(floats, own, k, candidates, self.nprobe, self.threads)
         with on(self.device):
-            return self._held.search(floats, given, k, candidates)
+            return self._held.search(floats, own, k, candidates)
 
     def _settings(self) -> dict[str, Any]:
         names = ("metric", "bits", "lists", "nprobe", "candidates", "train_rows", "seed")
@@ -259,11 +262,11 @@ class HybridSearch:
         Args:
             path: The file.
             threads: Cores to search with.
-            device: Where to search. On a GPU the partition is left aside.
+            device: Where to search. On a GPU the partition is not used.
 
         Raises:
             DataError: The file or the file of floats is missing, cut off or of another version.
-            UsageError: The device is not there, has no room, or the floats were kept as ``int8``.
+            UsageError: The device is not there or short of memory, or the floats were kept as ``int8``.
         """
         settings, arrays = read_index(Path(path), "hybrid")
         where = {"device": device, "lists": 1, "rows": settings["rows"]["kind"]} if device != "cpu" else {}
@@ -279,7 +282,7 @@ class HybridSearch:
         on_device = HybridOnDevice(device, searcher.metric, searcher._rows.kind, searcher._projection)
         bits = searcher._learned or searcher.bits
         items, dim = settings["rows"]["shape"]
-        searcher._check_room(items, dim, bits)
+        searcher._check_resources(items, dim, bits)
         with on(device):
             on_device.restore(searcher._rows.whole(), arrays, bits)
         searcher._held, searcher._rows = on_device, StoredRows(searcher._rows.kind, None)

@@ -31,8 +31,8 @@ class StoredRows:
         if self.path is not None and self.path.is_dir():
             raise UsageError(f"rows_path {self.path} is a folder; give the path of a file for the floats")
         self._rows: np.ndarray | None = None
-        self._added: list[np.ndarray] = []  # in memory, since the last look at the rows
-        self.length = self._twins = 0
+        self._added: list[np.ndarray] = []  # in memory, not yet joined to the rows
+        self.length = self._clones = 0
         self._step = self._middle = np.empty(0, np.float32)
 
     @property
@@ -70,7 +70,7 @@ class StoredRows:
             self._step = np.maximum((high - low) / 254, np.float32(1e-12))
 
     def add(self, floats: np.ndarray) -> None:
-        """Appends rows; ``float32`` rows without a path are kept where they lie until more than one block came."""
+        """Appends rows; ``float32`` rows without a path are kept as they are, so nobody else may write to them."""
         before, self.length = self.length, self.length + len(floats)
         if self.path is None:
             self._added.append(self._narrow(floats))
@@ -107,12 +107,12 @@ class StoredRows:
             file.truncate(self.length * dim * np.dtype(_TYPES[self.kind]).itemsize)
         return np.memmap(self.path, _TYPES[self.kind], "r+", shape=(self.length, dim))
 
-    def empty(self) -> "StoredRows":
+    def clone_empty(self) -> "StoredRows":
         """Rows of the same kind and ranges, none yet; with a path the n-th ones get it with ``.n`` behind."""
-        self._twins += 1
-        twin = StoredRows(self.kind, None if self.path is None else f"{self.path}.{self._twins}")
-        twin._step, twin._middle = self._step, self._middle
-        return twin
+        self._clones += 1
+        clone = StoredRows(self.kind, None if self.path is None else f"{self.path}.{self._clones}")
+        clone._step, clone._middle = self._step, self._middle
+        return clone
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Settings and arrays for an index file; mapped rows are named by their path."""

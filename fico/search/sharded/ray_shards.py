@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from fico.codes import HashCodes
 from fico.errors import FicoError, UsageError
 from fico.search.base import check_k, merge
 from fico.search.id_ranges import IdRanges
@@ -25,19 +26,19 @@ class _Worker:
         self._searcher = cast(Shardable, searcher)  # None until `load`
 
     def load(self, path: Path) -> None:
-        """Takes a saved searcher."""
+        """Reads a saved searcher."""
         self._searcher = cast(Shardable, load_file(path))
 
     def save(self, path: Path) -> None:
         """Writes the searcher."""
         self._searcher.save(path)
 
-    def add(self, items: np.ndarray | RowsFile, part: slice) -> None:
-        """Takes its share of rows, out of a file where one is named."""
+    def add(self, items: np.ndarray | HashCodes | RowsFile, part: slice) -> None:
+        """Adds its range of rows, out of a file where one is named."""
         rows = items.open() if isinstance(items, RowsFile) else items
         self._searcher.add(rows[part])
 
-    def search(self, queries: np.ndarray, k: int) -> Ranking:
+    def search(self, queries: np.ndarray | HashCodes, k: int) -> Ranking:
         """What the searcher finds."""
         return self._searcher.search(queries, k)
 
@@ -49,7 +50,7 @@ class _Worker:
 class RayShardedSearch:
     """``ShardedSearch`` with every shard in a Ray actor; the results are the same.
 
-    Items may be given as a ``RowsFile``: then only its name travels, and each actor maps its own share of a file that
+    Items may be given as a ``RowsFile``: then only its name travels, and each actor maps its own range of a file that
     all machines see. Close it when done, or use it in a ``with`` block.
 
     Args:
@@ -92,8 +93,8 @@ class RayShardedSearch:
         """Bytes of all shards."""
         return sum(size for _, size in self._about())
 
-    def fit(self, items: Embeddings | RowsFile) -> "RayShardedSearch":
-        """Learns here, once for all shards, what the searchers learn; ``add`` does it where this was not called.
+    def fit(self, items: Embeddings | HashCodes | RowsFile) -> "RayShardedSearch":
+        """Trains here, once for all shards, what the searchers train; ``add`` does it where this was not called.
 
         Raises:
             DataError: What the searcher's ``fit`` says.
@@ -101,12 +102,12 @@ class RayShardedSearch:
         """
         if self._workers:
             raise UsageError("the shards hold items already; call fit before add")
-        pattern = self._make().fit(_opened(items))
-        self._workers = [self._actor().remote(pattern.empty()) for _ in self._ranges.counts]
+        template = self._make().fit(_opened(items))
+        self._workers = [self._actor().remote(template.clone_empty()) for _ in self._ranges.counts]
         return self
 
-    def add(self, items: Embeddings | RowsFile) -> None:
-        """Deals the items to the shards.
+    def add(self, items: Embeddings | HashCodes | RowsFile) -> None:
+        """Distributes the items to the shards.
 
         Raises:
             DataError: What the searcher's ``add`` says.
@@ -115,16 +116,15 @@ class RayShardedSearch:
         array = _opened(items)
         if not self._workers:
             self.fit(items)
-        with self._ranges.dealt(len(array)) as parts:
+        with self._ranges.distributing(len(array)) as parts:
             calls = []
             for worker, part in zip(self._workers, parts, strict=True):
                 if part.stop > part.start:
                     by_file = isinstance(items, RowsFile)
-                    given = (items, part) if by_file else (np.ascontiguousarray(array[part]), slice(None))
-                    calls.append(worker.add.remote(*given))
+                    calls.append(worker.add.remote(*((items, part) if by_file else (array[part], slice(None)))))
             self._get(calls)
 
-    def search(self, queries: Embeddings, k: int) -> Ranking:
+    def search(self, queries: Embeddings | HashCodes, k: int) -> Ranking:
         """The k nearest items of all shards.
 
         Raises:
@@ -134,7 +134,7 @@ class RayShardedSearch:
         """
         k = check_k(k, self._ranges.total)
         self._ranges.check_whole()
-        sent = self._ray.put(to_array(queries, "queries"))  # once for all actors of a machine
+        sent = self._ray.put(_opened(queries, "queries"))  # once for all actors of a machine
         held = [(number, count) for number, count in enumerate(self._ranges.counts) if count]
         results = self._get([self._workers[number].search.remote(sent, min(k, count)) for number, count in held])
         found = [
@@ -210,8 +210,10 @@ class RayShardedSearch:
             raise FicoError(f"a search shard died ({error}); start the search again") from error
 
 
-def _opened(items: Embeddings | RowsFile) -> np.ndarray:
-    return items.open() if isinstance(items, RowsFile) else to_array(items, "items")
+def _opened(rows: Embeddings | HashCodes | RowsFile, what: str = "items") -> np.ndarray | HashCodes:
+    if isinstance(rows, HashCodes):
+        return rows
+    return rows.open() if isinstance(rows, RowsFile) else to_array(rows, what)
 
 
 def _import_ray() -> Any:

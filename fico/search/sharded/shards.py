@@ -7,6 +7,7 @@ from typing import Protocol, Self, cast
 
 import numpy as np
 
+from fico.codes import HashCodes
 from fico.errors import UsageError
 from fico.search.base import Searcher, check_k, merge
 from fico.search.id_ranges import IdRanges
@@ -19,14 +20,14 @@ _PLAN = "shards.index"
 
 
 class Shardable(Searcher, Protocol):
-    """A searcher that can be one of several: what is learnt is learnt once and shared."""
+    """A searcher that can be one of several: what is trained is trained once and shared."""
 
-    def fit(self, items: Embeddings) -> Self:
-        """Learns codes and partitions."""
+    def fit(self, items: Embeddings | HashCodes) -> Self:
+        """Trains codes and partitions."""
         ...
 
-    def empty(self) -> Self:
-        """A searcher with the same settings and what was learnt, without items."""
+    def clone_empty(self) -> Self:
+        """A searcher with the same parameters and all that was trained, without items."""
         ...
 
     def save(self, path: str | Path) -> None:
@@ -37,10 +38,10 @@ class Shardable(Searcher, Protocol):
 class ShardedSearch:
     """Several searchers that answer as one.
 
-    Each ``add`` deals its items to the shards by ranges of their ids; a mapped array is dealt out without being read.
-    What searchers learn, they learn from all items of the first ``add``. So 1 shard and n give the same result,
+    Each ``add`` distributes its items to the shards by ranges of their ids; a mapped array is not read for that.
+    What searchers train, they train on all items of the first ``add``. So 1 shard and n give the same result,
     ties included, wherever the searcher is exact and orders ties by lowest item; of float products the last bit may
-    depend on the size of a block. A coarse-to-fine search looks at its ``candidates`` in every shard: n shards find
+    depend on the size of a block. A coarse-to-fine search compares its ``candidates`` in every shard: n shards find
     a little more than one.
 
     Args:
@@ -54,22 +55,22 @@ class ShardedSearch:
     def __init__(self, make: Callable[[], Shardable], shards: int) -> None:
         if shards < 1:
             raise UsageError(f"shards is {shards}; give 1 or more")
-        self._pattern = make()
+        self._template = make()
         self._shards: list[Shardable] = []
         self._ranges = IdRanges(shards)
 
     @property
     def name(self) -> str:
         """``<shards> x <name of the searcher>``."""
-        return f"{len(self._ranges.counts)} x {(self._shards or [self._pattern])[0].name}"
+        return f"{len(self._ranges.counts)} x {(self._shards or [self._template])[0].name}"
 
     @property
     def size_bytes(self) -> int:
         """Bytes of all shards."""
         return sum(shard.size_bytes for shard in self._shards)
 
-    def fit(self, items: Embeddings) -> "ShardedSearch":
-        """Learns, once for all shards, what the searchers learn; ``add`` does it where this was not called.
+    def fit(self, items: Embeddings | HashCodes) -> "ShardedSearch":
+        """Trains, once for all shards, what the searchers train; ``add`` does it where this was not called.
 
         Raises:
             DataError: What the searcher's ``fit`` says.
@@ -77,12 +78,12 @@ class ShardedSearch:
         """
         if self._shards:
             raise UsageError("the shards hold items already; call fit before add")
-        self._pattern.fit(items)
-        self._shards = [self._pattern.empty() for _ in self._ranges.counts]
+        self._template.fit(items)
+        self._shards = [self._template.clone_empty() for _ in self._ranges.counts]
         return self
 
-    def add(self, items: Embeddings) -> None:
-        """Deals the items to the shards.
+    def add(self, items: Embeddings | HashCodes) -> None:
+        """Distributes the items to the shards.
 
         Raises:
             DataError: What the searcher's ``add`` says.
@@ -91,12 +92,12 @@ class ShardedSearch:
         array = _array(items)
         if not self._shards:
             self.fit(array)
-        with self._ranges.dealt(len(array)) as parts:
+        with self._ranges.distributing(len(array)) as parts:
             for shard, part in zip(self._shards, parts, strict=True):
                 if part.stop > part.start:
                     shard.add(array[part])
 
-    def search(self, queries: Embeddings, k: int) -> Ranking:
+    def search(self, queries: Embeddings | HashCodes, k: int) -> Ranking:
         """The k nearest items of all shards.
 
         Raises:
@@ -170,6 +171,6 @@ def read_plan(folder: str | Path) -> IdRanges:
     return IdRanges.restored(read_index(Path(folder) / _PLAN, "shards")[0]["ranges"])
 
 
-def _array(items: Embeddings) -> np.ndarray:
-    """An array, a mapped one as it is."""
-    return items if isinstance(items, np.memmap) else to_array(items, "items")
+def _array(items: Embeddings | HashCodes) -> np.ndarray | HashCodes:
+    """An array, a mapped one as it is, or codes."""
+    return items if isinstance(items, np.memmap | HashCodes) else to_array(items, "items")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from fico.embeddings.store import EmbeddingStore, check_finite, pack_codes, unpack_codes
+from fico.codes import HashCodes
+from fico.embeddings.store import EmbeddingStore, check_finite
 from fico.errors import DataError
 from fico.types import Correspondence
 
@@ -85,12 +86,8 @@ def test_codes_take_a_bit_each_and_come_back(tmp_path, codes, form):
     assert store.unpacked_bytes == 64 * (IMAGES + CAPTIONS)
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert (manifest["bits"], manifest["stored_bytes"], manifest["unpacked_bytes"]) == (64, 160, 1280)
-    np.testing.assert_array_equal(unpack_codes(store.images, 64), codes[0])
-    np.testing.assert_array_equal(unpack_codes(store.texts, 64), codes[1])
-
-
-def test_packing_puts_the_first_bit_highest():
-    assert pack_codes(np.array([[1, -1, -1, -1, -1, -1, -1, 1]]), ["a"], "image").tolist() == [[129]]
+    np.testing.assert_array_equal(HashCodes.from_packed(store.images, 64).to_signs(), codes[0])
+    np.testing.assert_array_equal(HashCodes.from_packed(store.texts, 64).to_signs(), codes[1])
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 2.0, np.nan])

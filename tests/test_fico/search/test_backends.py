@@ -12,11 +12,11 @@ import torch
 from fico.bench.machine import PeakMemory
 from fico.errors import DataError, UsageError
 from fico.search.base import merge
+from fico.search.brute_force import top_k
 from fico.search.exact import ExactSearch
 from fico.search.faiss_index import FaissSearch
 from fico.search.hamming import popcount as popcount_file
 from fico.search.hamming.popcount import PopcountSearch
-from fico.search.products import top_k
 from fico.types import Ranking
 
 WIDTHS = (8, 16, 24, 64, 72, 128, 256, 512, 640)
@@ -350,7 +350,7 @@ def test_bad_codes_are_refused_in_one_sentence(make):
         make(16).add(codes)
     searcher = make(16)
     searcher.add(random_codes(40, 16, 26))
-    with pytest.raises(DataError, match="24 columns"):
+    with pytest.raises(UsageError, match="bits=16 does not fit queries with 24 columns"):
         searcher.search(signs(random_codes(2, 24, 27)), 1)
 
 
@@ -364,7 +364,7 @@ def test_an_unknown_factory_or_parameter_is_named(factory, words):
 
 
 def test_too_few_items_for_the_lists_of_a_factory_are_refused():
-    with pytest.raises(DataError, match="'IVF64,Flat' from 50 items"):
+    with pytest.raises(DataError, match="'IVF64,Flat' on 50 items"):
         FaissSearch("IVF64,Flat").add(np.random.default_rng(29).normal(size=(50, 16)))
 
 
@@ -375,3 +375,36 @@ def test_importing_the_searchers_loads_neither_faiss_nor_numba():
         "assert not {'faiss', 'numba'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def rows_of_many_lengths():
+    generator = np.random.default_rng(30)
+    return (generator.normal(size=(3000, 32)) * generator.uniform(0.2, 5, (3000, 1))).astype(np.float32)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "inner"])
+@pytest.mark.parametrize("factory", ["HNSW32,SQ8", "IVF2,PQ4", "PCA16,HNSW16", "PQ4"])
+def test_a_factory_searches_by_the_metric_that_was_asked_for(factory, metric):
+    items = rows_of_many_lengths()
+    searcher, exact = FaissSearch(factory, metric, threads=1), ExactSearch(metric)
+    for one in (searcher, exact):
+        one.add(items)
+    found, wanted = searcher.search(items[:20], 10), exact.search(items[:20], 10)
+    assert (np.diff(found.scores, axis=1) <= 1e-5).all()
+    shared = [len(set(a) & set(b)) / 10 for a, b in zip(found.indices, wanted.indices, strict=True)]
+    assert np.mean(shared) > 0.3
+
+
+@pytest.mark.parametrize("metric", ["cosine", "inner"])
+@pytest.mark.parametrize("factory", ["HNSW32,PQ4", "NSG16,PQ4", "PCA16,HNSW32,PQ4", "IDMap,HNSW32,PQ4"])
+def test_a_factory_whose_index_drops_the_metric_is_refused(factory, metric):
+    searcher = FaissSearch(factory, metric, threads=1)
+    with pytest.raises(UsageError, match=f"FAISS searches '{factory}' by Euclidean distance, .*'{metric}' was asked"):
+        searcher.add(rows_of_many_lengths())
+
+
+def test_a_factory_that_knows_the_euclidean_distance_alone_serves_it():
+    items = rows_of_many_lengths()
+    searcher = FaissSearch("HNSW32,PQ4", "euclidean", threads=1)
+    searcher.add(items)
+    assert (np.diff(searcher.search(items[:20], 10).scores, axis=1) <= 0).all()

@@ -47,12 +47,12 @@ def evaluated(test, gallery, direction, similarity, bits=None):
     """R@K by the whole evaluation: distractors' images and captions in it, and only the test set's queries counted."""
     import torch
 
-    from fico.embeddings.store import unpack_codes
+    from fico.codes import HashCodes
     from fico.metrics.recall import recall_at_k
 
     asking, items = (test.images, gallery.texts) if direction == "i2t" else (test.texts, gallery.images)
     if bits:
-        asking, items = (unpack_codes(side, bits).astype(np.float64) for side in (asking, items))
+        asking, items = (HashCodes.from_packed(side, bits).to_signs(np.float64) for side in (asking, items))
     scores = asking.astype(np.float64) @ items.astype(np.float64).T
     if similarity == "cosine":
         scores /= np.linalg.norm(items.astype(np.float64), axis=1)

@@ -1,5 +1,7 @@
 """The task's own metrics through an index."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -70,8 +72,8 @@ def test_codes_are_learnt_from_the_items_and_from_both_sides(data):
     shifted = texts + 3  # as far apart as two kinds of data can be
     makers = {
         "flat": FaissSearch,
-        "binary": lambda binariser=None: FaissSearch("BFlat", bits=16, binariser=binariser),
-        "popcount": lambda binariser=None: PopcountSearch(16, binariser=binariser),
+        "binary": lambda itq=None: FaissSearch("BFlat", bits=16, itq=itq),
+        "popcount": lambda itq=None: PopcountSearch(16, itq=itq),
         "hybrid": lambda: HybridSearch(bits=16, candidates=100),
     }
     rows = compare_indexes(images, shifted, makers, both_sides=True, ks=(1, 10), budget_seconds=0.01)
@@ -83,6 +85,16 @@ def test_codes_are_learnt_from_the_items_and_from_both_sides(data):
             assert (own[name]["fit_on"], own[f"{name}/both"]["fit_on"]) == ("items", "both")
             assert own[name]["settings"] == own[f"{name}/both"]["settings"]
         assert own["binary"]["overlap_at_k"] != own["binary/both"]["overlap_at_k"]
+
+
+def test_floats_as_wide_as_the_codes_are_long_are_no_codes(data):
+    images, texts, _, _ = data
+    makers = {
+        "popcount": lambda itq=None: PopcountSearch(DIM, itq=itq),
+        "binary": partial(FaissSearch, "BFlat", bits=DIM),
+    }
+    for row in compare_indexes(images, texts, makers, budget_seconds=0.01):
+        assert f"itq{DIM}" in row["settings"]
 
 
 def test_codes_that_a_model_made_are_taken_as_they_are(data):

@@ -11,9 +11,9 @@ from fico.errors import DataError, UsageError
 from fico.search.exact import ExactSearch
 from fico.search.gpu import device as device_file
 from fico.search.gpu import screened_floats
-from fico.search.gpu.delivery import delivered
 from fico.search.gpu.gather import gathered
 from fico.search.gpu.screened_floats import ScreenedFloats, _Hits
+from fico.search.gpu.to_host import to_host
 from fico.search.hybrid.gpu import HybridOnDevice
 from fico.search.hybrid.hybrid import HybridSearch
 from fico.util import resources
@@ -149,7 +149,7 @@ def device():
 
 
 def test_the_keeping_kernel_keeps_what_plain_indexing_keeps(device):
-    from fico.search.gpu.keep_triton import keep
+    from fico.search.gpu.threshold_triton import keep
 
     products = torch.from_numpy(rows(4, 15, 9000)).half().to(device)
     limits = products.sort(dim=1, descending=True).values[:, 30]
@@ -167,7 +167,7 @@ def test_the_keeping_kernel_keeps_what_plain_indexing_keeps(device):
 
 
 def test_hits_without_room_are_counted(device):
-    from fico.search.gpu.keep_triton import keep
+    from fico.search.gpu.threshold_triton import keep
 
     products = torch.ones(2, 5000, dtype=torch.float16, device=device)
     for way in (None, keep):
@@ -251,12 +251,12 @@ def test_a_failing_tile_ends_the_delivery():
         raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError, match="broken"):
-        delivered(tiles(), 2, 2)
+        to_host(tiles(), 2, 2)
 
 
 def test_many_tiles_are_delivered_in_their_places():
     tiles = ((slice(at, at + 1), torch.full((1, 3), float(at)), torch.full((1, 3), at)) for at in range(50))
-    found = delivered(tiles, 50, 3)
+    found = to_host(tiles, 50, 3)
     assert np.array_equal(found.indices, np.repeat(np.arange(50)[:, None], 3, axis=1))
     assert np.array_equal(found.scores, found.indices)
 
@@ -264,7 +264,15 @@ def test_many_tiles_are_delivered_in_their_places():
 def test_a_result_that_does_not_fit_memory_is_refused(monkeypatch):
     monkeypatch.setattr(resources, "free_memory", lambda: 2**28)
     with pytest.raises(UsageError, match=r"the 1000 nearest items of 100000 queries need about 1\.1 GiB"):
-        delivered(iter(()), 100_000, 1000)
+        to_host(iter(()), 100_000, 1000)
+
+
+def test_a_copy_that_does_not_fit_on_a_device_is_refused(monkeypatch):
+    rows = torch.ones(2**10, 4)
+    monkeypatch.setattr(device_file, "free_device_memory", lambda device: 2**13)
+    assert device_file.owned_tensor(rows, rows.numpy()) is rows  # a tensor that was made of an array
+    with pytest.raises(UsageError, match="a copy of 1024 items need about"):
+        device_file.owned_tensor(rows, rows[:])
 
 
 def test_what_does_not_fit_on_a_device_is_refused(monkeypatch):

@@ -19,8 +19,9 @@ def compiled(capability):
     from triton.compiler import ASTSource
     from triton.runtime import JITFunction
 
+    from fico.codes import HashCodes
     from fico.search.gpu.gather_triton import gathered
-    from fico.search.gpu.keep_triton import keep
+    from fico.search.gpu.threshold_triton import keep
     from fico.search.hamming.gpu import DeviceCodes
     from fico.search.hamming.gpu_triton import nearest
 
@@ -43,7 +44,7 @@ def compiled(capability):
 
     JITFunction.run = instead_of_a_launch
     for bits in (64, 256, 512):
-        codes = torch.zeros(200, bits // 8, dtype=torch.uint8).numpy()
+        codes = HashCodes.from_packed(torch.zeros(200, bits // 8, dtype=torch.uint8).numpy(), bits)
         index = DeviceCodes("cpu", nearest)
         index.add(codes)
         for _ in index.tiles(codes[:3], 10):

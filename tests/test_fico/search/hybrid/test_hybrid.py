@@ -12,7 +12,7 @@ from fico.search.faiss_index import FaissSearch
 from fico.search.hamming.popcount import PopcountSearch
 from fico.search.hybrid import stored_rows
 from fico.search.hybrid.hybrid import HybridSearch
-from fico.search.itq import Binariser
+from fico.search.itq import ITQ
 
 ITEMS = 1500
 
@@ -60,9 +60,9 @@ def test_few_lists_and_candidates_find_most(data):
 
 def test_projection_has_the_signs_of_the_code(data):
     items, _ = data
-    binariser = Binariser(32).fit(items)
-    matrix, offset = binariser.projection
-    assert np.array_equal(np.packbits(items @ matrix.T + offset > 0, axis=1), binariser.encode(items))
+    itq = ITQ(32).fit(items)
+    matrix, offset = itq.projection
+    assert np.array_equal(np.packbits(items @ matrix.T + offset > 0, axis=1), itq.encode(items).packed())
 
 
 @pytest.mark.parametrize("bits", [24, 72, 128, 256, 512])
@@ -197,7 +197,7 @@ def test_learnt_codes_are_scanned_instead_of_itq(data, tmp_path):
     found = searcher.search(queries, 30, codes=asked)
     for row in range(len(queries)):
         distances = (codes[found.indices[row]] != asked[row]).sum(axis=1)
-        assert sorted(distances) == sorted(-near.scores[row])  # the candidates are the nearest learnt codes
+        assert sorted(distances) == sorted(-near.scores[row])  # the candidates are the nearest codes of the model
     searcher.save(tmp_path / "index")
     loaded = HybridSearch.load(tmp_path / "index")
     assert np.array_equal(loaded.search(queries, 30, codes=asked).indices, found.indices)
@@ -210,13 +210,13 @@ def test_learnt_codes_go_with_all_items_and_queries_or_with_none(data):
     with_codes.add(items, codes=codes)
     without.add(items)
     for call in (lambda: with_codes.add(items), lambda: with_codes.search(queries, 1)):
-        with pytest.raises(UsageError, match="learnt codes of 16 bits"):
+        with pytest.raises(UsageError, match="a model's codes of 16 bits"):
             call()
     with pytest.raises(UsageError, match="its own codes"):
         without.search(queries, 1, codes=codes[: len(queries)])
-    with pytest.raises(DataError, match="5 codes were given for 60 queries"):
+    with pytest.raises(DataError, match="there are 5 codes for 60 queries"):
         with_codes.search(queries, 1, codes=codes[:5])
-    with pytest.raises(DataError, match="8 columns"):
+    with pytest.raises(UsageError, match="8 columns"):
         with_codes.search(queries, 1, codes=codes[: len(queries), :8])
 
 
@@ -232,7 +232,7 @@ def test_itq_learns_from_both_sides_where_they_are_given(make, data):
 
     def spread(searcher):
         hybrid = isinstance(searcher, HybridSearch)
-        matrix = (searcher._projection if hybrid else searcher._coder.binariser.projection)[0]
+        matrix = (searcher._projection if hybrid else searcher._encoder.itq.projection)[0]
         return np.abs(matrix[:, 32:]).mean()
 
     assert spread(alone) < 1e-3 < 0.01 < spread(both)

@@ -110,7 +110,7 @@ def test_shards_that_were_not_saved_to_the_end_are_no_index(tmp_path, monkeypatc
         ShardedSearch.load(tmp_path / "saved")
 
 
-def test_mapped_rows_are_dealt_out_where_they_lie(tmp_path):
+def test_mapped_rows_are_distributed_where_they_lie(tmp_path):
     items = np.random.default_rng(7).normal(size=(300, 8)).astype(np.float32)
     np.save(tmp_path / "items.npy", items)
     save_file({"labels": np.ones(3), "images": items}, tmp_path / "images.safetensors")
@@ -143,7 +143,7 @@ def test_ids_of_shards_and_of_the_whole_fit_together():
     ranges, seen = IdRanges(3), [[], [], []]
     for items in (7, 1, 2, 11):
         first = ranges.total
-        for shard, part in enumerate(ranges.deal(items)):
+        for shard, part in enumerate(ranges.distribute(items)):
             seen[shard] += range(first + part.start, first + part.stop)
     assert sorted(sum(seen, [])) == list(range(21))
     for shard in range(3):

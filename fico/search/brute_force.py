@@ -1,4 +1,4 @@
-"""Scores of every pair by one matrix product, and the best of each row: what every exact search falls back on."""
+"""Brute force: scores of every pair by one matrix product, and the k best of each query."""
 
 from collections.abc import Iterable
 
@@ -6,27 +6,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fico.codes import unpack_codes
+from fico.codes import HashCodes
 from fico.search.base import Similarity, merge
 from fico.types import Ranking
 
 
-def prepare(rows: np.ndarray | Tensor, similarity: Similarity, device: str = "cpu") -> Tensor:
-    """Rows as ``scores`` takes them.
+def as_operand(rows: np.ndarray | Tensor | HashCodes, similarity: Similarity, device: str = "cpu") -> Tensor:
+    """Rows as the matrix whose products ``scores`` forms.
 
     Args:
-        rows: Packed codes under ``hamming``, ``float32`` otherwise; floats may lie on the device already.
+        rows: Codes, or ``float32``, which may lie on the device already.
         similarity: The measure.
         device: Where the products shall be formed.
 
     Returns:
-        ``rows dim``: +-1 under ``hamming``; rows of length 1 under ``cosine``; ``float64`` under ``euclidean``,
+        ``rows dim``: +1 and -1 of codes; rows of length 1 under ``cosine``; ``float64`` under ``euclidean``,
         whose squares would cancel in ``float32``.
     """
-    if similarity == "hamming":
-        return torch.from_numpy(unpack_codes(np.asarray(rows))).to(device)
-    # A copy: mapped rows are read-only.
-    values = rows if isinstance(rows, Tensor) else torch.tensor(rows, device=device)
+    if isinstance(rows, HashCodes):
+        values = torch.from_numpy(rows.to_signs()).to(device)
+    else:  # a copy: mapped rows are read-only
+        values = rows if isinstance(rows, Tensor) else torch.tensor(rows, device=device)
     if similarity == "cosine":
         return torch.nn.functional.normalize(values)
     return values.double() if similarity == "euclidean" else values
@@ -36,8 +36,8 @@ def scores(left: Tensor, right: Tensor, similarity: Similarity) -> Tensor:
     """Scores of every pair, higher is nearer.
 
     Args:
-        left: ``queries dim`` from ``prepare``.
-        right: ``items dim`` from ``prepare``.
+        left: ``queries dim`` from ``as_operand``.
+        right: ``items dim`` from ``as_operand``.
         similarity: The measure.
 
     Returns:
@@ -79,7 +79,7 @@ def nearest_of_blocks(queries: Tensor, blocks: Iterable[Tensor], similarity: Sim
     """The k best of each query among items that come in blocks, ties by lowest item.
 
     Args:
-        queries: ``queries dim``, as ``prepare`` gives them.
+        queries: ``queries dim``, as ``as_operand`` gives them.
         blocks: ``items dim`` each, in order of id; made ``float`` here, one at a time.
         similarity: The measure.
         k: At most the number of all items.

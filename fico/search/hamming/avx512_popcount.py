@@ -1,14 +1,14 @@
 # mypy: disallow-untyped-decorators=False
-"""Counting the bits in which a query differs from 512 codes at a time, written in LLVM for `popcount_kernel`.
+"""The popcount kernel for AVX-512 and AVX2: differing bits of a query and 512 codes at a time, in LLVM for `kernel`.
 
 Codes lie as bit planes: of 512 codes, a slab, plane b holds bit b of every one, so that one logic instruction works
 on as many codes as a register has bits. Bits are counted by carry-save adders (Harley and Seal): three planes of equal
 weight become their sum and their carry, two instructions with AVX-512 (``vpternlogq``), five with AVX2, and no
-population count at all. Where many queries look at a slab, the first layer of adders, for each of the eight ways in
+population count at all. Where many queries scan a slab, the first layer of adders, for each of the eight ways in
 which a query may flip three planes, is computed once and looked up by all. The count begins at an offset from which it
 overflows beyond the query's limit, so that its last plane alone tells which codes are near enough.
 
-numba's cache looks at the file of a compiled function alone: a change here takes effect once `popcount_kernel` changes.
+numba's cache looks at the file of a compiled function alone: a change here takes effect once `kernel` changes.
 """
 
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ from fico.search.hamming.llvm_vectors import (
 )
 
 TRIPLES = BITS // 3
-LOOKUPS = TRIPLES + 1  # the last plane has no partners
+LOOKUPS = TRIPLES + 1  # the last plane stands alone
 PAIR = 2 * LANES  # integers of a sum and its carry
 LAYER = (8 * TRIPLES + 1) * PAIR  # integers of the shared layer
 _SUM, _CARRY = 0b10010110, 0b11101000  # truth tables: bit 4 a + 2 b + c is the value at a, b, c
@@ -83,7 +83,7 @@ class _Counter:
 
 
 def _plane(builder: Any, slab: Any, number: int) -> Any:
-    """A plane of a slab; the same one of the next slab is asked for, since processors do not look beyond a page."""
+    """A plane of a slab; that of the next slab is prefetched, since processors do not prefetch beyond a page."""
     prefetch(builder, moved(builder, slab, SLAB + LANES * number))
     return load(builder, moved(builder, slab, LANES * number), LANES)
 
@@ -98,9 +98,9 @@ def share(typing_context: Any, planes: Any, slab: Any, layer: Any) -> Any:
         for triple in range(TRIPLES):
             a, b, c = (_plane(builder, source, 3 * triple + part) for part in (2, 1, 0))
             for flips in range(8):
-                place = (8 * triple + flips) * PAIR
+                at = (8 * triple + flips) * PAIR
                 for part, plane in enumerate(_add(context, builder, a, b, c, flips)):
-                    store(builder, plane, moved(builder, target, place + part * LANES))
+                    store(builder, plane, moved(builder, target, at + part * LANES))
         last = _plane(builder, source, BITS - 1)
         store(builder, last, moved(builder, target, 8 * TRIPLES * PAIR))
         store(builder, builder.not_(last), moved(builder, target, 8 * TRIPLES * PAIR + LANES))
@@ -109,19 +109,19 @@ def share(typing_context: Any, planes: Any, slab: Any, layer: Any) -> Any:
     return types.void(planes, types.int64, layer), codegen
 
 
-def _shared_pairs(context: Any, builder: Any, layer: Any, asked: Any) -> Iterator[tuple[Any, Any]]:
-    """Sums and carries of the shared layer, at the places that a query looks up."""
+def _shared_pairs(context: Any, builder: Any, layer: Any, offsets: Any) -> Iterator[tuple[Any, Any]]:
+    """Sums and carries of the shared layer, at the offsets of a query."""
     for lookup in range(LOOKUPS):
-        pair = moved(builder, layer, builder.zext(builder.load(moved(builder, asked, lookup)), I64))
+        pair = moved(builder, layer, builder.zext(builder.load(moved(builder, offsets, lookup)), I64))
         carry = load(builder, moved(builder, pair, LANES), LANES) if lookup < TRIPLES else None
         yield load(builder, pair, LANES), carry
 
 
-def _own_pairs(context: Any, builder: Any, planes: Any, asked: Any) -> Iterator[tuple[Any, Any]]:
+def _direct_pairs(context: Any, builder: Any, planes: Any, flips: Any) -> Iterator[tuple[Any, Any]]:
     """Sums and carries of the planes themselves, each complemented where the query's bit is set."""
 
     def differing(plane: int) -> Any:
-        flip = splat(builder, builder.load(moved(builder, asked, plane)), LANES)
+        flip = splat(builder, builder.load(moved(builder, flips, plane)), LANES)
         return builder.xor(_plane(builder, planes, plane), flip)
 
     for plane in range(0, 3 * TRIPLES, 3):
@@ -129,12 +129,12 @@ def _own_pairs(context: Any, builder: Any, planes: Any, asked: Any) -> Iterator[
     yield differing(BITS - 1), None
 
 
-def _counting(pairs_of: Callable[..., Iterator[tuple[Any, Any]]], asks: int, is_first: bool, is_last: bool) -> Any:
+def _counting(pairs_of: Callable[..., Iterator[tuple[Any, Any]]], entries: int, is_first: bool, is_last: bool) -> Any:
     """Makes the step that counts one word of a slab's codes for one query; a bit for each lane with a near code.
 
     Args:
         pairs_of: Gives the first layer's sums and carries.
-        asks: What it asks of a query, for each word.
+        entries: Integers that describe one word of a query.
         is_first: The count begins at the query's offset; else at what the word before left in ``sums``.
         is_last: The count is over: it goes to ``found``, its last plane complemented: which codes are near enough.
     """
@@ -143,7 +143,7 @@ def _counting(pairs_of: Callable[..., Iterator[tuple[Any, Any]]], asks: int, is_
     def count(
         typing_context: Any,
         planes: Any,
-        asked: Any,
+        queries: Any,
         row: Any,
         word: Any,
         source: Any,
@@ -151,14 +151,14 @@ def _counting(pairs_of: Callable[..., Iterator[tuple[Any, Any]]], asks: int, is_
         offsets: Any,
         sums: Any,
         found: Any,
-        place: Any,
+        entry: Any,
     ) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             words = signature.args[0].count
             bits = _bits_of(words)
             data = lambda number, start: data_of(context, builder, signature, arguments, number, start)  # noqa: E731
             times = lambda value, factor: builder.mul(value, ir.Constant(I64, factor))  # noqa: E731
-            query = data(1, times(builder.add(times(arguments[2], words), arguments[3]), asks))
+            query = data(1, times(builder.add(times(arguments[2], words), arguments[3]), entries))
             offset, kept = data(6, times(arguments[2], bits)), data(7, times(arguments[2], bits * LANES))
             counter = _Counter(context, builder, bits)
             for weight in range(bits):
@@ -180,14 +180,14 @@ def _counting(pairs_of: Callable[..., Iterator[tuple[Any, Any]]], asks: int, is_
             return builder.zext(builder.bitcast(lanes, I8), I64)
 
         integer = types.int64
-        return integer(planes, asked, integer, integer, source, integer, offsets, sums, found, integer), codegen
+        return integer(planes, queries, integer, integer, source, integer, offsets, sums, found, integer), codegen
 
     return count
 
 
 _ENDS = ((True, True), (True, False), (False, False), (False, True))
 shared_only, shared_first, shared_next, shared_last = (_counting(_shared_pairs, LOOKUPS, *ends) for ends in _ENDS)
-own_only, own_first, own_next, own_last = (_counting(_own_pairs, BITS, *ends) for ends in _ENDS)
+direct_only, direct_first, direct_next, direct_last = (_counting(_direct_pairs, BITS, *ends) for ends in _ENDS)
 
 
 def _bits_of(words: int) -> int:
@@ -207,7 +207,7 @@ def count_bits(typing_context: Any, planes: Any) -> Any:
 
 @intrinsic
 def trailing_zeros(typing_context: Any, word: Any) -> Any:
-    """Place of the lowest bit that is set."""
+    """Position of the lowest bit that is set."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))

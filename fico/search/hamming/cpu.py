@@ -1,4 +1,4 @@
-"""Codes in memory and the exact Hamming search over them: compiled where numba is, by FAISS elsewhere."""
+"""The CPU path of the Hamming search: codes in memory, scanned by the compiled kernel, or by FAISS without numba."""
 
 import math
 import os
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from fico.codes import HashCodes
 from fico.search.base import faiss_threads, import_faiss
 from fico.search.hamming.layout import ID_BITS, SHARED
-from fico.search.sampling import STRIDE, sampled_place
+from fico.search.sampling import STRIDE, sampled_rank
 from fico.types import Ranking
 
 if TYPE_CHECKING:
@@ -21,24 +22,24 @@ _SCRATCH = 2**22  # integers that a tile works in, at most: 32 MB
 _SAMPLED_K = 100  # from here the hits before the limit has settled cost more than a sample does
 
 
-class Codes(Protocol):
-    """Packed codes that can be searched; ids count from 0 in the order in which they were added."""
+class CodeIndex(Protocol):
+    """Codes that can be searched; ids count from 0 in the order in which the codes were added."""
 
     @property
     def size_bytes(self) -> int:
         """Bytes of the codes as they lie in memory."""
         ...
 
-    def add(self, codes: np.ndarray) -> None:
-        """Takes rows of bytes."""
+    def add(self, codes: HashCodes) -> None:
+        """Adds codes, whose words nobody else may write to."""
         ...
 
-    def search(self, queries: np.ndarray, k: int) -> Ranking:
-        """The k nearest codes of each query (rows of bytes), ties by lowest id."""
+    def search(self, queries: HashCodes, k: int) -> Ranking:
+        """The k nearest codes of each query, ties by lowest id."""
         ...
 
-    def rows(self) -> np.ndarray:
-        """All codes as rows of bytes."""
+    def codes(self) -> HashCodes:
+        """All codes."""
         ...
 
 
@@ -56,8 +57,8 @@ class ScannedCodes:
         self.threads = threads
         self._planes: BitPlanes | None = None
         self._sample: BitPlanes | None = None
-        self._added: list[np.ndarray] = []  # rows of bytes since the last search
-        self._width = 0
+        self._added: list[HashCodes] = []  # since the last search
+        self._bits = 0
 
     @property
     def size_bytes(self) -> int:
@@ -65,47 +66,45 @@ class ScannedCodes:
         planes = sum(part.nbytes for part in (self._planes, self._sample) if part is not None)
         return planes + sum(part.nbytes for part in self._added)
 
-    def add(self, codes: np.ndarray) -> None:
-        """Takes rows of bytes."""
+    def add(self, codes: HashCodes) -> None:
+        """Adds codes, whose words nobody else may write to."""
         self._added.append(codes)
-        self._width = codes.shape[1]
+        self._bits = codes.bits
 
-    def rows(self) -> np.ndarray:
-        """All codes as rows of bytes."""
-        return self._settle().words().view(np.uint8)[:, : self._width]
+    def codes(self) -> HashCodes:
+        """All codes."""
+        return HashCodes(self._build_planes().words(), self._bits)
 
-    def search(self, queries: np.ndarray, k: int) -> Ranking:
-        """The k nearest codes of each query (rows of bytes), ties by lowest id."""
-        hits = self._search_all(as_words(queries).view(np.int64), k)
+    def search(self, queries: HashCodes, k: int) -> Ranking:
+        """The k nearest codes of each query, ties by lowest id."""
+        hits = self._search_all(queries.words.view(np.int64), k)
         scores = np.empty(hits.shape, np.int32)
         np.right_shift(hits, ID_BITS, out=scores, casting="unsafe")
         hits &= (1 << ID_BITS) - 1
         return Ranking(np.negative(scores, out=scores), hits)
 
-    def _settle(self) -> "BitPlanes":
-        """Puts the codes added since the last search into planes."""
+    def _build_planes(self) -> "BitPlanes":
+        """Transposes the codes added since the last search into planes."""
         from fico.search.hamming.bit_planes import BitPlanes
 
         if self._planes is None or self._sample is None:
-            self._planes, self._sample = (BitPlanes(-(-self._width // 8)) for _ in range(2))
+            self._planes, self._sample = (BitPlanes(-(-self._bits // 64)) for _ in range(2))
         if self._added:
             starts = np.cumsum([self._planes.length, *map(len, self._added)])
-            parts = [
-                as_words(codes)[-start % STRIDE :: STRIDE] for start, codes in zip(starts, self._added, strict=False)
-            ]
+            parts = [codes.words[-start % STRIDE :: STRIDE] for start, codes in zip(starts, self._added, strict=False)]
             self._sample.extend(parts, sum(map(len, parts)))
             added, self._added = self._added[::-1], []
-            self._planes.extend((as_words(added.pop()) for _ in range(len(added))), starts[-1] - starts[0])
+            self._planes.extend((added.pop().words for _ in range(len(added))), starts[-1] - starts[0])
         return self._planes
 
     def _search_all(self, queries: np.ndarray, k: int) -> np.ndarray:
-        planes = self._settle()
-        if self._is_shared_out(queries):
+        planes = self._build_planes()
+        if self._splits_items(queries):
             return self._search_ranges(planes, queries, k)
         return self._search_tiles(planes, queries, self._first_limits(queries, k), k)
 
-    def _is_shared_out(self, queries: np.ndarray) -> bool:
-        """Whether every thread takes a range of the codes: too few queries for a tile each."""
+    def _splits_items(self, queries: np.ndarray) -> bool:
+        """Whether every thread scans a range of the items: too few queries for a tile each."""
         return self.threads > 1 and len(queries) < SHARED * self.threads
 
     def _search_tiles(self, planes: "BitPlanes", queries: np.ndarray, limits: np.ndarray, k: int) -> np.ndarray:
@@ -139,10 +138,10 @@ class ScannedCodes:
     def _first_limits(self, queries: np.ndarray, k: int) -> np.ndarray:
         """A distance within which each query probably has k codes; the scan tells where it has not."""
         assert self._sample is not None
-        place = sampled_place(k)
-        if k < _SAMPLED_K or place > self._sample.length // 4:
+        rank = sampled_rank(k)
+        if k < _SAMPLED_K or rank > self._sample.length // 4:
             return _widest(queries)
-        return self._search_tiles(self._sample, queries, _widest(queries), place)[:, -1] >> ID_BITS
+        return self._search_tiles(self._sample, queries, _widest(queries), rank)[:, -1] >> ID_BITS
 
 
 class FaissCodes:
@@ -154,27 +153,26 @@ class FaissCodes:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._added: list[np.ndarray] = []
+        self._added: list[HashCodes] = []
 
     @property
     def size_bytes(self) -> int:
         """Bytes of the codes as they lie in memory."""
         return sum(codes.nbytes for codes in self._added)
 
-    def add(self, codes: np.ndarray) -> None:
-        """Takes rows of bytes."""
+    def add(self, codes: HashCodes) -> None:
+        """Adds codes, whose words nobody else may write to."""
         self._added.append(codes)
 
-    def rows(self) -> np.ndarray:
-        """All codes as rows of bytes."""
-        if len(self._added) > 1:
-            self._added = [np.concatenate(self._added)]
+    def codes(self) -> HashCodes:
+        """All codes."""
+        self._added = [HashCodes.joined(self._added)]
         return self._added[0]
 
-    def search(self, queries: np.ndarray, k: int) -> Ranking:
-        """The k nearest codes of each query (rows of bytes), ties by lowest id."""
+    def search(self, queries: HashCodes, k: int) -> Ranking:
+        """The k nearest codes of each query, ties by lowest id."""
         with faiss_threads(self.threads):
-            distances, items = import_faiss().knn_hamming(queries, self.rows(), k)
+            distances, items = import_faiss().knn_hamming(_bytes(queries), _bytes(self.codes()), k)
         order = np.lexsort((items, distances), axis=1)
         return Ranking(-np.take_along_axis(distances, order, 1), np.take_along_axis(items, order, 1))
 
@@ -188,10 +186,10 @@ def tile_height(queries: int, k: int, threads: int) -> int:
 
 def scratch_bytes(queries: int, k: int, words: int, threads: int) -> int:
     """What a search works in: for each query of a tile hits, a histogram and counts; results of ranges."""
-    is_shared_out = threads > 1 and queries < SHARED * threads
-    height = tile_height(queries, k, 1 if is_shared_out else threads)
+    splits_items = threads > 1 and queries < SHARED * threads
+    height = tile_height(queries, k, 1 if splits_items else threads)
     tiles = 8 * threads * height * (4 * k + 64 + 64 * words + 16 * 12 + 22 * words)
-    return tiles + (16 * queries * k * threads if is_shared_out else 0)
+    return tiles + (16 * queries * k * threads if splits_items else 0)
 
 
 def run_parts(work: Callable[[int], None], parts: Sequence[int], threads: int) -> None:
@@ -220,12 +218,9 @@ def _scan(planes: "BitPlanes", part: tuple[int, int], queries: np.ndarray, limit
         out[~filled] = again
 
 
-def as_words(codes: np.ndarray) -> np.ndarray:
-    """Rows of bytes as rows of 64-bit words, the last one filled up with zeros."""
-    short = -codes.shape[1] % 8
-    if short:
-        codes = np.concatenate([codes, np.zeros((len(codes), short), np.uint8)], axis=1)
-    return np.ascontiguousarray(codes).view(np.uint64)
+def _bytes(codes: HashCodes) -> np.ndarray:
+    """Words as FAISS's bytes; the zeros behind a code add nothing to a distance."""
+    return codes.words.view(np.uint8)
 
 
 def cores() -> int:

@@ -1,4 +1,4 @@
-"""Results from a device into memory while the device goes on."""
+"""Copies of results from a device to host memory, while the device computes the next ones."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ _WORKERS = 8  # fresh memory is slow to touch: several threads share it
 Tile = tuple[slice, Tensor, Tensor]  # which queries, their scores and items
 
 
-def delivered(tiles: Iterator[Tile], queries: int, k: int, scores: type[np.generic] = np.float32) -> Ranking:
-    """Writes the results of some queries after the other into one ranking.
+def to_host(tiles: Iterator[Tile], queries: int, k: int, scores: type[np.generic] = np.float32) -> Ranking:
+    """Collects the results of tiles of queries in one ranking.
 
     Args:
         tiles: Results in the order in which the device makes them; not more than a few wait at a time.
         queries: All of them.
-        k: Places.
+        k: Items of each query.
         scores: Type of the scores.
 
     Raises:
