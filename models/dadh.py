@@ -85,7 +85,7 @@ class DADHModule(L.LightningModule):
         labels = _labels(batch)
         made = self.network(batch.images, batch.texts)
         self.codes.record(batch.text_ids, made.image_codes, made.text_codes, labels)
-        second = self.network.text_codes_alone(batch.texts)  # here, as the batch normalisation counts passes
+        second = self.network.detached_text_codes(batch.texts)  # here, as the batch normalisation counts passes
         generator, *others = self.optimizers()
         dis = self.discriminators
         sides = (

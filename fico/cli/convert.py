@@ -66,7 +66,7 @@ def convert(
     target = file.with_suffix(".safetensors") if out is None else out
     if target.suffix != ".safetensors" or target.resolve() == file.resolve():
         raise UsageError(f"the weights would be written to {target}; give another --out that ends with .safetensors")
-    state = network.by_our_names(_read(file, trust, warn), file)
+    state = network.remap_state_dict(_read(file, trust, warn), file)
     _check_names(network, model, state, file)
     # Encoders may share a tensor, which safetensors refuses; contiguous copies are what a file holds anyway.
     tensors = {name: value.detach().clone().contiguous() for name, value in state.items()}
@@ -77,11 +77,11 @@ def convert(
 
 def _network(model: str) -> Any:
     """The class of ``fico/networks/<model>.py`` that knows its authors' names."""
-    known = {path.stem for path in NETWORKS.glob("*.py") if "    def by_our_names" in path.read_text(encoding="utf-8")}
+    known = {path.stem for path in NETWORKS.glob("*.py") if "    def remap_state_dict" in path.read_text(encoding="utf-8")}
     if model not in known:
         raise UsageError(f"there is no released layout for --model {model}; give one of {', '.join(sorted(known))}")
     module = import_module(f"fico.networks.{model}")
-    return next(value for value in vars(module).values() if isinstance(value, type) and hasattr(value, "by_our_names"))
+    return next(value for value in vars(module).values() if isinstance(value, type) and hasattr(value, "remap_state_dict"))
 
 
 def _read(file: Path, trust: bool, warn: Callable[[str], None]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
-from fico.networks.blocks.sign import unit_along_axis_1
+from fico.networks.blocks.l2_norm import unit_along_axis_1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -166,7 +166,7 @@ class BEiT3(nn.Module):
         Raises:
             DataError: The file is missing or unreadable, or a name or a shape differs; the first ones are named.
         """
-        state = self.by_our_names(read_checkpoint(path), path)
+        state = self.remap_state_dict(read_checkpoint(path), path)
         if _WORDS in state and len(state[_WORDS]) != len(self.beit3.text_embed.weight):
             raise DataError(
                 f"{path} has a word table of {len(state[_WORDS])} rows instead of "
@@ -182,7 +182,7 @@ class BEiT3(nn.Module):
         return self
 
     @staticmethod
-    def by_our_names(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
+    def remap_state_dict(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
         """Find the state in what `read_checkpoint` gave; ``path`` is for the messages.
 
         Raises:

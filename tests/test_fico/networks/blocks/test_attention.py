@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 
 from fico.bench.attention.caption_loops import imram_by_captions, scan_by_captions
 from fico.errors import DataError
-from fico.networks.blocks.attention import aggregate, attention_weights, unit_vectors
+from fico.networks.blocks.attention import aggregate, attention_weights
+from fico.networks.blocks.l2_norm import unit_vectors
 from fico.networks.blocks.region_words import WordEncoder, refuse_empty_captions
 from fico.networks.imram import IMRAM
 from fico.networks.scan import SCAN, SCANEnsemble
