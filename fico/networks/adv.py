@@ -26,7 +26,7 @@ class ADV(nn.Module):
         region_heads: Its attention heads.
         region_inner_dim: Width inside its perceptron.
         word_dim: Width of a word state.
-        vocab_size: Where set, texts are word ids with a trained embedding; otherwise states, or word pieces for ``bert``.
+        vocab_size: Where set, texts are word ids with a trained embedding; otherwise states, or pieces for ``bert``.
         bert: A frozen text model in front of the text head.
         max_words: Longest text.
         channels: Of each convolution of the text head.
@@ -37,8 +37,9 @@ class ADV(nn.Module):
 
     Differs:
         Word states are read from a features file, made once by the frozen BERT, so they carry no dropout; at the
-        padding they are zeros where the file holds none. Without such a file an embedding is trained instead. The screening side reads the trunk's features from a file and trains only its last
-        layer, not the ResNet-50. A bit at the median is +1 or -1, never 0 (`sign_codes`).
+        padding they are zeros where the file holds none. Without such a file an embedding is trained instead. The
+        screening side reads the features of its ResNet-50 from a file and trains only the last layer. A bit at the
+        median is +1 or -1, never 0 (`sign_codes`).
     """
 
     def __init__(

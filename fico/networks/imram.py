@@ -37,7 +37,8 @@ class IMRAM(nn.Module):
         word_dim: Width of the word embedding.
         mode: ``text``: words are the queries; ``image``: regions are; ``full``: the sum of both.
         steps: ``K``, at least 1.
-        lambda_softmax: Inverse temperature of the attention in both directions; 9 in the authors' Flickr30K script, 11 for COCO.
+        lambda_softmax: Inverse temperature of the attention in both directions; 9 in the authors' Flickr30K script, 11
+            for COCO.
         normalise_memory: L2-normalise the refined queries; both authors' scripts do not (``no_IMRAM_norm``).
         num_layers: Layers of the bidirectional GRU over the words; all published models have one.
         weight_norm: Weight normalisation of the image projection (``precomp_enc_type``).
@@ -80,9 +81,7 @@ class IMRAM(nn.Module):
         self.mode, self.steps = mode, steps
         self.lambda_softmax, self.normalise_memory = lambda_softmax, normalise_memory
         self.img_enc = RegionEncoder(image_dim, embed_dim, weight_norm, normalise_images)
-        self.txt_enc = WordEncoder(
-            vocab_size, word_dim, embed_dim, num_layers=num_layers, normalise=normalise_texts
-        )
+        self.txt_enc = WordEncoder(vocab_size, word_dim, embed_dim, num_layers=num_layers, normalise=normalise_texts)
         for direction in ("t2i", "i2t"):
             for kind in ("linear", "gate"):
                 part = nn.Linear(2 * embed_dim, embed_dim)

@@ -19,7 +19,12 @@ from fico.networks.blocks.attention import (
 )
 from fico.networks.blocks.region_words import RegionEncoder, WordEncoder
 from fico.networks.checkpoint_io.load import join_encoders, load_strictly, read_checkpoint
-from fico.networks.checkpoint_io.options import check_gru_directions, check_gru_layers, check_vocabulary, check_weight_norm
+from fico.networks.checkpoint_io.options import (
+    check_gru_directions,
+    check_gru_layers,
+    check_vocabulary,
+    check_weight_norm,
+)
 
 Direction = Literal["t2i", "i2t"]
 

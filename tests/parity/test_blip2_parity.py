@@ -11,8 +11,8 @@ from fico import Correspondence, evaluate_scores
 from fico.features.blip2 import BLIP2WordPieces, blip2_pixels
 from fico.features.text.word_pieces import WordPieceModel
 from fico.networks.blip2 import BLIP2
-from fico.networks.blip2_config import FINAL_EPS
-from fico.networks.checkpoint_io.blip2_names import resize_positions
+from fico.networks.checkpoint_io.blip2_config import FINAL_EPS
+from fico.networks.checkpoint_io.resize import resize_position_table
 from fico.types import PairBatch
 from models.blip2 import BLIP2Module
 
@@ -163,7 +163,9 @@ def test_blip2_gives_the_original_values(blip2_case, reference):
         _check_recall(case)
         side, patch = case.meta["config"]["image_size_interp"], case.meta["config"]["patch_size"]
         positions = network.retrieval.vision_model.embeddings.position_embedding
-        case.check("interp_pos_embed", resize_positions(positions, (side // patch) ** 2 + 1), **close)
+        case.check(
+            "interp_pos_embed", resize_position_table(positions[0], (side // patch) ** 2 + 1, 1, "")[None], **close
+        )
         other = _network(case, image_size=side).retrieval.vision_model.embeddings.position_embedding
         np.testing.assert_allclose(other, case.outputs["interp_pos_embed"], **close)  # resized while loading
     _check_training(case, close)

@@ -115,7 +115,7 @@ def refuse_non_finite(state: Mapping[str, Any], path: Path | str) -> None:
     ]
     if broken:
         raise DataError(
-            f"{path} holds NaN or infinite weights: {first_few(broken)}; its training diverged, so give another checkpoint"
+            f"{path} holds NaN or infinite weights: {first_few(broken)}; its training diverged: give another checkpoint"
         )
 
 

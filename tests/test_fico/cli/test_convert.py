@@ -161,7 +161,7 @@ def test_code_that_is_not_installed_and_a_cut_pickle_are_named_with_trust(tmp_pa
     gone.Values = type("Values", (), {"__module__": "authors_options", "__qualname__": "Values"})
     torch.save(two_dicts(ucch()) | {"opt": gone.Values()}, tmp_path / "best.t7", _use_new_zipfile_serialization=False)
     monkeypatch.delitem(sys.modules, "authors_options")
-    assert "asks for code that is not here" in convert(tmp_path / "best.t7", "--model", "ucch", "--trust").stderr
+    assert "needs code that is not installed" in convert(tmp_path / "best.t7", "--model", "ucch", "--trust").stderr
     (tmp_path / "cut.t7").write_bytes((tmp_path / "best.t7").read_bytes()[:300])
     cut = convert(tmp_path / "cut.t7", "--model", "ucch", "--trust")
     assert cut.exit_code == 1

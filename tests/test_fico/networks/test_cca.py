@@ -119,8 +119,8 @@ def test_more_directions_than_the_smaller_width_are_refused(dims):
         CCA(8, 6, dims)
 
 
-def test_nothing_observed_is_told():
-    with pytest.raises(ValueError, match="no pair was observed"):
+def test_a_fit_without_pairs_is_refused():
+    with pytest.raises(ValueError, match="no pair was added"):
         CCA(8, 6).solve()
 
 

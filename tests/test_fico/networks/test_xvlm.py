@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from fico.errors import DataError
-from fico.networks.blocks.fusion import FusionLayer, one_source
-from fico.networks.checkpoint_io.xvlm_names import resize_bias_table
+from fico.networks.blocks.fusion import FusionLayer, unexpanded
+from fico.networks.checkpoint_io.resize import resize_bias_table
 from fico.networks.xvlm import XVLM
 
 WORDS, LENGTHS = 7, torch.tensor([7, 3, 1])
@@ -50,8 +50,8 @@ def test_keys_and_values_of_a_shared_image_are_computed_once():
     layer, seen = FusionLayer(8, 2, 16, 6).eval(), []
     layer.crossattention.self["key"].register_forward_hook(lambda module, given, out: seen.append(len(given[0])))
     states, source = torch.rand(5, 3, 8), torch.rand(1, 4, 6)
-    once = layer(states, one_source(source.expand(5, -1, -1)))
-    each = layer(states, one_source(source.repeat(5, 1, 1)))
+    once = layer(states, unexpanded(source.expand(5, -1, -1)))
+    each = layer(states, unexpanded(source.repeat(5, 1, 1)))
     assert seen == [1, 5]
     torch.testing.assert_close(once, each)
 
