@@ -112,7 +112,7 @@ class ADV(nn.Module):
     @staticmethod
     def remap_state_dict(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
         """Map the authors' parameter names, as `read_checkpoint` gives them, to ours; ``path`` is for the messages."""
-        state = join_encoders(checkpoint, path, training_heads=["concept head"])
+        state = join_encoders(checkpoint, path, training_head="concept head")
         return {name: value for name, value in state.items() if not name.startswith("concept_enc.")}
 
     def _check_kind(self, state: Mapping[str, Any], path: Path | str) -> None:

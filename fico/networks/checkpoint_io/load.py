@@ -120,7 +120,7 @@ def refuse_non_finite(state: Mapping[str, Any], path: Path | str) -> None:
 
 
 def join_encoders(
-    checkpoint: Mapping[str, Any], path: Path | str, *, training_heads: Sequence[str] = ()
+    checkpoint: Mapping[str, Any], path: Path | str, *, training_head: str | None = None
 ) -> dict[str, Any]:
     """Flatten the authors' list of an image and a text encoder into one state dict.
 
@@ -128,7 +128,7 @@ def join_encoders(
         checkpoint: Of `read_checkpoint`: either a dict whose ``model`` lists the state dicts of the image and the
             text encoder, perhaps with ``module.`` before the names, or tensors under our names already.
         path: The checkpoint, for the message.
-        training_heads: What may stand in the list after the encoders; retrieval does not use it.
+        training_head: What may follow the encoders in the list; retrieval does not use it.
 
     Returns:
         Tensors by name, with ``img_enc.`` and ``txt_enc.`` before the authors' names.
@@ -139,12 +139,12 @@ def join_encoders(
     if "model" not in checkpoint:
         return dict(checkpoint)
     parts = checkpoint["model"]
-    allowed = range(2, 3 + len(training_heads))
-    if not isinstance(parts, list) or len(parts) not in allowed:
-        names = ", ".join(("image encoder", "text encoder", *training_heads))
+    if not isinstance(parts, list) or not 2 <= len(parts) <= 2 + bool(training_head):
+        count, names = "two", "image encoder, text encoder"
+        if training_head is not None:
+            count, names = "two or three", f"{names}, {training_head}"
         raise DataError(
-            f"{path} has a `model` that is no list of {' or '.join(map(str, allowed))} state dicts ({names}); "
-            "give a checkpoint of this model"
+            f"{path} has a `model` that is no list of {count} state dicts ({names}); give a checkpoint of this model"
         )
     return {
         f"{side}.{name.removeprefix('module.')}": value

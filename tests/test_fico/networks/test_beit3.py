@@ -84,11 +84,11 @@ def test_drop_path_grows_over_the_layers_and_keeps_the_mean():
     torch.manual_seed(0)
     layer = MultiwayLayer(4, 1, 8, drop_path=0.25)
     branch = torch.ones(4000, 1, 4)
-    dropped = layer._dropped(branch)
+    dropped = layer._drop_path(branch)
     assert dropped.unique().tolist() == pytest.approx([0, 4 / 3])
     assert (dropped[:, 0] == 0).all(dim=1).float().mean() == pytest.approx(0.25, abs=0.03)
     assert dropped.mean() == pytest.approx(1, abs=0.03)
-    assert layer.eval()._dropped(branch) is branch
+    assert layer.eval()._drop_path(branch) is branch
 
 
 def test_initial_values_are_those_of_the_authors():

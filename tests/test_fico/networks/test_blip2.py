@@ -183,7 +183,7 @@ def test_a_folder_of_another_model_is_refused(folder):
 def test_a_vocabulary_of_another_size_is_refused(folder):
     with pytest.raises(DataError, match="30 word pieces, but the vocabulary has 25"):
         BLIP2(str(folder), vocab_size=25)
-    with pytest.raises(DataError, match="images of 16 pixels, but .* makes 24"):
+    with pytest.raises(DataError, match="images of 16 pixels, but .* produces 24"):
         BLIP2(str(folder), image_size=24)
 
 
