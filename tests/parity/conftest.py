@@ -1,4 +1,7 @@
-"""Finds the reference cases: a test that takes ``<model>_case`` runs once for each case of that model."""
+"""Finds the reference cases: a test that takes ``<model>_case`` runs once for each case of that model.
+
+Cases ship in ``tests/parity/cases``; the folder ``FICO_PARITY_DIR`` of the same form adds to them where it exists.
+"""
 
 import json
 import os
@@ -8,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[2]
-FOLDER = Path(os.environ.get("FICO_PARITY_DIR") or ROOT.parent / "shared" / "parity")
+SHIPPED = Path(__file__).parent / "cases"
+FOLDER = Path(os.environ["FICO_PARITY_DIR"])  # the default is set in tests/conftest.py
+SOURCES = {"shipped": SHIPPED} | ({"folder": FOLDER} if FOLDER.exists() else {})
 
 
-def cases(model: str) -> list[Path]:
+def cases(folder: Path) -> list[Path]:
     """Case folders of a model, or where it has none, case files ``<case>.npz`` beside ``<case>.json``."""
-    folder = FOLDER / model
     return sorted(path for path in folder.glob("*") if path.is_dir()) or sorted(folder.glob("*.npz"))
 
 
@@ -22,22 +25,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for argument in metafunc.fixturenames:
         if argument.endswith("_case"):
             model = argument.removesuffix("_case")
-            # Without cases the test still runs once, with None, and the fixture below says what is wrong.
-            found = cases(model) or [None]
-            metafunc.parametrize(argument, found, ids=[f"{model}-{path.stem if path else 'none'}" for path in found])
+            # A source without cases still runs the test once, with None, and the fixture below says what is wrong.
+            found = [
+                pytest.param(path, id=f"{source}-{model}-{path.stem if path else 'none'}")
+                for source, folder in SOURCES.items()
+                for path in cases(folder / model) or [None]
+            ]
+            metafunc.parametrize(argument, found)
 
 
 @pytest.fixture(autouse=True)
-def _skip_without_reference_data(request: pytest.FixtureRequest) -> None:
-    missing = [
-        argument.removesuffix("_case")
-        for argument in request.fixturenames
-        if argument.endswith("_case") and request.getfixturevalue(argument) is None
-    ]
-    if missing and not FOLDER.exists():
-        pytest.skip(f"no reference data: {FOLDER} is absent")
-    if missing:
-        pytest.fail(f"{FOLDER / missing[0]} holds no case")
+def _fail_without_cases(request: pytest.FixtureRequest) -> None:
+    for argument in request.fixturenames:
+        if argument.endswith("_case") and request.getfixturevalue(argument) is None:
+            source = request.node.callspec.id.split("-")[0]
+            pytest.fail(f"{SOURCES[source] / argument.removesuffix('_case')} holds no case")
 
 
 class Reference:

@@ -157,9 +157,10 @@ def test_blip2_gives_the_original_values(blip2_case, reference):
         states = network.image_states(inputs["pixel_values"])
         case.check("query_hidden", network.query_states(states), **close)
         case.check("text_cls_hidden", network.text_states(inputs["input_ids"], lengths)[:, 0], **close)
-        library = _network(case, "weights.safetensors")
-        library.retrieval.vision_model.post_layernorm.eps = case.meta["layer_norm_eps"]["post_layernorm_library"]
-        _check_scores(case, library, "hf_", case.meta["tolerance"]["hf_outputs"])
+        if any(name.startswith("hf_") for name in case.outputs):  # the shipped case holds the original's numbers alone
+            library = _network(case, "weights.safetensors")
+            library.retrieval.vision_model.post_layernorm.eps = case.meta["layer_norm_eps"]["post_layernorm_library"]
+            _check_scores(case, library, "hf_", case.meta["tolerance"]["hf_outputs"])
         _check_recall(case)
         side, patch = case.meta["config"]["image_size_interp"], case.meta["config"]["patch_size"]
         positions = network.retrieval.vision_model.embeddings.position_embedding
