@@ -42,7 +42,7 @@ def pytest_terminal_summary(terminalreporter):
 
 def _parity_lines(nodes):
     """One line per source of reference cases; none where no parity test ran."""
-    ids = {match.groups() for node in nodes if (match := re.search(r"parity/.*\[(shipped|folder)-(\w+?-\w+)\]", node))}
+    ids = {match.groups() for node in nodes if (match := re.search(r"parity/.*\[(shipped|folder)-(\w+-\w+)", node))}
     if not ids:
         return
     counts, folder = Counter(source for source, _ in ids), os.environ["FICO_PARITY_DIR"]

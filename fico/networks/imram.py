@@ -16,14 +16,13 @@ from fico.networks.blocks.attention import (
     word_mask,
 )
 from fico.networks.blocks.l2_norm import unit_vectors
-from fico.networks.blocks.region_words import RegionEncoder, WordEncoder
-from fico.networks.checkpoint_io.load import load_strictly, read_checkpoint
-from fico.networks.checkpoint_io.options import check_gru_layers, check_vocabulary, check_weight_norm
+from fico.networks.blocks.region_words import RegionEncoder, RegionWordNetwork, WordEncoder
+from fico.networks.checkpoint_io.load import read_checkpoint
 
 Mode = Literal["full", "text", "image"]
 
 
-class IMRAM(nn.Module):
+class IMRAM(RegionWordNetwork):
     """Iterative matching network: a pair scorer by K steps of cross-attention with a gated query memory.
 
     At every step the queries attend to the context; the step's score is the mean cosine between the original
@@ -75,13 +74,14 @@ class IMRAM(nn.Module):
         normalise_images: bool = True,
         normalise_texts: bool = True,
     ) -> None:
-        super().__init__()
         if mode not in get_args(Mode) or steps < 1:
             raise ValueError(f"mode must be one of {get_args(Mode)} and steps at least 1, got {mode!r} and {steps}")
+        super().__init__(
+            RegionEncoder(image_dim, embed_dim, weight_norm, normalise_images),
+            WordEncoder(vocab_size, word_dim, embed_dim, num_layers=num_layers, normalise=normalise_texts),
+        )
         self.mode, self.steps = mode, steps
         self.lambda_softmax, self.normalise_memory = lambda_softmax, normalise_memory
-        self.img_enc = RegionEncoder(image_dim, embed_dim, weight_norm, normalise_images)
-        self.txt_enc = WordEncoder(vocab_size, word_dim, embed_dim, num_layers=num_layers, normalise=normalise_texts)
         for direction in ("t2i", "i2t"):
             for kind in ("linear", "gate"):
                 part = nn.Linear(2 * embed_dim, embed_dim)
@@ -97,18 +97,6 @@ class IMRAM(nn.Module):
         """The options of the score that no weight shows."""
         options = f"{self.mode}, steps={self.steps}, lambda_softmax={self.lambda_softmax}"
         return f"{options}, normalise_memory={self.normalise_memory}"
-
-    def encode_images(self, images: Float[Tensor, "images regions image_dim"]) -> Float[Tensor, "images regions dim"]:
-        """One unit vector per region."""
-        vectors: Tensor = self.img_enc(images)
-        return vectors
-
-    def encode_texts(
-        self, texts: Int64[Tensor, "texts words"], lengths: Int64[Tensor, " texts"] | None = None
-    ) -> Float[Tensor, "texts words dim"]:
-        """One unit vector per word, zeros behind the end of a caption; arguments as of `WordEncoder`."""
-        vectors: Tensor = self.txt_enc(texts, lengths)
-        return vectors
 
     def score(
         self,
@@ -189,10 +177,7 @@ class IMRAM(nn.Module):
                 are named).
         """
         state = self.remap_state_dict(read_checkpoint(path), path)
-        check_vocabulary(state, len(self.txt_enc.embed.weight), path)
-        check_gru_layers(state, self.txt_enc.rnn, path)
-        check_weight_norm(state, self, path)
-        load_strictly(self, state, path)
+        self.load_checked(state, path)
         return self
 
     @staticmethod

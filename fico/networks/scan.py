@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from torch import Tensor, nn
+from torch import Tensor
 
 from fico.networks.blocks.attention import (
     Aggregation,
@@ -17,19 +17,14 @@ from fico.networks.blocks.attention import (
     dot_products,
     word_mask,
 )
-from fico.networks.blocks.region_words import RegionEncoder, WordEncoder
-from fico.networks.checkpoint_io.load import join_encoders, load_strictly, read_checkpoint
-from fico.networks.checkpoint_io.options import (
-    check_gru_directions,
-    check_gru_layers,
-    check_vocabulary,
-    check_weight_norm,
-)
+from fico.networks.blocks.region_words import RegionEncoder, RegionWordNetwork, WordEncoder
+from fico.networks.checkpoint_io.load import join_encoders, read_checkpoint
+from fico.networks.checkpoint_io.options import check_gru_directions
 
 Direction = Literal["t2i", "i2t"]
 
 
-class SCAN(nn.Module):
+class SCAN(RegionWordNetwork):
     """Stacked cross-attention network: a pair scorer over one vector per region and per word.
 
     Args:
@@ -77,30 +72,19 @@ class SCAN(nn.Module):
         normalise_images: bool = True,
         normalise_texts: bool = True,
     ) -> None:
-        super().__init__()
         if direction not in get_args(Direction):
             raise ValueError(f"direction must be t2i or i2t, got {direction!r}")
+        super().__init__(
+            RegionEncoder(image_dim, embed_dim, weight_norm, normalise_images),
+            WordEncoder(vocab_size, word_dim, embed_dim, bidirectional, num_layers, normalise_texts),
+        )
         self.direction, self.aggregation, self.norm = direction, aggregation, norm
         self.lambda_softmax, self.lambda_lse = lambda_softmax, lambda_lse
-        self.img_enc = RegionEncoder(image_dim, embed_dim, weight_norm, normalise_images)
-        self.txt_enc = WordEncoder(vocab_size, word_dim, embed_dim, bidirectional, num_layers, normalise_texts)
 
     def extra_repr(self) -> str:
         """The options of the score that no weight shows."""
         options = f"{self.direction}, {self.aggregation}, norm={self.norm}"
         return f"{options}, lambda_softmax={self.lambda_softmax}, lambda_lse={self.lambda_lse}"
-
-    def encode_images(self, images: Float[Tensor, "images regions image_dim"]) -> Float[Tensor, "images regions dim"]:
-        """One unit vector per region."""
-        vectors: Tensor = self.img_enc(images)
-        return vectors
-
-    def encode_texts(
-        self, texts: Int64[Tensor, "texts words"], lengths: Int64[Tensor, " texts"] | None = None
-    ) -> Float[Tensor, "texts words dim"]:
-        """One unit vector per word, zeros behind the end of a caption; arguments as of `WordEncoder`."""
-        vectors: Tensor = self.txt_enc(texts, lengths)
-        return vectors
 
     def score(
         self,
@@ -153,11 +137,8 @@ class SCAN(nn.Module):
                 are named).
         """
         state = self.remap_state_dict(read_checkpoint(path), path)
-        check_vocabulary(state, len(self.txt_enc.embed.weight), path)
-        check_gru_layers(state, self.txt_enc.rnn, path)
         check_gru_directions(state, self.txt_enc.rnn, path)
-        check_weight_norm(state, self, path)
-        load_strictly(self, state, path)
+        self.load_checked(state, path)
         return self
 
     @staticmethod

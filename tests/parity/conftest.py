@@ -5,6 +5,7 @@ Cases ship in ``tests/parity/cases``; the folder ``FICO_PARITY_DIR`` of the same
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,19 @@ def _fail_without_cases(request: pytest.FixtureRequest) -> None:
             pytest.fail(f"{SOURCES[source] / argument.removesuffix('_case')} holds no case")
 
 
+def ranks_from_zero(sims: np.ndarray) -> dict[str, np.ndarray]:
+    """Ranks in both directions; caption ``k`` belongs to image ``k // 5``, as ``inputs_note`` of the cases says."""
+    image = np.arange(sims.shape[1]) // 5
+    positives = sims[image, np.arange(len(image))]
+    per_caption = (sims[image] > positives[:, None]).sum(axis=1)
+    return {"i2t": per_caption.reshape(-1, 5).min(axis=1), "t2i": (sims > positives).sum(axis=0)}
+
+
+def recall_summary(ranks: np.ndarray) -> list[float]:
+    """Recall at 1, 5 and 10 in percent, median rank and mean rank from 1, as the original code prints them."""
+    return [*(100 * (ranks < k).mean() for k in (1, 5, 10)), np.floor(np.median(ranks)) + 1, ranks.mean() + 1]
+
+
 class Reference:
     """Inputs, outputs and meta of one case; remembers which outputs were compared."""
 
@@ -58,6 +72,33 @@ class Reference:
         np.testing.assert_allclose(got, self.outputs[name], rtol=rtol, atol=atol, err_msg=name)
         assert got.shape == self.outputs[name].shape, name
         self.checked.add(name)
+
+    def tolerance(self, kind: str) -> dict[str, float]:
+        """The first pair of bounds in a kind's sentence, as keywords of `check`."""
+        return self.tolerances(kind)[0]
+
+    def tolerances(self, kind: str) -> list[dict[str, float]]:
+        """All pairs of bounds in a kind's sentence."""
+        pairs = re.findall(r"rtol ([\d.e-]+), atol ([\d.e-]+)", self.meta["tolerances"][kind])
+        return [{"rtol": float(rtol), "atol": float(atol)} for rtol, atol in pairs]
+
+    def gradient_norm_tolerance(self) -> dict[str, float]:
+        """The bound of the gradient norms in float32."""
+        bound = re.search(r"rtol ([\d.e-]+) for gradient", self.meta["tolerances"]["f32"])
+        return {"rtol": float(bound[1]), "atol": 1e-12}
+
+    def check_ranks(self, sims: np.ndarray, name: str) -> dict[str, list[float]]:
+        """Compare ranks and recalls of a score matrix, images x captions, in both directions.
+
+        Returns:
+            The summary of each direction; see `recall_summary`.
+        """
+        ranks = ranks_from_zero(sims)
+        summaries = {direction: recall_summary(values) for direction, values in ranks.items()}
+        for direction, summary in summaries.items():
+            self.check(f"ranks_{direction}/{name}", ranks[direction])
+            self.check(f"metrics_{direction}/{name}", summary, rtol=1e-12)
+        return summaries
 
     def check_complete(self, **explained: str) -> None:
         """Every output was compared, or a reason is given for its name."""

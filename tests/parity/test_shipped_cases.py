@@ -10,6 +10,7 @@ from safetensors.numpy import load_file
 SHIPPED = Path(__file__).parent / "cases"
 FOLDER = Path(os.environ["FICO_PARITY_DIR"])
 LARGEST = 4_000_000  # bytes of all cases
+ARRAYS = sorted(SHIPPED.rglob("*.npz")) + sorted(SHIPPED.rglob("*.safetensors"))
 
 
 def test_every_parity_test_has_a_shipped_case():
@@ -23,11 +24,7 @@ def test_the_shipped_cases_are_small():
     assert sum(path.stat().st_size for path in SHIPPED.rglob("*") if path.is_file()) <= LARGEST
 
 
-@pytest.mark.parametrize(
-    "path",
-    sorted(SHIPPED.rglob("*.npz")) + sorted(SHIPPED.rglob("*.safetensors")),
-    ids=lambda path: path.relative_to(SHIPPED).as_posix(),
-)
+@pytest.mark.parametrize("path", ARRAYS, ids=[path.relative_to(SHIPPED).as_posix() for path in ARRAYS])
 def test_a_shipped_file_holds_the_numbers_of_the_larger_set(path):
     other = FOLDER / path.relative_to(SHIPPED)
     if not other.exists():

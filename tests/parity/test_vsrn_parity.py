@@ -1,7 +1,5 @@
 """VSRN against the authors' code, in float32 and float64: embeddings, ranks, losses, gradients, buffers."""
 
-import re
-
 import numpy as np
 import pytest
 import torch
@@ -40,28 +38,8 @@ def _captioner(case):
     return captioner
 
 
-def _tolerances(case, kind):
-    """All pairs of a kind's sentence, as keywords."""
-    pairs = re.findall(r"rtol ([\d.e-]+), atol ([\d.e-]+)", case.meta["tolerances"][kind])
-    return [{"rtol": float(rtol), "atol": float(atol)} for rtol, atol in pairs]
-
-
-def _check_evaluation(case, sims, variant):
-    case.check(f"sims/{variant}", sims, **_tolerances(case, "sims")[0])
-    sims, owner = sims.numpy(), np.arange(sims.shape[1]) // 5  # as inputs_note says
-    own = sims[owner, np.arange(len(owner))]
-    t2i = (sims > own).sum(axis=0)
-    per_caption = (sims[owner] > own[:, None]).sum(axis=1)
-    i2t = np.array([per_caption[owner == row].min() for row in range(len(sims))])
-    for direction, ranks in (("i2t", i2t), ("t2i", t2i)):
-        case.check(f"ranks_{direction}/{variant}", ranks)
-        recalls = [100 * (ranks < k).mean() for k in (1, 5, 10)]
-        summary = [*recalls, np.floor(np.median(ranks)) + 1, ranks.mean() + 1]
-        case.check(f"metrics_{direction}/{variant}", summary, rtol=1e-12)
-
-
 def _check_embeddings(case, inputs):
-    tight, close = _tolerances(case, "f64")[0], _tolerances(case, "f32")[0]
+    tight, close = case.tolerance("f64"), case.tolerance("f32")
     members = {"a": _network(case).eval(), "b": _network(case, "weights_b").eval()}
     sims = {}
     for variant, network in members.items():
@@ -72,7 +50,8 @@ def _check_embeddings(case, inputs):
         sims[variant] = image.double() @ text.double().T
     sims["ensemble"] = (sims["a"] + sims["b"]) / 2  # the rule of `fico ensemble`
     for variant, matrix in sims.items():
-        _check_evaluation(case, matrix, variant)
+        case.check(f"sims/{variant}", matrix, **case.tolerance("sims"))
+        case.check_ranks(matrix.numpy(), variant)
     wide = _network(case).double().eval()
     image, regions = wide(inputs["images"].double())
     case.check("f64/img_emb", image, **tight)
@@ -82,7 +61,7 @@ def _check_embeddings(case, inputs):
 
 def _check_training(case, inputs, precision):
     prefix, dtype = ("f64/", torch.float64) if precision == "f64" else ("", torch.float32)
-    values, norms = (_tolerances(case, precision) * 2)[:2]
+    values, norms = (case.tolerances(precision) * 2)[:2]
     network, captioner = _network(case).to(dtype).train(), _captioner(case).to(dtype).train()
     rows, max_len = inputs["batch_ids"], case.meta["config"]["max_len"]
     image, regions = network(inputs["images"][rows // 5].to(dtype))
@@ -154,4 +133,4 @@ def test_vsrn_reference_tells_the_branches_apart(vsrn_case, reference):
     network.img_enc.normalise_regions = not network.img_enc.normalise_regions
     images = torch.from_numpy(case.inputs["images"])
     with torch.no_grad(), pytest.raises(AssertionError, match="img_emb/a"):
-        case.check("img_emb/a", network.encode_images(images), **_tolerances(case, "f32")[0])
+        case.check("img_emb/a", network.encode_images(images), **case.tolerance("f32"))

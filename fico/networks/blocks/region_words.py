@@ -1,6 +1,9 @@
 """Region and word encoders of the cross-attention models: one vector per region, one per word."""
 
 import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
@@ -8,6 +11,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from fico.errors import DataError
 from fico.networks.blocks.l2_norm import unit_vectors
+from fico.networks.checkpoint_io.load import load_strictly
+from fico.networks.checkpoint_io.options import check_gru_layers, check_vocabulary, check_weight_norm
 
 MARKERS = 2  # start and end, which every caption has
 
@@ -101,6 +106,43 @@ class WordEncoder(nn.Module):
             forward, backward = states.chunk(2, dim=2)
             states = (forward + backward) / 2
         return unit_vectors(states) if self.normalise else states
+
+
+class RegionWordNetwork(nn.Module):
+    """The encoders of a pair scorer with cross-attention between regions and words, under the authors' names.
+
+    Args:
+        regions: Image encoder.
+        words: Text encoder.
+    """
+
+    def __init__(self, regions: RegionEncoder, words: WordEncoder) -> None:
+        super().__init__()
+        self.img_enc = regions
+        self.txt_enc = words
+
+    def encode_images(self, images: Float[Tensor, "images regions image_dim"]) -> Float[Tensor, "images regions dim"]:
+        """One vector per region."""
+        vectors: Tensor = self.img_enc(images)
+        return vectors
+
+    def encode_texts(
+        self, texts: Int64[Tensor, "texts words"], lengths: Int64[Tensor, " texts"] | None = None
+    ) -> Float[Tensor, "texts words dim"]:
+        """One vector per word, zeros behind the end of a caption; arguments as of `WordEncoder`."""
+        vectors: Tensor = self.txt_enc(texts, lengths)
+        return vectors
+
+    def load_checked(self, state: Mapping[str, Any], path: Path | str) -> None:
+        """Load a state dict after its options were compared with those of the encoders.
+
+        Raises:
+            DataError: It is of another vocabulary or of other options, or does not fit; see `load_strictly`.
+        """
+        check_vocabulary(state, len(self.txt_enc.embed.weight), path)
+        check_gru_layers(state, self.txt_enc.rnn, path)
+        check_weight_norm(state, self, path)
+        load_strictly(self, state, path)
 
 
 def refuse_empty_captions(lengths: Int64[Tensor, " texts"], text_ids: Int64[Tensor, " texts"]) -> None:
