@@ -95,7 +95,7 @@ def read_json(file: Path) -> dict[str, Any]:
     return raw
 
 
-def check_sizes(config: "Blip2Config", vocab_size: int | None, image_size: int | None) -> None:
+def check_sizes(config: Any, vocab_size: int | None, image_size: int | None) -> None:
     """Compare the sizes of the inputs with those of the weights.
 
     Args:
