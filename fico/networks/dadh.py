@@ -46,7 +46,7 @@ class DADH(nn.Module):
 
     Differs:
         The authors standardise the whole matrix of image features by one mean and one deviation, queries included.
-        Here both are plain arguments and change nothing by default: the batch normalisation behind the first layer
+        Here both are plain arguments and change nothing by default: the batch normalisation after the first layer
         removes any shift and scale. The CNN-F trunk on raw images is left out.
     """
 

@@ -131,7 +131,7 @@ def attended_cosines(
 
 def aggregate(
     values: Float[Tensor, "contexts queries query_len"],
-    how: Aggregation,
+    aggregation: Aggregation,
     lambda_lse: float = 6.0,
     query_mask: Bool[Tensor, "queries query_len"] | None = None,
 ) -> Float[Tensor, "contexts queries"]:
@@ -139,23 +139,23 @@ def aggregate(
 
     Args:
         values: One value per query vector, higher is nearer.
-        how: ``LogSumExp``: ``log(sum exp(lambda_lse v)) / lambda_lse``, a sum and no mean, so that it grows with
-            the number of vectors; ``Mean``, ``Max`` and ``Sum`` as they say.
+        aggregation: ``LogSumExp``: ``log(sum exp(lambda_lse v)) / lambda_lse``, a sum and no mean, so that it grows
+            with the number of vectors; ``Mean``, ``Max`` and ``Sum`` as they say.
         lambda_lse: Sharpness of ``LogSumExp``, above 0.
         query_mask: True at real query vectors, where they are padded.
 
     Raises:
-        ValueError: ``how`` is unknown.
+        ValueError: ``aggregation`` is unknown.
     """
-    if how not in get_args(Aggregation):
-        raise ValueError(f"aggregation must be one of {get_args(Aggregation)}, got {how!r}")
+    if aggregation not in get_args(Aggregation):
+        raise ValueError(f"aggregation must be one of {get_args(Aggregation)}, got {aggregation!r}")
     if query_mask is not None:
-        values = values.masked_fill(~query_mask, 0 if how in ("Mean", "Sum") else -torch.inf)
-    if how == "LogSumExp":
+        values = values.masked_fill(~query_mask, 0 if aggregation in ("Mean", "Sum") else -torch.inf)
+    if aggregation == "LogSumExp":
         return torch.logsumexp(values * lambda_lse, dim=-1) / lambda_lse
-    if how == "Max":
+    if aggregation == "Max":
         return values.amax(dim=-1)
     total = values.sum(dim=-1)
-    if how == "Sum":
+    if aggregation == "Sum":
         return total
     return total / (values.shape[-1] if query_mask is None else query_mask.sum(dim=-1))

@@ -10,7 +10,7 @@ from fico.networks.blocks.heads import check_heads, merge_heads, split_heads
 
 
 class _Attention(nn.Module):
-    """Multi-head attention to a context of any width, with the residual sum and normalisation behind it."""
+    """Multi-head attention to a context of any width, with the residual sum and normalisation after it."""
 
     def __init__(self, dim: int, heads: int, context_dim: int, dropout: float) -> None:
         super().__init__()

@@ -97,7 +97,7 @@ class WordEncoder(nn.Module):
             lengths: Words per caption, both markers counted; the words above 0 when not given.
 
         Returns:
-            One vector per word; zeros behind the end of a caption.
+            One vector per word; zeros after the end of a caption.
         """
         lengths = (texts > 0).sum(dim=1) if lengths is None else lengths
         packed = pack_padded_sequence(self.embed(texts), lengths.cpu(), batch_first=True, enforce_sorted=False)
@@ -129,7 +129,7 @@ class RegionWordNetwork(nn.Module):
     def encode_texts(
         self, texts: Int64[Tensor, "texts words"], lengths: Int64[Tensor, " texts"] | None = None
     ) -> Float[Tensor, "texts words dim"]:
-        """One vector per word, zeros behind the end of a caption; arguments as of `WordEncoder`."""
+        """One vector per word, zeros after the end of a caption; arguments as of `WordEncoder`."""
         vectors: Tensor = self.txt_enc(texts, lengths)
         return vectors
 

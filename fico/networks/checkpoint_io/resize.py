@@ -26,15 +26,15 @@ def resize_position_table(
         path: The checkpoint, for the message.
 
     Returns:
-        The same table where its grid has the wanted side.
+        The same table where its grid has the new side.
 
     Raises:
-        DataError: The rows behind the prefix are no square grid.
+        DataError: The rows after the prefix are no square grid.
     """
     side, new_side = (round(max(count - prefix, 0) ** 0.5) for count in (len(table), rows))
     if side == 0 or side**2 + prefix != len(table):
         raise DataError(
-            f"{path} has a visual position table of {len(table)} rows, which is no square grid behind {prefix} rows; "
+            f"{path} has a visual position table of {len(table)} rows, which is no square grid after {prefix} rows; "
             "give a checkpoint of this model"
         )
     if side == new_side:

@@ -76,7 +76,7 @@ class ResNetTrunk(nn.Module):
     Args:
         blocks: Bottlenecks of each of the four stages; ResNet-101 has 3, 4, 23, 3.
         planes: Inner channels of each stage, a quarter of its output channels; 64, 128, 256, 512.
-        stem: Channels behind the first convolution.
+        stem: Channels after the first convolution.
 
     Source:
         He et al., CVPR 2016; stride in the 3x3 convolution and names as in torchvision, below ``body.``.

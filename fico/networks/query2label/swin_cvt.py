@@ -42,7 +42,7 @@ class _QuickGELU(nn.Module):
 
 
 class SwinTrunk(nn.Module):
-    """Images of one size to the last feature map behind its norm, stride 32.
+    """Images of one size to the last feature map after its norm, stride 32.
 
     Args:
         image_size: Side of the input, in pixels.
@@ -87,7 +87,7 @@ class SwinTrunk(nn.Module):
 
 
 class CvtTrunk(nn.Module):
-    """Images to the last feature map behind its norm, stride 16; the class token is dropped.
+    """Images to the last feature map after its norm, stride 16; the class token is dropped.
 
     Args:
         dims: Channels of each stage; 192, 768, 1024 in CvT-w24.

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 _EXPANSION = 4
-_STEM_SLOPE, _SLOPE = 1e-2, 1e-3  # of the leaky ReLU behind the first normalisation and behind the others
+_STEM_SLOPE, _SLOPE = 1e-2, 1e-3  # of the leaky ReLU after the first normalisation and after the others
 _SPACE = 4  # side of the squares of pixels that become channels
 _SQUEEZED = 64  # least inner width of a squeeze-and-excitation
 

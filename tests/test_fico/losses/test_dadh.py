@@ -96,7 +96,7 @@ def test_the_penalty_is_zero_where_the_slope_is_one_everywhere():
 
 
 def test_the_penalty_looks_between_image_and_text_element_by_element():
-    """A discriminator that is bent at 0 tells at which points it was asked."""
+    """A discriminator that is bent at 0 shows at which points it was evaluated."""
     bent = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 1, bias=False))
     with torch.no_grad():
         bent[0].weight.copy_(torch.eye(2))

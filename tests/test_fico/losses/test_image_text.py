@@ -54,8 +54,8 @@ def test_similar_negatives_are_drawn_more_often():
     logits = torch.tensor([[0.0, 3.0, 0.0]]).repeat(4000, 1)
     is_same = torch.tensor([[True, False, False]]).repeat(4000, 1)
     torch.manual_seed(0)
-    share = (HardNegatives()(logits, is_same) == 1).float().mean()
-    assert share == pytest.approx(torch.tensor([3.0, 0.0]).softmax(0)[0].item(), abs=0.02)
+    fraction = (HardNegatives()(logits, is_same) == 1).float().mean()
+    assert fraction == pytest.approx(torch.tensor([3.0, 0.0]).softmax(0)[0].item(), abs=0.02)
 
 
 def test_a_batch_of_one_image_still_has_a_finite_loss():
@@ -65,9 +65,12 @@ def test_a_batch_of_one_image_still_has_a_finite_loss():
 
 
 def test_matching_counts_every_row_alike():
-    own, others = torch.tensor([[0.0, 1.0], [0.5, 0.0]]), torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
-    wanted = F.cross_entropy(torch.cat([own, others]), torch.tensor([1, 1, 0, 0, 0, 0]))
-    assert ImageTextMatching()(own, others) == wanted
+    positives, negatives = (
+        torch.tensor([[0.0, 1.0], [0.5, 0.0]]),
+        torch.randn(4, 2, generator=torch.Generator().manual_seed(0)),
+    )
+    wanted = F.cross_entropy(torch.cat([positives, negatives]), torch.tensor([1, 1, 0, 0, 0, 0]))
+    assert ImageTextMatching()(positives, negatives) == wanted
 
 
 def test_one_process_gathers_its_local_rows():
@@ -96,7 +99,7 @@ def _gathering(rank, store, results):
 
 
 def test_two_processes_gather_with_the_gradient_that_was_asked_for(tmp_path):
-    """`own` keeps what the own loss says, `all` adds that of the other process."""
+    """`local` is the gradient of the loss of this rank, `all` adds that of the other rank."""
     with mp.get_context("spawn").Manager() as manager:
         results = manager.dict()
         mp.spawn(_gathering, (str(tmp_path / "store"), results), nprocs=2)

@@ -257,7 +257,7 @@ def test_another_kind_of_model_is_refused(released, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "lost", "read", "told"),
+    ("kind", "lost", "read", "message"),
     [
         ("clip", "tokenizer.json", FolderTokens, "no tokeniser file"),
         ("siglip", "spiece.model", FolderTokens, "no tokeniser file"),
@@ -266,10 +266,10 @@ def test_another_kind_of_model_is_refused(released, tmp_path):
         ("clip", "config.json", DualEncoder, r"lacks config\.json"),
     ],
 )
-def test_a_missing_file_is_named(released, tmp_path, kind, lost, read, told):
+def test_a_missing_file_is_named(released, tmp_path, kind, lost, read, message):
     folder = shutil.copytree(released / kind, tmp_path / kind)
     (folder / lost).unlink()
-    with pytest.raises(DataError, match=told) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         read(folder)
     assert "\n" not in str(caught.value)
 

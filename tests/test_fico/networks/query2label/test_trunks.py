@@ -1,4 +1,4 @@
-"""Trunks of the label models: released names reach the right places, and give what a second library gives."""
+"""Trunks of the label models: released names are mapped, and the maps are those of a second library."""
 
 import re
 
