@@ -142,9 +142,9 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bits(tmp_path, lives)
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[2])
-import test_scoring as t
-from fico import scores_file
-scores_file.FLUSH_SECONDS = 0.0
+import test_matrix as t
+from fico.scoring import score_file
+score_file.FLUSH_SECONDS = 0.0
 
 class Dying(t.Mortal):
     def score(self, *given):
