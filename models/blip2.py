@@ -7,11 +7,11 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from fico.embeddings.encode import Halving, by_length
-from fico.losses.gather import gather_rows, greatest
+from fico.losses.captioning import caption_loss
+from fico.losses.gather import gather_rows, max_over_ranks
 from fico.losses.image_text_matching import HardNegatives, ImageTextMatching
 from fico.losses.same_image_contrast import SameImageContrast, same_image
 from fico.networks.blip2 import BLIP2
-from fico.networks.blip2_captions import caption_loss
 from fico.types import EncodedBatch, PairBatch
 from models._optim import NetworkOptimizer, StepScheduler, optimisation
 
@@ -131,7 +131,7 @@ def cut(batch: PairBatch, most: int) -> tuple[Tensor, Tensor]:
 
 def _every_text(texts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Texts of all processes, padded to the widest."""
-    width = greatest(texts.shape[1], texts.device)
+    width = max_over_ranks(texts.shape[1], texts.device)
     return gather_rows(_widened(texts, width)), gather_rows(lengths)
 
 

@@ -42,12 +42,12 @@ class CCAModule(L.LightningModule):
         )
 
     def on_train_epoch_start(self) -> None:
-        self.network.forget()
+        self.network.reset()
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
         images, texts = self.network(batch.images, batch.texts)
         loss = 1 - (images * texts).sum(dim=1).mean()
-        self.network.observe(batch.images, batch.texts)
+        self.network.update(batch.images, batch.texts)
         correlations = self.network.correlations
         terms = {"first_correlation": correlations[0], "mean_correlation": correlations.mean()}
         self.log("train/loss", loss, prog_bar=True, batch_size=len(images))

@@ -7,7 +7,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from fico.errors import DataError, UsageError
-from fico.losses.adversarial import discriminator_terms, misleading
+from fico.losses.adversarial import discriminator_terms, generator_loss
 from fico.losses.discrete_codes import DiscreteCodes
 from fico.losses.label_triplet import LabelTriplet
 from fico.networks.dadh import DADH, DADHDiscriminators, HashedPairs
@@ -85,7 +85,7 @@ class DADHModule(L.LightningModule):
         labels = _labels(batch)
         made = self.network(batch.images, batch.texts)
         self.codes.record(batch.text_ids, made.image_codes, made.text_codes, labels)
-        second = self.network.text_codes_alone(batch.texts)  # here, as the batch normalisation counts passes
+        second = self.network.detached_text_codes(batch.texts)  # here, as the batch normalisation counts passes
         generator, *others = self.optimizers()
         dis = self.discriminators
         sides = (
@@ -132,8 +132,8 @@ class DADHModule(L.LightningModule):
     ) -> dict[str, Tensor]:
         quantisation = self.codes(made.image_codes, made.text_codes, batch.text_ids)
         return {
-            "misleading_feature": misleading(self.discriminators.feature_dis, made.text_features),
-            "misleading_hash": misleading(self.discriminators.hash_dis, second),
+            "misleading_feature": generator_loss(self.discriminators.feature_dis, made.text_features),
+            "misleading_hash": generator_loss(self.discriminators.hash_dis, second),
             "triplet_i2t": self.triplet(made.image_codes, made.text_codes, labels),
             "triplet_t2i": self.triplet(made.text_codes, made.image_codes, labels),
             "quantisation_image": quantisation.image,

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from fico.losses.triplet import TripletHinge
 from fico.networks.blocks.region_words import refuse_empty_captions
-from fico.networks.scan import SCAN, SCANEnsemble
+from fico.networks.scan import SCAN
 from fico.types import EncodedBatch, PairBatch
 from models._base import OptimizerFactory, SchedulerFactory
 
@@ -29,7 +29,7 @@ class SCANModule(L.LightningModule):
 
     def __init__(
         self,
-        network: SCAN | SCANEnsemble,
+        network: SCAN,
         loss: TripletHinge,
         optimizer: OptimizerFactory,
         scheduler: SchedulerFactory | None = None,

@@ -64,8 +64,8 @@ class XVLMModule(L.LightningModule):
         lengths, ids, temp = _lengths(batch), batch.image_ids, self.network.temp
         images, image_states = self._image_side(batch.images)
         texts, text_states = self._text_side(batch.texts, lengths)
-        i2t = images @ gather_rows(texts, "own").T / temp
-        t2i = texts @ gather_rows(images, "own").T / temp
+        i2t = images @ gather_rows(texts, "local").T / temp
+        t2i = texts @ gather_rows(images, "local").T / temp
         contrast = self.contrast(i2t, t2i, same_image(ids, gather_rows(ids)))
         own, is_same = images @ texts.T / temp, same_image(ids, ids)  # negatives come from the own process alone
         other_image, other_text = self.negatives(own.T, is_same), self.negatives(own, is_same)

@@ -1,6 +1,8 @@
 """Shared by all tests: nothing of a test lands in the user's cache or on a terminal."""
 
 import os
+import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ install_import_hook(["fico.networks", "fico.losses", "fico.types", *METRICS], "b
 
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in run.py
+os.environ["FICO_PARITY_DIR"] = os.environ.get("FICO_PARITY_DIR") or str(ROOT.parent / "shared" / "parity")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,3 +35,30 @@ def data_dir():
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder} (FICO_DATA_DIR)")
     return folder
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how many parity cases ran, from where, and what was skipped and why."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    for line in (*_parity_lines([report.nodeid for report in reports]), *_skip_lines(terminalreporter.stats)):
+        terminalreporter.write_line(line)
+
+
+def _parity_lines(nodes):
+    """One line per source of reference cases; none where no parity test ran."""
+    ids = {match.groups() for node in nodes if (match := re.search(r"parity/.*\[(shipped|folder)-(\w+-\w+)", node))}
+    if not ids:
+        return
+    counts, folder = Counter(source for source, _ in ids), os.environ["FICO_PARITY_DIR"]
+    yield f"parity: {counts['shipped']} cases of tests/parity/cases"
+    if Path(folder).exists():
+        yield f"parity: {counts['folder']} cases of {folder} (FICO_PARITY_DIR)"
+    else:
+        yield f"parity: {folder} (FICO_PARITY_DIR) is absent, so no further cases ran"
+
+
+def _skip_lines(stats):
+    """One line per reason, the most frequent first."""
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in stats.get("skipped", []))
+    for reason, count in reasons.most_common():
+        yield f"skipped {count}: {reason}"

@@ -26,14 +26,22 @@ FORMS: dict[str, tuple[dict[str, Any], ...]] = {
     "beit3": ({}, {"layers": 24}),  # base and large
     "blip2": ({"captions": True}, {}),
     "dadh": ({}, {"dropout": 0.5}),
-    "scan": tuple({"bidirectional": both, "weight_norm": norm} for both, norm in product((True, False), (False, True))),
+    "imram": tuple({"num_layers": layers, "weight_norm": norm} for layers, norm in product((1, 2, 3), (False, True))),
+    "scan": tuple(
+        {"bidirectional": both, "weight_norm": norm, "num_layers": layers}
+        for both, norm, layers in product((True, False), (False, True), (1, 2, 3))
+    ),
     "ucch": tuple({"image_layers": image, "text_layers": text} for image, text in product(range(1, 6), repeat=2)),
-    "vsrn": ({}, {"normalise_regions": False, "final_batch_norm": True}),
+    "vsrn": tuple(
+        {"normalise_regions": not norm, "final_batch_norm": norm, "num_layers": layers}
+        for norm, layers in product((False, True), (1, 2, 3))
+    ),
 }
 # Frozen trunks that a file may hold, where the network may read their outputs from files instead.
 OPTIONAL = {"adv": ("txt_enc.bert.", "img_enc.backbone.")}
 COUNTERS = "num_batches_tracked"  # libraries before 0.4.1 did not write them
 _NAMED = 3  # mismatches that one sentence names
+_REMAP = "remap_state_dict"  # the method of a network that knows its authors' names
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +67,14 @@ def convert(
 
     Raises:
         UsageError: There is no such model, or ``out`` is the file itself or no ``.safetensors``.
-        DataError: The file is missing, damaged, or its names are not those of the model (the first are named);
-            `CodeInCheckpoint` for a pickle with code, without ``trust``.
+        DataError: The file is missing, damaged, holds NaN or infinity, or its names are not those of the model (the
+            first are named); `CodeInCheckpoint` for a pickle that asks for code, without ``trust``.
     """
     network = _network(model)
     target = file.with_suffix(".safetensors") if out is None else out
     if target.suffix != ".safetensors" or target.resolve() == file.resolve():
         raise UsageError(f"the weights would be written to {target}; give another --out that ends with .safetensors")
-    state = network.by_our_names(_read(file, trust, warn), file)
+    state = network.remap_state_dict(_read(file, trust, warn), file)
     _check_names(network, model, state, file)
     # Encoders may share a tensor, which safetensors refuses; a file holds contiguous copies anyway.
     tensors = {name: value.detach().clone().contiguous() for name, value in state.items()}
@@ -77,11 +85,11 @@ def convert(
 
 def _network(model: str) -> Any:
     """The class of ``fico/networks/<model>.py`` that knows its authors' names."""
-    known = {path.stem for path in NETWORKS.glob("*.py") if "    def by_our_names" in path.read_text(encoding="utf-8")}
+    known = {path.stem for path in NETWORKS.glob("*.py") if f"    def {_REMAP}" in path.read_text(encoding="utf-8")}
     if model not in known:
         raise UsageError(f"there is no released layout for --model {model}; give one of {', '.join(sorted(known))}")
     module = import_module(f"fico.networks.{model}")
-    return next(value for value in vars(module).values() if isinstance(value, type) and hasattr(value, "by_our_names"))
+    return next(value for value in vars(module).values() if isinstance(value, type) and hasattr(value, _REMAP))
 
 
 def _read(file: Path, trust: bool, warn: Callable[[str], None]) -> dict[str, Any]:

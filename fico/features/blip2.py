@@ -7,7 +7,7 @@ from fico.errors import DataError
 from fico.features.image.pixels import Pixels
 from fico.features.text.tokens import CaptionTokens, WordPieces
 from fico.features.text.word_pieces import CLS, SEP, WordPieceModel
-from fico.networks.blip2_config import read_json
+from fico.networks.checkpoint_io.blip2_config import read_json
 from fico.networks.checkpoint_io.hub import released_folder
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)

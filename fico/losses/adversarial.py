@@ -1,4 +1,4 @@
-"""Adversarial terms: a discriminator learns to tell images from texts, a generator to mislead it."""
+"""Adversarial losses of a modality discriminator and of the generator against it."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ PENALTY_WEIGHT = 10.0  # of the authors, and of the paper that brought the penal
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DiscriminatorTerms:
-    """What a discriminator is trained with; the three are added."""
+    """Terms of the discriminator's loss, which is their sum."""
 
     real: Float[Tensor, ""]
     fake: Float[Tensor, ""]
@@ -27,21 +27,21 @@ def discriminator_terms(
     *,
     weight: float = 1.0,
 ) -> DiscriminatorTerms:
-    """Cross-entropy of real (images) and fake (texts), and the penalty on gradients between them.
+    """Cross-entropy of real (images) and fake (texts), and the gradient penalty at points between them.
 
     Args:
-        discriminator: Gives one score an item; above 0 means image.
-        images: Count as real. No gradient reaches them.
-        texts: Count as fake. No gradient reaches them.
-        draws: Uniform in 0..1, one for every element (not every pair): shares of the image in the mixed points at
-            which the gradient's length is held near 1.
-        weight: Of the two cross-entropies; the penalty always counts 10 times.
+        discriminator: One logit per item; above 0 means image.
+        images: The real class, without gradient.
+        texts: The fake class, without gradient.
+        draws: Uniform in 0..1, one per element (not per pair): weights of the image in the interpolated points at
+            which the norm of the gradient is pulled to 1.
+        weight: Of the two cross-entropies; the penalty always has weight 10.
 
     Source:
         The public code of DADH; the penalty from Gulrajani et al., NeurIPS 2017, where a pair has one draw.
 
     Differs:
-        The logarithm of the sigmoid is taken in one operation, so that a sure discriminator gives no infinity.
+        The logarithm of the sigmoid is taken in one operation, so that a confident discriminator gives no infinity.
     """
     real, fake = images.detach(), texts.detach()
     return DiscriminatorTerms(
@@ -51,8 +51,8 @@ def discriminator_terms(
     )
 
 
-def misleading(discriminator: nn.Module, texts: Float[Tensor, "pairs dim"]) -> Float[Tensor, ""]:
-    """How little the discriminator takes the texts for images: the generator's term, 0 at best."""
+def generator_loss(discriminator: nn.Module, texts: Float[Tensor, "pairs dim"]) -> Float[Tensor, ""]:
+    """Non-saturating generator loss: cross-entropy of the texts with the label of images."""
     return F.softplus(-discriminator(texts)).mean()
 
 

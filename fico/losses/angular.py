@@ -1,4 +1,4 @@
-"""Angular loss: the triangle of anchor, positive and negative shall be narrow at the negative."""
+"""Angular loss: an upper bound on the angle at the negative in the triangle of anchor, positive and negative."""
 
 from dataclasses import dataclass
 
@@ -10,14 +10,14 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AngularTerms:
-    """Image anchors, and text anchors."""
+    """The loss with image anchors, and with text anchors."""
 
     i2t: Float[Tensor, ""]
     t2i: Float[Tensor, ""]
 
 
 class Angular(nn.Module):
-    r"""Angular loss with the worst negative of each anchor, at an angle of 45 degrees.
+    r"""Angular loss with the hardest negative of each anchor, at an angle of 45 degrees.
 
     With anchor ``a`` and positive ``p`` of length 1 and the positives ``n`` of the other anchors,
     :math:`\sum_a \log(1 + \exp \max_n (4 (a + p) \cdot n - 4\, a \cdot p))`.
@@ -38,7 +38,7 @@ class Angular(nn.Module):
 
 
 def _direction(anchors: Float[Tensor, "pairs bits"], positives: Float[Tensor, "pairs bits"]) -> Float[Tensor, ""]:
-    own = (anchors * positives).sum(dim=1, keepdim=True)
-    wide = 4 * (anchors + positives) @ positives.T - 4 * own
-    is_own = torch.eye(len(wide), dtype=torch.bool, device=wide.device)
-    return F.softplus(wide.masked_fill(is_own, -torch.inf).amax(dim=1)).sum()
+    positive = (anchors * positives).sum(dim=1, keepdim=True)
+    violations = 4 * (anchors + positives) @ positives.T - 4 * positive
+    is_positive = torch.eye(len(violations), dtype=torch.bool, device=violations.device)
+    return F.softplus(violations.masked_fill(is_positive, -torch.inf).amax(dim=1)).sum()

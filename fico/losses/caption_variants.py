@@ -1,4 +1,4 @@
-"""Losses over variants of a caption: rephrased ones belong to the image, falsified ones do not."""
+"""Losses over variants of a caption: rephrased ones are positives of the image, falsified ones negatives."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 
 class Rephrase(nn.Module):
-    """One minus the cosine of an image and its rephrased captions, summed.
+    """One minus the cosine of an image and its rephrased captions.
 
     Source:
         The public code of ADV. The image is the anchor, not the caption.
@@ -19,16 +19,16 @@ class Rephrase(nn.Module):
 
         Args:
             images: Codes of any scale.
-            rephrased: Codes of captions that say the same in other words.
+            rephrased: Codes of captions of the same meaning in other words.
         """
         return (1 - F.cosine_similarity(images.unsqueeze(1), rephrased, dim=2)).sum()
 
 
 class Adversary(nn.Module):
-    """Hinge between an image's own caption and falsified ones: hard negatives, no adversarial network.
+    """Triplet hinge of an image with its caption as positive and falsified captions as negatives.
 
     Args:
-        margin: By how much the own caption's cosine shall be larger, 0..2.
+        margin: Of the cosine, 0..2.
 
     Source:
         The public code of ADV. The image is the anchor, not the caption.
@@ -48,8 +48,9 @@ class Adversary(nn.Module):
 
         Args:
             images: Codes of any scale.
-            texts: Codes of their own captions.
-            falsified: Codes of captions in which a word was exchanged.
+            texts: Codes of their captions.
+            falsified: Codes of captions in which a word was replaced.
         """
-        own = F.cosine_similarity(images, texts).unsqueeze(1)
-        return (F.cosine_similarity(images.unsqueeze(1), falsified, dim=2) - own + self.margin).clamp(min=0).sum()
+        positives = F.cosine_similarity(images, texts).unsqueeze(1)
+        negatives = F.cosine_similarity(images.unsqueeze(1), falsified, dim=2)
+        return (negatives - positives + self.margin).clamp(min=0).sum()

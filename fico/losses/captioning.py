@@ -1,8 +1,11 @@
-"""Caption likelihood: what a captioner shall say, and how likely it says it."""
+"""Captioning losses: targets of a captioner and their likelihood."""
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fico.networks.blocks.attention import word_mask
 
 END = 2  # the vocabularies of this family: 0 pad, 1 start, 2 end, 3 unknown
 
@@ -22,13 +25,13 @@ def caption_targets(
         after the end marker is predicted too.
     """
     kept = lengths.clamp(max=max_len)
-    place = torch.arange(max_len + 1, device=texts.device)
+    positions = torch.arange(max_len + 1, device=texts.device)
     labels = texts.new_zeros(len(texts), max_len + 1)
     width = min(texts.shape[1], max_len)
     labels[:, :width] = texts[:, :width]
-    labels = labels.masked_fill(place >= kept.unsqueeze(1), 0)
-    is_cut_end = (place == kept.unsqueeze(1) - 1) & (lengths >= max_len).unsqueeze(1)
-    return labels.masked_fill(is_cut_end, END), (place <= kept.unsqueeze(1)).float()
+    labels = labels.masked_fill(positions >= kept.unsqueeze(1), 0)
+    is_cut_end = (positions == kept.unsqueeze(1) - 1) & (lengths >= max_len).unsqueeze(1)
+    return labels.masked_fill(is_cut_end, END), (positions <= kept.unsqueeze(1)).float()
 
 
 class CaptionLikelihood(nn.Module):
@@ -48,8 +51,27 @@ class CaptionLikelihood(nn.Module):
 
         Args:
             log_probabilities: Of the word after each step.
-            labels: The words after each step.
+            labels: The target words.
             mask: 1 where a word counts.
         """
-        right = log_probabilities.gather(2, labels.unsqueeze(2)).squeeze(2)
-        return -(right * mask).sum() / len(labels)
+        targets = log_probabilities.gather(2, labels.unsqueeze(2)).squeeze(2)
+        return -(targets * mask).sum() / len(labels)
+
+
+def caption_loss(
+    logits: Float[Tensor, "texts words vocabulary"],
+    texts: Int64[Tensor, "texts words"],
+    lengths: Int64[Tensor, " texts"] | None = None,
+    smoothing: float = 0.1,
+) -> Float[Tensor, ""]:
+    """Language modelling loss of BLIP-2: cross-entropy of each word piece after the first, in nats.
+
+    Args:
+        logits: Of the next word piece.
+        texts: Word pieces, the end marker counted.
+        lengths: Of each text.
+        smoothing: Label smoothing, 0..1.
+    """
+    is_word = word_mask(texts.shape[1], lengths)
+    targets = texts if is_word is None else texts.masked_fill(~is_word, -100)
+    return F.cross_entropy(logits[:, :-1].flatten(0, 1), targets[:, 1:].flatten(), label_smoothing=smoothing)

@@ -9,12 +9,12 @@ from jaxtyping import Float, Int64
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
-from fico.networks.blocks.sign import unit_along_axis_1
+from fico.networks.blocks.l2_norm import unit_along_axis_1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ContrastiveTerms:
-    """Logits over the keys, the pair's own key in column 0, and the loss of each side."""
+    """Logits over the keys, the positive in column 0, and the loss of each side."""
 
     image_logits: Float[Tensor, "pairs keys"]
     text_logits: Float[Tensor, "pairs keys"]
@@ -23,14 +23,14 @@ class ContrastiveTerms:
 
 
 class ContrastiveHashing(nn.Module):
-    r"""Picks a pair's own binary key out of many, from the image code and from the text code.
+    r"""Contrastive loss of image and text codes against binary keys of a memory bank, one key per training pair.
 
     Keys are :math:`\mathrm{sign}(V)` of rows of the memory bank :math:`V`, not normalised; a logit is
-    :math:`\langle key, h\rangle / (T\sqrt{bits})`. The own row stands in column 0, then ``negatives`` rows
-    drawn uniformly with replacement from the whole bank; they may repeat, and may be the own row, which is
-    not masked. While warming up the keys are the signs of the batch's own mean codes instead. Every call
-    then moves the rows of the batch to :math:`d V + (1 - d) m`, with :math:`m` the mean of both codes and
-    both sides brought to unit length, and :math:`d = 0` while warming up.
+    :math:`\langle key, h\rangle / (T\sqrt{bits})`. The pair's row is the positive, in column 0; then come
+    ``negatives`` rows drawn uniformly with replacement from the whole bank; they may repeat, and may be the
+    positive, which is not masked. While warming up the keys are the signs of the mean codes of the batch instead.
+    Every call then moves the rows of the batch to :math:`d V + (1 - d) m`, with :math:`m` the mean of both codes and
+    both sides L2-normalised, and :math:`d = 0` while warming up.
 
     Args:
         train_pairs: Rows of the bank: number of training pairs.
@@ -39,7 +39,7 @@ class ContrastiveHashing(nn.Module):
             256, 4096 negatives and 128 bits.
         temperature: ``T``, above 0.
         momentum: ``d``, in 0..1; at 0 the keys always come from the batch.
-        seed: Of the bank's start values and of the drawn keys.
+        seed: Of the bank's initial values and of the drawn keys.
 
     Source:
         Hu et al., TPAMI 45(3) 2023, section 3.3, and the authors' public code. The two normalisations of the
@@ -47,7 +47,8 @@ class ContrastiveHashing(nn.Module):
 
     Differs:
         The bank is in our own checkpoints, and the drawn keys are a function of seed, step and process, so
-        that a resumed run goes on as it would have. Under several processes each bank takes the rows of all.
+        that a resumed run continues as if it had not stopped. In distributed training each bank is updated with
+        the rows of all ranks.
     """
 
     memory: Tensor
@@ -82,7 +83,7 @@ class ContrastiveHashing(nn.Module):
         warmup: bool = False,
         draws: Int64[Tensor, "pairs negatives"] | None = None,
     ) -> ContrastiveTerms:
-        """Logits and loss of both sides; then updates the bank, once per call and before any optimiser step.
+        """Logits and loss of both sides; then updates the bank, once per call and before any optimizer step.
 
         Args:
             images: Continuous image codes of unit length.
@@ -94,14 +95,14 @@ class ContrastiveHashing(nn.Module):
         from_batch = warmup or self.momentum == 0
         mean = ((images + texts) / 2).detach()
         if from_batch:
-            keys = mean.sign()[_own_first(len(rows), rows.device)]
+            keys = mean.sign()[_self_first(len(rows), rows.device)]
         else:
             drawn = self._draw(len(rows)).to(rows.device) if draws is None else draws
             keys = self.memory[torch.cat([rows.unsqueeze(1), drawn], dim=1)].sign()
         image_logits = torch.einsum("pkb,pb->pk", keys, images) / self.scale
         text_logits = torch.einsum("pkb,pb->pk", keys, texts) / self.scale
         self._update(mean, rows, momentum=0.0 if from_batch else self.momentum)
-        return ContrastiveTerms(image_logits, text_logits, _own_key_loss(image_logits), _own_key_loss(text_logits))
+        return ContrastiveTerms(image_logits, text_logits, _positive_loss(image_logits), _positive_loss(text_logits))
 
     def _draw(self, pairs: int) -> Int64[Tensor, "pairs negatives"]:
         generator = np.random.default_rng([self.seed, int(self.steps), _rank()])
@@ -109,7 +110,7 @@ class ContrastiveHashing(nn.Module):
 
     @torch.no_grad()
     def _update(self, mean: Float[Tensor, "pairs bits"], rows: Int64[Tensor, " pairs"], momentum: float) -> None:
-        mean, rows = _from_all_processes(unit_along_axis_1(mean)), _from_all_processes(rows)
+        mean, rows = _gather_ragged(unit_along_axis_1(mean)), _gather_ragged(rows)
         self.memory[rows] = unit_along_axis_1(momentum * self.memory[rows] + (1 - momentum) * mean)
         self.steps += 1
 
@@ -121,14 +122,14 @@ def _initial_bank(train_pairs: int, bits: int, seed: int) -> Float[Tensor, "trai
     return unit_along_axis_1((normal * 2 * spread - spread).sign())
 
 
-def _own_first(pairs: int, device: torch.device) -> Int64[Tensor, "pairs pairs"]:
+def _self_first(pairs: int, device: torch.device) -> Int64[Tensor, "pairs pairs"]:
     """Row i lists i, then every other row in ascending order."""
-    own = torch.arange(pairs, device=device).unsqueeze(1)
+    rows = torch.arange(pairs, device=device).unsqueeze(1)
     others = torch.arange(pairs - 1, device=device).expand(pairs, -1)
-    return torch.cat([own, others + (others >= own)], dim=1)
+    return torch.cat([rows, others + (others >= rows)], dim=1)
 
 
-def _own_key_loss(logits: Float[Tensor, "pairs keys"]) -> Float[Tensor, ""]:
+def _positive_loss(logits: Float[Tensor, "pairs keys"]) -> Float[Tensor, ""]:
     return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.int64, device=logits.device))
 
 
@@ -136,8 +137,8 @@ def _rank() -> int:
     return distributed.get_rank() if distributed.is_available() and distributed.is_initialized() else 0
 
 
-def _from_all_processes(values: Tensor) -> Tensor:
-    """Rows of every process, in their order; batches may differ in length."""
+def _gather_ragged(values: Tensor) -> Tensor:
+    """Rows of all ranks, in their order; batches may differ in length."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return values
     lengths = [torch.zeros(1, dtype=torch.int64, device=values.device) for _ in range(distributed.get_world_size())]

@@ -1,4 +1,4 @@
-"""Cross-modal ranking loss of UCCH: negatives outside the margin count less."""
+"""Cross-modal ranking loss of UCCH: log-sum-exp with negatives outside the margin weighted down."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class RankingTerms:
 
 
 def inside_margin(scores: Float[Tensor, "queries items"], margin: float) -> Bool[Tensor, "queries items"]:
-    """True where an item's score is at most ``margin`` below that of the query's own item, the diagonal.
+    """True where an item's score is at most ``margin`` below that of the positive, the diagonal.
 
     Args:
         scores: Inner products; row ``i`` belongs to column ``i``.
@@ -30,7 +30,7 @@ class CrossModalRanking(nn.Module):
     For image to text, with :math:`M_{ij}` the inner product of image ``i`` and text ``j``,
     :math:`S_{ij} = M_{ij}` inside the margin and :math:`M_{ij} - \eta` outside; the term is
     :math:`\mathrm{mean}_i(-S_{ii} + \log\sum_j \exp S_{ij} + m)`. Text to image is the same on the
-    transposed matrix, whose margin hangs on the column's own diagonal.
+    transposed matrix, whose margin is relative to the diagonal of its column.
 
     Args:
         margin: ``m``, at least 0; it is also added to the value of each direction, as in the original.
@@ -46,7 +46,7 @@ class CrossModalRanking(nn.Module):
         self.shift = shift
 
     def forward(self, images: Float[Tensor, "pairs bits"], texts: Float[Tensor, "pairs bits"]) -> RankingTerms:
-        """Both directions, each a mean over the batch. Row ``i`` of both sides is one pair."""
+        """Both directions, each a mean over the batch. Row ``i`` of both sides is a positive pair."""
         scores = images @ texts.T
         return RankingTerms(i2t=self._direction(scores), t2i=self._direction(scores.T))
 

@@ -1,4 +1,4 @@
-"""The discrete codes of DADH: one binary row per training pair, solved for in closed form after each epoch."""
+"""Discrete codes of DADH: one binary code per training pair, solved in closed form after each epoch."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QuantisationTerms:
-    """Squared distance of each side's continuous codes to the discrete ones."""
+    """Squared distance of the continuous codes of each side to the discrete ones."""
 
     image: Float[Tensor, ""]
     text: Float[Tensor, ""]
@@ -23,7 +23,7 @@ def label_projection(
     Args:
         labels: Multi-hot, 0 and 1.
         codes: +1 and -1.
-        ridge: Above 0, so that a class that never occurs is no division by zero.
+        ridge: Above 0, so that the system has a solution when a class never occurs.
     """
     square = labels.T @ labels + ridge * torch.eye(labels.shape[1], dtype=labels.dtype, device=labels.device)
     projection: Tensor = torch.linalg.solve(square, labels.T @ codes)
@@ -31,7 +31,7 @@ def label_projection(
 
 
 class DiscreteCodes(nn.Module):
-    r"""Code matrix that both modalities share, and what it is solved from.
+    r"""Quantisation loss to a code matrix shared by both modalities, and the update of that matrix.
 
     After each epoch :math:`B = \mathrm{sign}(L P + \frac{\mu}{2}(H_i + H_t))` with
     :math:`P = (L^\top L + \lambda I)^{-1} L^\top B`, where ``L`` are the labels and ``H`` the continuous codes as
@@ -41,17 +41,17 @@ class DiscreteCodes(nn.Module):
         train_pairs: Number of training pairs. Four matrices of that many rows are held, 1.1 kB a pair at 64 bits.
         classes: Number of labels.
         bits: Length of the code.
-        mu: Pull of the continuous codes, at least 0.
+        mu: Weight of the continuous codes, at least 0.
         ridge: ``lambda``, above 0.
-        seed: Of the start values, signs of a normal draw.
+        seed: Of the initial values, signs of a normal draw.
 
     Source:
         Bai et al., ICMR 2020, and the authors' public code (``update_B``).
 
     Differs:
-        Where the value before the sign is 0, as it is for a pair that no batch has held yet, the code stays as it
-        was; the original would make it 0. The authors' data have one text an image; with several, each pair has its
-        row, whose labels are the image's.
+        Where the value before the sign is 0, as it is for a pair that no batch has held yet, the code is
+        unchanged; the original would set it to 0. The authors' data have one text per image; with several, each pair
+        has its row, with the labels of the image.
     """
 
     codes: Tensor
@@ -79,7 +79,7 @@ class DiscreteCodes(nn.Module):
         texts: Float[Tensor, "pairs bits"],
         labels: Bool[Tensor, "pairs classes"],
     ) -> None:
-        """Keep what the next update needs of a batch.
+        """Store the continuous codes and labels of a batch for the next update.
 
         Args:
             rows: Row of each pair.
@@ -98,15 +98,15 @@ class DiscreteCodes(nn.Module):
         rows: Int64[Tensor, " pairs"],
     ) -> QuantisationTerms:
         """Sums, not means, over the batch."""
-        wanted = self.codes[rows]
-        return QuantisationTerms(image=(wanted - images).pow(2).sum(), text=(wanted - texts).pow(2).sum())
+        targets = self.codes[rows]
+        return QuantisationTerms(image=(targets - images).pow(2).sum(), text=(targets - texts).pow(2).sum())
 
     @torch.no_grad()
     def update(self) -> Float[Tensor, "pairs bits"]:
-        """Solve for the codes, once after each epoch.
+        """Solve for the codes; called once after each epoch.
 
         Returns:
-            The values whose signs the codes are now.
+            The values whose signs are the new codes.
         """
         labels = self.labels.to(self.codes.dtype)
         drift = 0.5 * self.mu * (self.image_codes + self.text_codes)

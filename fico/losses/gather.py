@@ -1,4 +1,4 @@
-"""Rows of all processes in one tensor, for losses that compare with the whole batch."""
+"""Gathering of rows over the ranks of distributed training, for losses over the global batch."""
 
 from typing import Any, Literal
 
@@ -7,19 +7,19 @@ import torch.distributed as dist
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-Gradient = Literal["none", "own", "all"]
+Gradient = Literal["none", "local", "all"]
 
 
-def gather_rows(rows: Shaped[Tensor, "own ..."], gradient: Gradient = "none") -> Shaped[Tensor, "every ..."]:
-    """Put the rows of every process below one another, in the order of the ranks.
+def gather_rows(rows: Shaped[Tensor, "local ..."], gradient: Gradient = "none") -> Shaped[Tensor, "gathered ..."]:
+    """Concatenate the rows of all ranks, in their order.
 
     Args:
-        rows: Of this process; as many in every process. In a single process they are what comes back.
-        gradient: What flows back to ``rows``. ``none``: nothing, not even in a single process. ``own``: what the loss
-            of this process says of its own rows. ``all``: the sum over the losses of all processes.
+        rows: Of this rank; as many on every rank. In a single process they are returned as they are.
+        gradient: Gradient with respect to ``rows``. ``none``: none, not even in a single process. ``local``: of the
+            loss of this rank. ``all``: of the sum over the losses of all ranks.
 
     Returns:
-        Rows of all processes; its own stand at ``rank * own``.
+        Rows of all ranks; those of this rank start at ``rank * local``.
     """
     if gradient == "none":
         rows = rows.detach()
@@ -33,19 +33,19 @@ def gather_rows(rows: Shaped[Tensor, "own ..."], gradient: Gradient = "none") ->
     return torch.cat(parts)
 
 
-def greatest(number: int, device: torch.device) -> int:
-    """The greatest of the processes' numbers, such as a width to which all pad."""
+def max_over_ranks(number: int, device: torch.device) -> int:
+    """Maximum over the ranks, such as the width to which all pad."""
     if not (dist.is_available() and dist.is_initialized()):
         return number
-    found = torch.tensor(number, device=device)
-    dist.all_reduce(found, dist.ReduceOp.MAX)
-    return int(found)
+    maximum = torch.tensor(number, device=device)
+    dist.all_reduce(maximum, dist.ReduceOp.MAX)
+    return int(maximum)
 
 
-def own_rows(own: int, every: int) -> slice:
-    """Where the rows of this process stand among ``every`` gathered ones."""
-    start = dist.get_rank() * own if every > own else 0
-    return slice(start, start + own)
+def local_rows(local: int, gathered: int) -> slice:
+    """Slice of the rows of this rank among the gathered ones."""
+    start = dist.get_rank() * local if gathered > local else 0
+    return slice(start, start + local)
 
 
 def _parts(rows: Tensor) -> list[Tensor]:
@@ -56,12 +56,12 @@ def _parts(rows: Tensor) -> list[Tensor]:
 
 class _GatherAll(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, rows: Float[Tensor, "own ..."]) -> Float[Tensor, "every ..."]:
-        ctx.own = len(rows)
+    def forward(ctx: Any, rows: Float[Tensor, "local ..."]) -> Float[Tensor, "gathered ..."]:
+        ctx.local = len(rows)
         return torch.cat(_parts(rows))
 
     @staticmethod
-    def backward(ctx: Any, gradient: Float[Tensor, "every ..."]) -> Float[Tensor, "own ..."]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Float[Tensor, "gathered ..."]) -> Float[Tensor, "local ..."]:  # type: ignore[override]
         summed = gradient.contiguous()
         dist.all_reduce(summed)
-        return summed[own_rows(ctx.own, len(summed))]
+        return summed[local_rows(ctx.local, len(summed))]

@@ -1,18 +1,18 @@
-"""Contrastive loss of a batch of image-text pairs under a learnt scale."""
+"""Contrastive loss of a batch of image-text pairs with a learnt logit scale (CLIP)."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fico.losses.gather import gather_rows, own_rows
+from fico.losses.gather import gather_rows, local_rows
 
 
 class ImageTextContrast(nn.Module):
     r"""Cross-entropy of each image over all texts and of each text over all images, the mean of both.
 
-    Logits are :math:`e^{s}` times the inner products. Other captions of the same image count as negatives. With several
-    processes the rows of all are compared, and the gradient is the sum over the losses of all.
+    Logits are :math:`e^{s}` times the inner products. Other captions of the same image count as negatives. In
+    distributed training the rows of all ranks are gathered, and the gradient is that of the sum over all losses.
 
     Source:
         Radford et al., ICML 2021; in this form (full gradient of the gathered rows, no clamp of the scale) the loss of
@@ -25,17 +25,17 @@ class ImageTextContrast(nn.Module):
         texts: Float[Tensor, "pairs dim"],
         logit_scale: Float[Tensor, ""],
     ) -> Float[Tensor, ""]:
-        """Mean over the own pairs, in nats.
+        """Mean over the pairs of this rank, in nats.
 
         Args:
             images: Unit vectors.
-            texts: Unit vectors; row i belongs to row i of the images.
+            texts: Unit vectors; row i is the positive of image i.
             logit_scale: ``s``, the logarithm of the scale.
         """
-        every_image, every_text = gather_rows(images, "all"), gather_rows(texts, "all")
+        all_images, all_texts = gather_rows(images, "all"), gather_rows(texts, "all")
         scale = logit_scale.exp()
-        own = own_rows(len(images), len(every_image))
-        target = torch.arange(own.start, own.stop, device=images.device)
-        image = F.cross_entropy(scale * images @ every_text.T, target)
-        text = F.cross_entropy(scale * texts @ every_image.T, target)
-        return (image + text) / 2
+        rows = local_rows(len(images), len(all_images))
+        target = torch.arange(rows.start, rows.stop, device=images.device)
+        i2t = F.cross_entropy(scale * images @ all_texts.T, target)
+        t2i = F.cross_entropy(scale * texts @ all_images.T, target)
+        return (i2t + t2i) / 2

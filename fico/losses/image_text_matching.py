@@ -1,25 +1,24 @@
-"""Matching loss of fused image-text pairs, and the choice of its negatives by similarity."""
+"""Image-text matching (ITM) loss of fused pairs, and the sampling of its hard negatives by similarity."""
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_EXCLUDED = (
-    -10000.0
-)  # logit of a pair that is no negative, as upstream; not -inf: a row of one image alone stays finite
+# Logit of a pair that is no negative, as upstream; finite, so that a row without any negative stays so.
+_EXCLUDED = -10000.0
 
 
 def negative_weights(
-    logits: Float[Tensor, "own every"], is_same: Bool[Tensor, "own every"], floor: float | None = None
-) -> Float[Tensor, "own every"]:
-    """How likely each column is drawn as the negative of a row.
+    logits: Float[Tensor, "local gathered"], is_same: Bool[Tensor, "local gathered"], floor: float | None = None
+) -> Float[Tensor, "local gathered"]:
+    """Sampling weights of each column as the negative of a row.
 
     Args:
         logits: Similarities divided by the temperature.
-        is_same: Pairs of the same image, never drawn while there is another.
-        floor: None: the softmax is taken over the others alone (BLIP-2). A number: it is taken over all, this is added
-            to each weight, and those of the same image become 0 (X-VLM: 1e-5).
+        is_same: Pairs of the same image, never drawn while there is a negative.
+        floor: None: softmax over the negatives only (BLIP-2). A number: softmax over all columns, this number added
+            to each weight, weights of the same image set to 0 (X-VLM: 1e-5).
 
     Returns:
         Weights, without a gradient; rows need not sum to 1.
@@ -31,7 +30,7 @@ def negative_weights(
 
 
 class HardNegatives(nn.Module):
-    """Draws one negative for each row, the more likely the more similar it is.
+    """Samples one hard negative per row, in proportion to its similarity.
 
     Args:
         floor: As of `negative_weights`.
@@ -41,17 +40,19 @@ class HardNegatives(nn.Module):
         super().__init__()
         self.floor = floor
 
-    def forward(self, logits: Float[Tensor, "own every"], is_same: Bool[Tensor, "own every"]) -> Int64[Tensor, " own"]:
+    def forward(
+        self, logits: Float[Tensor, "local gathered"], is_same: Bool[Tensor, "local gathered"]
+    ) -> Int64[Tensor, " local"]:
         """Column of the negative of each row; drawn from torch's global generator."""
         return self.draw(negative_weights(logits, is_same, self.floor))
 
-    def draw(self, weights: Float[Tensor, "own every"]) -> Int64[Tensor, " own"]:
-        """One column a row, in proportion to the weights."""
+    def draw(self, weights: Float[Tensor, "local gathered"]) -> Int64[Tensor, " local"]:
+        """One column per row, in proportion to the weights."""
         return torch.multinomial(weights, 1).squeeze(1)
 
 
 class ImageTextMatching(nn.Module):
-    """Two-class cross-entropy over fused pairs: the own ones match, those with a negative do not.
+    """Binary cross-entropy over fused pairs: positive pairs, and pairs with a sampled negative on either side.
 
     Source:
         ITM of BLIP-2 (Li et al., ICML 2023) and of X-VLM (Zeng et al., ICML 2022), with their public code.
@@ -61,8 +62,8 @@ class ImageTextMatching(nn.Module):
         """Mean over all rows, in nats.
 
         Args:
-            matching: Logits of the own pairs; class 1 is a match.
-            others: Logits of own texts with negative images, then of own images with negative texts.
+            matching: Logits of the positive pairs; class 1 is a match.
+            others: Logits of the texts with negative images, then of the images with negative texts.
         """
         logits = torch.cat([matching, others])
         labels = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)

@@ -1,4 +1,4 @@
-"""Cosine triplets between the modalities, weighted by how many labels anchor and positive share."""
+"""Cross-modal cosine triplet loss, weighted by the number of labels that anchor and positive share."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -7,13 +7,13 @@ from torch.nn import functional as F
 
 
 def shared_labels(labels: Bool[Tensor, "pairs classes"]) -> Float[Tensor, "pairs pairs"]:
-    """Number of labels that each pair shares with each other one; on the diagonal its own number."""
-    wide = labels.float()
-    return wide @ wide.T
+    """Number of common labels of every two pairs; on the diagonal the number of labels."""
+    multi_hot = labels.float()
+    return multi_hot @ multi_hot.T
 
 
 def ranking_gains(overlap: Float[Tensor, "anchors items"]) -> Float[Tensor, "anchors items"]:
-    r"""Gain of each item, as a share of the best ranking's discounted gain.
+    r"""Gain of each item, divided by the ideal DCG of its anchor.
 
     :math:`g_{jk} = (2^{o_{jk}} - 1) / Z_j` with :math:`Z_j = \sum_r (2^{o_{j(r)}} - 1) / \log_2(r + 1)`, row ``j``
     sorted from the largest ``o``.
@@ -33,14 +33,14 @@ def ranking_gains(overlap: Float[Tensor, "anchors items"]) -> Float[Tensor, "anc
 def cosine_distances(
     anchors: Float[Tensor, "anchors bits"], items: Float[Tensor, "items bits"]
 ) -> Float[Tensor, "anchors items"]:
-    """One minus the cosine, at least 0."""
+    """One minus the cosine, clamped at 0 from below."""
     return (1 - F.normalize(anchors) @ F.normalize(items).T).clamp(min=0)
 
 
 class LabelTriplet(nn.Module):
     r"""Hinge over every triplet of the batch: anchors of one modality, positives and negatives of the other.
 
-    A positive shares a label with the anchor (the anchor's own pair is one), a negative none. A triplet costs
+    A positive shares a label with the anchor (its matching pair included), a negative none. A triplet costs
     :math:`w_{jp} [d_{jp} - d_{jn} + m]_+` with :math:`w = 10 f^2 g_{jp}` (``ranking_gains``) or, unweighted,
     :math:`w = f`.
 
@@ -54,7 +54,7 @@ class LabelTriplet(nn.Module):
         only where its ``alpha`` is exactly 10, and then adds the factor 10.
 
     Differs:
-        A pair without labels has no triplet, where the original's loss becomes NaN.
+        A pair without labels has no triplet; the original's loss becomes NaN.
     """
 
     def __init__(self, margin: float = 0.4, is_weighted: bool = True, factor: float = 1.1) -> None:
@@ -72,8 +72,8 @@ class LabelTriplet(nn.Module):
         """Sum, not mean, over all triplets of the batch. Holds ``pairs`` cubed floats.
 
         Args:
-            anchors: Codes of the one modality.
-            items: Codes of the other; row ``i`` belongs to row ``i`` of the anchors.
+            anchors: Codes of one modality.
+            items: Codes of the other; row ``i`` matches row ``i`` of the anchors.
             labels: Of the pairs.
         """
         overlap = shared_labels(labels)

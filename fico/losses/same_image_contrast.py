@@ -1,20 +1,22 @@
-"""Contrastive loss of a batch of image-text pairs whose images may repeat."""
+"""Image-text contrastive (ITC) loss of a batch whose images may repeat."""
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 
-def same_image(own_ids: Int64[Tensor, " own"], every_ids: Int64[Tensor, " every"]) -> Bool[Tensor, "own every"]:
-    """Which pairs show the same image, and so are no negatives of one another."""
-    return own_ids[:, None] == every_ids[None, :]
+def same_image(
+    local_ids: Int64[Tensor, " local"], gathered_ids: Int64[Tensor, " gathered"]
+) -> Bool[Tensor, "local gathered"]:
+    """True where two pairs have the same image, so that neither is a negative of the other."""
+    return local_ids[:, None] == gathered_ids[None, :]
 
 
 class SameImageContrast(nn.Module):
     r"""Cross-entropy of each image over all texts and of each text over all images, the mean of both.
 
-    The target of a row gives equal shares to all columns of the same image, then
-    :math:`(1 - s) \cdot` shares :math:`+ s / \text{columns}`. Where no image repeats it is the usual cross-entropy with
+    The target of a row is uniform over the columns of the same image, then smoothed:
+    :math:`(1 - s) \cdot` target :math:`+ s / \text{columns}`. Where no image repeats it is the usual cross-entropy with
     label smoothing ``s``.
 
     Args:
@@ -30,19 +32,19 @@ class SameImageContrast(nn.Module):
 
     def forward(
         self,
-        i2t: Float[Tensor, "own every"],
-        t2i: Float[Tensor, "own every"],
-        is_same: Bool[Tensor, "own every"],
+        i2t: Float[Tensor, "local gathered"],
+        t2i: Float[Tensor, "local gathered"],
+        is_same: Bool[Tensor, "local gathered"],
     ) -> Float[Tensor, ""]:
-        """Mean over the own rows, in nats.
+        """Mean over the rows of this rank, in nats.
 
         Args:
-            i2t: Similarities divided by the temperature, own images to the texts of all processes.
-            t2i: Own texts to the images of all processes.
+            i2t: Similarities divided by the temperature, images of this rank to the texts of all ranks.
+            t2i: Texts of this rank to the images of all ranks.
             is_same: Of `same_image`; at least one True in each row. Columns of both matrices are the same pairs.
         """
-        shares = is_same / is_same.sum(dim=1, keepdim=True)
-        target = (1 - self.smoothing) * shares + self.smoothing / is_same.shape[1]
+        positives = is_same / is_same.sum(dim=1, keepdim=True)
+        target = (1 - self.smoothing) * positives + self.smoothing / is_same.shape[1]
         image = torch.sum(-i2t.log_softmax(dim=1) * target, dim=1).mean()
         text = torch.sum(-t2i.log_softmax(dim=1) * target, dim=1).mean()
         return (image + text) / 2

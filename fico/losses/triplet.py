@@ -1,4 +1,4 @@
-"""Hinge loss over a matrix of scores whose diagonal holds the matching pairs."""
+"""Triplet hinge loss over a matrix of scores whose diagonal holds the positive pairs."""
 
 import torch
 from jaxtyping import Float
@@ -13,7 +13,7 @@ class TripletHinge(nn.Module):
 
     Args:
         margin: ``m``, at least 0, on the scale of the scores.
-        hardest: Count only the costliest negative of each image and of each text; otherwise all of them.
+        hardest: Only the hardest negative of each image and of each text (``max_violation``); otherwise all of them.
 
     Source:
         Faghri et al., BMVC 2018 (VSE++), equations 5 and 6, and its public code.
@@ -25,11 +25,11 @@ class TripletHinge(nn.Module):
         self.hardest = hardest
 
     def forward(self, scores: Float[Tensor, "pairs pairs"]) -> Float[Tensor, ""]:
-        """Sum, not mean, over the batch. Other captions of the same image are negatives as any other."""
-        own = scores.diagonal()
-        is_own = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
-        image_costs = (self.margin + scores - own.unsqueeze(1)).clamp(min=0).masked_fill(is_own, 0)
-        text_costs = (self.margin + scores - own.unsqueeze(0)).clamp(min=0).masked_fill(is_own, 0)
+        """Sum, not mean, over the batch. Other captions of the same image count as negatives."""
+        positives = scores.diagonal()
+        is_positive = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
+        image_costs = (self.margin + scores - positives.unsqueeze(1)).clamp(min=0).masked_fill(is_positive, 0)
+        text_costs = (self.margin + scores - positives.unsqueeze(0)).clamp(min=0).masked_fill(is_positive, 0)
         if self.hardest:
             return image_costs.amax(dim=1).sum() + text_costs.amax(dim=0).sum()
         return image_costs.sum() + text_costs.sum()

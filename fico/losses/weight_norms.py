@@ -1,20 +1,22 @@
-"""A penalty on the lengths of a network's weights."""
+"""Penalty on the L2 norms of a network's weights."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-_FREE = ("bias", "gamma", "beta")
+_EXEMPT = ("bias", "gamma", "beta")
 
 
 def weight_norms(module: nn.Module) -> Float[Tensor, ""]:
     """Sum of the L2 norms, not squared, of all parameters but biases and those of layer normalisation.
 
     Args:
-        module: Its parameters count by the last part of their names: ``bias``, ``gamma`` and ``beta`` are free.
+        module: Parameters whose last name is ``bias``, ``gamma`` or ``beta`` are excluded.
 
     Source:
-        The public code of ADV. Of a batch normalisation, whose weight is called ``weight``, it counts the weight.
+        The public code of ADV. The weight of a batch normalisation is called ``weight`` and counts.
     """
-    norms = [value.norm() for name, value in module.named_parameters() if name.rsplit(".", maxsplit=1)[-1] not in _FREE]
+    norms = [
+        value.norm() for name, value in module.named_parameters() if name.rsplit(".", maxsplit=1)[-1] not in _EXEMPT
+    ]
     return torch.stack(norms).sum()

@@ -1,1 +1,1 @@
-"""Architectures as plain ``nn.Module``, one file each; what several share lies in ``blocks``."""
+"""Architectures as plain ``nn.Module``, one file each; layers of several lie in ``blocks``."""

@@ -8,10 +8,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fico.errors import DataError
-from fico.networks.blocks.balanced import RegionEncoder, ScreeningHead, WordEncoder
+from fico.networks.blocks.balanced import RegionHasher, ScreeningHead, TextHasher
 from fico.networks.blocks.bert import Bert
 from fico.networks.blocks.sign import sign_codes
-from fico.networks.checkpoint_io.load import load_strictly, read_checkpoint
+from fico.networks.checkpoint_io.load import join_encoders, load_strictly, read_checkpoint
+from fico.networks.checkpoint_io.options import check_bits
 
 
 class ADV(nn.Module):
@@ -25,7 +26,7 @@ class ADV(nn.Module):
         region_heads: Its attention heads.
         region_inner_dim: Width inside its perceptron.
         word_dim: Width of a word state.
-        vocab_size: Given, texts are word ids with a trained embedding; otherwise states, or word pieces for ``bert``.
+        vocab_size: Where set, texts are word ids with a trained embedding; otherwise states, or pieces for ``bert``.
         bert: A frozen text model in front of the text head.
         max_words: Longest text.
         channels: Of each convolution of the text head.
@@ -35,10 +36,10 @@ class ADV(nn.Module):
         Li, Mu et al., ICME 2021, and the authors' public code, whose parameter names are kept.
 
     Differs:
-        Word states are read from a features file, made once by the frozen BERT, so they carry no dropout; behind a
-        text they are zeros where the file holds none for the padding. Where no states can be had, an embedding is
-        trained in their place. The screening side reads the trunk's features from a file and trains only its last
-        layer, not the ResNet-50. A bit at the median is +1 or -1, never 0 (`sign_codes`).
+        Word states are read from a features file, made once by the frozen BERT, so they carry no dropout; at the
+        padding they are zeros where the file holds none. Without such a file an embedding is trained instead. The
+        screening side reads the features of its ResNet-50 from a file and trains only the last layer. A bit at the
+        median is +1 or -1, never 0 (`sign_codes`).
     """
 
     def __init__(
@@ -61,14 +62,14 @@ class ADV(nn.Module):
         self.img_enc = (
             ScreeningHead(image_dim, bits)
             if is_screening
-            else RegionEncoder(image_dim, bits, region_dim, region_heads, region_inner_dim, dropout)
+            else RegionHasher(image_dim, bits, region_dim, region_heads, region_inner_dim, dropout)
         )
-        self.txt_enc = WordEncoder(bits, word_dim, vocab_size, bert, max_words, channels, dropout)
+        self.txt_enc = TextHasher(bits, word_dim, vocab_size, bert, max_words, channels, dropout)
 
     def forward(
         self, images: Tensor, texts: Tensor
     ) -> tuple[Float[Tensor, "images bits"], Float[Tensor, "texts bits"]]:
-        """Continuous codes of both sides, as the losses take them. Single entries may be below 0.001."""
+        """Continuous codes of both sides, as the losses take them. Entries may be below 0.001."""
         return self.img_enc(images), self.txt_enc(texts)
 
     def encode_images(self, images: Tensor) -> Float[Tensor, "images bits"]:
@@ -83,8 +84,8 @@ class ADV(nn.Module):
         """Codes of +1 and -1.
 
         Args:
-            texts: Word ids or states, as in `WordEncoder`.
-            lengths: Not looked at: every text is padded to the same length, and its padding has a say.
+            texts: Word ids or states, as in `TextHasher`.
+            lengths: Not used: every text is padded to the same length, and its padding counts.
         """
         return sign_codes(self.txt_enc(texts))
 
@@ -100,38 +101,23 @@ class ADV(nn.Module):
             The network itself.
 
         Raises:
-            DataError: The file is missing, holds anything but weights, has another code length or the other image
-                side, or its names or shapes differ from this network's (the first are named).
+            DataError: The file is missing, holds anything but finite weights, has another code length or the other
+                architecture, or its names or shapes differ from this network's (the first are named).
         """
-        state = self.by_our_names(read_checkpoint(path), path)
+        state = self.remap_state_dict(read_checkpoint(path), path)
         self._check_kind(state, path)
         load_strictly(self, self._without_frozen(state), path)
         return self
 
     @staticmethod
-    def by_our_names(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
-        """Bring what `read_checkpoint` gave to our flat names; ``path`` is for the messages."""
-        if "model" not in checkpoint:
-            return {name: value for name, value in checkpoint.items() if not name.startswith("concept_enc.")}
-        parts = checkpoint["model"]
-        if not isinstance(parts, list) or len(parts) not in (2, 3):  # image and text encoder, concept head
-            raise DataError(
-                f"{path} has a `model` that is no list of two or three state dicts (image encoder, text encoder, "
-                "concept head); give a checkpoint of ADV"
-            )
-        return {
-            f"{side}.{name.removeprefix('module.')}": value
-            for side, part in zip(("img_enc", "txt_enc"), parts, strict=False)
-            for name, value in part.items()
-        }
+    def remap_state_dict(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
+        """Map the authors' parameter names, as `read_checkpoint` gives them, to ours; ``path`` is for the messages."""
+        state = join_encoders(checkpoint, path, training_head="concept head")
+        return {name: value for name, value in state.items() if not name.startswith("concept_enc.")}
 
     def _check_kind(self, state: Mapping[str, Any], path: Path | str) -> None:
         last, screening = "txt_enc.mapping.bias", "img_enc.backbone.fc.bias"
-        if last in state and len(state[last]) != self.bits:
-            raise DataError(
-                f"{path} holds codes of {len(state[last])} bits, but the model has bits={self.bits}; "
-                "set model.bits to that of the checkpoint"
-            )
+        check_bits(state, last, self.bits, path)
         if last in state and (screening in state) != isinstance(self.img_enc, ScreeningHead):
             kind = "screening" if screening in state else "re-ranking"
             raise DataError(

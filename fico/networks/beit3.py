@@ -1,4 +1,4 @@
-"""BEiT-3 for retrieval: one multiway transformer that embeds images and captions apart."""
+"""BEiT-3 for retrieval: one multiway transformer as dual encoder of images and captions."""
 
 import logging
 import math
@@ -14,17 +14,18 @@ from torch.nn import functional as F
 from fico.errors import DataError
 from fico.networks.blocks.multiway import MultiwayEncoder
 from fico.networks.checkpoint_io.load import load_strictly, read_checkpoint
+from fico.networks.checkpoint_io.resize import resize_position_table
 
 log = logging.getLogger(__name__)
 
 END = 2  # id of the end marker
 _VISUAL = "beit3.encoder.embed_positions.A.weight"
 _WORDS = "beit3.text_embed.weight"
-_KEPT_ROWS = MultiwayEncoder.OFFSET + 1  # two unused rows and the class token
+_PREFIX_ROWS = MultiwayEncoder.OFFSET + 1  # two unused rows and the class token
 
 
 class _Patches(nn.Module):
-    """Image to patch tokens, with the class token in front."""
+    """Patch embedding with the class token in front."""
 
     def __init__(self, patch_size: int, dim: int) -> None:
         super().__init__()
@@ -39,7 +40,7 @@ class _Patches(nn.Module):
 
 
 class _Trunk(nn.Module):
-    """All but the heads, under the authors' names."""
+    """The network without its heads, under the authors' names."""
 
     def __init__(self, text_embed: nn.Embedding, vision_embed: _Patches, encoder: MultiwayEncoder) -> None:
         super().__init__()
@@ -49,7 +50,7 @@ class _Trunk(nn.Module):
 
 
 class BEiT3(nn.Module):
-    """Both sides in one space of unit vectors, compared by inner product. The defaults are the base model.
+    """Dual encoder with unit vectors, compared by inner product. The defaults are the base model.
 
     Args:
         vocab_size: Rows of the word table.
@@ -60,10 +61,10 @@ class BEiT3(nn.Module):
         heads: Attention heads.
         inner_dim: Width inside the perceptrons.
         text_rows: Rows of the text position table; two are unused.
-        drop_path: Of the last layer, 0..1; it grows linearly from 0 at the first.
+        drop_path: Stochastic depth of the last layer, 0..1; it grows linearly from 0 at the first.
         temperature: Initial value of the temperature of the loss; the parameter ``logit_scale`` is ``-log`` of it.
-        linear_std: Initial deviation of the linear maps, cut at one deviation.
-        position_std: Initial deviation of the position tables.
+        linear_std: Initial standard deviation of the linear layers, truncated at one deviation.
+        position_std: Initial standard deviation of the position tables.
 
     Raises:
         ValueError: The image is no multiple of the patch, or the width none of the heads.
@@ -94,7 +95,7 @@ class BEiT3(nn.Module):
         super().__init__()
         if image_size % patch_size:
             raise ValueError(f"image_size {image_size} is no multiple of patch_size {patch_size}")
-        visual_rows = _KEPT_ROWS + (image_size // patch_size) ** 2
+        visual_rows = _PREFIX_ROWS + (image_size // patch_size) ** 2
         self.beit3 = _Trunk(
             nn.Embedding(vocab_size, dim),
             _Patches(patch_size, dim),
@@ -116,12 +117,12 @@ class BEiT3(nn.Module):
             nn.init.normal_(table.weight, std=position_std)
 
     def layers_above(self, name: str) -> int:
-        """Layers between a parameter and the output: 0 of the heads, all and one more of the embeddings."""
+        """Layers between a parameter and the output, for layer-wise decay: 0 for heads, all and one for embeddings."""
         layers = len(self.beit3.encoder.layers)
         if "embed" in name:
             return layers + 1
-        _, is_layer, place = name.partition("encoder.layers.")
-        return layers - int(place.split(".")[0]) if is_layer else 0
+        _, is_layer, rest = name.partition("encoder.layers.")
+        return layers - int(rest.split(".")[0]) if is_layer else 0
 
     def image_states(self, images: Float[Tensor, "images 3 height width"]) -> Float[Tensor, "images tokens dim"]:
         """States of the last layer: the class token, then the patches row by row."""
@@ -166,27 +167,27 @@ class BEiT3(nn.Module):
         Raises:
             DataError: The file is missing or unreadable, or a name or a shape differs; the first ones are named.
         """
-        state = self.by_our_names(read_checkpoint(path), path)
+        state = self.remap_state_dict(read_checkpoint(path), path)
         if _WORDS in state and len(state[_WORDS]) != len(self.beit3.text_embed.weight):
             raise DataError(
                 f"{path} has a word table of {len(state[_WORDS])} rows instead of "
-                f"{len(self.beit3.text_embed.weight)}; give the tokeniser and the sizes that belong to it, "
+                f"{len(self.beit3.text_embed.weight)}; use the tokeniser and the sizes that belong to it, "
                 "model.size=paper for the released files"
             )
         table = state.get(_VISUAL)
-        wanted = len(self.beit3.encoder.embed_positions.A.weight)
-        if isinstance(table, Tensor) and table.ndim == 2 and len(table) != wanted:
-            state[_VISUAL] = resized_positions(table, wanted, path)
-            log.info("%s: the visual position table was resized from %d to %d rows", path, len(table), wanted)
+        rows = len(self.beit3.encoder.embed_positions.A.weight)
+        if isinstance(table, Tensor) and table.ndim == 2 and len(table) != rows:
+            state[_VISUAL] = resize_position_table(table, rows, _PREFIX_ROWS, path)
+            log.info("%s: the visual position table was resized from %d to %d rows", path, len(table), rows)
         load_strictly(self, state, path)
         return self
 
     @staticmethod
-    def by_our_names(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
-        """Find the state in what `read_checkpoint` gave; ``path`` is for the messages.
+    def remap_state_dict(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
+        """The state dict inside a checkpoint of `read_checkpoint`; ``path`` is for the messages.
 
         Raises:
-            DataError: What stands in its place is no dict.
+            DataError: ``model`` or ``module`` is no dict.
         """
         for key in ("model", "module"):
             if key in checkpoint:
@@ -194,27 +195,3 @@ class BEiT3(nn.Module):
                     raise DataError(f"{path} has a `{key}` that is no dict of tensors; give a checkpoint of this model")
                 return dict(checkpoint[key])
         return dict(checkpoint)
-
-
-def resized_positions(
-    table: Float[Tensor, "rows dim"], wanted: int, path: Path | str
-) -> Float[Tensor, "wanted_rows dim"]:
-    """Bring a visual position table to another image size: bicubic over the grid, the first rows as they are.
-
-    Args:
-        table: Two unused rows, the class token's, then a square grid row by row.
-        wanted: Rows of the new table, of the same form.
-        path: Where the table comes from, for the message.
-
-    Raises:
-        DataError: The rows behind the first three make no square.
-    """
-    side, new_side = math.isqrt(max(len(table) - _KEPT_ROWS, 0)), math.isqrt(wanted - _KEPT_ROWS)
-    if side == 0 or side**2 + _KEPT_ROWS != len(table):
-        raise DataError(
-            f"{path} has a visual position table of {len(table)} rows, which is no square grid behind {_KEPT_ROWS} "
-            "rows; give a checkpoint of this model"
-        )
-    grid = table[_KEPT_ROWS:].float().T.reshape(1, -1, side, side)
-    resized = F.interpolate(grid, size=(new_side, new_side), mode="bicubic", align_corners=False)
-    return torch.cat([table[:_KEPT_ROWS], resized.flatten(2)[0].T.to(table.dtype)])

@@ -1,4 +1,4 @@
-"""BLIP-2: an image transformer, and a second one that asks it with learnt queries and reads texts."""
+"""BLIP-2: an image encoder, and a Q-Former whose learnt queries attend to it and which encodes texts."""
 
 import logging
 from collections.abc import Mapping
@@ -10,13 +10,14 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fico.errors import DataError
-from fico.networks.blip2_captions import CaptionHead, caption_mask
-from fico.networks.blip2_config import FINAL_EPS, explicit_config, released_config
 from fico.networks.blocks.attention import word_mask
-from fico.networks.checkpoint_io.blip2_names import LIBRARY, resize_positions, under_our_names
+from fico.networks.blocks.caption_head import CaptionHead, caption_mask
+from fico.networks.blocks.fusion import unexpanded
+from fico.networks.checkpoint_io.blip2_config import FINAL_EPS, check_sizes, explicit_config, released_config
+from fico.networks.checkpoint_io.blip2_names import LIBRARY, remap_state_dict
 from fico.networks.checkpoint_io.hub import read_folder, released_folder
 from fico.networks.checkpoint_io.load import load_strictly, read_checkpoint
+from fico.networks.checkpoint_io.resize import resize_position_table
 from fico.util.optional import requires_extra
 
 log = logging.getLogger(__name__)
@@ -26,42 +27,42 @@ _TABLES = LIBRARY + "vision_model.embeddings."
 
 
 class BLIP2(nn.Module):
-    """BLIP-2 for retrieval: each image becomes one vector per query, each text one; and a head that reads both at once.
+    """BLIP-2 for retrieval: one vector per learnt query and image, one per text, and an image-text matching head.
 
     Args:
-        source: Folder of weights in the form of transformers, or a hub name: its config gives all sizes, and those
-            below are not read. None or a weights file: the sizes below.
+        source: Folder of weights in the form of transformers, or a hub name: its config sets all sizes, and those
+            below are ignored. None or a weights file: the sizes below.
         vocab_size: Word pieces, the markers counted; the last starts a caption. Must be that of ``source`` too.
-        image_size: Side of the images in pixels; where given, must be that of ``source`` too.
+        image_size: Side of the images in pixels; where set, must be that of ``source`` too.
         patch_size: Side of a patch in pixels.
-        vision_dim: Width of the image transformer; further ``vision_layers``, ``vision_heads``, ``vision_inner_dim``.
+        vision_dim: Width of the image encoder; further ``vision_layers``, ``vision_heads``, ``vision_inner_dim``.
         vision_layers: Its blocks.
         vision_heads: Its attention heads.
         vision_inner_dim: Width inside its perceptrons.
-        dim: Width of the transformer of queries and texts.
+        dim: Width of the Q-Former.
         layers: Its layers.
         heads: Its attention heads.
         inner_dim: Width inside its perceptrons.
         positions: Longest text, in word pieces.
-        queries: Learnt queries, so many vectors an image has.
+        queries: Learnt queries, the number of vectors per image.
         embed_dim: Width of the vectors.
-        cross_every: Every so many layers, from the first, the queries attend to the image.
-        dropout: In the transformer of queries and texts, in training, 0..1.
-        temp: Temperature at the start, which similarities are divided by in training; learnt.
-        captions: Also hold the captioning head, for the third loss of the original; retrieval does not use it.
+        cross_every: Cross-attention to the image in every so many layers, from the first.
+        dropout: In the Q-Former, 0..1.
+        temp: Initial value of the learnt temperature, which similarities are divided by in training.
+        captions: Add the captioning head, for the third loss of the original; retrieval does not use it.
 
     Raises:
         DataError: ``source`` lacks files, or is another model.
-        ValueError: Sizes do not fit, among themselves or with those of ``source``.
+        ValueError: Sizes do not fit each other or those of ``source``.
 
     Source:
         Li, Li, Savarese, Hoi: ICML 2023, arXiv 2301.12597. The parts are those of transformers'
-        ``Blip2ForImageTextRetrieval``, put together here so that the image transformer runs once per image.
+        ``Blip2ForImageTextRetrieval``, composed here so that the image encoder runs once per image.
 
     Differs:
-        From transformers: the last norm of the image transformer has the original's epsilon of 1e-5, and a model
-        from scratch starts with weights that can be trained. From the original: keys of the image transformer have a
-        bias, which starts at 0 and changes no attention.
+        From transformers: the final norm of the image encoder has the original's epsilon of 1e-5, and a model from
+        scratch is initialised so that it can be trained. From the original: keys of the image encoder have a bias,
+        which is initialised to 0 and changes no attention.
     """
 
     def __init__(
@@ -115,32 +116,32 @@ class BLIP2(nn.Module):
         )
         self.image_size = int(config.vision_config.image_size)
         self.queries = int(config.num_query_tokens)
-        _check_sizes(config, vocab_size, image_size)
+        check_sizes(config, vocab_size, image_size)
         self.caption_start = (vocab_size or int(config.qformer_config.vocab_size)) - 1
         self.retrieval = Blip2ForImageTextRetrieval(config)
         self.retrieval.vision_model.post_layernorm.eps = FINAL_EPS
         nn.init.normal_(
             self.retrieval.query_tokens, std=self.retrieval.query_tokens.shape[-1] ** -0.5
-        )  # the library's zeros make all queries the same
+        )  # zeros, as in the library, would make all queries equal
         self.temp = nn.Parameter(torch.tensor(temp))
         self.caption_head = CaptionHead(config.qformer_config) if captions else None
 
-    def image_states(self, images: Float[Tensor, "images rgb side side"]) -> Float[Tensor, "images places width"]:
-        """States of the image transformer, the class token's first; all that the other methods need of an image.
+    def image_states(self, images: Float[Tensor, "images rgb side side"]) -> Float[Tensor, "images tokens width"]:
+        """States of the image encoder, the class token's first; all that the other methods need of an image.
 
         Args:
             images: Normalised pixels.
 
         Raises:
-            ValueError: The images have another side than the table of positions.
+            ValueError: The images have another side than the position table.
         """
         if images.shape[-1] != self.image_size:
             raise ValueError(f"the images have a side of {images.shape[-1]} pixels, the weights {self.image_size}")
         states: Tensor = self.retrieval.vision_model(pixel_values=images).last_hidden_state
         return states
 
-    def query_states(self, image_states: Float[Tensor, "images places width"]) -> Float[Tensor, "images queries dim"]:
-        """What the queries took from each image."""
+    def query_states(self, image_states: Float[Tensor, "images tokens width"]) -> Float[Tensor, "images queries dim"]:
+        """States of the learnt queries after cross-attention to each image."""
         queries = self.retrieval.query_tokens.expand(len(image_states), -1, -1)
         states: Tensor = self.retrieval.qformer(query_embeds=queries, encoder_hidden_states=image_states)[0]
         return states
@@ -148,14 +149,14 @@ class BLIP2(nn.Module):
     def text_states(
         self, texts: Int64[Tensor, "texts words"], lengths: Int64[Tensor, " texts"] | None = None
     ) -> Float[Tensor, "texts words dim"]:
-        """States of the word pieces of texts alone; those behind a text's end mean nothing."""
+        """States of the word pieces, without an image; those of the padding mean nothing."""
         words = self.retrieval.embeddings(input_ids=texts)
         mask = word_mask(texts.shape[1], lengths)
         states: Tensor = self.retrieval.qformer(query_embeds=words, query_length=0, attention_mask=mask)[0]
         return states
 
     def image_embeddings(
-        self, image_states: Float[Tensor, "images places width"]
+        self, image_states: Float[Tensor, "images tokens width"]
     ) -> Float[Tensor, "images queries embedding"]:
         """One unit vector per query, from `image_states`."""
         return _unit(self.retrieval.vision_projection(self.query_states(image_states)))
@@ -181,27 +182,27 @@ class BLIP2(nn.Module):
         texts: Float[Tensor, "texts embedding"],
         lengths: Int64[Tensor, " texts"] | None = None,
     ) -> Float[Tensor, "images texts"]:
-        """Cosine of each text with the nearest vector of each image, -1..1; ``lengths`` are not needed."""
+        """Largest cosine of each text with the query vectors of each image, -1..1; ``lengths`` are not used."""
         return torch.einsum("iqd,td->iqt", images, texts).amax(dim=1)
 
     def match(
         self,
-        image_states: Float[Tensor, "pairs places width"],
+        image_states: Float[Tensor, "pairs tokens width"],
         texts: Int64[Tensor, "pairs words"],
         lengths: Int64[Tensor, " pairs"] | None = None,
     ) -> Float[Tensor, " pairs"]:
-        """How surely each text describes the image of its row: the logit of a match, any real number.
+        """Matching logit of each text and the image of its row, any real number; higher is nearer.
 
         Args:
             image_states: Of `image_states`, one image per text.
-            texts: Word pieces as for `encode_texts`; texts alone have no state that could be used again.
+            texts: Word pieces as for `encode_texts`; there are no text states to reuse.
             lengths: As for `encode_texts`.
         """
         return self.match_logits(image_states, texts, lengths)[:, 1]
 
     def match_logits(
         self,
-        image_states: Float[Tensor, "pairs places width"],
+        image_states: Float[Tensor, "pairs tokens width"],
         texts: Int64[Tensor, "pairs words"],
         lengths: Int64[Tensor, " pairs"] | None = None,
     ) -> Float[Tensor, "pairs 2"]:
@@ -215,11 +216,11 @@ class BLIP2(nn.Module):
 
     def caption_logits(
         self,
-        image_states: Float[Tensor, "pairs places width"],
+        image_states: Float[Tensor, "pairs tokens width"],
         texts: Int64[Tensor, "pairs words"],
         lengths: Int64[Tensor, " pairs"] | None = None,
     ) -> Float[Tensor, "pairs words vocabulary"]:
-        """Logits of the word piece after each, given the image and the pieces so far; arguments as of `match`.
+        """Logits of the next word piece, conditioned on the image and the pieces so far; arguments as of `match`.
 
         Raises:
             ValueError: The network has no captioning head.
@@ -233,20 +234,18 @@ class BLIP2(nn.Module):
         return logits
 
     def _joint_states(self, image_states: Tensor, texts: Tensor, mask: Tensor | None) -> Tensor:
-        if len(texts) > 1 and image_states.stride(0) == 0:
-            image_states = image_states[:1]  # all pairs share it: its keys and values are computed once
         queries = self.retrieval.query_tokens.expand(len(texts), -1, -1)
         together = self.retrieval.embeddings(input_ids=texts, query_embeds=queries)
         states: Tensor = self.retrieval.qformer(
             query_embeds=together,
             query_length=self.queries,
             attention_mask=mask,
-            encoder_hidden_states=image_states,
+            encoder_hidden_states=unexpanded(image_states),  # keys and values of a shared image are computed once
         )[0]
         return states
 
     def layers_above(self, name: str) -> int:
-        """Depth of a parameter for layer-wise decay: blocks of the image transformer from the top, then its tables."""
+        """Layers between a parameter and the top of the image encoder, for layer-wise decay of the learning rate."""
         blocks = len(self.retrieval.vision_model.encoder.layers)
         if name.startswith(_BLOCKS):
             return blocks - int(name.removeprefix(_BLOCKS).split(".")[0])
@@ -256,49 +255,36 @@ class BLIP2(nn.Module):
         """Load released weights.
 
         Args:
-            path: The authors' ``.pth``, a ``.safetensors`` under its or transformers' names, a folder in the form of
-                transformers (``save_pretrained``), or a hub name. A table of image positions for another image size
-                is resized.
+            path: The authors' ``.pth``, a ``.safetensors`` with its or transformers' names, a folder in the form of
+                transformers (``save_pretrained``), or a hub name. The position table of another image size is resized.
 
         Returns:
-            The network itself. Transformers' names bring no temperature: it stays.
+            The network itself. Transformers' checkpoints hold no temperature: it keeps its value.
 
         Raises:
             DataError: Files are missing, or names or shapes differ from this network's (the first are named).
         """
         folder = released_folder(path)
         checkpoint = read_checkpoint(path) if folder is None else read_folder(folder)
-        state = self.by_our_names(checkpoint, path)
+        state = self.remap_state_dict(checkpoint, path)
         state.setdefault("temp", self.temp.detach())
         if self.caption_head is None:
             state = {name: value for name, value in state.items() if not name.startswith("caption_head.")}
-        load_strictly(self, self._fitted(state), path)
+        load_strictly(self, self._resized(state, path), path)
         return self
 
     @staticmethod
-    def by_our_names(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
-        """Bring what `read_checkpoint` gave to our names; ``path`` is for the messages."""
-        return under_our_names(checkpoint, path)
+    def remap_state_dict(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
+        """Map the authors' or transformers' parameter names to ours; ``path`` is for the messages."""
+        return remap_state_dict(checkpoint, path)
 
-    def _fitted(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        own, table = self.state_dict()[_POSITIONS], state.get(_POSITIONS)
-        if not isinstance(table, Tensor) or table.ndim != 3 or table.shape[1] == own.shape[1]:
+    def _resized(self, state: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
+        rows, table = self.state_dict()[_POSITIONS].shape[1], state.get(_POSITIONS)
+        if not isinstance(table, Tensor) or table.ndim != 3 or table.shape[1] == rows:
             return dict(state)
-        log.info("the table of %d image positions is resized to %d", table.shape[1], own.shape[1])
-        return {**state, _POSITIONS: resize_positions(table, own.shape[1])}
+        log.info("%s: the visual position table was resized from %d to %d rows", path, table.shape[1], rows)
+        return {**state, _POSITIONS: resize_position_table(table[0], rows, 1, path)[None]}
 
 
 def _unit(vectors: Float[Tensor, "*items dim"]) -> Float[Tensor, "*items dim"]:
     return F.normalize(vectors.float(), dim=-1)
-
-
-def _check_sizes(config: Any, vocab_size: int | None, image_size: int | None) -> None:
-    """Compare what the inputs have with what the weights want."""
-    rows, side = config.qformer_config.vocab_size, config.vision_config.image_size
-    if vocab_size is not None and not 0 <= rows - vocab_size <= 1:  # one more may stand for the place of the image
-        raise DataError(
-            f"the weights have {rows} word pieces, but the vocabulary has {vocab_size}; give the vocabulary that "
-            "belongs to them"
-        )
-    if image_size is not None and image_size != side:
-        raise DataError(f"the weights take images of {side} pixels, but model.inputs.image makes {image_size}")

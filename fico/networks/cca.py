@@ -1,4 +1,4 @@
-"""Canonical correlation analysis: linear maps of images and texts to the directions in which both agree most."""
+"""Canonical correlation analysis: linear projections of images and texts of greatest correlation."""
 
 from pathlib import Path
 
@@ -15,13 +15,13 @@ Vectors = Float[Tensor, "items dims"]
 class CCA(nn.Module):
     """Linear CCA, fitted in closed form from the sums of all pairs seen so far; they may come in any batches.
 
-    Before it is fitted the directions are random.
+    Before the fit the directions are random.
 
     Args:
         image_dim: Width of the image features.
         text_dim: Width of the text features.
         dims: Pairs of directions, best first, at most the smaller width.
-        ridge: Added to the diagonal of each covariance, in parts of its mean variance; 0 takes it as it is.
+        ridge: Added to the diagonal of each covariance, as a fraction of its mean variance; 0 adds nothing.
 
     Source:
         Hotelling, Biometrika 28, 1936; for retrieval Rasiwasia et al., ACM MM 2010.
@@ -41,16 +41,16 @@ class CCA(nn.Module):
         self.register_buffer("image_mean", torch.zeros(image_dim))
         self.register_buffer("text_mean", torch.zeros(text_dim))
         self.register_buffer("correlations", torch.zeros(dims))
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
-        """Start anew: the next fit knows only what is observed from here on."""
+    def reset(self) -> None:
+        """Discard the sums, so that the next fit starts from no pairs."""
         self._pairs = 0
         self._sum: Tensor | float = 0.0
         self._products: Tensor | float = 0.0
 
     @torch.no_grad()
-    def observe(self, images: Float[Tensor, "pairs image_dim"], texts: Float[Tensor, "pairs text_dim"]) -> None:
+    def update(self, images: Float[Tensor, "pairs image_dim"], texts: Float[Tensor, "pairs text_dim"]) -> None:
         """Add pairs to the sums, in double precision."""
         both = torch.cat([images, texts], dim=1).double()
         self._pairs += len(both)
@@ -59,13 +59,13 @@ class CCA(nn.Module):
 
     @torch.no_grad()
     def solve(self) -> None:
-        """Set means, directions and their correlations from the pairs observed.
+        """Set means, directions and their correlations from the pairs added so far.
 
         Raises:
-            ValueError: No pair was observed.
+            ValueError: No pair was added.
         """
         if not isinstance(self._sum, Tensor) or not isinstance(self._products, Tensor):
-            raise ValueError("no pair was observed; call observe first")
+            raise ValueError("no pair was added; call update first")
         mean = self._sum / self._pairs
         covariance = self._products / self._pairs - torch.outer(mean, mean)
         size = len(self.image_mean)
@@ -92,7 +92,7 @@ class CCA(nn.Module):
         return F.normalize((images - self.image_mean) @ self.image_directions)
 
     def encode_texts(self, texts: Float[Tensor, "texts text_dim"], lengths: Tensor | None = None) -> Vectors:
-        """Unit vectors. Text features have no length: ``lengths`` is not looked at."""
+        """Unit vectors. Text features have no length: ``lengths`` is not used."""
         return F.normalize((texts - self.text_mean) @ self.text_directions)
 
     def load_released(self, path: Path | str) -> "CCA":

@@ -12,13 +12,15 @@ from torch import Tensor, nn
 from fico.errors import DataError
 from fico.networks.blocks.sign import sign_codes
 from fico.networks.checkpoint_io.load import load_strictly, read_checkpoint
+from fico.networks.checkpoint_io.options import check_bits
 
+_DROPOUT_LAYOUT = "image_module.8.weight"  # a linear layer only where dropout layers are counted too
 _HASH_WIDTH = 512  # hidden width of the code discriminator, whatever the sizes of the generator
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HashedPairs:
-    """Continuous codes in -1..1 and the non-negative features that they come from."""
+    """Continuous codes in -1..1 and the non-negative features that they are computed from."""
 
     image_codes: Float[Tensor, "pairs bits"]
     text_codes: Float[Tensor, "pairs bits"]
@@ -27,14 +29,14 @@ class HashedPairs:
 
 
 class DADH(nn.Module):
-    """Deep adversarial discrete hashing: the generator, which is the whole model once it is trained.
+    """Deep adversarial discrete hashing: the generator, the only part that inference needs.
 
     Args:
         image_dim: Width of the image features; 4096 for VGG-19.
         text_dim: Width of the text features; 300 for Doc2Vec.
         bits: Length of the code.
-        hidden_dim: Width after the first map, a multiple of 4; then comes a half and a quarter of it.
-        dropout: Share of features dropped after each ReLU, 0..1. None leaves the layers out, which numbers
+        hidden_dim: Width after the first layer, a multiple of 4; the next two have a half and a quarter of it.
+        dropout: Probability of dropout after each ReLU, 0..1. None leaves the layers out, which numbers
             the parameters as the authors' MIRFlickr model does; any number, 0 too, as their NUS-WIDE model.
         image_mean: Subtracted from every image feature.
         image_scale: Divides every image feature after that.
@@ -43,9 +45,9 @@ class DADH(nn.Module):
         Bai et al., ICMR 2020, and the authors' public code (``GEN``), whose parameter names are kept.
 
     Differs:
-        The authors subtract one mean from, and divide one deviation out of, the whole matrix of image features,
-        queries too. Here both are plain arguments and change nothing by default: the batch normalisation behind
-        the first map takes out any shift and scale. The CNN-F trunk on raw images is left out.
+        The authors standardise the whole matrix of image features by one mean and one deviation, queries included.
+        Here both are plain arguments and change nothing by default: the batch normalisation after the first layer
+        removes any shift and scale. The CNN-F trunk on raw images is left out.
     """
 
     def __init__(
@@ -82,8 +84,8 @@ class DADH(nn.Module):
             text_features=text_features,
         )
 
-    def text_codes_alone(self, texts: Float[Tensor, "pairs text_dim"]) -> Float[Tensor, "pairs bits"]:
-        """Continuous text codes whose gradient ends at the text hash layer.
+    def detached_text_codes(self, texts: Float[Tensor, "pairs text_dim"]) -> Float[Tensor, "pairs bits"]:
+        """Continuous text codes whose gradient reaches the text hash layer only.
 
         In training mode this is another pass through the text perceptron: it moves the running statistics again.
         """
@@ -98,7 +100,7 @@ class DADH(nn.Module):
     def encode_texts(
         self, texts: Float[Tensor, "texts text_dim"], lengths: Tensor | None = None
     ) -> Float[Tensor, "texts bits"]:
-        """Codes of +1 and -1. Text features have no length: ``lengths`` is not looked at."""
+        """Codes of +1 and -1. Text features have no length: ``lengths`` is not used."""
         return sign_codes(self.hash_module["text"](self.text_module(texts)))
 
     def load_released(self, path: Path | str) -> "DADH":
@@ -106,23 +108,23 @@ class DADH(nn.Module):
 
         Args:
             path: The authors' ``GEN_module.pth``, a bare state dict, or a ``.safetensors`` under the same names.
-                Names may stand behind ``generator.``; what stands behind ``discriminator.`` is not needed.
+                Names may have the prefix ``generator.``; those with ``discriminator.`` are left out.
 
         Returns:
             The network itself. Discriminators and code matrix are in no released file.
 
         Raises:
-            DataError: The file is missing, holds anything but weights, has another code length or the other
+            DataError: The file is missing, holds anything but finite weights, has another code length or the other
                 dropout layout, or its names or shapes differ from this network's (the first are named).
         """
-        state = self.by_our_names(read_checkpoint(path), path)
+        state = self.remap_state_dict(read_checkpoint(path), path)
         self._check_kind(state, path)
         load_strictly(self, state, path)
         return self
 
     @staticmethod
-    def by_our_names(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
-        """Bring what `read_checkpoint` gave to our flat names; ``path`` is for the messages."""
+    def remap_state_dict(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
+        """Map the authors' parameter names, as `read_checkpoint` gives them, to ours; ``path`` is for the messages."""
         return {
             name.removeprefix("generator."): value
             for name, value in checkpoint.items()
@@ -131,13 +133,9 @@ class DADH(nn.Module):
 
     def _check_kind(self, state: Mapping[str, Any], path: Path | str) -> None:
         last = "hash_module.text.0.bias"
-        if last in state and len(state[last]) != self.bits:
-            raise DataError(
-                f"{path} holds codes of {len(state[last])} bits, but the model has bits={self.bits}; "
-                "set model.bits to that of the checkpoint"
-            )
-        has_dropout, own = "image_module.8.weight" in state, "image_module.8.weight" in self.state_dict()
-        if last in state and has_dropout != own:
+        check_bits(state, last, self.bits, path)
+        has_dropout, expected = (_DROPOUT_LAYOUT in names for names in (state, self.state_dict()))
+        if last in state and has_dropout != expected:
             raise DataError(
                 f"{path} was trained {'with' if has_dropout else 'without'} dropout, which numbers its layers in "
                 f"another way; set dropout to {'0.5' if has_dropout else 'null'}"
@@ -145,7 +143,7 @@ class DADH(nn.Module):
 
 
 class DADHDiscriminators(nn.Module):
-    """Tell images from texts: one by their features, one by their codes. Used in training only.
+    """Modality discriminators, one on the features, one on the codes. Used in training only.
 
     Args:
         bits: Length of the code.

@@ -13,31 +13,36 @@ from fico.networks.blocks.attention import (
     attended_cosines,
     attention_weights,
     dot_products,
-    unit_vectors,
     word_mask,
 )
-from fico.networks.blocks.region_words import RegionEncoder, WordEncoder
-from fico.networks.checkpoint_io.load import check_vocabulary, load_strictly, read_checkpoint
+from fico.networks.blocks.l2_norm import unit_vectors
+from fico.networks.blocks.region_words import RegionEncoder, RegionWordNetwork, WordEncoder
+from fico.networks.checkpoint_io.load import read_checkpoint
 
 Mode = Literal["full", "text", "image"]
 
 
-class IMRAM(nn.Module):
-    """Iterative matching network: a pair scorer that asks in several steps and remembers what it was told.
+class IMRAM(RegionWordNetwork):
+    """Iterative matching network: a pair scorer by K steps of cross-attention with a gated query memory.
 
-    At every step the asking vectors attend to the other side; the step's score is the mean cosine between the
-    first asking vectors and what they attend to; then a gated memory refines the asking vectors. The score is the
-    sum over the steps, and in ``full`` mode over both directions.
+    At every step the queries attend to the context; the step's score is the mean cosine between the original
+    query vectors and their attended vectors; then a gated memory refines the queries. The score is the sum over
+    the steps, and in ``full`` mode over both directions.
 
     Args:
         image_dim: Width of the region features; 2048 for bottom-up attention.
         vocab_size: Number of words, the four markers counted.
         embed_dim: Width of the vectors.
         word_dim: Width of the word embedding.
-        mode: ``text``: words ask; ``image``: regions ask; ``full``: both, added.
+        mode: ``text``: words are the queries; ``image``: regions are; ``full``: the sum of both.
         steps: ``K``, at least 1.
-        lambda_softmax: Sharpness of the attention in both directions; 9 in the authors' Flickr30K script, 11 for COCO.
-        normalise_memory: Give refined vectors unit length; both authors' scripts do not.
+        lambda_softmax: Inverse temperature of the attention in both directions; 9 in the authors' Flickr30K script, 11
+            for COCO.
+        normalise_memory: L2-normalise the refined queries; both authors' scripts do not (``no_IMRAM_norm``).
+        num_layers: Layers of the bidirectional GRU over the words; all published models have one.
+        weight_norm: Weight normalisation of the image projection (``precomp_enc_type``).
+        normalise_images: L2-normalise the region vectors; off is the original's ``no_imgnorm``.
+        normalise_texts: L2-normalise the word vectors; off is the original's ``no_txtnorm``.
 
     Raises:
         ValueError: ``mode`` is unknown or ``steps`` is below 1.
@@ -47,10 +52,11 @@ class IMRAM(nn.Module):
         for ``fc`` (theirs: ``fc_local``), which `load_released` translates.
 
     Differs:
-        The refinement after the last step, which the original computes and throws away, is left out, and maps that
-        the mode and the number of steps do not use are frozen. Global vectors that no score uses are not made.
-        The maps of the memory are applied to the context before attention instead of to attended vectors after it,
-        which is the same (the weights add up to 1) and spares most of the work.
+        The refinement after the last step, which the original computes and discards, is left out, and layers that
+        the mode and the number of steps do not use are frozen. Global vectors that no score uses are not computed.
+        The layers of the memory are applied to the context before attention instead of to attended vectors after
+        it, which is the same (the weights add up to 1) and saves most of the work. The original's ``bi_gru`` can
+        only be on.
     """
 
     def __init__(
@@ -63,14 +69,19 @@ class IMRAM(nn.Module):
         steps: int = 3,
         lambda_softmax: float = 9.0,
         normalise_memory: bool = False,
+        num_layers: int = 1,
+        weight_norm: bool = False,
+        normalise_images: bool = True,
+        normalise_texts: bool = True,
     ) -> None:
-        super().__init__()
         if mode not in get_args(Mode) or steps < 1:
             raise ValueError(f"mode must be one of {get_args(Mode)} and steps at least 1, got {mode!r} and {steps}")
+        super().__init__(
+            RegionEncoder(image_dim, embed_dim, weight_norm, normalise_images),
+            WordEncoder(vocab_size, word_dim, embed_dim, num_layers=num_layers, normalise=normalise_texts),
+        )
         self.mode, self.steps = mode, steps
         self.lambda_softmax, self.normalise_memory = lambda_softmax, normalise_memory
-        self.img_enc = RegionEncoder(image_dim, embed_dim)
-        self.txt_enc = WordEncoder(vocab_size, word_dim, embed_dim)
         for direction in ("t2i", "i2t"):
             for kind in ("linear", "gate"):
                 part = nn.Linear(2 * embed_dim, embed_dim)
@@ -83,21 +94,9 @@ class IMRAM(nn.Module):
         return {"full": ("t2i", "i2t"), "text": ("t2i",), "image": ("i2t",)}[self.mode]
 
     def extra_repr(self) -> str:
-        """What changes a score beside the weights."""
-        how = f"{self.mode}, steps={self.steps}, lambda_softmax={self.lambda_softmax}"
-        return f"{how}, normalise_memory={self.normalise_memory}"
-
-    def encode_images(self, images: Float[Tensor, "images regions image_dim"]) -> Float[Tensor, "images regions dim"]:
-        """One unit vector per region."""
-        vectors: Tensor = self.img_enc(images)
-        return vectors
-
-    def encode_texts(
-        self, texts: Int64[Tensor, "texts words"], lengths: Int64[Tensor, " texts"] | None = None
-    ) -> Float[Tensor, "texts words dim"]:
-        """One unit vector per word, zeros behind the end of a caption; arguments as of `WordEncoder`."""
-        vectors: Tensor = self.txt_enc(texts, lengths)
-        return vectors
+        """The options of the score that no weight shows."""
+        options = f"{self.mode}, steps={self.steps}, lambda_softmax={self.lambda_softmax}"
+        return f"{options}, normalise_memory={self.normalise_memory}"
 
     def score(
         self,
@@ -105,11 +104,11 @@ class IMRAM(nn.Module):
         texts: Float[Tensor, "texts words dim"],
         lengths: Int64[Tensor, " texts"] | None = None,
     ) -> Float[Tensor, "images texts"]:
-        """Score every image with every caption.
+        """Sum of the step scores of every image with every caption.
 
         Args:
             images: Vectors of `encode_images`.
-            texts: Vectors of `encode_texts`; what stands behind a caption's end has no influence.
+            texts: Vectors of `encode_texts`; padding has no influence.
             lengths: Words per caption; None: all are as long as ``texts`` is wide.
 
         Returns:
@@ -125,13 +124,13 @@ class IMRAM(nn.Module):
         lengths: Int64[Tensor, " texts"] | None,
         direction: str,
     ) -> Float[Tensor, "steps images texts"]:
-        """The score of every step in one direction; other arguments as of `score`.
+        """Score of every step in one direction; other arguments as of `score`.
 
         Args:
             images: Vectors of the regions.
             texts: Vectors of the words.
             lengths: Words per caption.
-            direction: ``t2i``: words ask; ``i2t``: regions ask.
+            direction: ``t2i``: words are the queries; ``i2t``: regions are.
         """
         mask = word_mask(texts.shape[1], lengths)
         if direction == "t2i":
@@ -141,24 +140,24 @@ class IMRAM(nn.Module):
     def _steps(
         self,
         direction: str,
-        queries: Float[Tensor, "queries asking dim"],
-        context: Float[Tensor, "contexts looked dim"],
-        query_mask: Bool[Tensor, "queries asking"] | None = None,
-        context_mask: Bool[Tensor, "contexts looked"] | None = None,
+        queries: Float[Tensor, "queries query_len dim"],
+        context: Float[Tensor, "contexts context_len dim"],
+        query_mask: Bool[Tensor, "queries query_len"] | None = None,
+        context_mask: Bool[Tensor, "contexts context_len"] | None = None,
     ) -> list[Float[Tensor, "contexts queries"]]:
         gram, norms = context @ context.transpose(1, 2), torch.linalg.vector_norm(queries, dim=-1)
-        asked, current, scores = dot_products(queries, context), queries, []
-        products = asked
+        original = products = dot_products(queries, context)
+        refined, scores = queries, []
         memory = _Memory(self.get_submodule(f"linear_{direction}"), self.get_submodule(f"gate_{direction}"), context)
         for step in range(self.steps):
             weights = attention_weights(products, self.lambda_softmax, query_mask=query_mask, context_mask=context_mask)
-            # the cosine is with the first asking vectors, not the refined ones
-            scores.append(aggregate(attended_cosines(weights, asked, gram, norms), "Mean", query_mask=query_mask))
+            cosines = attended_cosines(weights, original, gram, norms)  # with the original queries, not the refined
+            scores.append(aggregate(cosines, "Mean", query_mask=query_mask))
             if step + 1 < self.steps:
-                current = memory.refine(current, weights)
+                refined = memory.refine(refined, weights)
                 if self.normalise_memory:
-                    current = unit_vectors(current)
-                products = dot_products(current, context)
+                    refined = unit_vectors(refined)
+                products = dot_products(refined, context)
         return scores
 
     def load_released(self, path: Path | str) -> "IMRAM":
@@ -169,42 +168,43 @@ class IMRAM(nn.Module):
                 before the names), or a ``.safetensors``.
 
         Returns:
-            The network itself. Mode, steps and lambda are in no released weights: the caller gives them.
+            The network itself. Mode, steps, lambda and the normalisations are in no released weights: they stay
+            those of the constructor.
 
         Raises:
-            DataError: The file is missing, holds anything but weights, belongs to another vocabulary (both sizes
-                are named), or its names or shapes differ from this network's (the first are named).
+            DataError: The file is missing, holds anything but finite weights, belongs to another vocabulary or to
+                other options (both values are named), or its names or shapes differ from this network's (the first
+                are named).
         """
-        state = self.by_our_names(read_checkpoint(path), path)
-        check_vocabulary(state, len(self.txt_enc.embed.weight), path)
-        load_strictly(self, state, path)
+        state = self.remap_state_dict(read_checkpoint(path), path)
+        self.load_checked(state, path)
         return self
 
     @staticmethod
-    def by_our_names(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
-        """Bring what `read_checkpoint` gave to our flat names; ``path`` is for the messages."""
+    def remap_state_dict(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
+        """Map the authors' parameter names, as `read_checkpoint` gives them, to ours; ``path`` is for the messages."""
         stored = checkpoint["model"] if isinstance(checkpoint.get("model"), dict) else checkpoint
         return {name.removeprefix("module.").replace("fc_local", "fc"): value for name, value in stored.items()}
 
 
 class _Memory:
-    """The gated memory of one direction, with its maps already applied to the context.
+    """The gated query memory of one direction, with its layers already applied to the context.
 
     On ``z = [query ; attended]`` the candidate is ``tanh(linear z)`` and the gate ``sigmoid(gate z)``; the refined
     query is ``gate * query + (1 - gate) * candidate``.
     """
 
-    def __init__(self, linear: nn.Module, gate: nn.Module, context: Float[Tensor, "contexts looked dim"]) -> None:
+    def __init__(self, linear: nn.Module, gate: nn.Module, context: Float[Tensor, "contexts context_len dim"]) -> None:
         weight = torch.cat([linear.weight, gate.weight])  # type: ignore[list-item]
-        self._of_query = weight[:, : context.shape[2]]
+        self._query_weight = weight[:, : context.shape[2]]
         bias = torch.cat([linear.bias, gate.bias])  # type: ignore[list-item]
-        self._offered = nn.functional.linear(context, weight[:, context.shape[2] :], bias)
+        self._values = nn.functional.linear(context, weight[:, context.shape[2] :], bias)
 
     def refine(
         self,
-        queries: Float[Tensor, "*contexts queries asking dim"],
-        weights: Float[Tensor, "contexts queries asking looked"],
-    ) -> Float[Tensor, "contexts queries asking dim"]:
-        told = torch.bmm(weights.flatten(1, 2), self._offered).view(*weights.shape[:3], -1)
-        candidate, gate = (told + nn.functional.linear(queries, self._of_query)).chunk(2, dim=-1)
+        queries: Float[Tensor, "*contexts queries query_len dim"],
+        weights: Float[Tensor, "contexts queries query_len context_len"],
+    ) -> Float[Tensor, "contexts queries query_len dim"]:
+        attended = torch.bmm(weights.flatten(1, 2), self._values).view(*weights.shape[:3], -1)
+        candidate, gate = (attended + nn.functional.linear(queries, self._query_weight)).chunk(2, dim=-1)
         return torch.lerp(candidate.tanh(), queries, gate.sigmoid())

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from jaxtyping import Float, Int64
-from torch import Tensor, nn
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
 
 from fico.networks.blocks.attention import (
     Aggregation,
@@ -17,13 +17,14 @@ from fico.networks.blocks.attention import (
     dot_products,
     word_mask,
 )
-from fico.networks.blocks.region_words import RegionEncoder, WordEncoder
-from fico.networks.checkpoint_io.load import check_vocabulary, join_encoders, load_strictly, read_checkpoint
+from fico.networks.blocks.region_words import RegionEncoder, RegionWordNetwork, WordEncoder
+from fico.networks.checkpoint_io.load import join_encoders, read_checkpoint
+from fico.networks.checkpoint_io.options import check_gru_directions
 
 Direction = Literal["t2i", "i2t"]
 
 
-class SCAN(nn.Module):
+class SCAN(RegionWordNetwork):
     """Stacked cross-attention network: a pair scorer over one vector per region and per word.
 
     Args:
@@ -31,13 +32,17 @@ class SCAN(nn.Module):
         vocab_size: Number of words, the four markers counted.
         embed_dim: Width of the vectors.
         word_dim: Width of the word embedding.
-        direction: ``t2i``: words ask, regions are looked at; ``i2t``: the reverse.
-        aggregation: How the cosines of the asking vectors become a score; see `aggregate`.
-        lambda_softmax: Sharpness of the attention; published 9 for ``t2i``, 4 for ``i2t``.
+        direction: ``t2i``: words are the queries and regions the context; ``i2t``: the reverse (``cross_attn``).
+        aggregation: How the cosines of the query vectors become a score; see `aggregate` (``agg_func``).
+        lambda_softmax: Inverse temperature of the attention; published 9 for ``t2i``, 4 for ``i2t``.
         lambda_lse: Sharpness of ``LogSumExp``; published 6 for ``t2i``, for ``i2t`` 5 (Flickr30K) and 20 (COCO).
-        norm: How inner products are normalised before the softmax; all published models: ``clipped_l2norm``.
-        bidirectional: Read captions both ways; all published models do.
-        weight_norm: Learn the norm of the image map's weight apart.
+        norm: How inner products are normalised before the softmax; all published models: ``clipped_l2norm``
+            (``raw_feature_norm``).
+        bidirectional: A bidirectional GRU over the words; all published models have one (``bi_gru``).
+        num_layers: Layers of that GRU; all published models have one.
+        weight_norm: Weight normalisation of the image projection (``precomp_enc_type``).
+        normalise_images: L2-normalise the region vectors; off is the original's ``no_imgnorm``.
+        normalise_texts: L2-normalise the word vectors; off is the original's ``no_txtnorm``.
 
     Raises:
         ValueError: ``direction`` is unknown.
@@ -62,32 +67,24 @@ class SCAN(nn.Module):
         lambda_lse: float = 6.0,
         norm: RawNorm = "clipped_l2norm",
         bidirectional: bool = True,
+        num_layers: int = 1,
         weight_norm: bool = False,
+        normalise_images: bool = True,
+        normalise_texts: bool = True,
     ) -> None:
-        super().__init__()
         if direction not in get_args(Direction):
             raise ValueError(f"direction must be t2i or i2t, got {direction!r}")
+        super().__init__(
+            RegionEncoder(image_dim, embed_dim, weight_norm, normalise_images),
+            WordEncoder(vocab_size, word_dim, embed_dim, bidirectional, num_layers, normalise_texts),
+        )
         self.direction, self.aggregation, self.norm = direction, aggregation, norm
         self.lambda_softmax, self.lambda_lse = lambda_softmax, lambda_lse
-        self.img_enc = RegionEncoder(image_dim, embed_dim, weight_norm)
-        self.txt_enc = WordEncoder(vocab_size, word_dim, embed_dim, bidirectional)
 
     def extra_repr(self) -> str:
-        """What changes a score beside the weights."""
-        how = f"{self.direction}, {self.aggregation}, norm={self.norm}"
-        return f"{how}, lambda_softmax={self.lambda_softmax}, lambda_lse={self.lambda_lse}"
-
-    def encode_images(self, images: Float[Tensor, "images regions image_dim"]) -> Float[Tensor, "images regions dim"]:
-        """One unit vector per region."""
-        vectors: Tensor = self.img_enc(images)
-        return vectors
-
-    def encode_texts(
-        self, texts: Int64[Tensor, "texts words"], lengths: Int64[Tensor, " texts"] | None = None
-    ) -> Float[Tensor, "texts words dim"]:
-        """One unit vector per word, zeros behind the end of a caption; arguments as of `WordEncoder`."""
-        vectors: Tensor = self.txt_enc(texts, lengths)
-        return vectors
+        """The options of the score that no weight shows."""
+        options = f"{self.direction}, {self.aggregation}, norm={self.norm}"
+        return f"{options}, lambda_softmax={self.lambda_softmax}, lambda_lse={self.lambda_lse}"
 
     def score(
         self,
@@ -95,11 +92,11 @@ class SCAN(nn.Module):
         texts: Float[Tensor, "texts words dim"],
         lengths: Int64[Tensor, " texts"] | None = None,
     ) -> Float[Tensor, "images texts"]:
-        """Score every image with every caption.
+        """Cross-attention score of every image with every caption.
 
         Args:
             images: Vectors of `encode_images`.
-            texts: Vectors of `encode_texts`; what stands behind a caption's end has no influence.
+            texts: Vectors of `encode_texts`; padding has no influence.
             lengths: Words per caption; None: all are as long as ``texts`` is wide.
 
         Returns:
@@ -112,10 +109,10 @@ class SCAN(nn.Module):
 
     def _scores(
         self,
-        queries: Float[Tensor, "queries asking dim"],
-        context: Float[Tensor, "contexts looked dim"],
-        query_mask: Tensor | None = None,
-        context_mask: Tensor | None = None,
+        queries: Float[Tensor, "queries query_len dim"],
+        context: Float[Tensor, "contexts context_len dim"],
+        query_mask: Bool[Tensor, "queries query_len"] | None = None,
+        context_mask: Bool[Tensor, "contexts context_len"] | None = None,
     ) -> Float[Tensor, "contexts queries"]:
         raw = dot_products(queries, context)
         weights = attention_weights(raw, self.lambda_softmax, self.norm, query_mask, context_mask)
@@ -131,56 +128,20 @@ class SCAN(nn.Module):
                 and the text encoder, perhaps with ``module.`` before the names), or a ``.safetensors``.
 
         Returns:
-            The network itself. Direction, aggregation and lambdas are in no released weights: the caller gives them.
+            The network itself. Direction, aggregation, lambdas and the normalisations are in no released weights:
+            they stay those of the constructor.
 
         Raises:
-            DataError: The file is missing, holds anything but weights, belongs to another vocabulary (both sizes
-                are named), or its names or shapes differ from this network's (the first are named).
+            DataError: The file is missing, holds anything but finite weights, belongs to another vocabulary or to
+                other options (both values are named), or its names or shapes differ from this network's (the first
+                are named).
         """
-        state = self.by_our_names(read_checkpoint(path), path)
-        check_vocabulary(state, len(self.txt_enc.embed.weight), path)
-        load_strictly(self, state, path)
+        state = self.remap_state_dict(read_checkpoint(path), path)
+        check_gru_directions(state, self.txt_enc.rnn, path)
+        self.load_checked(state, path)
         return self
 
     @staticmethod
-    def by_our_names(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
-        """Bring what `read_checkpoint` gave to our flat names; ``path`` is for the messages."""
+    def remap_state_dict(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
+        """Map the authors' parameter names, as `read_checkpoint` gives them, to ours; ``path`` is for the messages."""
         return join_encoders(checkpoint, path)
-
-
-class SCANEnsemble(nn.Module):
-    """Two separately trained networks served as one pair scorer: the mean of both scores.
-
-    The paper's headline row is such a pair, ``t2i`` with ``Mean`` and ``i2t`` with ``LogSumExp``. Vectors of both
-    stand side by side, so that what an encoder gives is stored and tiled as that of one network.
-
-    Args:
-        first: One network.
-        second: Another, of the same ``embed_dim`` and vocabulary.
-    """
-
-    def __init__(self, first: SCAN, second: SCAN) -> None:
-        super().__init__()
-        self.first = first
-        self.second = second
-
-    def encode_images(self, images: Float[Tensor, "images regions image_dim"]) -> Float[Tensor, "images regions both"]:
-        """Vectors of both networks side by side, twice a member's width."""
-        return torch.cat([self.first.encode_images(images), self.second.encode_images(images)], dim=2)
-
-    def encode_texts(
-        self, texts: Int64[Tensor, "texts words"], lengths: Int64[Tensor, " texts"] | None = None
-    ) -> Float[Tensor, "texts words both"]:
-        """Vectors of both networks side by side, twice a member's width."""
-        return torch.cat([self.first.encode_texts(texts, lengths), self.second.encode_texts(texts, lengths)], dim=2)
-
-    def score(
-        self,
-        images: Float[Tensor, "images regions both"],
-        texts: Float[Tensor, "texts words both"],
-        lengths: Int64[Tensor, " texts"] | None = None,
-    ) -> Float[Tensor, "images texts"]:
-        """Mean of the two scores; arguments as of `SCAN.score`."""
-        members = zip((self.first, self.second), images.chunk(2, dim=2), texts.chunk(2, dim=2), strict=True)
-        first, second = (member.score(image, text, lengths) for member, image, text in members)
-        return (first + second) / 2

@@ -1,4 +1,4 @@
-"""UCCH: two perceptrons that hash image and text features into one Hamming space."""
+"""UCCH: two multi-layer perceptrons that hash image and text features into one Hamming space."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -9,20 +9,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fico.errors import DataError
-from fico.networks.blocks.sign import sign_codes, unit_along_axis_1
+from fico.networks.blocks.l2_norm import unit_along_axis_1
+from fico.networks.blocks.sign import sign_codes
 from fico.networks.checkpoint_io.load import load_strictly, read_checkpoint
+from fico.networks.checkpoint_io.options import check_bits
 
 
 class CodePerceptron(nn.Module):
-    """Features to continuous codes on the unit sphere: linear maps with ReLU between them, tanh, L2 norm.
+    """Multi-layer perceptron with ReLU, then tanh and L2 normalisation: features to continuous codes.
 
     Args:
         input_dim: Width of the features.
         bits: Length of the code.
-        layers: Number of linear maps, at least 1.
-        hidden_dim: Width after the first map.
-        inner_dim: Width after each further map but the last.
+        layers: Number of linear layers, at least 1.
+        hidden_dim: Width after the first layer.
+        inner_dim: Width after each further layer but the last.
     """
 
     def __init__(self, input_dim: int, bits: int, layers: int, hidden_dim: int, inner_dim: int) -> None:
@@ -30,13 +31,13 @@ class CodePerceptron(nn.Module):
         if layers < 1:
             raise ValueError(f"layers must be at least 1, got {layers}")
         widths = [input_dim, *([hidden_dim] + [inner_dim] * (layers - 2) if layers > 1 else []), bits]
-        maps: list[nn.Module] = []
+        modules: list[nn.Module] = []
         for before, after in pairwise(widths):
-            maps += [nn.Linear(before, after), nn.ReLU()]
-        self.fc = nn.Sequential(*maps[:-1])
+            modules += [nn.Linear(before, after), nn.ReLU()]
+        self.fc = nn.Sequential(*modules[:-1])
 
     def forward(self, features: Float[Tensor, "items dim"]) -> Float[Tensor, "items bits"]:
-        """Continuous codes of unit length; single entries are of the order ``1 / sqrt(bits)``."""
+        """Continuous codes of unit length; entries are of the order ``1 / sqrt(bits)``."""
         return unit_along_axis_1(torch.tanh(self.fc(features)))
 
 
@@ -47,10 +48,10 @@ class UCCH(nn.Module):
         image_dim: Width of the image features; 4096 for VGG-19.
         text_dim: Width of the text features; 300 for Doc2Vec.
         bits: Length of the code.
-        image_layers: Linear maps of the image perceptron.
-        text_layers: Linear maps of the text perceptron.
-        hidden_dim: Width after the first map.
-        inner_dim: Width after the further hidden maps; ``hidden_dim`` when not given.
+        image_layers: Linear layers of the image perceptron.
+        text_layers: Linear layers of the text perceptron.
+        hidden_dim: Width after the first layer.
+        inner_dim: Width after the further hidden layers; ``hidden_dim`` when not given.
 
     Source:
         Hu et al., TPAMI 45(3) 2023, and the authors' public code (``ImageNet`` and ``TextNet``), whose
@@ -89,7 +90,7 @@ class UCCH(nn.Module):
     def encode_texts(
         self, texts: Float[Tensor, "texts text_dim"], lengths: Tensor | None = None
     ) -> Float[Tensor, "texts bits"]:
-        """Codes of +1 and -1. Text features have no length: ``lengths`` is not looked at."""
+        """Codes of +1 and -1. Text features have no length: ``lengths`` is not used."""
         return sign_codes(self.text_model(texts))
 
     def load_released(self, path: Path | str) -> "UCCH":
@@ -103,17 +104,17 @@ class UCCH(nn.Module):
             The network itself. The memory bank belongs to the loss and is in no released file.
 
         Raises:
-            DataError: The file is missing, holds anything but weights, has another code length, or its
+            DataError: The file is missing, holds anything but finite weights, has another code length, or its
                 names or shapes differ from this network's (the first of them are named).
         """
-        state = self.by_our_names(read_checkpoint(path), path)
-        self._check_bits(state, path)
+        state = self.remap_state_dict(read_checkpoint(path), path)
+        check_bits(state, f"text_model.fc.{len(self.text_model.fc) - 1}.bias", self.bits, path)
         load_strictly(self, state, path)
         return self
 
     @staticmethod
-    def by_our_names(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
-        """Bring what `read_checkpoint` gave to our flat names; ``path`` is for the messages."""
+    def remap_state_dict(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
+        """Map the authors' parameter names, as `read_checkpoint` gives them, to ours; ``path`` is for the messages."""
         if "image_model_state_dict" not in checkpoint:
             return dict(checkpoint)
         return {
@@ -121,11 +122,3 @@ class UCCH(nn.Module):
             for side in ("image_model", "text_model")
             for name, value in checkpoint.get(f"{side}_state_dict", {}).items()
         }
-
-    def _check_bits(self, state: Mapping[str, Any], path: Path | str) -> None:
-        last = f"text_model.fc.{len(self.text_model.fc) - 1}.bias"
-        if last in state and len(state[last]) != self.bits:
-            raise DataError(
-                f"{path} holds codes of {len(state[last])} bits, but the model has bits={self.bits}; "
-                "set model.bits to that of the checkpoint"
-            )

@@ -1,6 +1,5 @@
-"""VSRN: graph reasoning over regions, read by a GRU, beside a GRU over words."""
+"""VSRN: graph reasoning over regions and a GRU that reads them; a GRU over words."""
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from fico.errors import DataError
-from fico.networks.blocks.sign import unit_along_axis_1
-from fico.networks.checkpoint_io.load import check_vocabulary, join_encoders, load_strictly, read_checkpoint
-
-_GRAPHS = 4
+from fico.networks.blocks.l2_norm import unit_along_axis_1
+from fico.networks.checkpoint_io.load import join_encoders, load_strictly, read_checkpoint
+from fico.networks.checkpoint_io.options import check_gru_layers, check_option, check_vocabulary
 
 
 class RegionMap(nn.Conv1d):
@@ -26,28 +24,28 @@ class RegionMap(nn.Conv1d):
         super().__init__(dim, dim, 1)
 
     def forward(self, regions: Float[Tensor, "images regions dim"]) -> Float[Tensor, "images regions dim"]:
-        """The same map for every region."""
+        """The same linear map for every region."""
         return nn.functional.linear(regions, self.weight.squeeze(2), self.bias)
 
 
 class RegionNorm(nn.BatchNorm1d):
-    """BatchNorm per channel over batch and regions. It starts at weight and bias 0."""
+    """BatchNorm per channel over batch and regions. Weight and bias are initialised to 0."""
 
     def __init__(self, dim: int) -> None:
         super().__init__(dim)
         nn.init.zeros_(self.weight)
 
     def forward(self, regions: Float[Tensor, "images regions dim"]) -> Float[Tensor, "images regions dim"]:
-        """Normalised over the first two axes."""
+        """Normalise over the first two axes."""
         normalised = super().forward(regions.flatten(0, 1))
         return normalised.reshape(regions.shape)
 
 
 class RegionGraph(nn.Module):
-    """One residual graph layer over regions: each takes from all others by a learned affinity.
+    """Residual graph convolution over the regions of an image, with learnt affinities.
 
     ``R[i, j] = theta_i . phi_j / regions`` (no softmax), ``y_i = sum_j R[i, j] g_j``, output
-    ``BatchNorm(W y) + input``. As the BatchNorm starts at 0, the layer starts as the identity.
+    ``BatchNorm(W y) + input``. As the BatchNorm is initialised to 0, so is the residual branch.
     """
 
     def __init__(self, dim: int) -> None:
@@ -58,55 +56,69 @@ class RegionGraph(nn.Module):
         self.phi = RegionMap(dim)
 
     def forward(self, regions: Float[Tensor, "images regions dim"]) -> Float[Tensor, "images regions dim"]:
-        """Regions of each image, every one with what it took from the others."""
+        """Region features plus the messages of all regions of the image."""
         affinity = self.theta(regions) @ self.phi(regions).transpose(1, 2) / regions.shape[1]
         message: Tensor = self.W(affinity @ self.g(regions))
         return message + regions
 
 
 class ImageEncoder(nn.Module):
-    """Region features to one vector of unit length; arguments as in `VSRN`."""
+    """Region features to one vector per image: projection, graph convolutions, GRU; arguments as in `VSRN`."""
 
-    def __init__(self, image_dim: int, embed_dim: int, normalise_regions: bool, final_batch_norm: bool) -> None:
+    def __init__(
+        self,
+        image_dim: int,
+        embed_dim: int,
+        normalise_regions: bool,
+        final_batch_norm: bool,
+        graph_layers: int,
+        normalise: bool,
+        use_abs: bool,
+    ) -> None:
         super().__init__()
-        self.normalise_regions = normalise_regions
+        self.normalise_regions, self.normalise, self.use_abs = normalise_regions, normalise, use_abs
         self.fc = nn.Linear(image_dim, embed_dim)
         nn.init.xavier_uniform_(self.fc.weight)
         nn.init.zeros_(self.fc.bias)
         self.img_rnn = nn.GRU(embed_dim, embed_dim, batch_first=True)
-        for number in range(1, _GRAPHS + 1):  # the authors' names
+        self.graph_layers = graph_layers
+        for number in range(1, graph_layers + 1):  # the authors' names
             self.add_module(f"Rs_GCN_{number}", RegionGraph(embed_dim))
         self.bn = nn.BatchNorm1d(embed_dim) if final_batch_norm else nn.Identity()
 
     def forward(
         self, regions: Float[Tensor, "images regions image_dim"]
     ) -> tuple[Float[Tensor, "images dim"], Float[Tensor, "images regions dim"]]:
-        """The image vector, and the regions after graph reasoning, which the captioner reads."""
+        """The image vector, and the regions after the graph convolutions, which the captioner attends to."""
         values = self.fc(regions)
         if self.normalise_regions:
             values = unit_along_axis_1(values)
-        for number in range(1, _GRAPHS + 1):
+        for number in range(1, self.graph_layers + 1):
             values = self.get_submodule(f"Rs_GCN_{number}")(values)
         reasoned = unit_along_axis_1(values)
         _, last = self.img_rnn(reasoned)
-        return unit_along_axis_1(self.bn(last[0])), reasoned
+        vectors = self.bn(last[0])
+        vectors = unit_along_axis_1(vectors) if self.normalise else vectors
+        return vectors.abs() if self.use_abs else vectors, reasoned
 
 
 class TextEncoder(nn.Module):
-    """Word ids to one vector of unit length: the state of a GRU at the last real word, the end marker."""
+    """Word ids to one unit vector per caption: the state of a GRU at the last real word, the end marker."""
 
-    def __init__(self, vocab_size: int, word_dim: int, embed_dim: int) -> None:
+    def __init__(self, vocab_size: int, word_dim: int, embed_dim: int, num_layers: int, use_abs: bool) -> None:
         super().__init__()
+        self.use_abs = use_abs
         self.embed = nn.Embedding(vocab_size, word_dim)
         nn.init.uniform_(self.embed.weight, -0.1, 0.1)
-        self.rnn = nn.GRU(word_dim, embed_dim, batch_first=True)
+        self.rnn = nn.GRU(word_dim, embed_dim, num_layers, batch_first=True)
 
     def forward(
         self, texts: Int64[Tensor, "texts words"], lengths: Int64[Tensor, " texts"]
     ) -> Float[Tensor, "texts dim"]:
-        """Captions in any order; what stands behind their ``lengths`` has no influence."""
+        """Captions in any order; padding has no influence."""
         states, _ = self.rnn(self.embed(texts))
-        return unit_along_axis_1(states[torch.arange(len(texts), device=texts.device), lengths - 1])
+        vectors = unit_along_axis_1(states[torch.arange(len(texts), device=texts.device), lengths - 1])
+        return vectors.abs() if self.use_abs else vectors
 
 
 class VSRN(nn.Module):
@@ -117,8 +129,12 @@ class VSRN(nn.Module):
         vocab_size: Number of words, the four markers counted.
         embed_dim: Width of the joint space.
         word_dim: Width of the word embedding.
-        normalise_regions: Normalise every channel over the regions before graph reasoning: the COCO branch.
+        normalise_regions: Normalise every channel over the regions before the graph convolutions: the COCO branch.
         final_batch_norm: BatchNorm on the image vector: the Flickr30K branch.
+        graph_layers: Graph convolutions over the regions; 4 in all published models.
+        num_layers: Layers of the GRU over the words; all published models have one.
+        normalise_images: L2-normalise the image vectors; off is the original's ``no_imgnorm``.
+        use_abs: Absolute value of both vectors, the original's option of that name, for order embeddings.
 
     Source:
         Li et al., ICCV 2019, arXiv 1909.02701, and the authors' public code (``EncoderImagePrecompAttn``,
@@ -133,15 +149,21 @@ class VSRN(nn.Module):
         word_dim: int = 300,
         normalise_regions: bool = True,
         final_batch_norm: bool = False,
+        graph_layers: int = 4,
+        num_layers: int = 1,
+        normalise_images: bool = True,
+        use_abs: bool = False,
     ) -> None:
         super().__init__()
-        self.img_enc = ImageEncoder(image_dim, embed_dim, normalise_regions, final_batch_norm)
-        self.txt_enc = TextEncoder(vocab_size, word_dim, embed_dim)
+        self.img_enc = ImageEncoder(
+            image_dim, embed_dim, normalise_regions, final_batch_norm, graph_layers, normalise_images, use_abs
+        )
+        self.txt_enc = TextEncoder(vocab_size, word_dim, embed_dim, num_layers, use_abs)
 
     def forward(
         self, images: Float[Tensor, "images regions image_dim"]
     ) -> tuple[Float[Tensor, "images dim"], Float[Tensor, "images regions dim"]]:
-        """Image vectors, and the regions after graph reasoning for the captioner."""
+        """Image vectors, and the regions after the graph convolutions for the captioner."""
         vectors, regions = self.img_enc(images)
         return vectors, regions
 
@@ -173,58 +195,34 @@ class VSRN(nn.Module):
             The network itself. The captioner is in no released file.
 
         Raises:
-            DataError: The file is missing, holds anything but weights, belongs to another vocabulary (both
-                sizes are named), or its names or shapes differ from this network's (the first are named).
+            DataError: The file is missing, holds anything but finite weights, belongs to another vocabulary, branch
+                or number of layers (both values are named), or its names or shapes differ from this network's (the
+                first are named).
         """
-        state = self.by_our_names(read_checkpoint(path), path)
+        state = self.remap_state_dict(read_checkpoint(path), path)
         check_vocabulary(state, len(self.txt_enc.embed.weight), path)
         self._check_branch(state, path)
+        self._check_layers(state, path)
         counters = {k: v for k, v in self.state_dict().items() if k.endswith("num_batches_tracked")}
         load_strictly(self, counters | state, path)
         return self
 
     @staticmethod
-    def by_our_names(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
-        """Bring what `read_checkpoint` gave to our flat names; ``path`` is for the messages."""
+    def remap_state_dict(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
+        """Map the authors' parameter names, as `read_checkpoint` gives them, to ours; ``path`` is for the messages."""
         return {k: v for k, v in join_encoders(checkpoint, path).items() if k.split(".")[0] != "caption_model"}
 
     def _check_branch(self, state: Mapping[str, Any], path: Path | str) -> None:
-        own = self.state_dict()
         words, norm = "txt_enc.embed.weight", "img_enc.bn.weight"
-        if words in state and (norm in state) != (norm in own):
+        if words in state and (norm in state) != (norm in self.state_dict()):
             branch, setting = ("Flickr30K", "false") if norm in state else ("COCO", "true")
             raise DataError(
                 f"{path} belongs to the {branch} branch, as it has {'a' if norm in state else 'no'} {norm}; "
                 f"set normalise_regions to {setting} and final_batch_norm to {str(norm in state).lower()}"
             )
 
-
-class VSRNEnsemble(nn.Module):
-    """Two separately trained networks served as one encoder: the published numbers are such pairs.
-
-    Both unit vectors are put side by side and divided by ``sqrt(2)``, so that the inner product is the mean
-    of the two similarities. The two spaces are never mixed.
-
-    Args:
-        first: One network.
-        second: Another, of the same vocabulary.
-    """
-
-    def __init__(self, first: VSRN, second: VSRN) -> None:
-        super().__init__()
-        self.first = first
-        self.second = second
-
-    def encode_images(self, images: Float[Tensor, "images regions image_dim"]) -> Float[Tensor, "images dim"]:
-        """Image vectors of unit length and of twice a member's width."""
-        return _side_by_side(self.first.encode_images(images), self.second.encode_images(images))
-
-    def encode_texts(
-        self, texts: Int64[Tensor, "texts words"], lengths: Int64[Tensor, " texts"] | None = None
-    ) -> Float[Tensor, "texts dim"]:
-        """Caption vectors of unit length and of twice a member's width."""
-        return _side_by_side(self.first.encode_texts(texts, lengths), self.second.encode_texts(texts, lengths))
-
-
-def _side_by_side(first: Float[Tensor, "items dim"], second: Float[Tensor, "items dim"]) -> Float[Tensor, "items both"]:
-    return torch.cat([first, second], dim=1) / math.sqrt(2)
+    def _check_layers(self, state: Mapping[str, Any], path: Path | str) -> None:
+        check_gru_layers(state, self.txt_enc.rnn, path)
+        graphs = {name.split(".")[1] for name in state if name.startswith("img_enc.Rs_GCN_")}
+        if graphs:
+            check_option("graph_layers", len(graphs), self.img_enc.graph_layers, path)

@@ -1,4 +1,4 @@
-"""X-VLM: a Swin transformer, the lower half of a BERT, and its upper half that looks at the image."""
+"""X-VLM: a Swin image encoder, a BERT text encoder, and a fusion encoder with cross-attention to the image."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fico.networks.blocks.attention import word_mask
-from fico.networks.blocks.fusion import FusionLayer, match_head, one_source
+from fico.networks.blocks.fusion import FusionLayer, match_head, unexpanded
 from fico.networks.checkpoint_io.load import load_strictly, read_checkpoint
-from fico.networks.checkpoint_io.xvlm_names import by_our_names, resize_bias_table
+from fico.networks.checkpoint_io.resize import resize_bias_table
+from fico.networks.checkpoint_io.xvlm_names import remap_state_dict
 from fico.util.optional import requires_extra
 
 log = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ _BIAS_TABLE = "relative_position_bias_table"
 
 
 class XVLM(nn.Module):
-    """X-VLM for retrieval: one vector per image and per text, and a head that reads both at once.
+    """X-VLM for retrieval: one vector per image and per text, and a fusion encoder with an image-text matching head.
 
     Args:
         vocab_size: Word pieces, the markers counted.
@@ -32,11 +33,11 @@ class XVLM(nn.Module):
         vision_dim: Width of the first stage; each further stage is twice as wide and has a quarter of the tokens.
         vision_depths: Blocks of each stage.
         vision_heads: Attention heads of each stage.
-        drop_path: Share of vision blocks skipped in training, growing with the depth, 0..1.
+        drop_path: Stochastic depth of the last vision block, 0..1; it grows linearly from 0 at the first.
         dim: Width of text and fusion layers.
         heads: Their attention heads.
-        layers: Layers of the text alone.
-        fusion_layers: Layers that look at the image too.
+        layers: Layers of the text encoder.
+        fusion_layers: Layers of the fusion encoder.
         inner_dim: Width inside their perceptrons.
         positions: Longest text, in word pieces.
         embed_dim: Width of the vectors.
@@ -90,32 +91,33 @@ class XVLM(nn.Module):
             hidden_dropout_prob=dropout,
             attention_probs_dropout_prob=dropout,
         )
-        source_dim = vision_dim * 2 ** (len(vision_depths) - 1)
+        image_token_dim = vision_dim * 2 ** (len(vision_depths) - 1)
         self.vision = SwinModel(vision, add_pooling_layer=False)
         self.text = BertModel(text, add_pooling_layer=False)
-        made = (FusionLayer(dim, heads, inner_dim, source_dim, dropout) for _ in range(fusion_layers))
-        self.fusion = nn.ModuleList(made)
-        self.vision_proj = nn.Linear(source_dim, embed_dim)
+        self.fusion = nn.ModuleList(
+            FusionLayer(dim, heads, inner_dim, image_token_dim, dropout) for _ in range(fusion_layers)
+        )
+        self.vision_proj = nn.Linear(image_token_dim, embed_dim)
         self.text_proj = nn.Linear(dim, embed_dim)
         self.itm_head = match_head(dim)
         self.temp = nn.Parameter(torch.tensor(_INITIAL_TEMP))
-        self.fusion.apply(_start)
-        self.itm_head.apply(_start)
+        self.fusion.apply(_initialise)
+        self.itm_head.apply(_initialise)
 
-    def image_states(self, images: Float[Tensor, "images rgb side side"]) -> Float[Tensor, "images places wide"]:
-        """Image tokens, and in front of them their mean, which stands for the whole image."""
+    def image_states(self, images: Float[Tensor, "images rgb side side"]) -> Float[Tensor, "images tokens wide"]:
+        """Image tokens, with their mean in front as the token of the whole image."""
         tokens: Tensor = self.vision(pixel_values=images).last_hidden_state
         return torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1)
 
     def text_states(
         self, texts: Int64[Tensor, "texts words"], lengths: Int64[Tensor, " texts"] | None = None
     ) -> Float[Tensor, "texts words dim"]:
-        """States of the word pieces of texts alone; those behind a text's end mean nothing."""
+        """States of the text encoder; those of the padding mean nothing."""
         mask = word_mask(texts.shape[1], lengths)
         states: Tensor = self.text(input_ids=texts, attention_mask=None if mask is None else mask.long())[0]
         return states
 
-    def image_embeddings(self, states: Float[Tensor, "images places wide"]) -> Float[Tensor, "images embedding"]:
+    def image_embeddings(self, states: Float[Tensor, "images tokens wide"]) -> Float[Tensor, "images embedding"]:
         """Unit vectors, from `image_states`."""
         return F.normalize(self.vision_proj(states[:, 0]).float(), dim=1)
 
@@ -135,19 +137,19 @@ class XVLM(nn.Module):
 
     def fuse(
         self,
-        image_states: Float[Tensor, "pairs places wide"],
+        image_states: Float[Tensor, "pairs tokens wide"],
         text_states: Float[Tensor, "pairs words dim"],
         lengths: Int64[Tensor, " pairs"] | None = None,
     ) -> Float[Tensor, "pairs words dim"]:
-        """States of the words after they looked at the image of their row."""
-        source, is_word = one_source(image_states), word_mask(text_states.shape[1], lengths)
+        """Word states of the fusion encoder, with cross-attention to the image of their row."""
+        image_tokens, is_word = unexpanded(image_states), word_mask(text_states.shape[1], lengths)
         for layer in self.fusion:
-            text_states = layer(text_states, source, is_word)
+            text_states = layer(text_states, image_tokens, is_word)
         return text_states
 
     def match_logits(
         self,
-        image_states: Float[Tensor, "pairs places wide"],
+        image_states: Float[Tensor, "pairs tokens wide"],
         text_states: Float[Tensor, "pairs words dim"],
         lengths: Int64[Tensor, " pairs"] | None = None,
     ) -> Float[Tensor, "pairs 2"]:
@@ -157,41 +159,41 @@ class XVLM(nn.Module):
 
     def match(
         self,
-        image_states: Float[Tensor, "pairs places wide"],
+        image_states: Float[Tensor, "pairs tokens wide"],
         text_states: Float[Tensor, "pairs words dim"],
         lengths: Int64[Tensor, " pairs"] | None = None,
     ) -> Float[Tensor, " pairs"]:
-        """How surely each text describes the image of its row: the logit of a match, any real number."""
+        """Matching logit of each text and the image of its row, any real number; higher is nearer."""
         return self.match_logits(image_states, text_states, lengths)[:, 1]
 
     def load_released(self, path: Path) -> "XVLM":
         """Load the authors' checkpoint: fine-tuned, or pre-trained at another resolution.
 
-        Bias tables of another window are resized; what only pre-training used is left out and reported in the log.
+        Bias tables of another window are resized; parameters of pre-training heads are left out and logged.
 
         Raises:
             DataError: The file is missing or damaged, or names or sizes differ; the first are named.
         """
-        state = self.by_our_names(read_checkpoint(path), path)
-        own = self.state_dict()
+        state = self.remap_state_dict(read_checkpoint(path), path)
+        expected = self.state_dict()
         for name, value in state.items():
-            if name.endswith(_BIAS_TABLE) and name in own and value.shape[1:] == own[name].shape[1:]:
-                state[name] = resize_bias_table(value, len(own[name]))
+            if name.endswith(_BIAS_TABLE) and name in expected and value.shape[1:] == expected[name].shape[1:]:
+                state[name] = resize_bias_table(value, len(expected[name]))
         load_strictly(self, state, path)
         return self
 
     @staticmethod
-    def by_our_names(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
-        """Bring the authors' names to ours; see `fico.networks.checkpoint_io.xvlm_names`.
+    def remap_state_dict(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
+        """Map the authors' parameter names to ours; see `fico.networks.checkpoint_io.xvlm_names`.
 
         Raises:
             DataError: ``model`` is no dict of weights.
         """
-        return by_our_names(checkpoint, path)
+        return remap_state_dict(checkpoint, path)
 
 
-def _start(module: nn.Module) -> None:
-    """Starting weights of the layers that are ours, as those of transformers have them."""
+def _initialise(module: nn.Module) -> None:
+    """Initial weights of our own layers, as those of transformers' BERT."""
     if isinstance(module, nn.Linear):
         nn.init.normal_(module.weight, std=0.02)
         nn.init.zeros_(module.bias)

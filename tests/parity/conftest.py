@@ -1,20 +1,24 @@
-"""Finds the reference cases: a test that takes ``<model>_case`` runs once for each case of that model."""
+"""Finds the reference cases: a test that takes ``<model>_case`` runs once for each case of that model.
+
+Cases ship in ``tests/parity/cases``; the folder ``FICO_PARITY_DIR`` of the same form adds to them where it exists.
+"""
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[2]
-FOLDER = Path(os.environ.get("FICO_PARITY_DIR") or ROOT.parent / "shared" / "parity")
+SHIPPED = Path(__file__).parent / "cases"
+FOLDER = Path(os.environ["FICO_PARITY_DIR"])  # the default is set in tests/conftest.py
+SOURCES = {"shipped": SHIPPED} | ({"folder": FOLDER} if FOLDER.exists() else {})
 
 
-def cases(model: str) -> list[Path]:
+def cases(folder: Path) -> list[Path]:
     """Case folders of a model, or where it has none, case files ``<case>.npz`` beside ``<case>.json``."""
-    folder = FOLDER / model
     return sorted(path for path in folder.glob("*") if path.is_dir()) or sorted(folder.glob("*.npz"))
 
 
@@ -22,22 +26,34 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for argument in metafunc.fixturenames:
         if argument.endswith("_case"):
             model = argument.removesuffix("_case")
-            # Without cases the test still runs once, with None, and the fixture below says what is wrong.
-            found = cases(model) or [None]
-            metafunc.parametrize(argument, found, ids=[f"{model}-{path.stem if path else 'none'}" for path in found])
+            # A source without cases still runs the test once, with None, and the fixture below says what is wrong.
+            found = [
+                pytest.param(path, id=f"{source}-{model}-{path.stem if path else 'none'}")
+                for source, folder in SOURCES.items()
+                for path in cases(folder / model) or [None]
+            ]
+            metafunc.parametrize(argument, found)
 
 
 @pytest.fixture(autouse=True)
-def _skip_without_reference_data(request: pytest.FixtureRequest) -> None:
-    missing = [
-        argument.removesuffix("_case")
-        for argument in request.fixturenames
-        if argument.endswith("_case") and request.getfixturevalue(argument) is None
-    ]
-    if missing and not FOLDER.exists():
-        pytest.skip(f"no reference data: {FOLDER} is absent")
-    if missing:
-        pytest.fail(f"{FOLDER / missing[0]} holds no case")
+def _fail_without_cases(request: pytest.FixtureRequest) -> None:
+    for argument in request.fixturenames:
+        if argument.endswith("_case") and request.getfixturevalue(argument) is None:
+            source = request.node.callspec.id.split("-")[0]
+            pytest.fail(f"{SOURCES[source] / argument.removesuffix('_case')} holds no case")
+
+
+def ranks_from_zero(sims: np.ndarray) -> dict[str, np.ndarray]:
+    """Ranks in both directions; caption ``k`` belongs to image ``k // 5``, as ``inputs_note`` of the cases says."""
+    image = np.arange(sims.shape[1]) // 5
+    positives = sims[image, np.arange(len(image))]
+    per_caption = (sims[image] > positives[:, None]).sum(axis=1)
+    return {"i2t": per_caption.reshape(-1, 5).min(axis=1), "t2i": (sims > positives).sum(axis=0)}
+
+
+def recall_summary(ranks: np.ndarray) -> list[float]:
+    """Recall at 1, 5 and 10 in percent, median rank and mean rank from 1, as the original code prints them."""
+    return [*(100 * (ranks < k).mean() for k in (1, 5, 10)), np.floor(np.median(ranks)) + 1, ranks.mean() + 1]
 
 
 class Reference:
@@ -56,6 +72,33 @@ class Reference:
         np.testing.assert_allclose(got, self.outputs[name], rtol=rtol, atol=atol, err_msg=name)
         assert got.shape == self.outputs[name].shape, name
         self.checked.add(name)
+
+    def tolerance(self, kind: str) -> dict[str, float]:
+        """The first pair of bounds in a kind's sentence, as keywords of `check`."""
+        return self.tolerances(kind)[0]
+
+    def tolerances(self, kind: str) -> list[dict[str, float]]:
+        """All pairs of bounds in a kind's sentence."""
+        pairs = re.findall(r"rtol ([\d.e-]+), atol ([\d.e-]+)", self.meta["tolerances"][kind])
+        return [{"rtol": float(rtol), "atol": float(atol)} for rtol, atol in pairs]
+
+    def gradient_norm_tolerance(self) -> dict[str, float]:
+        """The bound of the gradient norms in float32."""
+        bound = re.search(r"rtol ([\d.e-]+) for gradient", self.meta["tolerances"]["f32"])
+        return {"rtol": float(bound[1]), "atol": 1e-12}
+
+    def check_ranks(self, sims: np.ndarray, name: str) -> dict[str, list[float]]:
+        """Compare ranks and recalls of a score matrix, images x captions, in both directions.
+
+        Returns:
+            The summary of each direction; see `recall_summary`.
+        """
+        ranks = ranks_from_zero(sims)
+        summaries = {direction: recall_summary(values) for direction, values in ranks.items()}
+        for direction, summary in summaries.items():
+            self.check(f"ranks_{direction}/{name}", ranks[direction])
+            self.check(f"metrics_{direction}/{name}", summary, rtol=1e-12)
+        return summaries
 
     def check_complete(self, **explained: str) -> None:
         """Every output was compared, or a reason is given for its name."""

@@ -11,8 +11,8 @@ from fico import Correspondence, evaluate_scores
 from fico.features.blip2 import BLIP2WordPieces, blip2_pixels
 from fico.features.text.word_pieces import WordPieceModel
 from fico.networks.blip2 import BLIP2
-from fico.networks.blip2_config import FINAL_EPS
-from fico.networks.checkpoint_io.blip2_names import resize_positions
+from fico.networks.checkpoint_io.blip2_config import FINAL_EPS
+from fico.networks.checkpoint_io.resize import resize_position_table
 from fico.types import PairBatch
 from models.blip2 import BLIP2Module
 
@@ -157,13 +157,16 @@ def test_blip2_gives_the_original_values(blip2_case, reference):
         states = network.image_states(inputs["pixel_values"])
         case.check("query_hidden", network.query_states(states), **close)
         case.check("text_cls_hidden", network.text_states(inputs["input_ids"], lengths)[:, 0], **close)
-        library = _network(case, "weights.safetensors")
-        library.retrieval.vision_model.post_layernorm.eps = case.meta["layer_norm_eps"]["post_layernorm_library"]
-        _check_scores(case, library, "hf_", case.meta["tolerance"]["hf_outputs"])
+        if any(name.startswith("hf_") for name in case.outputs):  # the shipped case holds the original's numbers alone
+            library = _network(case, "weights.safetensors")
+            library.retrieval.vision_model.post_layernorm.eps = case.meta["layer_norm_eps"]["post_layernorm_library"]
+            _check_scores(case, library, "hf_", case.meta["tolerance"]["hf_outputs"])
         _check_recall(case)
         side, patch = case.meta["config"]["image_size_interp"], case.meta["config"]["patch_size"]
         positions = network.retrieval.vision_model.embeddings.position_embedding
-        case.check("interp_pos_embed", resize_positions(positions, (side // patch) ** 2 + 1), **close)
+        case.check(
+            "interp_pos_embed", resize_position_table(positions[0], (side // patch) ** 2 + 1, 1, "")[None], **close
+        )
         other = _network(case, image_size=side).retrieval.vision_model.embeddings.position_embedding
         np.testing.assert_allclose(other, case.outputs["interp_pos_embed"], **close)  # resized while loading
     _check_training(case, close)

@@ -132,9 +132,9 @@ class _InOrder(torch.utils.data.Dataset):
     def __len__(self):
         return len(self.epochs[0])
 
-    def __getitem__(self, place):
-        batch = self.batches[self.epochs[self.epoch][place]]
-        self.epoch += place == len(self) - 1 and self.epoch < len(self.epochs) - 1
+    def __getitem__(self, index):
+        batch = self.batches[self.epochs[self.epoch][index]]
+        self.epoch += index == len(self) - 1 and self.epoch < len(self.epochs) - 1
         return batch
 
 

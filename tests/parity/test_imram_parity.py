@@ -1,8 +1,5 @@
 """IMRAM against the authors' code, in float32 and float64: embeddings, steps, ranks, losses, gradients."""
 
-import re
-
-import numpy as np
 import pytest
 import torch
 
@@ -10,7 +7,7 @@ from fico.losses.triplet import TripletHinge
 from fico.networks.imram import IMRAM
 
 PRECISIONS = {"f32": torch.float32, "f64": torch.float64}
-NO_GLOBAL_TEXT = "the mean of the GRU's final states enters no score; it is not made"
+NO_GLOBAL_TEXT = "the mean of the GRU's final states enters no score; it is not computed"
 
 
 def _network(case, variant, **changed):
@@ -30,36 +27,15 @@ def _network(case, variant, **changed):
     ).load_released(case.folder / "weights.safetensors")
 
 
-def _tolerance(case, kind):
-    """The first pair of a kind's sentence, as keywords; the gradient norms' own bound in float32."""
-    text = case.meta["tolerances"]["f32" if kind == "norms" else kind]
-    if kind == "norms":
-        return {"rtol": float(re.search(r"rtol ([\d.e-]+) for gradient", text)[1]), "atol": 1e-12}
-    rtol, atol = re.search(r"rtol ([\d.e-]+), atol ([\d.e-]+)", text).groups()
-    return {"rtol": float(rtol), "atol": float(atol)}
-
-
-def _check_ranks(case, sims, variant):
-    owner = np.arange(sims.shape[1]) // 5  # as inputs_note says
-    own = sims[owner, np.arange(len(owner))]
-    per_caption = (sims[owner] > own[:, None]).sum(axis=1)
-    both = {"i2t": per_caption.reshape(-1, 5).min(axis=1), "t2i": (sims > own).sum(axis=0)}
-    for direction, ranks in both.items():
-        case.check(f"ranks_{direction}/{variant}", ranks)
-        recalls = [100 * (ranks < k).mean() for k in (1, 5, 10)]
-        summary = [*recalls, np.floor(np.median(ranks)) + 1, ranks.mean() + 1]
-        case.check(f"metrics_{direction}/{variant}", summary, rtol=1e-12)
-
-
-def _check_steps(case, name, network, images, texts, lengths, tolerance, turned=False):
+def _check_steps(case, name, network, images, texts, lengths, tolerance, transposed=False):
     for direction in ("t2i", "i2t"):
         for step, scores in enumerate(network.step_scores(images, texts, lengths, direction)):
-            case.check(f"{name}/{direction}/{step}", scores.T if turned else scores, **tolerance)
+            case.check(f"{name}/{direction}/{step}", scores.T if transposed else scores, **tolerance)
 
 
 @torch.no_grad()
 def _check_evaluation(case, inputs, variant):
-    close, sims_close = _tolerance(case, "f32"), _tolerance(case, "sims")
+    close, sims_close = case.tolerance("f32"), case.tolerance("sims")
     network = _network(case, variant).eval()
     images = network.encode_images(inputs["images"])
     texts = network.encode_texts(inputs["captions"], inputs["lengths"])
@@ -69,13 +45,13 @@ def _check_evaluation(case, inputs, variant):
     _check_steps(case, "step_sims", network, images, texts, inputs["lengths"], sims_close)
     sims = network.score(images, texts, inputs["lengths"])
     case.check(f"sims/{variant}", sims, **sims_close)
-    _check_ranks(case, sims.numpy(), variant)
+    case.check_ranks(sims.numpy(), variant)
 
 
 def _check_training(case, inputs, variant, precision):
     prefix, dtype = ("f64/", torch.float64) if precision == "f64" else ("", torch.float32)
-    values = _tolerance(case, precision)
-    norms = values if precision == "f64" else _tolerance(case, "norms")
+    values = case.tolerance(precision)
+    norms = values if precision == "f64" else case.gradient_norm_tolerance()
     network, rows = _network(case, variant).to(dtype), inputs["batch_ids"]
     lengths = inputs["lengths"][rows]
     images = network.encode_images(inputs["images"][rows // 5].to(dtype))
@@ -84,7 +60,7 @@ def _check_training(case, inputs, variant, precision):
         case.check("f64/batch_img_emb", images, **values)
         case.check("f64/batch_img_fc", images.mean(dim=1), **values)
         case.check("f64/batch_cap_emb", texts, **values)
-        _check_steps(case, "f64/batch_step_scores", network, images, texts, lengths, values, turned=True)
+        _check_steps(case, "f64/batch_step_scores", network, images, texts, lengths, values, transposed=True)
     scores = network.score(images, texts, lengths)
     case.check(f"{prefix}batch_scores/{variant}", scores.T, **values)
     for kind in ("max", "sum"):
@@ -134,4 +110,4 @@ def test_imram_reference_tells_the_memory_normalisation_apart(imram_case, refere
     texts = network.encode_texts(inputs["captions"], inputs["lengths"])
     sims = network.score(images, texts, inputs["lengths"])
     with pytest.raises(AssertionError, match="sims"):
-        case.check(f"sims/{variant}", sims, **_tolerance(case, "sims"))
+        case.check(f"sims/{variant}", sims, **case.tolerance("sims"))

@@ -7,15 +7,11 @@ from PIL import Image
 from fico.features.image.pixels import Pixels
 from fico.features.image.vgg19 import preprocess
 from fico.labels.q2l import to_labels
-from fico.losses.asymmetric import AsymmetricLoss
 from fico.metrics.voc_average_precision import voc_average_precision
 from fico.networks.query2label.checkpoint import load_query2label
-from fico.networks.query2label.network import PositionCode
+from fico.networks.query2label.network import SinePositionEncoding
 
-LOSSES = {
-    "asl_loss_gamma0_2": {"gamma_pos": 0.0, "gamma_neg": 2.0},
-    "asl_loss_gamma1_4_clip": {"gamma_pos": 1.0, "gamma_neg": 4.0, "clip": 0.05},
-}
+NOT_TRAINED = "the loss of the label model's training, which is not part of this bench"
 KEPT = {"squash224": 2, "crop224": 2, "caffe224": 4}  # every second or fourth row and column is in the file
 
 
@@ -56,14 +52,11 @@ def _check_network(case):
         case.check(name, got, **close)
         if name == "logits":
             case.check("labels", to_labels(got.sigmoid().numpy(), config["threshold"]))
-    own = PositionCode(config["hidden_dim"], network.image_size // network.backbone[0].stride)
+    own = SinePositionEncoding(config["hidden_dim"], network.image_size // network.backbone[0].stride)
     case.check("position_encoding", own.pe, **close)  # the one computed here, not only the stored one
 
 
-def _check_training(case):
-    logits, targets = torch.from_numpy(case.outputs["logits"]), torch.from_numpy(case.inputs["targets"]).bool()
-    for name, options in LOSSES.items():
-        case.check(name, AsymmetricLoss(**options)(logits, targets), **case.meta["tolerance"]["asl_loss"])
+def _check_precision(case):
     scores, labels = (torch.from_numpy(case.inputs[name]) for name in ("map_scores", "map_targets"))
     percent = 100 * voc_average_precision(scores, labels.bool())
     case.check("map_per_class", percent, **case.meta["tolerance"]["map"])
@@ -85,15 +78,15 @@ def test_q2l_gives_the_original_values(q2l_case, reference):
         _check_pixels(case)
         _check_network(case)
         if "targets" in case.inputs:
-            _check_training(case)
+            _check_precision(case)
     else:
         _check_vgg_preparation(case)
-    case.check_complete()
+    case.check_complete(**{name: NOT_TRAINED for name in case.outputs if name.startswith("asl_loss_")})
 
 
 @torch.no_grad()
 def test_q2l_reference_tells_rows_from_columns(q2l_case, reference):
-    """A position code with row and column exchanged is far outside."""
+    """A position encoding with row and column exchanged is far outside."""
     case = reference(q2l_case)
     if "config" not in case.meta:
         return

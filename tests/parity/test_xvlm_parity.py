@@ -15,7 +15,7 @@ from fico.features.image.pixels import Pixels
 from fico.features.text.tokens import WordPieces
 from fico.losses.image_text_matching import negative_weights
 from fico.losses.same_image_contrast import same_image
-from fico.networks.checkpoint_io.xvlm_names import resize_bias_table
+from fico.networks.checkpoint_io.resize import resize_bias_table
 from fico.networks.xvlm import XVLM
 from fico.scoring.rerank import Rerank
 from fico.types import EncodedBatch, PairBatch
@@ -199,7 +199,7 @@ def test_xvlm_loads_a_pretraining_file_and_says_what_a_wrong_one_lacks(xvlm_case
     torch.save({"model": old | heads}, tmp_path / "pretrained.pth")
     case.folder = tmp_path
     loaded = _network(case, "pretrained.pth").state_dict()
-    ours = XVLM.by_our_names(state, "")
+    ours = XVLM.remap_state_dict(state, "")
     assert all(torch.equal(loaded[name], value) for name, value in ours.items() if "bias_table" not in name)
     del state["temp"]
     save_file(state | {"other.weight": torch.zeros(1)}, tmp_path / "wrong.safetensors")

@@ -8,7 +8,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from fico.networks.blocks.attention import EPSILON, aggregate, unit_vectors
+from fico.networks.blocks.attention import aggregate
+from fico.networks.blocks.l2_norm import EPSILON, unit_vectors
 from fico.networks.imram import IMRAM
 from fico.networks.scan import SCAN
 

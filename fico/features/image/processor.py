@@ -12,7 +12,7 @@ from fico.errors import DataError
 from fico.features.base import ImageReader
 from fico.features.image.pixels import IN_MEMORY_BYTES, Pixels
 from fico.images.decode import open_rgb
-from fico.networks.blocks.patches import packed_patches
+from fico.networks.blocks.patches import pack_patches
 from fico.networks.checkpoint_io.model_folder import model_folder
 from fico.util.optional import requires_extra
 from fico.util.progress import track
@@ -80,7 +80,7 @@ class ProcessorPixels:
         """
         made = self._processor(images=open_rgb(path, image_id), return_tensors="np")
         pixels = np.asarray(made["pixel_values"][0], np.float32)
-        return packed_patches(pixels, made["spatial_shapes"][0]) if "spatial_shapes" in made else pixels
+        return pack_patches(pixels, made["spatial_shapes"][0]) if "spatial_shapes" in made else pixels
 
 
 class ProcessedRows(Sequence[np.ndarray]):

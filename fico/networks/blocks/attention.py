@@ -1,11 +1,11 @@
-"""Attention of a set of vectors over another set, for every pair of an image and a caption at once.
+"""Cross-attention between regions and words, for every pair of an image and a caption at once.
 
-One side asks (the queries: words in t2i, regions in i2t), the other is looked at (the context). All pairs stand
-in one tensor ``contexts queries asking looked``; what a caption is padded with is masked.
+In t2i the queries are words and the context regions, in i2t the reverse. All pairs stand in one tensor
+``contexts queries query_len context_len``; the padding of a caption is masked.
 
 An attended vector ``v`` enters a score only by its product with the query and by its length. Both follow from
-the weights ``w`` and products that are there already, ``q . v = sum w_c (q . c)`` and ``|v|^2 = w G w`` with the
-context's own products ``G``, so no vector of the embedding's width is made for a pair.
+the attention weights ``w`` and products that are there already, ``q . v = sum w_c (q . c)`` and ``|v|^2 = w G w``
+with the Gram matrix ``G`` of the context, so no vector of the embedding's width is made for a pair.
 """
 
 from typing import Literal, get_args
@@ -15,22 +15,17 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
+from fico.networks.blocks.l2_norm import EPSILON
+
 RawNorm = Literal["clipped_l2norm", "l2norm", "clipped", "softmax", "no_norm"]
 Aggregation = Literal["LogSumExp", "Mean", "Max", "Sum"]
 
-EPSILON = 1e-8  # of the originals: added to a norm, the least value of a product of norms
-_LEAK = 0.1  # slope of the leaky ReLU below 0
-_LEAST_SQUARE = 1e-24  # keeps the gradient of a root finite at 0
-
-
-def unit_vectors(values: Float[Tensor, "*items dim"]) -> Float[Tensor, "*items dim"]:
-    """Divide by the L2 norm plus 1e-8, as the originals do; a zero vector stays zero and has a gradient."""
-    lengths: Tensor = torch.linalg.vector_norm(values, dim=-1, keepdim=True)
-    return values / (lengths + EPSILON)
+_NEGATIVE_SLOPE = 0.1  # of the leaky ReLU
+_SMALLEST_SQUARE = 1e-24  # keeps the gradient of a root finite at 0
 
 
 def word_mask(words: int, lengths: Int64[Tensor, " texts"] | None) -> Bool[Tensor, "texts words"] | None:
-    """True at the real words.
+    """Padding mask: True at the real words.
 
     Args:
         words: Width to which the texts are padded.
@@ -45,32 +40,32 @@ def word_mask(words: int, lengths: Int64[Tensor, " texts"] | None) -> Bool[Tenso
 
 
 def dot_products(
-    queries: Float[Tensor, "*contexts queries asking dim"], context: Float[Tensor, "contexts looked dim"]
-) -> Float[Tensor, "contexts queries asking looked"]:
-    """Inner products of all vectors of every pair.
+    queries: Float[Tensor, "*contexts queries query_len dim"], context: Float[Tensor, "contexts context_len dim"]
+) -> Float[Tensor, "contexts queries query_len context_len"]:
+    """Inner products of the query vectors and context vectors of every pair.
 
     Args:
-        queries: The same for every context, or (four axes) each context with its own.
-        context: What is looked at.
+        queries: The same for every context, or (four axes) refined for each context.
+        context: Vectors that the queries attend to.
     """
-    count, asking = queries.shape[-3:-1]
-    flat = queries.reshape(*queries.shape[:-3], count * asking, -1).expand(len(context), -1, -1)
+    count, length = queries.shape[-3:-1]
+    flat = queries.reshape(*queries.shape[:-3], count * length, -1).expand(len(context), -1, -1)
     products: Tensor = torch.bmm(flat, context.transpose(1, 2))
-    return products.view(len(context), count, asking, context.shape[1])
+    return products.view(len(context), count, length, context.shape[1])
 
 
 def attention_weights(
-    raw: Float[Tensor, "contexts queries asking looked"],
+    raw: Float[Tensor, "contexts queries query_len context_len"],
     sharpness: float,
     norm: RawNorm = "clipped_l2norm",
-    query_mask: Bool[Tensor, "queries asking"] | None = None,
-    context_mask: Bool[Tensor, "contexts looked"] | None = None,
-) -> Float[Tensor, "contexts queries asking looked"]:
-    """How much each query vector takes from each context vector.
+    query_mask: Bool[Tensor, "queries query_len"] | None = None,
+    context_mask: Bool[Tensor, "contexts context_len"] | None = None,
+) -> Float[Tensor, "contexts queries query_len context_len"]:
+    """Softmax over the context of normalised inner products.
 
     Args:
         raw: Inner products.
-        sharpness: Factor of the logits before the softmax over the context, above 0 (``lambda_softmax``).
+        sharpness: Inverse temperature of the softmax, above 0 (``lambda_softmax``).
         norm: How products are normalised first. ``clipped_l2norm``: leaky ReLU, then every context vector's row
             is divided by its L2 norm over the query axis; ``l2norm``: the same without the ReLU; ``clipped``:
             only the ReLU; ``softmax``: over the query axis; ``no_norm``: nothing.
@@ -99,7 +94,7 @@ def _logits(raw: Tensor, sharpness: float, norm: RawNorm, query_mask: Tensor | N
     if norm not in get_args(RawNorm):
         raise ValueError(f"norm must be one of {get_args(RawNorm)}, got {norm!r}")
     if norm.startswith("clipped"):
-        raw = functional.leaky_relu(raw, _LEAK)
+        raw = functional.leaky_relu(raw, _NEGATIVE_SLOPE)
     if query_mask is not None:
         raw = raw.masked_fill(~query_mask[:, :, None], -torch.inf if norm == "softmax" else 0)
     if norm == "softmax":
@@ -107,60 +102,60 @@ def _logits(raw: Tensor, sharpness: float, norm: RawNorm, query_mask: Tensor | N
     if not norm.endswith("l2norm"):
         return raw * sharpness
     squares = raw.square().sum(dim=2, keepdim=True)  # linalg.vector_norm over this axis is ten times slower
-    return raw * (sharpness / (squares.clamp(min=_LEAST_SQUARE).sqrt() + EPSILON))
+    return raw * (sharpness / (squares.clamp(min=_SMALLEST_SQUARE).sqrt() + EPSILON))
 
 
 def attended_cosines(
-    weights: Float[Tensor, "contexts queries asking looked"],
-    raw: Float[Tensor, "contexts queries asking looked"],
-    gram: Float[Tensor, "contexts looked looked"],
-    query_norms: Float[Tensor, "queries asking"],
-) -> Float[Tensor, "contexts queries asking"]:
-    """Cosine of each query vector and the context that it attends to.
+    weights: Float[Tensor, "contexts queries query_len context_len"],
+    raw: Float[Tensor, "contexts queries query_len context_len"],
+    gram: Float[Tensor, "contexts context_len context_len"],
+    query_norms: Float[Tensor, "queries query_len"],
+) -> Float[Tensor, "contexts queries query_len"]:
+    """Cosine of each query vector and its attended vector.
 
     Args:
         weights: Of `attention_weights`.
         raw: Inner products of the query vectors with the context.
-        gram: Inner products of the context vectors of each item with one another.
+        gram: Gram matrix of each context.
         query_norms: L2 norms of the query vectors.
 
     Returns:
         Values in -1..1; the product of both norms counts at least 1e-8.
     """
-    along = (weights * raw).sum(dim=-1)
+    products = (weights * raw).sum(dim=-1)
     spread = torch.bmm(weights.flatten(1, 2), gram).view_as(weights)
     squares = (spread * weights).sum(dim=-1)
-    lengths = query_norms * squares.clamp(min=_LEAST_SQUARE).sqrt()
-    return along / lengths.clamp(min=EPSILON)
+    norms = query_norms * squares.clamp(min=_SMALLEST_SQUARE).sqrt()
+    return products / norms.clamp(min=EPSILON)
 
 
 def aggregate(
-    values: Float[Tensor, "contexts queries asking"],
-    how: Aggregation,
+    values: Float[Tensor, "contexts queries query_len"],
+    aggregation: Aggregation,
     lambda_lse: float = 6.0,
-    query_mask: Bool[Tensor, "queries asking"] | None = None,
+    query_mask: Bool[Tensor, "queries query_len"] | None = None,
 ) -> Float[Tensor, "contexts queries"]:
-    """One score per pair from one value per query vector.
+    """One score per pair, pooled over its query vectors.
 
     Args:
         values: One value per query vector, higher is nearer.
-        how: ``LogSumExp``: ``log(sum exp(lambda_lse v)) / lambda_lse``, a sum and no mean, so that it grows with
-            the number of vectors; ``Mean``, ``Max`` and ``Sum`` as they say.
+        aggregation: ``LogSumExp``: ``log(sum exp(lambda_lse v)) / lambda_lse``, a sum and no mean, so that it grows
+            with the number of vectors; ``Mean``, ``Max`` and ``Sum`` as they say.
         lambda_lse: Sharpness of ``LogSumExp``, above 0.
         query_mask: True at real query vectors, where they are padded.
 
     Raises:
-        ValueError: ``how`` is unknown.
+        ValueError: ``aggregation`` is unknown.
     """
-    if how not in get_args(Aggregation):
-        raise ValueError(f"aggregation must be one of {get_args(Aggregation)}, got {how!r}")
+    if aggregation not in get_args(Aggregation):
+        raise ValueError(f"aggregation must be one of {get_args(Aggregation)}, got {aggregation!r}")
     if query_mask is not None:
-        values = values.masked_fill(~query_mask, 0 if how in ("Mean", "Sum") else -torch.inf)
-    if how == "LogSumExp":
+        values = values.masked_fill(~query_mask, 0 if aggregation in ("Mean", "Sum") else -torch.inf)
+    if aggregation == "LogSumExp":
         return torch.logsumexp(values * lambda_lse, dim=-1) / lambda_lse
-    if how == "Max":
+    if aggregation == "Max":
         return values.amax(dim=-1)
     total = values.sum(dim=-1)
-    if how == "Sum":
+    if aggregation == "Sum":
         return total
     return total / (values.shape[-1] if query_mask is None else query_mask.sum(dim=-1))

@@ -1,4 +1,4 @@
-"""Encoders that hash an item's values against their median, so that about half of its bits are set."""
+"""Hashing encoders that threshold an item's values at their median, so that about half of its bits are set."""
 
 import torch
 from jaxtyping import Float
@@ -8,26 +8,26 @@ from torch.nn import functional as F
 from fico.errors import DataError
 from fico.networks.blocks.bert import Bert, BertLayer
 
-_HEIGHTS = (1, 2, 3)  # words that a convolution of the text head sees at once
+_KERNELS = (1, 2, 3)  # words under a convolution of the text hasher
 
 
 def balanced_codes(values: Float[Tensor, "items bits"], sharpness: float) -> Float[Tensor, "items bits"]:
-    """Continuous codes of which half are above 0: each value against its item's median.
+    """Continuous codes of which half are above 0: tanh of each value less its item's median.
 
     Args:
         values: Of any scale.
         sharpness: Factor inside the tanh, above 0.
 
     Returns:
-        In -1..1. The median itself, of an even number the lower one, lies just below 0, or at 0 where its size
-        swallows the 1e-8 that is added first.
+        In -1..1. The median itself, of an even number the lower one, lies just below 0, or at 0 where the 1e-8
+        that is added to it is lost in rounding.
     """
     median = values.median(dim=1, keepdim=True).values
     return torch.tanh(sharpness * (values - (median + 1e-8)))
 
 
-class RegionEncoder(nn.Module):
-    """Re-ranking image side: regions see each other in one transformer layer, then vote for bits.
+class RegionHasher(nn.Module):
+    """Image side of the re-ranking architecture: one transformer layer over regions, mean of softmax votes for bits.
 
     Args:
         image_dim: Width of a region's features; 2048 for bottom-up attention.
@@ -53,13 +53,13 @@ class RegionEncoder(nn.Module):
         self.mapping2 = nn.Linear(dim, bits)
 
     def forward(self, regions: Float[Tensor, "images regions image_dim"]) -> Float[Tensor, "images bits"]:
-        """Continuous codes. Their softmax is taken in every region before the mean over regions."""
+        """Continuous codes. The softmax over bits is taken per region, before the mean over regions."""
         votes = self.mapping2(self.layer(self.mapping(regions))).softmax(dim=2)
         return balanced_codes(votes.mean(dim=1), sharpness=100.0)
 
 
 class ScreeningHead(nn.Module):
-    """Screening image side: one linear map of a feature of the whole image, such as the last of a ResNet-50.
+    """Image side of the screening architecture: a linear layer on one feature per image, such as a ResNet-50's.
 
     Args:
         image_dim: Width of the feature; 2048 in the original.
@@ -75,20 +75,20 @@ class ScreeningHead(nn.Module):
         return balanced_codes(self.backbone["fc"](images), sharpness=10.0)
 
 
-class WordEncoder(nn.Module):
-    """Text side: word states through convolutions over 1, 2 and 3 words, the largest answers hashed.
+class TextHasher(nn.Module):
+    """Text side: convolutions over 1, 2 and 3 word states, max pooling, linear layer, median threshold.
 
-    The convolutions see ``max_words`` states of every text, its padding too, as the original's do.
+    The convolutions run over ``max_words`` states of every text, padding included, as the original's do.
 
     Args:
         bits: Length of the code.
         word_dim: Width of a word state; 768 for BERT-base.
-        vocab_size: Given, texts are word ids and their states a trained embedding. Not given, see ``bert``.
-        bert: Given, texts are word pieces and their states come from this model, which stays frozen but, in
-            training, keeps dropping out. Neither given, texts are the states themselves.
+        vocab_size: Where set, texts are word ids and their states a trained embedding.
+        bert: Where set, texts are word pieces and their states those of this model, which is frozen but keeps its
+            dropout in training. Without either, texts are the states themselves.
         max_words: Longest text; the rest is cut off.
         channels: Of each convolution.
-        dropout: On the convolutions' answers, 0..1.
+        dropout: On the pooled features, 0..1.
     """
 
     def __init__(
@@ -102,15 +102,15 @@ class WordEncoder(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        if max_words < max(_HEIGHTS):
-            raise ValueError(f"max_words must be at least {max(_HEIGHTS)}, got {max_words}")
+        if max_words < max(_KERNELS):
+            raise ValueError(f"max_words must be at least {max(_KERNELS)}, got {max_words}")
         self.max_words = max_words
         self.word_dim = word_dim
         self.words = None if vocab_size is None else nn.Embedding(vocab_size, word_dim, padding_idx=0)
         self.bert = None if bert is None else bert.requires_grad_(False)
-        self.convs1 = nn.ModuleList(nn.Conv2d(1, channels, (height, word_dim)) for height in _HEIGHTS)
+        self.convs1 = nn.ModuleList(nn.Conv2d(1, channels, (height, word_dim)) for height in _KERNELS)
         self.dropout = nn.Dropout(dropout)
-        self.mapping = nn.Linear(len(_HEIGHTS) * channels, bits)
+        self.mapping = nn.Linear(len(_KERNELS) * channels, bits)
 
     def forward(self, texts: Tensor) -> Float[Tensor, "texts bits"]:
         """Continuous codes.
@@ -119,19 +119,19 @@ class WordEncoder(nn.Module):
             texts: Word ids ``texts words``, padded with 0, or states ``texts words dim``.
         """
         states = self.states(texts).unsqueeze(1)
-        found = [F.relu(convolution(states)).squeeze(3).amax(dim=2) for convolution in self.convs1]
-        votes = self.mapping(self.dropout(torch.cat(found, dim=1))).softmax(dim=1)
+        pooled = [F.relu(convolution(states)).squeeze(3).amax(dim=2) for convolution in self.convs1]
+        votes = self.mapping(self.dropout(torch.cat(pooled, dim=1))).softmax(dim=1)
         return balanced_codes(votes, sharpness=10.0)
 
     def states(self, texts: Tensor) -> Float[Tensor, "texts words dim"]:
-        """Give ``max_words`` states of each text; behind it those of the padding, zeros where there are none.
+        """The first ``max_words`` states of each text, padded with the states of the padding, or with zeros.
 
         Raises:
-            DataError: Word ids where states are wanted, or states where ids are, or of another width.
+            DataError: The texts are word ids instead of states, states instead of ids, or states of another width.
         """
         self._check_form(texts)
         missing = self.max_words - texts.shape[1]
-        padded = F.pad(texts, (0, missing) if texts.ndim == 2 else (0, 0, 0, missing))  # a negative number cuts
+        padded = F.pad(texts, (0, missing) if texts.ndim == 2 else (0, 0, 0, missing))  # negative padding truncates
         if self.bert is not None:
             with torch.no_grad():
                 states: Tensor = self.bert(padded, padded > 0)
@@ -139,10 +139,10 @@ class WordEncoder(nn.Module):
         return padded if self.words is None else self.words(padded)
 
     def _check_form(self, texts: Tensor) -> None:
-        wants_ids = self.words is not None or self.bert is not None
-        is_right = texts.ndim == 2 if wants_ids else texts.ndim == 3 and texts.shape[2] == self.word_dim
-        if wants_ids == texts.is_floating_point() or not is_right:
-            wanted = "word ids, texts x words" if wants_ids else f"word states, texts x words x {self.word_dim}"
+        takes_ids = self.words is not None or self.bert is not None
+        has_shape = texts.ndim == 2 if takes_ids else texts.ndim == 3 and texts.shape[2] == self.word_dim
+        if takes_ids == texts.is_floating_point() or not has_shape:
+            wanted = "word ids, texts x words" if takes_ids else f"word states, texts x words x {self.word_dim}"
             raise DataError(
                 f"the texts are {texts.dtype} of shape {tuple(texts.shape)}, but ADV was built for {wanted}; "
                 "set inputs.text and vocab_size of the model to what the features are"
@@ -150,12 +150,12 @@ class WordEncoder(nn.Module):
 
 
 class ConceptHead(nn.Sequential):
-    """Tells an item's concepts from its code, in training only.
+    """Multi-label classifier of an item's concepts from its code, in training only.
 
     Args:
         bits: Length of the code.
         classes: Number of concepts.
-        hidden_dim: Width between the two maps.
+        hidden_dim: Width of the hidden layer.
     """
 
     def __init__(self, bits: int, classes: int, hidden_dim: int = 1024) -> None:

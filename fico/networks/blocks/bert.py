@@ -5,7 +5,9 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_MASKED = -10000.0  # added to the affinity of a padding token, as in the first releases
+from fico.networks.blocks.heads import check_heads, merge_heads, split_heads
+
+_MASKED = -10000.0  # added to the logits of a padding token, as in the first releases
 
 
 class BertNorm(nn.Module):
@@ -17,23 +19,22 @@ class BertNorm(nn.Module):
         self.beta = nn.Parameter(torch.zeros(dim))
 
     def forward(self, states: Float[Tensor, "... dim"]) -> Float[Tensor, "... dim"]:
-        """Normalise each state over its values."""
+        """Normalise each state over its channels."""
         return F.layer_norm(states, self.gamma.shape, self.gamma, self.beta, eps=1e-12)
 
 
 class BertSelfAttention(nn.Module):
-    """Each state takes from all states of its item, by several heads.
+    """Multi-head self-attention without the output projection.
 
     Args:
         dim: Width of a state, a multiple of ``heads``.
         heads: Number of heads.
-        dropout: Share of attention dropped in training, 0..1.
+        dropout: Dropout of attention weights in training, 0..1.
     """
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
         super().__init__()
-        if dim % heads:
-            raise ValueError(f"the width of {dim} does not divide among {heads} heads")
+        check_heads(dim, heads)
         self.heads = heads
         self.dropout = dropout
         self.query = nn.Linear(dim, dim)
@@ -41,64 +42,68 @@ class BertSelfAttention(nn.Module):
         self.value = nn.Linear(dim, dim)
 
     def forward(
-        self, states: Float[Tensor, "items places dim"], bias: Float[Tensor, "items 1 1 places"] | None
-    ) -> Float[Tensor, "items places dim"]:
-        """Mix states; ``bias`` is added to the affinity with each place."""
-        query, key, value = (self._by_head(part(states)) for part in (self.query, self.key, self.value))
+        self, states: Float[Tensor, "items tokens dim"], bias: Float[Tensor, "items 1 1 tokens"] | None
+    ) -> Float[Tensor, "items tokens dim"]:
+        """Attended states; ``bias`` is added to the logits of each key."""
+        query, key, value = (split_heads(part(states), self.heads) for part in (self.query, self.key, self.value))
         dropout = self.dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(query, key, value, bias, dropout_p=dropout)
-        return mixed.transpose(1, 2).flatten(2)
-
-    def _by_head(self, values: Float[Tensor, "items places dim"]) -> Float[Tensor, "items heads places part"]:
-        parts: Tensor = values.unflatten(2, (self.heads, -1))
-        return parts.transpose(1, 2)
+        return merge_heads(mixed)
 
 
-class _Residual(nn.Module):
-    """Linear map, dropout, sum with what came in, normalisation."""
+class BertOutput(nn.Module):
+    """The end of a post-norm residual branch: linear layer, dropout, residual sum, layer normalisation.
 
-    def __init__(self, input_dim: int, dim: int, dropout: float) -> None:
+    Args:
+        input_dim: Width inside the branch.
+        dim: Width of a state.
+        dropout: Before the sum, 0..1.
+        norm: Layer normalisation of ``dim`` channels.
+    """
+
+    def __init__(self, input_dim: int, dim: int, dropout: float, norm: nn.Module) -> None:
         super().__init__()
         self.dense = nn.Linear(input_dim, dim)
-        self.LayerNorm = BertNorm(dim)
+        self.LayerNorm = norm
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, values: Float[Tensor, "items places wide"], states: Float[Tensor, "items places dim"]
-    ) -> Float[Tensor, "items places dim"]:
+        self, values: Float[Tensor, "items tokens input_dim"], states: Float[Tensor, "items tokens dim"]
+    ) -> Float[Tensor, "items tokens dim"]:
+        """``norm(dropout(dense(values)) + states)``."""
         normed: Tensor = self.LayerNorm(self.dropout(self.dense(values)) + states)
         return normed
 
 
 class BertLayer(nn.Module):
-    """Attention and a two-layer perceptron, each with a residual sum and normalisation behind it.
+    """Post-norm transformer layer: self-attention, then a perceptron.
 
     Args:
         dim: Width of a state.
         heads: Attention heads.
         inner_dim: Width inside the perceptron.
-        dropout: In attention, and in front of both sums, 0..1.
+        dropout: Of attention weights and of both residual branches, 0..1.
     """
 
     def __init__(self, dim: int, heads: int, inner_dim: int, dropout: float = 0.1) -> None:
         super().__init__()
         self.attention = nn.ModuleDict(
-            {"self": BertSelfAttention(dim, heads, dropout), "output": _Residual(dim, dim, dropout)}
+            {"self": BertSelfAttention(dim, heads, dropout), "output": BertOutput(dim, dim, dropout, BertNorm(dim))}
         )
         self.intermediate = nn.ModuleDict({"dense": nn.Linear(dim, inner_dim)})
-        self.output = _Residual(inner_dim, dim, dropout)
+        self.output = BertOutput(inner_dim, dim, dropout, BertNorm(dim))
 
     def forward(
-        self, states: Float[Tensor, "items places dim"], bias: Float[Tensor, "items 1 1 places"] | None = None
-    ) -> Float[Tensor, "items places dim"]:
-        """New states. ``bias`` is added to the affinity with each place; none where all places count."""
+        self, states: Float[Tensor, "items tokens dim"], bias: Float[Tensor, "items 1 1 tokens"] | None = None
+    ) -> Float[Tensor, "items tokens dim"]:
+        """States of the next layer; ``bias`` is added to the attention logits of each key, none without padding."""
         attended = self.attention["output"](self.attention["self"](states, bias), states)
-        made: Tensor = self.output(F.gelu(self.intermediate["dense"](attended)), attended)
-        return made
+        output: Tensor = self.output(F.gelu(self.intermediate["dense"](attended)), attended)
+        return output
 
 
 class Bert(nn.Module):
-    """Word pieces to the states of the last layer. The pooler of the releases is left out.
+    """BERT encoder: word pieces to the states of the last layer. The pooler of the releases is left out.
 
     Args:
         vocab_size: Number of word pieces; id 0 is the padding.
@@ -107,7 +112,7 @@ class Bert(nn.Module):
         heads: Attention heads.
         inner_dim: Width inside the perceptrons.
         positions: Longest text, in word pieces.
-        dropout: Everywhere in training, 0..1.
+        dropout: Of embeddings, attention weights and residual branches in training, 0..1.
 
     Source:
         Devlin et al., NAACL 2019.
@@ -144,11 +149,11 @@ class Bert(nn.Module):
 
         Args:
             words: Word pieces, padded with 0. All are of the first segment.
-            is_word: False at the padding, from which no state takes.
+            is_word: False at the padding, which no token attends to.
         """
         part = self.embeddings
-        place = torch.arange(words.shape[1], device=words.device)
-        summed = part["word_embeddings"](words) + part["position_embeddings"](place)
+        positions = torch.arange(words.shape[1], device=words.device)
+        summed = part["word_embeddings"](words) + part["position_embeddings"](positions)
         summed = summed + part["token_type_embeddings"](torch.zeros_like(words))
         states: Tensor = part["dropout"](part["LayerNorm"](summed))
         bias = (~is_word).to(states.dtype)[:, None, None, :] * _MASKED

@@ -1,12 +1,12 @@
-"""Recurrent captioner with attention over regions; VSRN trains with it and drops it afterwards."""
+"""Recurrent captioner with attention over regions, an auxiliary task of VSRN's training."""
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 
-class RegionReader(nn.Module):
-    """Projects regions and reads them with a GRU."""
+class RegionGRU(nn.Module):
+    """Linear projection and a GRU over the regions."""
 
     def __init__(self, region_dim: int, hidden_dim: int, dropout: float) -> None:
         super().__init__()
@@ -18,13 +18,13 @@ class RegionReader(nn.Module):
     def forward(
         self, regions: Float[Tensor, "images regions dim"]
     ) -> tuple[Float[Tensor, "images regions hidden"], Float[Tensor, "1 images hidden"]]:
-        """States after every region, and the last one."""
+        """Hidden states after every region, and the last one."""
         states, last = self.rnn(self.dropout(self.vid2hid(regions)))
         return states, last
 
 
 class AdditiveAttention(nn.Module):
-    """Attention over region states: ``v . tanh(W [region ; state] + b)``, softmax over regions."""
+    """Additive attention over region states: ``v . tanh(W [region ; state] + b)``, softmax over regions."""
 
     def __init__(self, hidden_dim: int) -> None:
         super().__init__()
@@ -48,8 +48,8 @@ class AdditiveAttention(nn.Module):
         return context
 
 
-class WordWriter(nn.Module):
-    """Says the next word from the word before, the attended regions and its state."""
+class CaptionDecoder(nn.Module):
+    """GRU decoder with attention over the regions at every step."""
 
     def __init__(self, vocab_size: int, hidden_dim: int, word_dim: int, dropout: float) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class WordWriter(nn.Module):
         last: Float[Tensor, "1 images hidden"],
         words: Int64[Tensor, "images steps"],
     ) -> Float[Tensor, "images steps vocabulary"]:
-        """Log-probabilities of the word after each step, the right words being fed in."""
+        """Log-probabilities of the word after each step, with teacher forcing."""
         keys, embedded = self.attention.keys(states), self.embedding(words)
         outputs = []
         for step in range(words.shape[1]):
@@ -79,14 +79,14 @@ class WordWriter(nn.Module):
 
 
 class Captioner(nn.Module):
-    """Describes an image from its region features.
+    """Encoder-decoder that generates a caption from region features.
 
     Args:
         vocab_size: Number of words, the four markers counted.
         region_dim: Width of the region features; VSRN's ``embed_dim``.
         hidden_dim: Width of both GRUs.
         word_dim: Width of its own word embedding.
-        dropout: On the projected regions and on the decoder's input, in 0..1.
+        dropout: On the projected regions and on the decoder's input, 0..1.
 
     Source:
         Li et al., ICCV 2019, section 3.4, and the authors' public code (``S2VTAttModel``), whose parameter
@@ -102,8 +102,8 @@ class Captioner(nn.Module):
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        self.encoder = RegionReader(region_dim, hidden_dim, dropout)
-        self.decoder = WordWriter(vocab_size, hidden_dim, word_dim, dropout)
+        self.encoder = RegionGRU(region_dim, hidden_dim, dropout)
+        self.decoder = CaptionDecoder(vocab_size, hidden_dim, word_dim, dropout)
 
     def forward(
         self, regions: Float[Tensor, "images regions dim"], words: Int64[Tensor, "images steps"]

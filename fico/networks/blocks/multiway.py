@@ -1,4 +1,4 @@
-"""A pre-norm transformer with two sets of experts, one for each modality, under the released parameter names."""
+"""Multiway transformer: pre-norm layers with one set of experts per modality, under the released parameter names."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -8,17 +8,19 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fico.networks.blocks.heads import check_heads, merge_heads, split_heads
+
 Expert = Literal["A", "B"]  # image tokens, text tokens
 EPS = 1e-5
 
 
-def experts(make: Callable[[], nn.Module]) -> nn.ModuleDict:
-    """The same part twice, once for each modality."""
-    return nn.ModuleDict({"A": make(), "B": make()})
+def experts(build: Callable[[], nn.Module]) -> nn.ModuleDict:
+    """Two modules of the same form, one per modality."""
+    return nn.ModuleDict({"A": build(), "B": build()})
 
 
 class MultiwayAttention(nn.Module):
-    """Attention by several heads, with one more normalisation over the merged heads.
+    """Multi-head self-attention with a layer normalisation of the merged heads (sub-LN).
 
     Args:
         dim: Width of a state, a multiple of ``heads``.
@@ -30,8 +32,7 @@ class MultiwayAttention(nn.Module):
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
-        if dim % heads:
-            raise ValueError(f"the width of {dim} does not divide among {heads} heads")
+        check_heads(dim, heads)
         self.heads = heads
         self.q_proj = experts(lambda: nn.Linear(dim, dim))
         self.k_proj = experts(lambda: nn.Linear(dim, dim))
@@ -40,18 +41,18 @@ class MultiwayAttention(nn.Module):
         self.out_proj = experts(lambda: nn.Linear(dim, dim))
 
     def forward(
-        self, states: Float[Tensor, "items places dim"], expert: Expert, keep: Bool[Tensor, "items 1 1 places"] | None
-    ) -> Float[Tensor, "items places dim"]:
-        """Mix the states of each item; places where ``keep`` is False give nothing."""
+        self, states: Float[Tensor, "items tokens dim"], expert: Expert, keep: Bool[Tensor, "items 1 1 tokens"] | None
+    ) -> Float[Tensor, "items tokens dim"]:
+        """Attended states; tokens where ``keep`` is False are not attended to."""
         parts = (part[expert](states) for part in (self.q_proj, self.k_proj, self.v_proj))
-        query, key, value = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in parts)
+        query, key, value = (split_heads(part, self.heads) for part in parts)
         mixed = F.scaled_dot_product_attention(query, key, value, keep)
-        out: Tensor = self.out_proj[expert](self.inner_attn_ln[expert](mixed.transpose(1, 2).flatten(2)))
+        out: Tensor = self.out_proj[expert](self.inner_attn_ln[expert](merge_heads(mixed)))
         return out
 
 
 class _Perceptron(nn.Module):
-    """Two linear maps with GELU (the exact one) and a normalisation between them."""
+    """Two linear layers with exact GELU and a layer normalisation (sub-LN) between them."""
 
     def __init__(self, dim: int, inner_dim: int) -> None:
         super().__init__()
@@ -59,19 +60,19 @@ class _Perceptron(nn.Module):
         self.ffn_layernorm = nn.LayerNorm(inner_dim, eps=EPS)
         self.fc2 = nn.Linear(inner_dim, dim)
 
-    def forward(self, states: Float[Tensor, "items places dim"]) -> Float[Tensor, "items places dim"]:
-        made: Tensor = self.fc2(self.ffn_layernorm(F.gelu(self.fc1(states))))
-        return made
+    def forward(self, states: Float[Tensor, "items tokens dim"]) -> Float[Tensor, "items tokens dim"]:
+        output: Tensor = self.fc2(self.ffn_layernorm(F.gelu(self.fc1(states))))
+        return output
 
 
 class MultiwayLayer(nn.Module):
-    """Attention and a perceptron, each behind a normalisation and beside a residual path.
+    """Pre-norm transformer layer: self-attention, then a perceptron, with stochastic depth.
 
     Args:
         dim: Width of a state.
         heads: Attention heads.
         inner_dim: Width inside the perceptron.
-        drop_path: Share of items that skip a branch in training, 0..1.
+        drop_path: Probability that an item skips a residual branch in training, 0..1.
     """
 
     def __init__(self, dim: int, heads: int, inner_dim: int, drop_path: float = 0.0) -> None:
@@ -83,15 +84,15 @@ class MultiwayLayer(nn.Module):
         self.final_layer_norm = experts(lambda: nn.LayerNorm(dim, eps=EPS))
 
     def forward(
-        self, states: Float[Tensor, "items places dim"], expert: Expert, keep: Bool[Tensor, "items 1 1 places"] | None
-    ) -> Float[Tensor, "items places dim"]:
-        """New states of the same shape."""
+        self, states: Float[Tensor, "items tokens dim"], expert: Expert, keep: Bool[Tensor, "items 1 1 tokens"] | None
+    ) -> Float[Tensor, "items tokens dim"]:
+        """States of the next layer."""
         mixed = self.self_attn(self.self_attn_layer_norm[expert](states), expert, keep)
-        states = states + self._dropped(mixed)
-        return states + self._dropped(self.ffn[expert](self.final_layer_norm[expert](states)))
+        states = states + self._drop_path(mixed)
+        return states + self._drop_path(self.ffn[expert](self.final_layer_norm[expert](states)))
 
-    def _dropped(self, branch: Float[Tensor, "items places dim"]) -> Float[Tensor, "items places dim"]:
-        """Zero the branch of some items and enlarge the others, so that the mean stays."""
+    def _drop_path(self, branch: Float[Tensor, "items tokens dim"]) -> Float[Tensor, "items tokens dim"]:
+        """Zero the branch of some items and scale up the others, so that the expectation stays."""
         if not self.training or self.drop_path == 0:
             return branch
         is_kept = torch.rand(len(branch), 1, 1, device=branch.device) >= self.drop_path
@@ -99,7 +100,7 @@ class MultiwayLayer(nn.Module):
 
 
 class PositionTables(nn.Module):
-    """One vector for each place of an image's and of a text's tokens.
+    """Learnt position embeddings, one table per modality.
 
     Args:
         dim: Width of a state.
@@ -118,7 +119,7 @@ class PositionTables(nn.Module):
 
 
 class MultiwayEncoder(nn.Module):
-    """Position tables, layers and a final normalisation; an input is all of one modality.
+    """Position embeddings, multiway layers and a final normalisation; an input is all of one modality.
 
     Args:
         dim: Width of a state.
@@ -142,19 +143,19 @@ class MultiwayEncoder(nn.Module):
 
     def forward(
         self,
-        tokens: Float[Tensor, "items places dim"],
+        tokens: Float[Tensor, "items tokens dim"],
         expert: Expert,
-        is_token: Bool[Tensor, "items places"] | None = None,
-    ) -> Float[Tensor, "items places dim"]:
+        is_token: Bool[Tensor, "items tokens"] | None = None,
+    ) -> Float[Tensor, "items tokens dim"]:
         """States of the last layer, normalised.
 
         Args:
             tokens: Embedded tokens without positions.
             expert: Which set of experts.
-            is_token: False at the padding, from which no state takes; all count where it is not given.
+            is_token: False at the padding, which no token attends to; None without padding.
         """
-        places = torch.arange(self.OFFSET, self.OFFSET + tokens.shape[1], device=tokens.device)
-        states = tokens + self.embed_positions.of(expert)(places)
+        positions = torch.arange(self.OFFSET, self.OFFSET + tokens.shape[1], device=tokens.device)
+        states = tokens + self.embed_positions.of(expert)(positions)
         keep = None
         if is_token is not None:
             states = states * is_token.unsqueeze(2).to(states.dtype)

@@ -1,4 +1,4 @@
-"""Patches of images of any aspect in one array for each image, as SigLIP 2 takes them."""
+"""Patches of an image of any aspect ratio packed into one array, as SigLIP 2 takes them."""
 
 import numpy as np
 import torch
@@ -6,19 +6,19 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 
-def packed_patches(
+def pack_patches(
     patches: Float32[np.ndarray, "patches values"], shape: Int64[np.ndarray, " two"]
 ) -> Float32[np.ndarray, "rows values"]:
-    """One array that holds all: a first row ``height width 0 ...`` (in patches), then the patches row by row."""
+    """Pack an image: a first row ``height width 0 ...`` (in patches), then the patches row by row."""
     first = np.zeros((1, patches.shape[1]), np.float32)
     first[0, :2] = shape
     return np.concatenate([first, patches])
 
 
-def unpacked_patches(
+def unpack_patches(
     packed: Float[Tensor, "images rows values"],
 ) -> tuple[Float[Tensor, "images patches values"], Int64[Tensor, "images patches"], Int64[Tensor, "images two"]]:
-    """The patches, 1 where a patch is real and 0 at the padding, and height and width of each image in patches."""
+    """Unpack images: patches, padding mask (1 at real patches), and height and width of each image in patches."""
     shapes = packed[:, 0, :2].long()
     patches = packed[:, 1:]
     mask = torch.arange(patches.shape[1], device=packed.device) < shapes.prod(dim=1, keepdim=True)

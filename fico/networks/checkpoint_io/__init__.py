@@ -1,1 +1,1 @@
-"""Reading released weights: files, hub names, parameter names."""
+"""Checkpoint I/O: files, hub names, parameter names, options and sizes of released weights."""

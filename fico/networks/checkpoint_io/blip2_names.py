@@ -1,4 +1,4 @@
-"""From the names of released BLIP-2 weights to those of our network."""
+"""Parameter names of released BLIP-2 checkpoints, mapped to those of our network."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,16 +6,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from fico.errors import DataError
 
-LIBRARY = "retrieval."  # what our names put before those of transformers
+LIBRARY = "retrieval."  # our prefix of the parameters of transformers' model
 _OURS = ("temp", "caption_head.", LIBRARY)
 _CAPTIONS = "Qformer.cls.predictions."
 
-# Original name -> name in transformers, tried in this order on the beginning of each name.
-_BEGINNINGS = (
+# Prefix in the original -> prefix in transformers, the first match counts.
+_PREFIXES = (
     ("visual_encoder.cls_token", "vision_model.embeddings.class_embedding"),
     ("visual_encoder.pos_embed", "vision_model.embeddings.position_embedding"),
     ("visual_encoder.patch_embed.proj", "vision_model.embeddings.patch_embedding"),
@@ -38,12 +37,12 @@ _PARTS = (
 _CAPTION_PARTS = (("transform.dense.", "dense."), ("transform.LayerNorm.", "norm."))
 
 
-def under_our_names(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
-    """Bring original names, or those of transformers, to ours.
+def remap_state_dict(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
+    """Map the original's or transformers' parameter names to ours.
 
     Args:
         checkpoint: Tensors by name, perhaps under ``model``; original or transformers names.
-        path: Where they come from, for the message.
+        path: The checkpoint, for the message.
 
     Returns:
         Tensors by our names. An unknown name is passed on, so that strict loading names it.
@@ -56,13 +55,13 @@ def under_our_names(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str
     if not isinstance(state, Mapping):
         raise DataError(f"{path} has a `model` that is no dict of weights; give a checkpoint of BLIP-2")
     state = {name.removeprefix("module."): value for name, value in state.items()}
-    state = {name: value for name, value in state.items() if not name.endswith("position_ids")}  # counted, not learnt
+    state = {name: value for name, value in state.items() if not name.endswith("position_ids")}  # a constant
     if not any(name.startswith(("Qformer.", "visual_encoder.")) for name in state):
         return {name if name.startswith(_OURS) else LIBRARY + name: value for name, value in state.items()}
     if not any(name.startswith("visual_encoder.") for name in state):
         raise DataError(
-            f"{path} has no visual_encoder.*: its image encoder was frozen while training and not saved; give a file "
-            "that holds it, such as blip2_finetune_coco.pth"
+            f"{path} has no visual_encoder.*: its image encoder was frozen in training and not saved; give a file "
+            "with one, such as blip2_finetune_coco.pth"
         )
     return _from_original(state)
 
@@ -84,7 +83,7 @@ def _from_original(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _library_name(name: str) -> str:
-    for old, new in _BEGINNINGS:
+    for old, new in _PREFIXES:
         if name.startswith(old):
             return _replaced(new + name.removeprefix(old), _PARTS)
     return name
@@ -97,23 +96,5 @@ def _replaced(name: str, parts: tuple[tuple[str, str], ...]) -> str:
 
 
 def _joint_bias(query: Tensor, value: Tensor) -> Tensor:
-    """The original has no bias for keys, transformers one bias for all three."""
+    """Bias of the joint projection: the original has none for keys."""
     return torch.cat([query, torch.zeros_like(query), value])
-
-
-def resize_positions(table: Tensor, places: int) -> Tensor:
-    """Fit a table of image positions to another number of patches.
-
-    Args:
-        table: ``1 1+patches dim``: the class token's row, then those of a square grid.
-        places: Rows of the result, the class token's counted.
-
-    Returns:
-        The table, its grid resized bicubically (corners not aligned), the class token's row as it was.
-    """
-    old, new = round((table.shape[1] - 1) ** 0.5), round((places - 1) ** 0.5)
-    if old == new:
-        return table
-    grid = table[:, 1:].float().unflatten(1, (old, old)).permute(0, 3, 1, 2)
-    resized = F.interpolate(grid, size=(new, new), mode="bicubic", align_corners=False)
-    return torch.cat([table[:, :1], resized.flatten(2).transpose(1, 2).to(table.dtype)], dim=1)

@@ -1,4 +1,4 @@
-"""Weights that lie in a folder in the form of transformers, or on the hub under such a name."""
+"""Model folders in the form of transformers, local or from the hub."""
 
 import json
 import re
@@ -16,11 +16,11 @@ _SMALL_FILES = ("*.json", "*.txt", "*.model")
 
 
 def released_folder(source: str | Path) -> Path | None:
-    """Find the folder that holds the config, the tokeniser's files and the weights of a model.
+    """Local folder with config, tokeniser files and weights of a model; a hub name is fetched where needed.
 
     Args:
         source: A folder, a file, or a hub name such as ``Salesforce/blip2-itm-vit-g-coco``. A hub name is fetched into
-            the hub's cache, or read from there; nothing else asks the network.
+            the hub's cache, or read from there; nothing else uses the network.
 
     Returns:
         The folder; None where ``source`` is a weights file, which comes without config.
@@ -41,10 +41,10 @@ def released_folder(source: str | Path) -> Path | None:
 
 
 def read_folder(folder: Path) -> dict[str, Any]:
-    """Read the weights of a folder in the form of transformers, in one file or in several.
+    """State dict of a folder in the form of transformers, in one file or in several.
 
     Raises:
-        DataError: A file is missing or broken.
+        DataError: A file is missing or damaged.
     """
     for name in _WEIGHTS:
         file = folder / name
@@ -71,7 +71,7 @@ def _missing(folder: Path) -> list[str]:
 
 
 def _fetched(name: str) -> Path:
-    """The folder in the hub's cache, filled where files are missing; safetensors are enough where there are any."""
+    """The folder in the hub's cache, downloaded where files are missing; safetensors are preferred."""
     with requires_extra("models"):
         from huggingface_hub import snapshot_download
 

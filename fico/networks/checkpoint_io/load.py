@@ -1,10 +1,9 @@
-"""Reading weights that others released: safely, and with every key accounted for."""
+"""Checkpoints of other authors: read without running code, loaded with every name, shape and value checked."""
 
 import argparse
 import hashlib
 import pickle
-from collections.abc import Mapping
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from fico.errors import DataError
 
-# What the authors' scripts stored beside the tensors: their options and scores. None of it runs code.
+# What the authors' scripts stored with the tensors: their options and scores. None of it runs code.
 _HARMLESS: list[Any] = [
     argparse.Namespace,
     np.dtype,
@@ -24,11 +23,11 @@ _HARMLESS: list[Any] = [
     (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),  # type: ignore[attr-defined]
     (np._core.multiarray.scalar, "numpy._core.multiarray.scalar"),  # type: ignore[attr-defined]
 ]
-_NAMED_KEYS = 3  # as many keys as one sentence can hold
+_NAMED = 3  # as many names as one sentence can hold
 
 
 class CodeInCheckpoint(DataError):
-    """The file is a pickle that asks for more than weights, so reading it would run its code."""
+    """The file is a pickle of more than weights, so reading it would run its code."""
 
 
 def read_checkpoint(path: Path | str, *, trust: bool = False) -> dict[str, Any]:
@@ -36,14 +35,14 @@ def read_checkpoint(path: Path | str, *, trust: bool = False) -> dict[str, Any]:
 
     Args:
         path: A file of ``torch.save`` (any version) or a ``.safetensors``.
-        trust: Also read a pickle that asks for code, and run that code.
+        trust: Also read a pickle that needs code of its own, and run that code.
 
     Returns:
         The dict that the file holds, tensors on the CPU.
 
     Raises:
-        CodeInCheckpoint: It is a pickle that asks for other objects, and ``trust`` is not given.
-        DataError: The file is missing, damaged, not a dict, or asks for code that is not installed.
+        CodeInCheckpoint: It is a pickle of other objects, and ``trust`` is not set.
+        DataError: The file is missing, damaged, not a dict, or needs code that is not installed.
     """
     file = Path(path)
     if not file.is_file():
@@ -54,98 +53,119 @@ def read_checkpoint(path: Path | str, *, trust: bool = False) -> dict[str, Any]:
         with torch.serialization.safe_globals(_HARMLESS):
             checkpoint = torch.load(file, map_location="cpu", weights_only=not trust)
     except (ImportError, AttributeError) as error:
-        raise DataError(f"{file} asks for code that is not here ({_first_line(error)}); install it first") from error
+        raise DataError(f"{file} needs code that is not installed ({first_line(error)}); install it first") from error
     except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, OSError) as error:
         if isinstance(error, pickle.UnpicklingError) and not trust:
             raise CodeInCheckpoint(
-                f"{file} is not a file of weights alone ({_first_line(error)}); it is not opened, because a pickle "
+                f"{file} is not a file of weights alone ({first_line(error)}); it is not opened, because a pickle "
                 "can run code: give the authors' file or a .safetensors, which `fico convert --trust` makes of a "
                 "trusted file"
             ) from error
-        raise DataError(f"{file} cannot be read as weights ({_first_line(error)}); fetch it again") from error
+        raise DataError(f"{file} cannot be read as weights ({first_line(error)}); fetch it again") from error
     if not isinstance(checkpoint, dict):
         raise DataError(f"{file} holds a {type(checkpoint).__name__}, not a dict of weights; is it another file?")
     return checkpoint
 
 
 def load_strictly(module: nn.Module, state: Mapping[str, Any], path: Path | str) -> None:
-    """Put weights into a module if names and shapes are the same on both sides.
+    """Load a state dict whose names and shapes are exactly those of the module, and whose values are finite.
+
+    The module keeps its mode: one in train mode is ready for fine-tuning.
 
     Args:
         module: Takes the weights.
-        state: Tensors by name; what else a wrong file holds is named as a fault.
-        path: Where they come from, for the message.
+        state: Tensors by name; anything else that a wrong file holds is named as a mismatch.
+        path: The checkpoint, for the message.
 
     Raises:
-        DataError: A name is missing, unknown, or has another shape; the first three are named.
+        DataError: A name is missing, unknown, or has another shape (the first three are named), or a tensor holds NaN
+            or infinity.
     """
-    own = module.state_dict()
-    faults = [f"{name} is missing" for name in own if name not in state]
-    faults += [f"{name} is unknown" for name in state if name not in own]
-    faults += [
-        f"{name} has shape {_shape(state[name])} instead of {_shape(own[name])}"
-        for name in own
-        if name in state and _shape(state[name]) != _shape(own[name])
+    expected = module.state_dict()
+    mismatches = [f"{name} is missing" for name in expected if name not in state]
+    mismatches += [f"{name} is unknown" for name in state if name not in expected]
+    mismatches += [
+        f"{name} has shape {_shape(state[name])} instead of {_shape(expected[name])}"
+        for name in expected
+        if name in state and _shape(state[name]) != _shape(expected[name])
     ]
-    if faults:
-        more = f" and {len(faults) - _NAMED_KEYS} more" if len(faults) > _NAMED_KEYS else ""
+    if mismatches:
         raise DataError(
-            f"{path} does not fit {type(module).__name__}: {', '.join(islice(faults, _NAMED_KEYS))}{more}; "
+            f"{path} does not fit {type(module).__name__}: {first_few(mismatches)}; "
             "give a checkpoint of this model and of these sizes"
         )
+    refuse_non_finite(state, path)
     module.load_state_dict(dict(state))
 
 
-def join_encoders(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
-    """Bring the authors' list of two encoders to our flat names.
+def refuse_non_finite(state: Mapping[str, Any], path: Path | str) -> None:
+    """Check that no weight is NaN or infinite, as those of a diverged training are.
+
+    Args:
+        state: Tensors by name; other values are passed over.
+        path: The checkpoint, for the message.
+
+    Raises:
+        DataError: A tensor holds NaN or infinity; the first three are named.
+    """
+    broken = [
+        name
+        for name, value in state.items()
+        if isinstance(value, Tensor) and value.is_floating_point() and not bool(value.isfinite().all())
+    ]
+    if broken:
+        raise DataError(
+            f"{path} holds NaN or infinite weights: {first_few(broken)}; its training diverged: give another checkpoint"
+        )
+
+
+def join_encoders(
+    checkpoint: Mapping[str, Any], path: Path | str, *, training_head: str | None = None
+) -> dict[str, Any]:
+    """Flatten the authors' list of an image and a text encoder into one state dict.
 
     Args:
         checkpoint: Of `read_checkpoint`: either a dict whose ``model`` lists the state dicts of the image and the
             text encoder, perhaps with ``module.`` before the names, or tensors under our names already.
-        path: Where it comes from, for the message.
+        path: The checkpoint, for the message.
+        training_head: What may follow the encoders in the list; retrieval does not use it.
 
     Returns:
         Tensors by name, with ``img_enc.`` and ``txt_enc.`` before the authors' names.
 
     Raises:
-        DataError: ``model`` is no list of two state dicts.
+        DataError: ``model`` is no list of these state dicts.
     """
     if "model" not in checkpoint:
         return dict(checkpoint)
     parts = checkpoint["model"]
-    if not isinstance(parts, list) or len(parts) != 2:  # image and text encoder
+    if not isinstance(parts, list) or not 2 <= len(parts) <= 2 + bool(training_head):
+        count, names = "two", "image encoder, text encoder"
+        if training_head is not None:
+            count, names = "two or three", f"{names}, {training_head}"
         raise DataError(
-            f"{path} has a `model` that is no list of two state dicts (image encoder, text encoder); "
-            "give a checkpoint of this model"
+            f"{path} has a `model` that is no list of {count} state dicts ({names}); give a checkpoint of this model"
         )
     return {
         f"{side}.{name.removeprefix('module.')}": value
-        for side, part in zip(("img_enc", "txt_enc"), parts, strict=True)
+        for side, part in zip(("img_enc", "txt_enc"), parts, strict=False)
         for name, value in part.items()
     }
 
 
-def check_vocabulary(state: Mapping[str, Any], words: int, path: Path | str) -> None:
-    """Compare the rows of the word embedding with the vocabulary that was given.
+def first_few(names: Sequence[str]) -> str:
+    """The first three of a list for one sentence, and how many more there are."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
-    Args:
-        state: Tensors under our names.
-        words: Size of the vocabulary, the four markers counted.
-        path: Where the tensors come from, for the message.
 
-    Raises:
-        DataError: The sizes differ; both are named.
-    """
-    name = "txt_enc.embed.weight"
-    if name in state and len(state[name]) != words:
-        raise DataError(
-            f"{path} was trained with a vocabulary of {len(state[name])} words, but the one given has {words}; "
-            "give the vocabulary that belongs to the checkpoint"
-        )
+def first_line(error: Exception) -> str:
+    """The first line of another library's message, for the middle of a sentence."""
+    return str(error).strip().split("\n")[0].rstrip(".")[:200]
 
 
 def weights_digest(module: nn.Module) -> str:
-    """SHA-256 of a module's weights and their names, so that nothing made with other weights is taken for the same."""
+    """SHA-256 over the names and values of a module's state dict, as the cache key of what the module computes."""
     digest = hashlib.sha256()
     for key, value in sorted(module.state_dict().items()):
         digest.update(key.encode())
@@ -155,7 +175,3 @@ def weights_digest(module: nn.Module) -> str:
 
 def _shape(value: Any) -> tuple[int, ...] | None:
     return tuple(value.shape) if isinstance(value, Tensor) else None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".")[:200]

@@ -1,4 +1,4 @@
-"""The folder of a released model whose config, processor and tokeniser are needed too."""
+"""The folder of a released model, for those that need its config, processor and tokeniser too."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from fico.networks.checkpoint_io.hub import released_folder
 
 
 def model_folder(source: str | Path) -> Path:
-    """Find the folder that holds everything of a model; see `released_folder` for what may be given.
+    """Local folder of a whole model; ``source`` as of `released_folder`.
 
     Raises:
         DataError: As `released_folder`, or ``source`` is a single file.

@@ -1,4 +1,4 @@
-"""Query2Label as its authors released it: the network is built as the names and shapes of the weights say."""
+"""Checkpoints of Query2Label: the network is built from the names and shapes of the weights."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from fico.errors import DataError, UsageError
 from fico.networks.checkpoint_io.load import load_strictly, read_checkpoint
-from fico.networks.query2label.network import PositionCode, Query2Label
+from fico.networks.query2label.network import Query2Label, SinePositionEncoding
 from fico.networks.query2label.resnet import ResNetTrunk
 from fico.networks.query2label.swin_cvt import CvtTrunk, SwinTrunk, cvt_state, swin_state
 from fico.networks.query2label.tresnet import TResNetTrunk
@@ -21,14 +21,14 @@ _CVT_CHANNELS_PER_HEAD = 64  # of every published size
 
 
 def load_query2label(path: Path, *, heads: int = 4, image_size: int | None = None) -> Query2Label:
-    """Build the network that a released file belongs to, and load it.
+    """Build the network of a released file and load its weights, for evaluation.
 
-    Backbone, sizes and optional parts are read from the weights; `heads` cannot be.
+    Backbone, sizes and optional parts are inferred from names and shapes; `heads` cannot be.
 
     Args:
         path: ``checkpoint.pkl`` of the authors, or the same tensors as ``.safetensors``.
         heads: Attention heads of the encoder and the decoder; 4 in all released models.
-        image_size: Side of the input; that of the stored position code when not given.
+        image_size: Side of the input; that of the stored position encoding when not given.
 
     Raises:
         DataError: The file is missing, damaged, of another model, or its heads do not divide the width.
@@ -52,7 +52,7 @@ def _resize(network: Query2Label, size: int) -> None:
         only = "only" if isinstance(trunk, SwinTrunk) else f"or another multiple of {stride}"
         raise UsageError(f"images of {size} pixels do not fit these weights; take {network.image_size} {only}")
     network.image_size = size
-    network.backbone[1] = PositionCode(network.query_embed.embedding_dim, size // stride)
+    network.backbone[1] = SinePositionEncoding(network.query_embed.embedding_dim, size // stride)
 
 
 def _weights(checkpoint: Mapping[str, Any]) -> State:
@@ -65,7 +65,9 @@ def _weights(checkpoint: Mapping[str, Any]) -> State:
 def _built(state: State, heads: int, path: Path) -> tuple[Query2Label, State]:
     classes, dim = state["query_embed.weight"].shape
     if dim % heads:
-        raise DataError(f"{path} has states of {dim} values, which {heads} heads do not divide; set nheads in its JSON")
+        raise DataError(
+            f"{path} has states of {dim} channels, which {heads} heads do not divide; set nheads in its JSON"
+        )
     trunk_state = {name.removeprefix(_TRUNK): value for name, value in state.items() if name.startswith(_TRUNK)}
     side = state["backbone.1.pe"].shape[-1]
     trunk, trunk_state = _trunk(trunk_state, side, path)
@@ -87,7 +89,7 @@ def _built(state: State, heads: int, path: Path) -> tuple[Query2Label, State]:
 
 def _trunk(state: State, side: int, path: Path) -> tuple[nn.Module, State]:
     kinds: dict[str, Callable[[State, int], tuple[nn.Module, State]]] = {
-        "body.body.": _tresnet,  # in front of body., which begins it
+        "body.body.": _tresnet,  # before body., its prefix
         "body.": _resnet,
         "patch_embed.": _swin,
         "stage0.": _cvt,
@@ -95,7 +97,7 @@ def _trunk(state: State, side: int, path: Path) -> tuple[nn.Module, State]:
     for prefix, build in kinds.items():
         if any(name.startswith(prefix) for name in state):
             return build(state, side)
-    raise DataError(f"{path} holds no backbone that is known here (ResNet, TResNet, Swin, CvT); give a released file")
+    raise DataError(f"{path} holds no known backbone (ResNet, TResNet, Swin, CvT); give a released file")
 
 
 def _resnet(state: State, side: int) -> tuple[nn.Module, State]:
@@ -137,5 +139,5 @@ def _cvt(state: State, side: int) -> tuple[nn.Module, State]:
 
 
 def _count(state: State, prefix: str) -> int:
-    """Number of parts in a list of the original."""
+    """Number of modules in a list of the original."""
     return len({name[len(prefix) :].split(".")[0] for name in state if name.startswith(prefix)})

@@ -1,4 +1,4 @@
-"""A ResNet of bottleneck blocks up to its last feature map, with fixed normalisation, for released weights."""
+"""ResNet of bottleneck blocks up to its last feature map, with frozen batch normalisation, for released weights."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_EXPANSION = 4  # a bottleneck gives four times as many channels as it works with
+_EXPANSION = 4  # output channels of a bottleneck over its inner channels
 
 
-class FixedBatchNorm(nn.Module):
-    """Batch normalisation by stored statistics and weights, none of which is trained.
+class FrozenBatchNorm(nn.Module):
+    """Batch normalisation with fixed statistics and affine parameters.
 
     Args:
         channels: Channels of the map.
@@ -31,29 +31,29 @@ class FixedBatchNorm(nn.Module):
 
 
 class _Bottleneck(nn.Module):
-    """1x1, 3x3 (which carries the stride), 1x1, and the sum with what came in."""
+    """Residual block of 1x1, 3x3 (with the stride) and 1x1 convolutions."""
 
     def __init__(self, channels: int, planes: int, stride: int, has_projection: bool) -> None:
         super().__init__()
         wide = planes * _EXPANSION
-        self.conv1, self.bn1 = nn.Conv2d(channels, planes, 1, bias=False), FixedBatchNorm(planes)
+        self.conv1, self.bn1 = nn.Conv2d(channels, planes, 1, bias=False), FrozenBatchNorm(planes)
         self.conv2 = nn.Conv2d(planes, planes, 3, stride=stride, padding=1, bias=False)
-        self.bn2 = FixedBatchNorm(planes)
-        self.conv3, self.bn3 = nn.Conv2d(planes, wide, 1, bias=False), FixedBatchNorm(wide)
-        shortcut = (nn.Conv2d(channels, wide, 1, stride=stride, bias=False), FixedBatchNorm(wide))
+        self.bn2 = FrozenBatchNorm(planes)
+        self.conv3, self.bn3 = nn.Conv2d(planes, wide, 1, bias=False), FrozenBatchNorm(wide)
+        shortcut = (nn.Conv2d(channels, wide, 1, stride=stride, bias=False), FrozenBatchNorm(wide))
         self.downsample = nn.Sequential(*shortcut) if has_projection else None
 
     def forward(self, maps: Float[Tensor, "images channels h w"]) -> Float[Tensor, "images wide h2 w2"]:
-        kept = maps if self.downsample is None else self.downsample(maps)
-        made = F.relu(self.bn1(self.conv1(maps)))
-        made = F.relu(self.bn2(self.conv2(made)))
-        return F.relu(self.bn3(self.conv3(made)) + kept)
+        shortcut = maps if self.downsample is None else self.downsample(maps)
+        output = F.relu(self.bn1(self.conv1(maps)))
+        output = F.relu(self.bn2(self.conv2(output)))
+        return F.relu(self.bn3(self.conv3(output)) + shortcut)
 
 
 class _Body(nn.Module):
     def __init__(self, blocks: Sequence[int], planes: Sequence[int], stem: int) -> None:
         super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(3, stem, 7, stride=2, padding=3, bias=False), FixedBatchNorm(stem)
+        self.conv1, self.bn1 = nn.Conv2d(3, stem, 7, stride=2, padding=3, bias=False), FrozenBatchNorm(stem)
         channels = stem
         for number, (count, width) in enumerate(zip(blocks, planes, strict=True), start=1):
             stage = nn.Sequential()
@@ -71,12 +71,12 @@ class _Body(nn.Module):
 
 
 class ResNetTrunk(nn.Module):
-    """Images to the last feature map, one place for each 32 x 32 pixels.
+    """Images to the last feature map, stride 32.
 
     Args:
         blocks: Bottlenecks of each of the four stages; ResNet-101 has 3, 4, 23, 3.
-        planes: Inner channels of each stage, a quarter of what it gives; 64, 128, 256, 512.
-        stem: Channels behind the first convolution.
+        planes: Inner channels of each stage, a quarter of its output channels; 64, 128, 256, 512.
+        stem: Channels after the first convolution.
 
     Source:
         He et al., CVPR 2016; stride in the 3x3 convolution and names as in torchvision, below ``body.``.

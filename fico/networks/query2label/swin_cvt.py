@@ -1,4 +1,4 @@
-"""Swin and CvT of the transformers library as trunks of label models, and the names of their authors' releases."""
+"""Swin and CvT of transformers as backbones of Query2Label, and the parameter names of their authors' releases."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ _SWIN_NAMES = (
     (r"\.attn\.relative_position_bias_table$", ".attention.relative_position_bias.relative_position_bias_table"),
     (r"\.attn\.proj\.", ".attention.o_proj."),
 )
-_SWIN_MADE = ("relative_position_index", "attn_mask")  # buffers that follow from the sizes
+_SWIN_BUFFERS = ("relative_position_index", "attn_mask")  # follow from the sizes
 _CVT_NAMES = (
     (r"^stage(\d+)\.", r"encoder.stages.\1."),
     (r"\.patch_embed\.proj\.", ".embedding.convolution_embeddings.projection."),
@@ -36,15 +36,15 @@ _CVT_NAMES = (
 _CVT_SIDES = {"q": "query", "k": "key", "v": "value"}
 
 
-class _Gate(nn.Module):
-    """``x sigmoid(1.702 x)``, what CvT was trained with instead of the exact GELU."""
+class _QuickGELU(nn.Module):
+    """``x sigmoid(1.702 x)``, with which CvT was trained instead of the exact GELU."""
 
     def forward(self, values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return values * torch.sigmoid(1.702 * values)
 
 
 class SwinTrunk(nn.Module):
-    """Images of one size to the last feature map behind its norm, one place for each 32 x 32 pixels.
+    """Images of one size to the last feature map after its norm, stride 32.
 
     Args:
         image_size: Side of the input, in pixels.
@@ -84,13 +84,13 @@ class SwinTrunk(nn.Module):
 
     def forward(self, images: Float[Tensor, "images 3 size size"]) -> Float[Tensor, "images channels h w"]:
         """The last map."""
-        places: Tensor = self.model(images).last_hidden_state
-        maps: Tensor = places.transpose(1, 2).unflatten(2, (images.shape[2] // self.stride, -1))
+        tokens: Tensor = self.model(images).last_hidden_state
+        maps: Tensor = tokens.transpose(1, 2).unflatten(2, (images.shape[2] // self.stride, -1))
         return maps
 
 
 class CvtTrunk(nn.Module):
-    """Images to the last feature map behind its norm, one place for each 16 x 16 pixels; the class token is dropped.
+    """Images to the last feature map after its norm, stride 16; the class token is dropped.
 
     Args:
         dims: Channels of each stage; 192, 768, 1024 in CvT-w24.
@@ -101,7 +101,7 @@ class CvtTrunk(nn.Module):
         Wu et al., ICCV 2021; the network is that of the transformers library.
 
     Differs:
-        That library's exact GELU is exchanged for ``x sigmoid(1.702 x)``, with which the released weights were trained.
+        The library's exact GELU is replaced by ``x sigmoid(1.702 x)``, with which the released weights were trained.
     """
 
     stride = 16
@@ -129,7 +129,7 @@ class CvtTrunk(nn.Module):
         for module in list(self.model.modules()):
             for name, child in module.named_children():
                 if isinstance(child, nn.GELU):
-                    setattr(module, name, _Gate())
+                    setattr(module, name, _QuickGELU())
 
     def forward(self, images: Float[Tensor, "images 3 size size"]) -> Float[Tensor, "images channels h w"]:
         """The last map."""
@@ -139,15 +139,15 @@ class CvtTrunk(nn.Module):
 
 
 def swin_state(released: Mapping[str, Tensor]) -> State:
-    """Weights under the authors' names, as in the ``backbone.0`` of a file, under the names of `SwinTrunk`."""
+    """Map the authors' parameter names, those of ``backbone.0`` in a file, to those of `SwinTrunk`."""
     state: State = {}
     for name, value in released.items():
-        if name.endswith(_SWIN_MADE):
+        if name.endswith(_SWIN_BUFFERS):
             continue
-        place, _, kind = name.partition(".attn.qkv.")
+        block, _, kind = name.partition(".attn.qkv.")
         if kind:
             parts = zip(("q_proj", "k_proj", "v_proj"), value.chunk(3), strict=True)
-            renamed = _renamed(place + ".", _SWIN_NAMES)
+            renamed = _renamed(block + ".", _SWIN_NAMES)
             state |= {f"model.{renamed}attention.{part}.{kind}": rows for part, rows in parts}
         else:
             state[f"model.{_renamed(name, _SWIN_NAMES)}"] = value
@@ -155,7 +155,7 @@ def swin_state(released: Mapping[str, Tensor]) -> State:
 
 
 def cvt_state(released: Mapping[str, Tensor]) -> State:
-    """Weights under the authors' names, as in the ``backbone.0`` of a file, under the names of `CvtTrunk`."""
+    """Map the authors' parameter names, those of ``backbone.0`` in a file, to those of `CvtTrunk`."""
     return {name if name.startswith("norm.") else f"model.{_cvt_name(name)}": v for name, v in released.items()}
 
 

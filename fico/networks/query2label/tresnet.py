@@ -8,20 +8,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 _EXPANSION = 4
-_STEM_SLOPE, _SLOPE = 1e-2, 1e-3  # of the leaky ReLU behind the first normalisation and behind the others
+_STEM_SLOPE, _SLOPE = 1e-2, 1e-3  # of the leaky ReLU after the first normalisation and after the others
 _SPACE = 4  # side of the squares of pixels that become channels
 _SQUEEZED = 64  # least inner width of a squeeze-and-excitation
 
 
 class ActivatedNorm(nn.Module):
-    """In-place activated batch norm in evaluation: scale ``|weight| + 1e-5``, then leaky ReLU where one is asked for.
+    """In-place activated batch norm in evaluation: scale ``|weight| + 1e-5``, then leaky ReLU.
 
-    The released weights were trained with that scale, and some are negative: a plain batch norm loads them and is
-    silently wrong.
+    The released weights were trained with that scale, and some are negative: a plain batch norm loads them and
+    computes other values without an error.
 
     Args:
         channels: Channels of the map.
-        slope: Of the leaky ReLU that follows, below zero; 1 where none does.
+        slope: Negative slope of the leaky ReLU; 1: no activation.
         eps: Added to the variance.
     """
 
@@ -39,7 +39,7 @@ class ActivatedNorm(nn.Module):
 
 
 class _BlurPool(nn.Module):
-    """Halves a map behind a 3x3 binomial filter, edges mirrored."""
+    """Anti-aliased downsampling by 2: a 3x3 binomial filter with reflection padding."""
 
     def forward(self, maps: Float[Tensor, "images channels h w"]) -> Float[Tensor, "images channels h2 w2"]:
         line = torch.tensor([0.25, 0.5, 0.25], dtype=maps.dtype, device=maps.device)
@@ -48,7 +48,7 @@ class _BlurPool(nn.Module):
 
 
 class _Excitation(nn.Module):
-    """Squeeze and excitation: each channel times a gate that the means of all channels decide."""
+    """Squeeze and excitation: each channel times a gate computed from the means of all channels."""
 
     def __init__(self, channels: int, inner: int) -> None:
         super().__init__()
@@ -64,9 +64,9 @@ def _conv(channels: int, wide: int, size: int, slope: float = _SLOPE) -> nn.Sequ
     return nn.Sequential(convolution, ActivatedNorm(wide, slope))
 
 
-def _halving_conv(channels: int, wide: int, stride: int) -> nn.Sequential:
-    made = _conv(channels, wide, 3)
-    return made if stride == 1 else nn.Sequential(made, _BlurPool())
+def _strided_conv(channels: int, wide: int, stride: int) -> nn.Sequential:
+    convolution = _conv(channels, wide, 3)
+    return convolution if stride == 1 else nn.Sequential(convolution, _BlurPool())
 
 
 def _shortcut(channels: int, wide: int, stride: int) -> nn.Sequential | None:
@@ -81,14 +81,14 @@ class _Basic(nn.Module):
 
     def __init__(self, channels: int, planes: int, stride: int, is_excited: bool) -> None:
         super().__init__()
-        self.conv1 = _halving_conv(channels, planes, stride)
+        self.conv1 = _strided_conv(channels, planes, stride)
         self.conv2 = _conv(planes, planes, 3, slope=1.0)
         self.downsample = _shortcut(channels, planes, stride)
         self.se = _Excitation(planes, max(planes // 4, _SQUEEZED)) if is_excited else nn.Identity()
 
     def forward(self, maps: Float[Tensor, "images channels h w"]) -> Float[Tensor, "images wide h2 w2"]:
-        kept = maps if self.downsample is None else self.downsample(maps)
-        return F.relu(self.se(self.conv2(self.conv1(maps))) + kept)
+        shortcut = maps if self.downsample is None else self.downsample(maps)
+        return F.relu(self.se(self.conv2(self.conv1(maps))) + shortcut)
 
 
 class _Bottleneck(nn.Module):
@@ -98,14 +98,14 @@ class _Bottleneck(nn.Module):
         super().__init__()
         wide = planes * _EXPANSION
         self.conv1 = _conv(channels, planes, 1)
-        self.conv2 = _halving_conv(planes, planes, stride)
+        self.conv2 = _strided_conv(planes, planes, stride)
         self.conv3 = _conv(planes, wide, 1, slope=1.0)
         self.downsample = _shortcut(channels, wide, stride)
         self.se = _Excitation(planes, max(wide // 8, _SQUEEZED)) if is_excited else nn.Identity()
 
     def forward(self, maps: Float[Tensor, "images channels h w"]) -> Float[Tensor, "images wide h2 w2"]:
-        kept = maps if self.downsample is None else self.downsample(maps)
-        return F.relu(self.conv3(self.se(self.conv2(self.conv1(maps)))) + kept)
+        shortcut = maps if self.downsample is None else self.downsample(maps)
+        return F.relu(self.conv3(self.se(self.conv2(self.conv1(maps)))) + shortcut)
 
 
 class _Body(nn.Module):
@@ -129,7 +129,7 @@ class _Body(nn.Module):
 
 
 class TResNetTrunk(nn.Module):
-    """Images to the last feature map, one place for each 32 x 32 pixels.
+    """Images to the last feature map, stride 32.
 
     Args:
         blocks: Blocks of each of the four stages; TResNet-L has 4, 5, 18, 3, and 3, 4, 23, 3 in version 2.

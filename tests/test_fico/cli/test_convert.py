@@ -161,7 +161,7 @@ def test_code_that_is_not_installed_and_a_cut_pickle_are_named_with_trust(tmp_pa
     gone.Values = type("Values", (), {"__module__": "authors_options", "__qualname__": "Values"})
     torch.save(two_dicts(ucch()) | {"opt": gone.Values()}, tmp_path / "best.t7", _use_new_zipfile_serialization=False)
     monkeypatch.delitem(sys.modules, "authors_options")
-    assert "asks for code that is not here" in convert(tmp_path / "best.t7", "--model", "ucch", "--trust").stderr
+    assert "needs code that is not installed" in convert(tmp_path / "best.t7", "--model", "ucch", "--trust").stderr
     (tmp_path / "cut.t7").write_bytes((tmp_path / "best.t7").read_bytes()[:300])
     cut = convert(tmp_path / "cut.t7", "--model", "ucch", "--trust")
     assert cut.exit_code == 1
@@ -191,3 +191,23 @@ def test_wrong_arguments_are_named(tmp_path, monkeypatch, arguments, code, told)
     assert done.exit_code == code
     assert told in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_weights_with_nan_are_not_converted(tmp_path):
+    network = ucch()
+    torch.nn.init.constant_(network.text_model.fc[0].bias, float("nan"))
+    torch.save(
+        {f"{side}_state_dict": getattr(network, side).state_dict() for side in ("image_model", "text_model")},
+        tmp_path / "best.t7",
+    )
+    result = convert(tmp_path / "best.t7", "--model", "ucch")
+    assert result.exit_code == 1
+    assert "NaN or infinite weights: text_model.fc.0.bias" in " ".join(result.stderr.split())
+    assert not (tmp_path / "best.safetensors").exists()
+
+
+@pytest.mark.parametrize(("name", "network"), [("scan", scan), ("vsrn", vsrn)])
+def test_deep_grus_are_converted(tmp_path, name, network):
+    torch.save(parts(network(num_layers=2)), tmp_path / "best.pth.tar")
+    assert convert(tmp_path / "best.pth.tar", "--model", name).exit_code == 0
+    network(num_layers=2).load_released(tmp_path / "best.pth.safetensors")

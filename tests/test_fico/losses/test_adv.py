@@ -10,7 +10,7 @@ from fico.losses.angular import Angular
 from fico.losses.caption_variants import Adversary, Rephrase
 from fico.losses.weight_norms import weight_norms
 from fico.losses.word_exchange import WordExchange
-from fico.networks.blocks.balanced import RegionEncoder, ScreeningHead
+from fico.networks.blocks.balanced import RegionHasher, ScreeningHead
 
 
 def _codes(seed, count=5):
@@ -69,7 +69,7 @@ def test_the_image_is_the_anchor_of_both_terms():
 def test_weight_norms_leave_biases_and_layer_normalisation_out():
     head = ScreeningHead(3, 8)
     assert weight_norms(head).item() == pytest.approx(head.backbone["fc"].weight.norm().item())
-    encoder = RegionEncoder(image_dim=6, bits=8, dim=4, heads=2, inner_dim=8)
+    encoder = RegionHasher(image_dim=6, bits=8, dim=4, heads=2, inner_dim=8)
     linear = [part.weight.norm().item() for part in encoder.modules() if isinstance(part, nn.Linear)]
     assert len(linear) == 8
     assert weight_norms(encoder).item() == pytest.approx(sum(linear), rel=1e-5)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.autograd import gradcheck
 
-from fico.losses.adversarial import discriminator_terms, misleading
+from fico.losses.adversarial import discriminator_terms, generator_loss
 from fico.losses.discrete_codes import DiscreteCodes, label_projection
 from fico.losses.label_triplet import LabelTriplet, ranking_gains, shared_labels
 
@@ -81,7 +81,7 @@ def test_discriminator_terms_are_cross_entropies_of_images_as_real_and_texts_as_
     real, fake = discriminator(images).sigmoid(), discriminator(texts).sigmoid()
     torch.testing.assert_close(terms.real, -0.5 * real.log().mean())
     torch.testing.assert_close(terms.fake, -0.5 * (1 - fake).log().mean())
-    torch.testing.assert_close(misleading(discriminator, texts), -fake.log().mean())
+    torch.testing.assert_close(generator_loss(discriminator, texts), -fake.log().mean())
 
 
 def test_the_penalty_is_zero_where_the_slope_is_one_everywhere():
@@ -96,7 +96,7 @@ def test_the_penalty_is_zero_where_the_slope_is_one_everywhere():
 
 
 def test_the_penalty_looks_between_image_and_text_element_by_element():
-    """A discriminator that is bent at 0 tells at which points it was asked."""
+    """A discriminator that is bent at 0 shows at which points it was evaluated."""
     bent = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 1, bias=False))
     with torch.no_grad():
         bent[0].weight.copy_(torch.eye(2))

@@ -125,8 +125,8 @@ rank, store, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 distributed.init_process_group("gloo", init_method="file://" + store, rank=rank, world_size=2)
 loss = ContrastiveHashing(train_pairs=20, bits=8, negatives=6)
 codes = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
-share = slice(0, 3) if rank == 0 else slice(3, 5)
-loss(codes[0, share], codes[1, share], torch.arange(5)[share])
+local = slice(0, 3) if rank == 0 else slice(3, 5)
+loss(codes[0, local], codes[1, local], torch.arange(5)[local])
 torch.save((loss.memory, loss._draw(4)), f"{out}.{rank}")
 distributed.barrier()
 distributed.destroy_process_group()
@@ -152,9 +152,9 @@ def _slow_ranking(scores, margin, shift):
     for i in range(count):
         row = [float(s) if s >= scores[i, i] - margin else float(s) - shift for s in scores[i]]
         column = [float(s) if s >= scores[i, i] - margin else float(s) - shift for s in scores[:, i]]
-        own = float(scores[i, i])
-        i2t += -own + math.log(sum(math.exp(s) for s in row)) + margin
-        t2i += -own + math.log(sum(math.exp(s) for s in column)) + margin
+        positive = float(scores[i, i])
+        i2t += -positive + math.log(sum(math.exp(s) for s in row)) + margin
+        t2i += -positive + math.log(sum(math.exp(s) for s in column)) + margin
     return i2t / count, t2i / count
 
 

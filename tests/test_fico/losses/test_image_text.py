@@ -6,7 +6,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch.nn import functional as F
 
-from fico.losses.gather import gather_rows, greatest, own_rows
+from fico.losses.gather import gather_rows, local_rows, max_over_ranks
 from fico.losses.image_text_matching import HardNegatives, ImageTextMatching, negative_weights
 from fico.losses.same_image_contrast import SameImageContrast, same_image
 
@@ -54,8 +54,8 @@ def test_similar_negatives_are_drawn_more_often():
     logits = torch.tensor([[0.0, 3.0, 0.0]]).repeat(4000, 1)
     is_same = torch.tensor([[True, False, False]]).repeat(4000, 1)
     torch.manual_seed(0)
-    share = (HardNegatives()(logits, is_same) == 1).float().mean()
-    assert share == pytest.approx(torch.tensor([3.0, 0.0]).softmax(0)[0].item(), abs=0.02)
+    fraction = (HardNegatives()(logits, is_same) == 1).float().mean()
+    assert fraction == pytest.approx(torch.tensor([3.0, 0.0]).softmax(0)[0].item(), abs=0.02)
 
 
 def test_a_batch_of_one_image_still_has_a_finite_loss():
@@ -65,43 +65,46 @@ def test_a_batch_of_one_image_still_has_a_finite_loss():
 
 
 def test_matching_counts_every_row_alike():
-    own, others = torch.tensor([[0.0, 1.0], [0.5, 0.0]]), torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
-    wanted = F.cross_entropy(torch.cat([own, others]), torch.tensor([1, 1, 0, 0, 0, 0]))
-    assert ImageTextMatching()(own, others) == wanted
+    positives, negatives = (
+        torch.tensor([[0.0, 1.0], [0.5, 0.0]]),
+        torch.randn(4, 2, generator=torch.Generator().manual_seed(0)),
+    )
+    wanted = F.cross_entropy(torch.cat([positives, negatives]), torch.tensor([1, 1, 0, 0, 0, 0]))
+    assert ImageTextMatching()(positives, negatives) == wanted
 
 
-def test_one_process_gathers_its_own_rows():
+def test_one_process_gathers_its_local_rows():
     rows = torch.ones(2, 3, requires_grad=True)
     assert not gather_rows(rows).requires_grad
-    assert gather_rows(rows, "own").requires_grad
+    assert gather_rows(rows, "local").requires_grad
     assert gather_rows(rows, "all").requires_grad
-    assert own_rows(2, 2) == slice(0, 2)
-    assert greatest(5, torch.device("cpu")) == 5
+    assert local_rows(2, 2) == slice(0, 2)
+    assert max_over_ranks(5, torch.device("cpu")) == 5
 
 
 def _gathering(rank, store, results):
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
     gradients = {}
-    for gradient in ("none", "own", "all"):
+    for gradient in ("none", "local", "all"):
         rows = torch.full((2, 1), float(rank + 1), requires_grad=True)
         every = gather_rows(rows, gradient)
         assert every.flatten().tolist() == [1, 1, 2, 2]
-        assert every[own_rows(2, 4)].tolist() == rows.tolist()
+        assert every[local_rows(2, 4)].tolist() == rows.tolist()
         if every.requires_grad:
             (every.sum() * (rank + 1)).backward()
         gradients[gradient] = None if rows.grad is None else rows.grad.flatten().tolist()
-    gradients["greatest"] = greatest(10 + rank, torch.device("cpu"))
+    gradients["max"] = max_over_ranks(10 + rank, torch.device("cpu"))
     results[rank] = gradients
     dist.destroy_process_group()
 
 
 def test_two_processes_gather_with_the_gradient_that_was_asked_for(tmp_path):
-    """`own` keeps what the own loss says, `all` adds that of the other process."""
+    """`local` is the gradient of the loss of this rank, `all` adds that of the other rank."""
     with mp.get_context("spawn").Manager() as manager:
         results = manager.dict()
         mp.spawn(_gathering, (str(tmp_path / "store"), results), nprocs=2)
         found = dict(results)
     assert [found[rank]["none"] for rank in (0, 1)] == [None, None]
-    assert [found[rank]["own"] for rank in (0, 1)] == [[1, 1], [2, 2]]
+    assert [found[rank]["local"] for rank in (0, 1)] == [[1, 1], [2, 2]]
     assert [found[rank]["all"] for rank in (0, 1)] == [[3, 3], [3, 3]]
-    assert [found[rank]["greatest"] for rank in (0, 1)] == [11, 11]
+    assert [found[rank]["max"] for rank in (0, 1)] == [11, 11]

@@ -38,8 +38,8 @@ def test_indifferent_vectors_give_the_logarithm_of_the_batch():
 def _one_process(rank, folder):
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     (images, texts), scale = _vectors(), _scale()
-    share = slice(rank * 3, rank * 3 + 3)
-    loss = ImageTextContrast()(images[share], texts[share], scale)
+    rows = slice(rank * 3, rank * 3 + 3)
+    loss = ImageTextContrast()(images[rows], texts[rows], scale)
     loss.backward()
     torch.save((loss.detach(), images.grad, texts.grad, scale.grad), f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()

@@ -6,8 +6,9 @@ from safetensors.torch import save_file
 
 from fico.cli.convert import convert
 from fico.errors import DataError
-from fico.networks.beit3 import BEiT3, resized_positions
+from fico.networks.beit3 import BEiT3
 from fico.networks.blocks.multiway import MultiwayLayer
+from fico.networks.checkpoint_io.resize import resize_position_table
 
 SIZES = {"vocab_size": 20, "image_size": 16, "patch_size": 8, "dim": 12, "layers": 2, "heads": 3, "inner_dim": 24}
 
@@ -83,11 +84,11 @@ def test_drop_path_grows_over_the_layers_and_keeps_the_mean():
     torch.manual_seed(0)
     layer = MultiwayLayer(4, 1, 8, drop_path=0.25)
     branch = torch.ones(4000, 1, 4)
-    dropped = layer._dropped(branch)
+    dropped = layer._drop_path(branch)
     assert dropped.unique().tolist() == pytest.approx([0, 4 / 3])
     assert (dropped[:, 0] == 0).all(dim=1).float().mean() == pytest.approx(0.25, abs=0.03)
     assert dropped.mean() == pytest.approx(1, abs=0.03)
-    assert layer.eval()._dropped(branch) is branch
+    assert layer.eval()._drop_path(branch) is branch
 
 
 def test_initial_values_are_those_of_the_authors():
@@ -147,7 +148,7 @@ def test_a_checkpoint_of_another_image_size_loads_with_its_table_resized(tmp_pat
 
 def test_a_table_that_is_no_square_is_refused():
     with pytest.raises(DataError, match="8 rows, which is no square grid"):
-        resized_positions(torch.zeros(8, 4), 19, "file")
+        resize_position_table(torch.zeros(8, 4), 19, 3, "file")
 
 
 def test_a_file_of_another_model_names_the_first_keys_that_differ(tmp_path):

@@ -75,7 +75,7 @@ def test_the_released_model_has_as_many_parameters_as_the_original():
 
 
 def test_a_model_from_scratch_can_tell_images_and_queries_apart():
-    """The library's own start gives zero queries and an image transformer of 1e-10."""
+    """The library's initialisation gives zero queries and an image transformer of 1e-10."""
     network, (pixels, _, _) = _network(), _batch()
     with torch.no_grad():
         states = network.image_states(pixels)
@@ -123,7 +123,7 @@ def test_a_folder_of_weights_scores_as_the_library_does(folder):
 
 
 def test_a_token_that_stands_for_the_image_drops_no_word(folder):
-    """With `image_token_index` the library takes the first ids of each text for places of the image."""
+    """With `image_token_index` the library takes the first ids of each text for image tokens."""
     before = _scores(BLIP2(str(folder)).load_released(folder).eval())
     _config(folder, image_token_index=29)
     after = _scores(BLIP2(str(folder)).load_released(folder).eval())
@@ -183,7 +183,7 @@ def test_a_folder_of_another_model_is_refused(folder):
 def test_a_vocabulary_of_another_size_is_refused(folder):
     with pytest.raises(DataError, match="30 word pieces, but the vocabulary has 25"):
         BLIP2(str(folder), vocab_size=25)
-    with pytest.raises(DataError, match="images of 16 pixels, but .* makes 24"):
+    with pytest.raises(DataError, match="images of 16 pixels, but .* produces 24"):
         BLIP2(str(folder), image_size=24)
 
 

@@ -21,7 +21,7 @@ def pairs(count=400, seed=0):
 
 def fitted(images, texts, dims=3, ridge=0.0):
     network = CCA(images.shape[1], texts.shape[1], dims, ridge)
-    network.observe(images, texts)
+    network.update(images, texts)
     network.solve()
     return network
 
@@ -81,10 +81,10 @@ def test_any_invertible_map_of_the_features_changes_no_similarity_without_a_ridg
 def test_pairs_in_any_batches_give_the_same_directions_and_forgetting_starts_anew():
     images, texts = pairs()
     whole, parts = fitted(images, texts), CCA(8, 6, 3, 0.0)
-    parts.observe(images + 50, texts.flip(0))
-    parts.forget()
+    parts.update(images + 50, texts.flip(0))
+    parts.reset()
     for chosen in (slice(300, 400), slice(0, 7), slice(7, 300)):
-        parts.observe(images[chosen], texts[chosen])
+        parts.update(images[chosen], texts[chosen])
     parts.solve()
     assert torch.allclose(whole.correlations, parts.correlations, atol=1e-6)
     assert torch.allclose(
@@ -119,8 +119,8 @@ def test_more_directions_than_the_smaller_width_are_refused(dims):
         CCA(8, 6, dims)
 
 
-def test_nothing_observed_is_told():
-    with pytest.raises(ValueError, match="no pair was observed"):
+def test_a_fit_without_pairs_is_refused():
+    with pytest.raises(ValueError, match="no pair was added"):
         CCA(8, 6).solve()
 
 

@@ -48,14 +48,14 @@ def test_batch_normalisation_takes_out_a_shift_and_a_scale_of_the_images():
 def test_the_second_text_pass_counts_for_the_text_statistics_alone():
     network, (images, texts) = _dadh().train(), _pairs()
     network(images, texts)
-    network.text_codes_alone(texts)
+    network.detached_text_codes(texts)
     assert int(network.text_module[1].num_batches_tracked) == 2
     assert int(network.image_module[1].num_batches_tracked) == 1
 
 
 def test_the_second_text_pass_gives_its_gradient_to_the_text_hash_layer_alone():
     network = _dadh().train()
-    network.text_codes_alone(_pairs()[1]).sum().backward()
+    network.detached_text_codes(_pairs()[1]).sum().backward()
     reached = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
     assert reached == {"hash_module.text.0.weight", "hash_module.text.0.bias"}
 

@@ -18,7 +18,7 @@ from fico.errors import DataError
 from fico.features.image.processor import ProcessorPixels, image_reader
 from fico.features.text.tokenizer import FolderTokens, text_reader
 from fico.losses.image_text_contrast import ImageTextContrast
-from fico.networks.blocks.patches import packed_patches, unpacked_patches
+from fico.networks.blocks.patches import pack_patches, unpack_patches
 from fico.networks.dual_encoder import DualEncoder
 
 CAPTIONS = ("a red dog runs", "the cat in a park", "a dog", "dog dog dog dog dog dog dog dog dog dog dog dog")
@@ -212,8 +212,8 @@ def test_siglip_reads_lower_case_whatever_its_tokeniser_does(released, split, tm
 
 def test_patches_unpack_as_they_were_packed():
     values = np.arange(24, dtype=np.float32).reshape(6, 4)
-    packed = np.stack([packed_patches(values, np.array([2, 3])), packed_patches(values, np.array([1, 4]))])
-    patches, mask, shapes = unpacked_patches(torch.from_numpy(packed))
+    packed = np.stack([pack_patches(values, np.array([2, 3])), pack_patches(values, np.array([1, 4]))])
+    patches, mask, shapes = unpack_patches(torch.from_numpy(packed))
     assert torch.equal(patches, torch.from_numpy(values).expand(2, -1, -1))
     assert mask.tolist() == [[1] * 6, [1] * 4 + [0] * 2]
     assert shapes.tolist() == [[2, 3], [1, 4]]
@@ -257,7 +257,7 @@ def test_another_kind_of_model_is_refused(released, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "lost", "read", "told"),
+    ("kind", "lost", "read", "message"),
     [
         ("clip", "tokenizer.json", FolderTokens, "no tokeniser file"),
         ("siglip", "spiece.model", FolderTokens, "no tokeniser file"),
@@ -266,10 +266,10 @@ def test_another_kind_of_model_is_refused(released, tmp_path):
         ("clip", "config.json", DualEncoder, r"lacks config\.json"),
     ],
 )
-def test_a_missing_file_is_named(released, tmp_path, kind, lost, read, told):
+def test_a_missing_file_is_named(released, tmp_path, kind, lost, read, message):
     folder = shutil.copytree(released / kind, tmp_path / kind)
     (folder / lost).unlink()
-    with pytest.raises(DataError, match=told) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         read(folder)
     assert "\n" not in str(caught.value)
 

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from fico.networks.blocks.sign import sign_codes, unit_along_axis_1
+from fico.networks.blocks.l2_norm import unit_along_axis_1
+from fico.networks.blocks.sign import sign_codes
 from fico.networks.ucch import UCCH
 from fico.protocols import Encoder
 

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from fico.errors import DataError
-from fico.networks.blocks.fusion import FusionLayer, one_source
-from fico.networks.checkpoint_io.xvlm_names import resize_bias_table
+from fico.networks.blocks.fusion import FusionLayer, unexpanded
+from fico.networks.checkpoint_io.resize import resize_bias_table
 from fico.networks.xvlm import XVLM
 
 WORDS, LENGTHS = 7, torch.tensor([7, 3, 1])
@@ -50,8 +50,8 @@ def test_keys_and_values_of_a_shared_image_are_computed_once():
     layer, seen = FusionLayer(8, 2, 16, 6).eval(), []
     layer.crossattention.self["key"].register_forward_hook(lambda module, given, out: seen.append(len(given[0])))
     states, source = torch.rand(5, 3, 8), torch.rand(1, 4, 6)
-    once = layer(states, one_source(source.expand(5, -1, -1)))
-    each = layer(states, one_source(source.repeat(5, 1, 1)))
+    once = layer(states, unexpanded(source.expand(5, -1, -1)))
+    each = layer(states, unexpanded(source.repeat(5, 1, 1)))
     assert seen == [1, 5]
     torch.testing.assert_close(once, each)
 
@@ -62,7 +62,7 @@ def test_heads_that_do_not_divide_the_width_are_refused():
 
 
 def test_a_bias_table_keeps_its_values_at_the_old_places_of_a_linear_surface():
-    """A plane is a plane on any grid; between the outermost places the spline follows it."""
+    """A plane is a plane on any grid; between the outermost offsets the spline follows it."""
     side = torch.arange(-3.0, 4.0)
     table = (side[:, None] + 2 * side[None]).reshape(49, 1)
     same = resize_bias_table(table, 49)
@@ -74,7 +74,7 @@ def test_a_bias_table_keeps_its_values_at_the_old_places_of_a_linear_surface():
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ({"model": ["no", "dict"]}, "no dict of weights"),
         ({"model": {}}, "is missing"),
@@ -82,11 +82,11 @@ def test_a_bias_table_keeps_its_values_at_the_old_places_of_a_linear_surface():
         (None, "there is no weights file"),
     ],
 )
-def test_wrong_weights_are_refused_by_the_first_names_that_differ(network, tmp_path, content, told):
+def test_wrong_weights_are_refused_by_the_first_names_that_differ(network, tmp_path, content, message):
     path = tmp_path / "weights.pth"
     if content is not None:
         torch.save(content, path)
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         network.load_released(path)
 
 

@@ -11,10 +11,11 @@ from safetensors.torch import save_file
 
 from fico.bench.attention.caption_loops import imram_by_captions, scan_by_captions
 from fico.errors import DataError
-from fico.networks.blocks.attention import aggregate, attention_weights, unit_vectors
+from fico.networks.blocks.attention import aggregate, attention_weights
+from fico.networks.blocks.l2_norm import unit_vectors
 from fico.networks.blocks.region_words import WordEncoder, refuse_empty_captions
 from fico.networks.imram import IMRAM
-from fico.networks.scan import SCAN, SCANEnsemble
+from fico.networks.scan import SCAN
 from fico.protocols import Encoder, PairScorer
 
 LENGTHS = torch.tensor([3, 7, 4, 7, 1])
@@ -152,24 +153,9 @@ def test_an_unknown_word_is_a_word_like_any_other():
 
 
 def test_both_are_pair_scorers_with_encoders():
-    for network in (_scan(), _imram(), SCANEnsemble(_scan(), _scan())):
+    for network in (_scan(), _imram()):
         assert isinstance(network, PairScorer)
         assert isinstance(network, Encoder)
-
-
-def test_an_ensemble_scores_the_mean_of_its_members():
-    first, second = _scan(aggregation="Mean"), _scan(direction="i2t", lambda_softmax=4.0)
-    torch.nn.init.normal_(second.img_enc.fc.weight)
-    features, words, lengths = (
-        torch.rand(3, 6, 9).double(),
-        torch.tensor([[1, 5, 6, 2], [1, 7, 2, 0]]),
-        torch.tensor([4, 3]),
-    )
-    both = SCANEnsemble(first, second)
-    got = both.score(both.encode_images(features), both.encode_texts(words, lengths), lengths)
-    single = [n.score(n.encode_images(features), n.encode_texts(words, lengths), lengths) for n in (first, second)]
-    assert not torch.allclose(*single)
-    torch.testing.assert_close(got, (single[0] + single[1]) / 2)
 
 
 def _scan_file(network, path, prefix=""):
@@ -218,5 +204,5 @@ def test_a_checkpoint_of_another_vocabulary_names_both_sizes(tmp_path):
 
 def test_a_checkpoint_of_one_direction_does_not_fit_two(tmp_path):
     path = _scan_file(_scan(bidirectional=False), tmp_path / "scan.pth.tar")
-    with pytest.raises(DataError, match="_reverse is missing"):
+    with pytest.raises(DataError, match="bidirectional=false, but the model has bidirectional=true"):
         _scan().load_released(path)

@@ -1,4 +1,4 @@
-"""Trunks of the label models: released names reach the right places, and give what a second library gives."""
+"""Trunks of the label models: released names are mapped, and the maps are those of a second library."""
 
 import re
 
@@ -123,7 +123,7 @@ def test_files_of_other_models_and_wrong_heads_are_named(tmp_path):
     with pytest.raises(DataError, match="3 heads do not divide"):
         load_query2label(path, heads=3)
     stored(path, randomised(make()), size, lambda trunk: {"stem.weight": torch.ones(1)})
-    with pytest.raises(DataError, match="no backbone that is known"):
+    with pytest.raises(DataError, match="no known backbone"):
         load_query2label(path)
 
 

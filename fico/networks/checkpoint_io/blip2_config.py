@@ -1,4 +1,4 @@
-"""Sizes of BLIP-2, given one by one or read from beside released weights."""
+"""Configuration of BLIP-2: from explicit sizes, or from the config file of released weights."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from fico.util.optional import requires_extra
 if TYPE_CHECKING:
     from transformers import Blip2Config
 
-FINAL_EPS = 1e-5  # of the norm behind the image encoder; transformers gives it the 1e-6 of the blocks
+FINAL_EPS = 1e-5  # of the final norm of the image encoder; transformers has the 1e-6 of the blocks
 
 
 def explicit_config(
@@ -32,7 +32,7 @@ def explicit_config(
     cross_every: int,
     dropout: float,
 ) -> "Blip2Config":
-    """Config of transformers for these sizes; see `BLIP2` for their meaning."""
+    """Transformers' config of a model from scratch; the arguments are those of `BLIP2`."""
     with requires_extra("models"):
         from transformers import Blip2Config
 
@@ -55,7 +55,7 @@ def explicit_config(
         "cross_attention_frequency": cross_every,
         "hidden_dropout_prob": dropout,
         "attention_probs_dropout_prob": dropout,
-        "initializer_range": dim**-0.5,  # 0.02 is made for wide layers; narrow ones learn several times slower from it
+        "initializer_range": dim**-0.5,  # 0.02 suits wide layers; narrow ones learn several times slower with it
         "use_qformer_text_input": True,
     }
     sizes: dict[str, Any] = {"num_query_tokens": queries, "image_text_hidden_size": embed_dim}
@@ -63,10 +63,10 @@ def explicit_config(
 
 
 def released_config(folder: Path) -> "Blip2Config":
-    """Config of the weights in a folder.
+    """Transformers' config of the weights in a folder.
 
     Raises:
-        DataError: It is the config of another model, or of a BLIP-2 that reads no texts, made for captioning.
+        DataError: It is the config of another model, or of a BLIP-2 for captioning, without text input.
     """
     with requires_extra("models"):
         from transformers import Blip2Config
@@ -84,7 +84,7 @@ def released_config(folder: Path) -> "Blip2Config":
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """Read a config file.
+    """A config file as a dict.
 
     Raises:
         DataError: It is missing or not a JSON object.
@@ -98,6 +98,27 @@ def read_json(file: Path) -> dict[str, Any]:
     return raw
 
 
+def check_sizes(config: Any, vocab_size: int | None, image_size: int | None) -> None:
+    """Compare the sizes of the inputs with those of the weights.
+
+    Args:
+        config: Of the weights.
+        vocab_size: Word pieces of the tokeniser; None: not compared.
+        image_size: Side of the images in pixels; None: not compared.
+
+    Raises:
+        DataError: A size differs; both values are named.
+    """
+    rows, side = config.qformer_config.vocab_size, config.vision_config.image_size
+    if vocab_size is not None and not 0 <= rows - vocab_size <= 1:  # one more may stand for the image token
+        raise DataError(
+            f"the weights have {rows} word pieces, but the vocabulary has {vocab_size}; use the vocabulary that "
+            "belongs to them"
+        )
+    if image_size is not None and image_size != side:
+        raise DataError(f"the weights take images of {side} pixels, but model.inputs.image produces {image_size}")
+
+
 def _plain(config: "Blip2Config") -> "Blip2Config":
-    config.image_token_index = None  # else the first ids of each text would be dropped as places of the image
+    config.image_token_index = None  # else the first ids of each text would be replaced by image tokens
     return config

@@ -1,4 +1,4 @@
-"""The captioning side of BLIP-2, the third of its training losses."""
+"""Captioning head of BLIP-2, for the language modelling loss of its training."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from fico.networks.blocks.attention import word_mask
 
 
 class CaptionHead(nn.Module):
-    """From states to logits over the vocabulary, whose table of words gives the last map.
+    """Language modelling head: word states to logits over the vocabulary, tied to the word embeddings.
 
     Args:
-        config: Of the transformer of queries and texts, as transformers has it.
+        config: Of the Q-Former, as transformers has it.
     """
 
     def __init__(self, config: Any) -> None:
@@ -32,13 +32,13 @@ class CaptionHead(nn.Module):
 
 def caption_mask(
     texts: Int64[Tensor, "texts words"], lengths: Int64[Tensor, " texts"] | None, queries: int
-) -> Bool[Tensor, "texts 1 places places"]:
-    """Who may look at whom: queries at queries, a word at the queries and at the words up to itself.
+) -> Bool[Tensor, "texts 1 tokens tokens"]:
+    """Attention mask: queries attend to queries, a word to the queries and to the words up to itself.
 
     Args:
         texts: Word pieces.
         lengths: Of each text; None: all are as long as ``texts`` is wide.
-        queries: Places in front of the words.
+        queries: Learnt queries in front of the words.
     """
     words = texts.shape[1]
     mask = torch.ones(queries + words, queries + words, dtype=torch.bool, device=texts.device).tril()
@@ -48,22 +48,3 @@ def caption_mask(
     if is_word is not None:
         mask[..., queries:] &= is_word[:, None, None, :]
     return mask
-
-
-def caption_loss(
-    logits: Float[Tensor, "texts words vocabulary"],
-    texts: Int64[Tensor, "texts words"],
-    lengths: Int64[Tensor, " texts"] | None = None,
-    smoothing: float = 0.1,
-) -> Float[Tensor, ""]:
-    """Cross-entropy of each word piece after the first, the mean over all of them, in nats.
-
-    Args:
-        logits: Of the piece after each.
-        texts: Word pieces, the end marker counted.
-        lengths: Of each text.
-        smoothing: Share of the target that goes to all pieces alike.
-    """
-    is_word = word_mask(texts.shape[1], lengths)
-    said = texts if is_word is None else texts.masked_fill(~is_word, -100)
-    return F.cross_entropy(logits[:, :-1].flatten(0, 1), said[:, 1:].flatten(), label_smoothing=smoothing)
