@@ -26,6 +26,11 @@ class Timing:
     repeats: int
 
 
+def threads_text(count: int) -> str:
+    """``1 thread``, ``2 threads``."""
+    return f"{count} thread{'s' if count > 1 else ''}"
+
+
 def once(call: Callable[[], Result]) -> tuple[Result, Timing]:
     """Runs a call that cannot be repeated (a build) and times it."""
     wall, cpu = time.perf_counter(), time.process_time()

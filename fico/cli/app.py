@@ -191,8 +191,8 @@ def report(
     from fico.cli.report import report_runs
 
     folder, found, filled = report_runs(folders, out)
-    for grid in filled.grids:
-        typer.echo(grid.title)
+    for table in filled.tables:
+        typer.echo(table.title)
     for caption in filled.captions.values():
         typer.echo(caption)
     for remark in (*filled.remarks, *(f"left out: {path}: {reason}" for path, reason in found.left_out)):
@@ -210,10 +210,10 @@ def compare(
     """Runs side by side: differences, best in bold, seeds averaged, paired significance tests."""
     from fico.cli.compare import compare_runs, print_comparison, write_comparison
 
-    grid, left_out = compare_runs(runs, every=every)
+    table, left_out = compare_runs(runs, every=every)
     if out is not None:
-        write_comparison(out, grid)
-    print_comparison(grid, as_markdown=as_markdown)
+        write_comparison(out, table)
+    print_comparison(table, in_markdown=as_markdown)
     for path, reason in left_out:
         typer.echo(f"fico: left out: {path}: {reason}", err=True)
 
@@ -232,14 +232,12 @@ def growth(
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to write. Default: the run.")] = None,
 ) -> None:
     """R@K and cost while real distractors join the gallery: embeddings of other splits or other data sets."""
-    from rich.console import Console
-
-    from fico.cli.growth import FILES, grow_run, table
+    from fico.cli.growth import FILES, grow_run, growth_table
+    from fico.report.table.terminal import print_table
 
     wanted = None if sizes is None else [_number(size) for size in sizes.split(",")]
     grown = grow_run(run, distractors, sizes=wanted, seed=seed, out=out)
-    console = Console()
-    Console(width=max(100, console.width)).print(table(grown))
+    print_table(growth_table(grown))
     typer.echo("\n".join(str(grown.folder / name) for name in FILES))
 
 

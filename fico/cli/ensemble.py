@@ -14,7 +14,7 @@ from fico.external.inputs import Given, evaluate_given
 from fico.external.results import given_results, write_given
 from fico.formats.arrays import load_array
 from fico.report.results.schema import Results, read_tested
-from fico.report.table.run_tables import print_results
+from fico.report.run_summary.summary import print_results
 
 BLOCK = 512  # images whose scores are added at a time
 

@@ -26,7 +26,8 @@ from fico.external.published_tables import published_tables
 from fico.external.results import given_results, write_given, write_trec
 from fico.formats.arrays import load_array, load_labels, load_pairs
 from fico.formats.trec import read_trec
-from fico.report.table.run_tables import WIDTH, print_results
+from fico.report.run_summary.summary import print_results
+from fico.report.table.terminal import WIDTH
 from fico.types import Correspondence
 
 DATA_SETS = {"coco": "coco", "f30k": "flickr30k"}  # the collection's names -> ours

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from fico.evaluation.result import RetrievalResult
 from fico.external.published_outputs import HASHING, MODELS, TITLES, Dataset
-from fico.report.paper.numbers import (
+from fico.report.paper.published_metrics import (
     CATEGORY,
     DEEP,
     DEEP_RECALL,

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from fico.report.figures.files import COLOURS, INK, MARKERS, style
-from fico.report.table.run_tables import bytes_text
+from fico.util.units import bytes_text
 
 _TITLES = {"i2t": "image to text", "t2i": "text to image"}
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fico.bench.checks import check_counts, check_names
-from fico.bench.machine import conditions, refuse_beyond_memory
+from fico.bench.machine import conditions
 from fico.bench.outcome import Outcome, Report
 from fico.bench.pareto.figure import draw
 from fico.bench.pareto.frontier import dominated
@@ -21,7 +21,7 @@ from fico.bench.pareto.rivals import (
     setting_text,
     tune,
 )
-from fico.bench.pareto.sheets import speed_up_sheet, table
+from fico.bench.pareto.tables import settings_table, speed_up_table
 from fico.bench.synthetic import SyntheticBlocks
 from fico.bench.timing import Timing, once
 from fico.bench.truth import exact_by_stream, recalls_by_item
@@ -29,6 +29,7 @@ from fico.errors import UsageError
 from fico.search.base import Searcher
 from fico.types import Ranking
 from fico.util.progress import track
+from fico.util.resources import require_memory
 
 _BLOCK = 16_384
 _PROCESS_BYTES = 2**29
@@ -97,9 +98,9 @@ class Pareto:
                 f"bench.items is {self.items} and bench.dim is {self.dim}; codes of 256 bits need 256 of both, and "
                 f"bench.k, {self.k}, must not exceed the items"
             )
-        need = max(size for _, size in self.predicted().values())
+        size = max(size for _, size in self.predicted().values())
         advice = "take fewer bench.items or fewer bench.rivals"
-        refuse_beyond_memory({"the comparison": need}, f"of {len(self.rivals)} indexes", advice)
+        require_memory(int(size), f"{len(self.rivals)} indexes together", advice)
 
     def run(self, report: Report) -> Outcome:
         """Makes the data, builds every index, measures all settings in turn.
@@ -171,10 +172,11 @@ class Pareto:
         } | conditions()
 
     def _outcome(self, rows: list[dict[str, Any]], reasons: dict[str, str]) -> Outcome:
-        speed_ups = [speed_up_sheet(rows, self.baseline, kind, k) for kind, k in _measures(self.k)]
+        speed_ups = [speed_up_table(rows, self.baseline, kind, k) for kind, k in _measures(self.k)]
         notes = [f"{name} is absent: {reason}." for name, reason in reasons.items()]
-        settings = asdict(self) | {"absent": reasons}
-        return Outcome(rows, (table(rows, self.k), *speed_ups), {"pareto": draw(rows, self.k)}, settings, tuple(notes))
+        details = asdict(self) | {"absent": reasons}
+        tables, figures = (settings_table(rows, self.k), *speed_ups), {"pareto": draw(rows, self.k)}
+        return Outcome(rows, tables, figures, details, tuple(notes))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,25 +9,27 @@ the quicker way stands in the table. ``--memory`` compares the memory that a sea
 import argparse
 import json
 import statistics
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from fico.bench.machine import PeakMemory
 from fico.bench.popcount.limit import limit_call
 from fico.bench.timing import Timing, once
 from fico.errors import DataError
+from fico.report.table.table import Cell, Column, Row, Table, text_cells
+from fico.report.table.terminal import print_table
 from fico.search.faiss_index import FaissSearch
 from fico.search.hamming.popcount import PopcountSearch, predicted_bytes
 from fico.types import Ranking
 from fico.util.atomic import atomic_write
 from fico.util.progress import track
 from fico.util.resources import gib
+from fico.util.units import percent_text
 
 _LIMIT_PAIRS = 10**9
 
@@ -127,26 +129,21 @@ def _interleaved(calls: Mapping[str, Callable[[], Ranking | int]], repeats: int)
     return times
 
 
-def as_table(rows: Sequence[PopcountRow]) -> Table:
-    """The rows for a terminal."""
-    table = Table(title="Exact Hamming search, 10^9 pairs per second of one core")
-    heads = ("bits", "items", "k", "popcount", "FAISS BFlat", "times FAISS", "limit", "of limit", "2 threads, wall")
-    for head in heads:
-        table.add_column(head, justify="right")
-    for row in rows:
-        low, high = row.threads_spread
-        table.add_row(
-            str(row.bits),
-            f"{row.items:,}",
-            str(row.k),
-            f"{row.ours:.2f}",
-            f"{row.faiss:.2f}",
-            f"{row.ours / row.faiss:.1f}",
-            f"{row.limit:.2f}",
-            f"{row.ours / row.limit:.0%}",
-            f"{row.threads_wall:.2f} ({low:.2f} to {high:.2f}), work {row.threads_work:.2f}",
-        )
-    return table
+def rates_table(rows: Sequence[PopcountRow]) -> Table:
+    """One row for each code length and k."""
+    numbers = ("items", "k", "popcount", "FAISS\nBFlat", "times\nFAISS", "limit", "of limit\n%", "2 threads\nwall")
+    columns = (Column("bits"), *map(Column, numbers), Column("2 threads\nwork"))
+    title = "Exact Hamming search, 10^9 pairs per second of one core"
+    return Table("popcount", title, columns, tuple(map(_table_row, rows)))
+
+
+def _table_row(row: PopcountRow) -> Row:
+    low, high = row.threads_spread
+    counts = str(row.bits), f"{row.items:,}", str(row.k)
+    rates = f"{row.ours:.2f}", f"{row.faiss:.2f}", f"{row.ours / row.faiss:.1f}", f"{row.limit:.2f}"
+    wall = Cell(f"{row.threads_wall:.2f}", f"{low:.2f}–{high:.2f}")
+    reached = percent_text(row.ours / row.limit, 0)
+    return Row((*text_cells(*counts, *rates, reached), wall, Cell(f"{row.threads_work:.2f}")))
 
 
 def measure_memory(items: int, queries: int, k: int, threads: int, bits: int = 64, seed: int = 5) -> tuple[int, int]:
@@ -192,14 +189,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.memory:
         taken, predicted = measure_memory(options.items, 10_000, 100, threads=1)
-        told = f"{options.items:,} codes of 64 bits, 10,000 queries, k = 100: {gib(taken)}, predicted {gib(predicted)}"
-        Console(width=140).print(told, highlight=False)
+        sizes = f"{gib(taken)}, predicted {gib(predicted)}"
+        sys.stdout.write(f"{options.items:,} codes of 64 bits, 10,000 queries, k = 100: {sizes}\n")
         return
     lengths, ks = ([int(part) for part in text.split(",")] for text in (options.bits, options.k))
     rows: list[PopcountRow] = []
     for bits in track(lengths, len(lengths), "code lengths"):
         rows += measure(bits, options.items * 64 // bits, options.queries, ks, options.repeats)
-    Console(width=140).print(as_table(rows))
+    print_table(rates_table(rows))
     if options.out is not None:
         with atomic_write(options.out) as path:
             path.write_text(json.dumps([asdict(row) for row in rows], indent=1))

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from fico.bench.outcome import threads
+from fico.bench.timing import threads_text
 from fico.report.figures.files import COLOURS, INK, MARKERS, style
-from fico.report.paper.table7_numbers import PAPER
+from fico.report.paper.published_search import PAPER
 
 NAMES = {
     "flat": "flat, floats",
@@ -42,7 +42,7 @@ def draw(rows: Sequence[Mapping[str, Any]]) -> Figure:
         _cost(right, own, colour, marker, NAMES.get(name, name))
     pairs = sorted({(row["items"], row["all_queries"]) for row in rows})
     shown = "; ".join(f"{queries:,} queries in {items:,} items" for items, queries in pairs)
-    figure.suptitle(f"{shown}; {threads(rows[0]['threads'])}", color=INK, fontsize=11)
+    figure.suptitle(f"{shown}; {threads_text(rows[0]['threads'])}", color=INK, fontsize=11)
     _finish(left, right, sorted({k for row in rows for k in row["top1_in_k"]}))
     return figure
 

@@ -13,7 +13,7 @@ from fico.bench.machine import conditions
 from fico.bench.outcome import Outcome, Report
 from fico.bench.synthetic import SyntheticBlocks
 from fico.bench.table7.device_limits import DeviceLimits, measure, peak_bytes
-from fico.bench.table7.sheet import gpu_sheet
+from fico.bench.table7.tables import gpu_table
 from fico.bench.timing import Timing, once, timed
 from fico.bench.truth import StreamedTruth, recalls_by_item
 from fico.errors import UsageError
@@ -134,12 +134,12 @@ class Table7Gpu:
             rows.append({"index": name} | self._row(name, made, truth.ranking.indices, limits))
             del made
             torch.cuda.empty_cache()
-        settings = asdict(self) | {
+        details = asdict(self) | {
             "half_operations_per_second": limits.half,
             "byte_operations_per_second": limits.bytes_,
             "copied_bytes_per_second": limits.copied,
         }
-        return Outcome(rows, (gpu_sheet(rows, self.queries, self.items, self.ks),), settings=settings)
+        return Outcome(rows, (gpu_table(rows, self.queries, self.items, self.ks),), details=details)
 
     def _compile(self, name: str) -> None:
         """Searches a small index of the same kind, so that no compilation is measured."""

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from fico.bench.checks import check_code, check_counts, check_ks, check_names
-from fico.bench.machine import conditions, refuse_beyond_memory
+from fico.bench.machine import conditions
 from fico.bench.outcome import Outcome, Report
 from fico.bench.synthetic import SyntheticBlocks
-from fico.bench.table7.sheet import sheet
+from fico.bench.table7.tables import cpu_table
 from fico.bench.timing import once, timed
 from fico.bench.truth import StreamedTruth, recalls_by_item
 from fico.errors import UsageError
@@ -22,7 +22,7 @@ from fico.search.faiss_index import FaissSearch
 from fico.search.hamming.popcount import PopcountSearch, cores
 from fico.search.hybrid.hybrid import HybridSearch
 from fico.search.itq import Binariser
-from fico.util.resources import require_disk
+from fico.util.resources import require_disk, require_memory
 
 INDEXES = ("flat", "hnsw", "binary_flat", "binary_ivf", "popcount", "hybrid")
 _FLOAT = ("flat", "hnsw", "hybrid")
@@ -109,9 +109,9 @@ class Table7:
         check_counts(self, ("seed",), least=0)
         check_ks(self.ks, self.items)
         check_code(self.bits, self.items, self.dim)
-        needs = {name: size for name, (_, size) in self.predicted().items()}
         advice = "leave it out of bench.indexes or take fewer items"
-        refuse_beyond_memory(needs, f"with {self.items:,} items of {self.dim} floats", advice)
+        for name, (_, size) in self.predicted().items():
+            require_memory(int(size), f"{name}: {self.items:,} items of {self.dim} floats", advice)
         if self.rows_path is not None and "hybrid" in self.indexes:
             path = Path(self.rows_path)
             if path.exists():
@@ -125,7 +125,7 @@ class Table7:
             report: Told what begins.
 
         Returns:
-            One row per index as ``compare_indexes`` gives them; under ``settings`` the times of ITQ.
+            One row per index as ``compare_indexes`` gives them; under ``details`` the times of ITQ.
 
         Raises:
             UsageError: As ``check``.
@@ -154,9 +154,9 @@ class Table7:
             "itq_queries_cpu_seconds": encoded.cpu_seconds,
         }
         cost = 1e6 * encoded.cpu_seconds / len(queries)
-        note = f"Codes: ITQ of {self.bits} bits; encoding a query costs {cost:.1f} us of CPU, which the rows leave out."
-        table = sheet(rows, self.queries, self.items, self.ks, self.cores)
-        return Outcome(rows, (table,), settings=asdict(self) | codes_took, notes=(note,))
+        note = f"Codes: ITQ of {self.bits} bits; encoding a query takes {cost:.1f} µs of CPU time, not in the rows."
+        table = cpu_table(rows, self.queries, self.items, self.ks, self.cores)
+        return Outcome(rows, (table,), details=asdict(self) | codes_took, notes=(note,))
 
     def _make(self, name: str) -> Searcher:
         makers: dict[str, Callable[[], Searcher]] = {

@@ -9,7 +9,7 @@ from fico.cli.app import app
 from fico.errors import DataError, UsageError
 from fico.external.inputs import evaluate_given
 from fico.external.published_outputs import MODELS, find_published, read_published
-from fico.report.paper.numbers import CATEGORY, DEEP_RECALL, INSTANCE, published
+from fico.report.paper.published_metrics import CATEGORY, DEEP_RECALL, INSTANCE, published
 
 IMAGES, EACH, BITS = 12, 5, 16
 SIZES = {"f30k": IMAGES * EACH, "coco": IMAGES * EACH + 2}  # two COCO images have a sixth caption

@@ -14,10 +14,12 @@ from PIL import Image
 from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError, FicoError
 from fico.evaluation.result import PerQuery, RetrievalResult
-from fico.report.html.page import score_text, thumbnail, write_report
+from fico.report.html.environment import score_text, thumbnail
+from fico.report.html.page import write_report
 from fico.report.html.samples import exact_rank, sample_queries
 from fico.report.results import schema as results_module
 from fico.report.results.collect import collect_metrics, query_tables
+from fico.report.results.display import metric_text
 from fico.report.results.per_query import QueryTable
 from fico.report.results.schema import (
     DataInfo,
@@ -28,9 +30,10 @@ from fico.report.results.schema import (
     read_results,
     write_results,
 )
-from fico.report.table.run_tables import bytes_text, print_results, seconds_text, shown
+from fico.report.run_summary.summary import print_results
 from fico.types import Correspondence
 from fico.util.provenance import commit, hardware, versions
+from fico.util.units import bytes_text, seconds_text
 
 
 def metric(value, **changed):
@@ -223,10 +226,10 @@ class TestTables:
 
     def test_values_stand_in_percent_with_interval_and_chance(self, results):
         line = next(line for line in self.text(results).splitlines() if line.strip().startswith("R@1 "))
-        assert re.findall(r"[\d.,]+-[\d.,]+|[\d.,]+", line)[1:] == ["12.34", "7.3-17.3", "0.40"] * 2
+        assert re.findall(r"[\d.,]+–[\d.,]+|[\d.,]+", line)[1:] == ["12.34", "7.3–17.3", "0.40"] * 2
 
     def test_ranks_are_no_percents(self, results):
-        assert re.search(r"MedR +12\.5 +9\.5-15\.5 +250 ", self.text(results))
+        assert re.search(r"MedR +12\.5 +9\.5–15\.5 +250 ", self.text(results))
 
     @pytest.mark.parametrize("ties", [False, True])
     def test_everything_fits_100_columns_and_nothing_is_cut(self, results, ties):
@@ -257,7 +260,11 @@ class TestTables:
     def test_units_are_chosen_to_be_read(self):
         assert [bytes_text(size) for size in (0, 1023, 1024, 3 * 2**30)] == ["0 B", "1,023 B", "1.0 KiB", "3.0 GiB"]
         assert [seconds_text(s) for s in (0, 2e-6, 0.0123, 5, 1200)] == ["0 s", "2 µs", "12.3 ms", "5.00 s", "20.0 min"]
-        assert [shown("R@1", 0.5), shown("MedR", 3.0), shown("MeanR", 1234.56)] == ["50.00", "3", "1,235"]
+        assert [metric_text("R@1", 0.5), metric_text("MedR", 3.0), metric_text("MeanR", 1234.56)] == [
+            "50.00",
+            "3",
+            "1,235",
+        ]
 
 
 class TestCollect:
@@ -329,22 +336,22 @@ class TestSamples:
             image_of = (np.arange(9), owner) if sample.direction == "i2t" else (owner, np.arange(9))
             query = image_of[0][side[0].index(sample.query.item_id)]
             found = [image_of[1][side[1].index(hit.item.item_id)] for hit in sample.hits]
-            assert [hit.is_instance_right for hit in sample.hits] == [image == query for image in found]
-            assert [hit.is_category_right for hit in sample.hits] == [image % 3 == query % 3 for image in found]
+            assert [hit.is_match for hit in sample.hits] == [image == query for image in found]
+            assert [hit.shares_label for hit in sample.hits] == [image % 3 == query % 3 for image in found]
             assert [hit.score for hit in sample.hits] == sorted((hit.score for hit in sample.hits), reverse=True)
 
-    def test_the_rank_of_the_first_right_item_is_that_of_the_whole_gallery(self, split, embeddings):
+    def test_the_rank_of_the_first_match_is_that_of_the_whole_gallery(self, split, embeddings):
         samples = sample_queries(exact_rank(*embeddings, "inner"), split, per_direction=18, hits=2)
-        ranks = {s.query.item_id: s.rank_of_first_right for s in samples if s.direction == "t2i"}
+        ranks = {s.query.item_id: s.first_match_rank for s in samples if s.direction == "t2i"}
         assert {ranks[f"caption{row}"] for row in range(2, 18)} == {1}
         assert {ranks["caption0"], ranks["caption1"]} == {9}
 
-    def test_good_and_bad_queries_are_shown(self, split, embeddings):
+    def test_queries_with_and_without_a_match_are_shown(self, split, embeddings):
         samples = sample_queries(exact_rank(*embeddings, "inner"), split, per_direction=4, hits=2)
-        ranks = [s.rank_of_first_right for s in samples if s.direction == "t2i"]
+        ranks = [s.first_match_rank for s in samples if s.direction == "t2i"]
         assert ranks == [1, 1, 9, 9]
 
-    def test_too_few_bad_queries_are_filled_up_with_good_ones(self, split, embeddings):
+    def test_too_few_misses_are_filled_up_with_hits(self, split, embeddings):
         images, texts = embeddings
         samples = sample_queries(exact_rank(images, abs(texts), "inner"), split, per_direction=6)
         assert [len([s for s in samples if s.direction == way]) for way in ("i2t", "t2i")] == [6, 6]
@@ -357,7 +364,7 @@ class TestSamples:
 
     def test_without_labels_no_hit_is_marked_by_category(self, split, embeddings):
         samples = sample_queries(exact_rank(*embeddings, "cosine"), replace(split, labels=None))
-        assert {hit.is_category_right for s in samples for hit in s.hits} == {None}
+        assert {hit.shares_label for s in samples for hit in s.hits} == {None}
 
 
 class Page(HTMLParser):

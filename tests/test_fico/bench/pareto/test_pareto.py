@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from fico.bench import machine
 from fico.bench.pareto.frontier import cost_at_recall, dominated
 from fico.bench.pareto.pareto import Pareto, Trial
 from fico.bench.pareto.rivals import RIVALS, Codes, Making, tune
 from fico.errors import UsageError
+from fico.util import resources
 
 
 def beaten(point, others):
@@ -76,11 +76,12 @@ def test_every_rival_finds_what_is_near_and_more_effort_finds_no_less():
     assert max(row["overlap_at_k"][10] for row in rows["hybrid"]) > 0.99
     for name in ("hnsw", "rabitq_fastscan", "hybrid", "hybrid_fp16"):
         assert rows[name][-1]["overlap_at_k"][10] >= rows[name][0]["overlap_at_k"][10], name
-    whole, *speed_ups = found.sheets
+    whole, *speed_ups = found.tables
     assert len(whole.rows) == len(found.rows)
-    for sheet in speed_ups:
-        assert dict((row[0], row[1:]) for row in sheet.rows)["hnsw"] == ("1.00x",) * (len(sheet.columns) - 1)
-        assert all("%" in heading for heading in sheet.columns[1:]), "no speed-up without its recall"
+    for table in speed_ups:
+        ratios = {row.texts[0]: row.texts[1:] for row in table.rows}
+        assert ratios["hnsw"] == ("1.00x",) * (len(table.columns) - 1)
+        assert all("%" in column.name for column in table.columns[1:]), "no speed-up without its recall"
 
 
 def test_a_setting_changes_what_a_built_index_finds():
@@ -118,7 +119,7 @@ def test_what_cannot_be_compared_is_refused(changed, told):
 def test_memory_is_asked_for_all_indexes_together(monkeypatch):
     need = max(size for _, size in Pareto(**SMALL).predicted().values())
     for free, fits in ((need + 1, True), (need - 1, False)):
-        monkeypatch.setattr(machine, "free_memory", lambda free=free: free)
+        monkeypatch.setattr(resources, "free_memory", lambda free=free: free)
         if fits:
             Pareto(**SMALL).check()
         else:

@@ -6,7 +6,7 @@ import pytest
 from fico.datasets import Wikipedia, load_dataset
 from fico.errors import DataError, UsageError
 from fico.features import model_inputs
-from fico.report.html.page import thumbnail
+from fico.report.html.environment import thumbnail
 
 CLASSES = ("art", "sport", "warfare")
 COUNTS = {"train": (40, 25, 15), "test": (9, 4, 7)}
