@@ -1,4 +1,4 @@
-"""Times of a call: warmed up, repeated, wall clock beside CPU time."""
+"""Times of a call: warmed up, repeated, wall clock and CPU time."""
 
 import statistics
 import time

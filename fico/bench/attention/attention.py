@@ -100,7 +100,7 @@ def _part(encoded: EncodedBatch, images: int, texts: int) -> EncodedBatch:
 
 @torch.inference_mode()
 def _loop_seconds(network: SCAN | IMRAM, encoded: EncodedBatch, dtype: torch.dtype) -> float:
-    """Processor time over all pairs. Every tile costs the same, so a part of one stands for all."""
+    """Processor time over all pairs. Every tile costs the same, so a part of one is timed and scaled."""
     loop: Callable[..., Tensor] = scan_by_captions if isinstance(network, SCAN) else imram_by_captions
     part = _part(encoded, LOOP_TILE, PAIRS_OF_A_SAMPLE // LOOP_TILE)
     images, texts, lengths = part.images.to(dtype), part.texts.to(dtype), part.text_lengths
@@ -124,26 +124,26 @@ def cost_table(costs: Sequence[Cost]) -> Table:
 def _row(cost: Cost) -> Row:
     per_pair = 1e6 * cost.cpu_seconds / cost.images / cost.texts
     loops = (f"{seconds / cost.cpu_seconds:.1f}" for seconds in (cost.loop_cpu_seconds, cost.loop64_cpu_seconds))
-    own = str(cost.images), str(cost.texts), f"{cost.seconds:.2f}", f"{per_pair:.2f}"
-    return Row(text_cells(*own, *loops, f"{cost.embedding_seconds:.4f}"))
+    measured = str(cost.images), str(cost.texts), f"{cost.seconds:.2f}", f"{per_pair:.2f}"
+    return Row(text_cells(*measured, *loops, f"{cost.embedding_seconds:.4f}"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and show tables on standard output."""
+    """Measures and prints tables."""
     parser = argparse.ArgumentParser(prog="python -m fico.bench.attention", description=__doc__)
     parser.add_argument("--dims", type=int, nargs="+", default=[64], help="widths; tiny models 64, the paper's 1024")
     parser.add_argument("--models", nargs="+", choices=("scan", "imram"), default=["scan"])
     parser.add_argument("--direction", choices=("t2i", "i2t"), default="t2i", help="of SCAN")
     parser.add_argument("--mode", choices=("full", "text", "image"), default="full", help="of IMRAM")
     parser.add_argument("--largest", type=int, default=1000, help="leave out sizes of more images")
-    given = parser.parse_args(arguments)
-    sizes = [size for size in SIZES if size[0] <= given.largest]
+    options = parser.parse_args(arguments)
+    sizes = [size for size in SIZES if size[0] <= options.largest]
     sys.stdout.write(f"{torch.get_num_threads()} threads of {os.cpu_count()} cores, torch {torch.__version__}\n")
-    for dim in given.dims:
-        for model in given.models:
+    for dim in options.dims:
+        for model in options.models:
             network = (
-                SCAN(8, 8, dim, 8, direction=given.direction)
+                SCAN(8, 8, dim, 8, direction=options.direction)
                 if model == "scan"
-                else IMRAM(8, 8, dim, 8, mode=given.mode)
+                else IMRAM(8, 8, dim, 8, mode=options.mode)
             )
             print_table(cost_table(measure(network.eval(), dim, sizes)))

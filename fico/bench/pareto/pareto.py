@@ -1,4 +1,4 @@
-"""Every rival over its settings on the same data: speed, recall and memory, and which settings are worth having."""
+"""Every rival over its search parameters on the same data: speed, recall and memory, and the Pareto frontier."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,10 +15,10 @@ from fico.bench.pareto.frontier import dominated
 from fico.bench.pareto.gpu_rivals import GPU_RIVALS, absent
 from fico.bench.pareto.rivals import (
     RIVALS,
-    Codes,
-    Making,
-    Setting,
-    setting_text,
+    BuildContext,
+    SearchParams,
+    SharedBinarisers,
+    params_text,
     tune,
 )
 from fico.bench.pareto.tables import settings_table, speed_up_table
@@ -46,7 +46,7 @@ class Pareto:
         seed: Of the data.
         rivals: Which of ``RIVALS``; those that need a GPU are marked absent without one.
         baseline: The rival that speed-ups refer to.
-        k: Items asked for.
+        k: Items per query.
         rounds: Timed rounds after the warm-up; each goes through all settings, so that a change in the machine's load
             meets them alike. In each round a setting searches another part of the queries, and not the part that the
             setting before it did: what a query needs is not in the cache yet. Medians count.
@@ -106,10 +106,10 @@ class Pareto:
         """Makes the data, builds every index, measures all settings in turn.
 
         Args:
-            report: Told what begins.
+            report: Called with the name of each step as it begins.
 
         Returns:
-            One row per setting, with ``is_dominated``, ``cpu_us`` and ``wall_us`` a query.
+            One row per setting, with ``is_dominated``, ``cpu_us`` and ``wall_us`` per query.
 
         Raises:
             UsageError: As ``check``.
@@ -120,9 +120,9 @@ class Pareto:
         items, queries = data.item_rows(0, self.items), data.query_rows(0, self.queries)
         blocks = (items[at : at + _BLOCK] for at in range(0, self.items, _BLOCK))
         exact = exact_by_stream(blocks, queries, self.k).indices
-        making = Making(self.items, self.threads, Codes(items))
+        context = BuildContext(self.items, self.threads, SharedBinarisers(items))
         reasons = {name: absent(name) for name in self.rivals if name in GPU_RIVALS}
-        built = [self._built(name, making, items, report) for name in self.rivals if not reasons.get(name)]
+        built = [self._built(name, context, items, report) for name in self.rivals if not reasons.get(name)]
         trials = [Trial(rival, setting) for rival in built for setting in RIVALS[rival.name].settings]
         report(f"{len(trials)} settings in {self.rounds} rounds")
         self._measure(trials, queries)
@@ -130,12 +130,12 @@ class Pareto:
         _mark(rows, self.k)
         return self._outcome(rows, {name: reason for name, reason in reasons.items() if reason})
 
-    def _built(self, name: str, making: Making, items: np.ndarray, report: Report) -> "Built":
+    def _built(self, name: str, context: BuildContext, items: np.ndarray, report: Report) -> "Built":
         report(f"building {name}")
-        making.binariser.asked.clear()
-        searcher = RIVALS[name].make(making)
+        context.binariser.asked.clear()
+        searcher = RIVALS[name].make(context)
         _, adding = once(lambda: searcher.add(items))
-        steps = [adding, *making.binariser.asked]
+        steps = [adding, *context.binariser.asked]
         seconds, cpu_seconds = sum(step.seconds for step in steps), sum(step.cpu_seconds for step in steps)
         return Built(name, searcher, Timing(seconds, cpu_seconds, 0.0, 1))
 
@@ -151,7 +151,7 @@ class Pareto:
         build, wall_us, cpu_us = trial.built.build, *trial.medians
         return {
             "index": trial.built.name,
-            "setting": setting_text(trial.setting),
+            "setting": params_text(trial.setting),
             "settings": trial.name,
             "queries": self.queries,
             "items": self.items,
@@ -193,7 +193,7 @@ class Trial:
     """One setting of a built index, with what it found and took so far."""
 
     built: Built
-    setting: Setting
+    setting: SearchParams
     name: str = ""
     found: dict[int, Ranking] = field(default_factory=dict)
     times: list[tuple[float, float]] = field(default_factory=list)
@@ -215,7 +215,7 @@ class Trial:
 
     @property
     def medians(self) -> tuple[float, float]:
-        """Microseconds a query, wall clock and CPU time, of the rounds after the warm-up."""
+        """Microseconds per query, wall clock and CPU time, of the rounds after the warm-up."""
         wall, cpu = zip(*self.times[1:], strict=True)
         return median(wall), median(cpu)
 
@@ -225,7 +225,7 @@ def _measures(k: int) -> list[tuple[str, int]]:
 
 
 def _mark(rows: list[dict[str, Any]], k: int) -> None:
-    """Dominated: another setting finds no less by either recall, costs no more time or memory, and wins in one."""
+    """Marks dominated rows: another one has no less of either recall, no more time or memory, and is better in one."""
     if not rows:
         return
     gains = np.array([[row["top1_in_k"][1], row["overlap_at_k"][k]] for row in rows])

@@ -53,17 +53,18 @@ def speed_up_table(rows: Rows, baseline: str, kind: str, k: int) -> Table:
         A column per search parameter of the baseline that none of its others dominates; its heading is the recall, so
         that every speed-up has one. A dash where an index does not reach that recall.
     """
-    own = [row for row in rows if row["index"] == baseline]
-    left_out = dominated(np.array([[row[kind][k]] for row in own]), np.array([[row["cpu_us"]] for row in own]))
+    of_baseline = [row for row in rows if row["index"] == baseline]
+    gains, costs = (np.array([[value] for value in column]) for column in _columns(of_baseline, kind, k))
     points = sorted(
-        (row[kind][k], row["cpu_us"], row["setting"]) for row, o in zip(own, left_out, strict=True) if not o
+        (row[kind][k], row["cpu_us"], row["setting"])
+        for row, is_out in zip(of_baseline, dominated(gains, costs), strict=True)
+        if not is_out
     )
     points = _spread(points)
     found_rows = []
     for name in dict.fromkeys(row["index"] for row in rows):
-        recalls = [row[kind][k] for row in rows if row["index"] == name]
-        costs = [row["cpu_us"] for row in rows if row["index"] == name]
-        found = [cost_at_recall(recalls, costs, recall) for recall, _, _ in points]
+        recalls, times = _columns([row for row in rows if row["index"] == name], kind, k)
+        found = [cost_at_recall(recalls, times, recall) for recall, _, _ in points]
         ratios = [NOTHING if c is None else f"{cost / c:.2f}x" for c, (_, cost, _) in zip(found, points, strict=True)]
         found_rows.append(Row(text_cells(name, *ratios)))
     headings = [f"{percent_text(recall)} %\n{parameters}" for recall, _, parameters in points]
@@ -75,6 +76,11 @@ def speed_up_table(rows: Rows, baseline: str, kind: str, k: int) -> Table:
         "time is its cost: such a ratio compares two machines."
     )
     return Table(f"speed-up-{kind.replace('_', '-')}", title, columns, tuple(found_rows), (note,))
+
+
+def _columns(rows: Rows, kind: str, k: int) -> tuple[list[float], list[float]]:
+    """Recall and CPU time of each row."""
+    return [row[kind][k] for row in rows], [row["cpu_us"] for row in rows]
 
 
 def _spread(points: Sequence[tuple[float, float, str]]) -> list[tuple[float, float, str]]:

@@ -1,9 +1,9 @@
-"""``python -m fico.bench.popcount``: the exact Hamming search beside FAISS and beside what the processor can do.
+"""``python -m fico.bench.popcount``: the exact Hamming search against FAISS and against what the processor can do.
 
 Rates are pairs of query and code per second of processor time, medians of interleaved rounds, so that a busy machine
 disturbs them little. ``limit`` is xor, popcount and comparison of codes in the first cache, with nothing kept; the
 scan is not bound by it, since its adders count without a popcount. FAISS keeps the best in a heap or counts distances;
-the quicker way stands in the table. ``--memory`` compares the memory that a search takes with what is predicted.
+the table has the faster one. ``--memory`` compares the memory that a search takes with what is predicted.
 """
 
 import argparse
@@ -42,9 +42,9 @@ class PopcountRow:
         bits: Code length.
         items: Codes.
         queries: Queries.
-        k: Places.
+        k: Items per query.
         ours: 10^9 pairs per second of one core.
-        faiss: The same of ``IndexBinaryFlat``, the quicker of its two ways.
+        faiss: The same of ``IndexBinaryFlat``, the faster of its two ways.
         limit: The same of the bare instructions.
         threads_work: Pairs per second of processor time on two threads, relative to one: what two free cores give, / 2.
         threads_wall: Wall-clock speed of two threads relative to one, median; other work on the machine lowers it.
@@ -70,15 +70,15 @@ def measure(bits: int, items: int, queries: int, ks: Sequence[int], repeats: int
         bits: Code length.
         items: Codes.
         queries: Queries.
-        ks: Places.
+        ks: Cut-offs.
         repeats: Rounds; each has every entry once.
         seed: Of the codes.
 
     Raises:
-        DataError: The distances differ from FAISS's: a fault of ours.
+        DataError: The distances differ from FAISS's: a bug of this library.
     """
     generator = np.random.default_rng(seed)
-    codes, asked = (generator.integers(0, 256, (rows, bits // 8), dtype=np.uint8) for rows in (items, queries))
+    codes, query_codes = (generator.integers(0, 256, (rows, bits // 8), dtype=np.uint8) for rows in (items, queries))
     one, two = PopcountSearch(bits, threads=1), PopcountSearch(bits, threads=2)
     heap, counting = (
         FaissSearch("BFlat", bits=bits, threads=1, search_params={"use_heap": use_heap}) for use_heap in (True, False)
@@ -89,10 +89,10 @@ def measure(bits: int, items: int, queries: int, ks: Sequence[int], repeats: int
     rows = []
     for k in ks:
         calls: dict[str, Callable[[], Ranking | int]] = {
-            "one": partial(one.search, asked, k),
-            "two": partial(two.search, asked, k),
-            "faiss": partial(heap.search, asked, k),
-            "faiss counting": partial(counting.search, asked, k),
+            "one": partial(one.search, query_codes, k),
+            "two": partial(two.search, query_codes, k),
+            "faiss": partial(heap.search, query_codes, k),
+            "faiss counting": partial(counting.search, query_codes, k),
             "limit": limit,
         }
         _check(calls)
@@ -147,12 +147,12 @@ def _table_row(row: PopcountRow) -> Row:
 
 
 def measure_memory(items: int, queries: int, k: int, threads: int, bits: int = 64, seed: int = 5) -> tuple[int, int]:
-    """What a search takes beside the codes that it was given, and what `predicted_bytes` says.
+    """Memory of a search in addition to the codes, measured and predicted by `predicted_bytes`.
 
     Args:
         items: Codes.
         queries: Queries.
-        k: Places.
+        k: Items per query.
         threads: Cores.
         bits: Code length.
         seed: Of the codes.
@@ -161,14 +161,14 @@ def measure_memory(items: int, queries: int, k: int, threads: int, bits: int = 6
         Most bytes by which the process grew from before the index was made, and the prediction.
     """
     generator = np.random.default_rng(seed)
-    codes, asked = (generator.integers(0, 256, (rows, bits // 8), dtype=np.uint8) for rows in (items, queries))
+    codes, query_codes = (generator.integers(0, 256, (rows, bits // 8), dtype=np.uint8) for rows in (items, queries))
     warm = PopcountSearch(bits, threads)
     warm.add(codes[:1000])
-    warm.search(asked, 1)  # compiles, and starts the threads
+    warm.search(query_codes, 1)  # compiles, and starts the threads
     with PeakMemory() as memory:
         searcher = PopcountSearch(bits, threads)
         searcher.add(codes)
-        searcher.search(asked, k)
+        searcher.search(query_codes, k)
     return memory.grown_bytes, predicted_bytes(items, bits, queries, k, threads)
 
 

@@ -43,12 +43,12 @@ class Table7:
         bits: Code length of ITQ.
         seed: Of the data.
         indexes: Which of ``INDEXES``.
-        ks: Places.
+        ks: Cut-offs.
         searched: Queries that are searched and timed, the first ones; times are scaled to all.
         truth: Queries, the first ones, for which the exact answer is computed.
         threads: Cores. None: all of this process.
-        lists: Parts of ``binary_ivf``; fewer where items are few.
-        nprobe: Parts that a query of ``binary_ivf`` looks into.
+        lists: Inverted lists of ``binary_ivf``; fewer where items are few.
+        nprobe: Lists that a query of ``binary_ivf`` scans.
         rows_path: New file for the floats of the coarse-to-fine index, deleted in the end. None: memory.
     """
 
@@ -122,7 +122,7 @@ class Table7:
         """Makes the data and measures every index.
 
         Args:
-            report: Told what begins.
+            report: Called with the name of each step as it begins.
 
         Returns:
             One row per index as ``compare_indexes`` gives them; under ``details`` the times of ITQ.
@@ -142,10 +142,10 @@ class Table7:
         rows = []
         for name in self.indexes:
             report(name)
-            given = queries if name in _FLOAT else query_codes
+            sought = queries if name in _FLOAT else query_codes
             blocks = (lambda: _blocks(data)) if name in _FLOAT else (lambda: iter([codes]))
             self._compile(name, data, codes)
-            rows.append({"index": name} | self._measure(self._make(name), data, blocks, given, exact))
+            rows.append({"index": name} | self._measure(self._make(name), data, blocks, sought, exact))
             if name == "hybrid" and self.rows_path is not None:
                 Path(self.rows_path).unlink()
         codes_took = {

@@ -67,7 +67,7 @@ def _table(
 ) -> Table:
     """Costs, then both recalls at each cut-off; the search time has the third column in the paper's row too."""
     columns = [Column("index", is_text=True), *map(Column, costs)]
-    columns += [Column(f"{recall} {k}") for recall in ("top 1\nin", "overlap\nat") for k in ks]
+    columns += [Column(f"{word} {k}", recall) for recall, word in (("top 1", "in"), ("overlap", "at")) for k in ks]
     found: list[Row] = []
     for row in rows:
         recalls = (percent_text(row[recall][k]) for recall in ("top1_in_k", "overlap_at_k") for k in ks)

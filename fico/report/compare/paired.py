@@ -76,7 +76,7 @@ class QueryValues:
         return values
 
     def _clusters(self, run: FinishedRun, name: str) -> Int64[np.ndarray, " queries"] | None:
-        """A number for the image of each query; from the stored embeddings where the queries' file does not tell."""
+        """The cluster (image) of each query; from the stored embeddings where ``per_query.csv.gz`` does not have it."""
         table = self._table(run, name)
         images: Sequence[str | int] = table.images or (table.ids if table.direction == "i2t" else ())
         manifest = run.folder / "embeddings" / "manifest.json"

@@ -9,22 +9,22 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fico.report.results.display import DIRECTION_NAMES
 from fico.report.results.schema import Metric, Results
 
 # Written as colours that nothing else uses, then replaced by the page's variables: SVG by matplotlib has no other hook.
 INK, FAINT, COLOURS = "#010203", "#010204", {"i2t": "#010205", "t2i": "#010206"}
 VARIABLES = {INK: "var(--ink)", FAINT: "var(--faint)", COLOURS["i2t"]: "var(--i2t)", COLOURS["t2i"]: "var(--t2i)"}
-LABELS = {"i2t": "image to text", "t2i": "text to image"}
 CUTS = (1, 5, 10, 50, 100, 200)
 LEVELS = tuple(f"{level / 10:.1f}" for level in range(11))
 
 
 def recall_curve(results: Results) -> str | None:
-    """Recall over the number of items looked at, with interval and chance; None without instance metrics."""
+    """Recall at k over k, with interval and chance; None without instance metrics."""
     points = {way: _points(results, f"instance/{way}", [f"R@{k}" for k in CUTS], CUTS) for way in COLOURS}
     if not any(points.values()):
         return None
-    figure, axes = _axes("items looked at (k)", "R@k in %")
+    figure, axes = _axes("k", "R@k in %")
     for way, found in points.items():
         _draw(axes, way, found)
     axes.set_xscale("log")
@@ -82,11 +82,11 @@ def _draw(axes: Axes, way: str, points: list[Point]) -> None:
     low, high = ([100 * end for end in ends] for ends in zip(*((m.low, m.high) for _, m, _ in points), strict=True))
     axes.fill_between(positions, low, high, color=colour, alpha=0.18, linewidth=0)
     values = [100 * metric.value for _, metric, _ in points]
-    axes.plot(positions, values, color=colour, marker="o", markersize=4, linewidth=1.8, label=LABELS[way])
+    axes.plot(positions, values, color=colour, marker="o", markersize=4, linewidth=1.8, label=DIRECTION_NAMES[way])
     chance = [(position, 100 * level.value) for position, _, level in points if level is not None]
     if chance:
         across, up = zip(*chance, strict=True)
-        axes.plot(across, up, color=colour, linewidth=1, linestyle=(0, (3, 3)), label=f"{LABELS[way]}, chance")
+        axes.plot(across, up, color=colour, linewidth=1, linestyle=(0, (3, 3)), label=f"{DIRECTION_NAMES[way]}, chance")
 
 
 def _legend(axes: Axes) -> None:

@@ -51,7 +51,7 @@ class MetricTable:
 
 
 def is_hashing(results: Results) -> bool:
-    """Whether the model gives binary codes; of given scores only its name tells."""
+    """Whether the model makes binary codes; of precomputed scores only its name is known."""
     return results.model.bits is not None or results.model.name in HASHING
 
 

@@ -29,7 +29,7 @@ class Metric:
         high: Upper end.
         queries: How many queries it is the mean of.
         definition: What was computed, in one sentence.
-        pessimistic: Value with tied items in the worst order, where there are ties.
+        pessimistic: Tie bound: the value with tied items in the worst order, where there are ties.
         optimistic: The same in the best order.
     """
 
@@ -78,8 +78,8 @@ class SearchRow:
         build_seconds: Training and adding.
         search_seconds: The whole batch.
         index_bytes: Size of the index.
-        top1_in_k: For each k the share of queries whose exact nearest item is among the first k.
-        overlap_at_k: For each k the share of the exact k nearest items among the first k.
+        top1_in_k: For each k the fraction of queries whose exact nearest item is among the first k.
+        overlap_at_k: For each k the fraction of the exact k nearest items among the first k.
         details: Whatever else the comparison says (threads, repeats, spread).
     """
 
@@ -123,7 +123,7 @@ class Results:
         hardware: The machine.
         config: The resolved configuration.
         key: Hash of config, data and code: equal keys give equal numbers. Empty where unknown.
-        notes: Sentences a reader must know, such as the count of queries without a right item.
+        notes: Sentences a reader must know, such as the count of queries without a relevant item.
     """
 
     name: str
@@ -193,7 +193,7 @@ class Results:
 
 
 def write_results(folder: Path, results: Results, per_query: Sequence[QueryTable] = ()) -> None:
-    """Writes ``results.csv``, ``per_query.csv.gz`` and, last, ``results.json``, each whole or not at all.
+    """Writes ``results.csv``, ``per_query.csv.gz`` and, last, ``results.json``, each by an atomic write.
 
     Args:
         folder: Folder of the run; made if it is missing.

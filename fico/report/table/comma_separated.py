@@ -9,8 +9,8 @@ from fico.report.table.table import NOTHING, Cell, Table
 def as_csv(table: Table) -> str:
     """The numbers unrounded, in percent where the table is; a column each for value, interval, spread."""
     parts = [
-        list(dict.fromkeys(part for row in table.rows for part in row.cells[place].numbers)) or [""]
-        for place in range(len(table.columns))
+        list(dict.fromkeys(part for row in table.rows for part in row.cells[column].numbers)) or [""]
+        for column in range(len(table.columns))
     ]
     names = [
         " ".join(filter(None, (column.heading, part)))
