@@ -117,10 +117,8 @@ def _counts(
     for start in track(starts, len(starts), f"Growing the gallery, {direction}", is_shown=progress):
         queries = answered[start : start + BLOCK]
         first = score(queries, 0, test_items)
-        query_images, item_images = (
-            (queries, owners) if direction == "i2t" else (owners[queries], np.arange(test_items))
-        )
-        relevant = query_images[:, None] == item_images
+        query_images = queries if direction == "i2t" else owners[queries]
+        relevant = query_images[:, None] == (owners if direction == "i2t" else np.arange(test_items))
         best = np.where(relevant, first, -np.inf).max(axis=1, keepdims=True)
         above, tied = (first > best).sum(axis=1), first == best
         hits, non_relevant = (tied & relevant).sum(axis=1), (tied & ~relevant).sum(axis=1)

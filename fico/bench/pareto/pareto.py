@@ -132,10 +132,10 @@ class Pareto:
 
     def _built(self, name: str, context: BuildContext, items: np.ndarray, report: Report) -> "Built":
         report(f"building {name}")
-        context.binariser.asked.clear()
+        context.binariser.fit_times.clear()
         searcher = RIVALS[name].make(context)
         _, adding = once(lambda: searcher.add(items))
-        steps = [adding, *context.binariser.asked]
+        steps = [adding, *context.binariser.fit_times]
         seconds, cpu_seconds = sum(step.seconds for step in steps), sum(step.cpu_seconds for step in steps)
         return Built(name, searcher, Timing(seconds, cpu_seconds, 0.0, 1))
 

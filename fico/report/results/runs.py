@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fico.errors import DataError, UsageError
+from fico.report.results.identity import identity
 from fico.report.results.schema import RESULTS, Results, read_results
-from fico.report.results.seeds import identity
 
 _TRACE = "run.log"  # what a run leaves first
 _INSIDE = ("checkpoints", "embeddings", "wandb", "lightning_logs")  # folders of a run that hold no run

@@ -5,7 +5,7 @@ from typing import TextIO
 
 import rich.table
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from fico.report.table.table import Cell, Column, Emphasis, Row, Table
@@ -31,11 +31,9 @@ def print_table(table: Table, file: TextIO | None = None) -> None:
     console.print()
 
 
-def as_rich(table: Table) -> rich.table.Table:
+def as_rich(table: Table) -> RenderableType:
     """The table without its notes, for a console of any width; text columns wrap where it is narrow."""
-    made = rich.table.Table(
-        title=Text(table.title), box=SIMPLE_HEAD, padding=(0, 1), show_edge=False, pad_edge=False, title_justify="left"
-    )
+    made = rich.table.Table(box=SIMPLE_HEAD, padding=(0, 1), show_edge=False, pad_edge=False)
     for column, heading in _headings(table):
         made.add_column(
             Text(heading),
@@ -49,7 +47,7 @@ def as_rich(table: Table) -> rich.table.Table:
         if row.kind not in table.folded:
             cells = zip(table.columns, row.cells, strict=True)
             made.add_row(*(_text(cell, row) for column, cell in cells if not column.is_detail))
-    return made
+    return Group(Text(table.title, style="italic"), made)
 
 
 def notes(table: Table) -> list[str]:
