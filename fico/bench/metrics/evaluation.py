@@ -120,8 +120,8 @@ def run(size: str, peers: Sequence[str], repeats: int, budget_seconds: float, co
 
 def comparison_table(rows: Sequence[Measurement]) -> Table:
     """Times and memory of each library, with the ratio to this one."""
-    columns = (Column("work", is_text=True), Column("library", is_text=True))
-    columns += tuple(map(Column, ("seconds", "CPU s", "times fico", "extra MiB")))
+    numbers = ("seconds", "CPU s", "times fico", "extra MiB")
+    columns = (Column("work", is_text=True), Column("library", is_text=True), *map(Column, numbers))
     ours = {row.work: row.timing.seconds for row in rows if row.name == "fico"}
     cells = (
         text_cells(

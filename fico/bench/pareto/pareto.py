@@ -141,7 +141,7 @@ class Pareto:
 
     def _measure(self, trials: Sequence["Trial"], queries: np.ndarray) -> None:
         parts = np.array_split(queries, 1 + self.rounds)
-        steps = [(trial, place + turn) for turn in range(len(parts)) for place, trial in enumerate(trials)]
+        steps = [(trial, number + turn) for turn in range(len(parts)) for number, trial in enumerate(trials)]
         for trial, part in track(steps, len(steps), "settings"):
             trial.measure(parts, part % len(parts), self.k)
 

@@ -7,9 +7,9 @@ from fico.errors import UsageError
 from fico.metrics.significance import PairedTest
 from fico.report.compare.paired import QueryValues, check_same_data, holm
 from fico.report.results.display import DIRECTION_NAMES, SHOWN, metric_names, metric_text
+from fico.report.results.metric import is_rank
 from fico.report.results.protocol import Protocol
 from fico.report.results.runs import FinishedRun, machine
-from fico.report.results.schema import is_rank
 from fico.report.results.score_cell import score_cell
 from fico.report.results.seeds import Score, SeedGroup, group_seeds, is_untrained
 from fico.report.table.table import (

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fico.report.results.display import DIRECTION_NAMES
-from fico.report.results.schema import Metric, Results
+from fico.report.results.metric import Metric
+from fico.report.results.schema import Results
 
 # Written as colours that nothing else uses, then replaced by the page's variables: SVG by matplotlib has no other hook.
 INK, FAINT, COLOURS = "#010203", "#010204", {"i2t": "#010205", "t2i": "#010206"}

@@ -1,6 +1,7 @@
 """How metrics and directions are written for a reader: percents, ranks, intervals."""
 
-from fico.report.results.schema import Metric, Results, is_rank
+from fico.report.results.metric import Metric, is_rank
+from fico.report.results.schema import Results
 
 DIRECTION_NAMES = {"i2t": "image to text", "t2i": "text to image"}
 SHOWN = {

@@ -1,7 +1,7 @@
 """A metric over the seeds of one setting as a cell of a table."""
 
 from fico.report.results.display import metric_text
-from fico.report.results.schema import is_rank
+from fico.report.results.metric import is_rank
 from fico.report.results.seeds import Score
 from fico.report.table.table import NOTHING, Cell
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fico.report.results.identity import config_leaves, identity, relevant_config
-from fico.report.results.schema import Metric, Results
+from fico.report.results.metric import Metric
+from fico.report.results.schema import Results
 
 MODELS = ("blip2", "blip2_nf", "beit3", "xvlm", "xvlm_nf", "imram", "vsrn", "scan", "adv", "ucch", "dadh")
 LONGEST_DIFFERENCE = 3  # keys that a label spells out

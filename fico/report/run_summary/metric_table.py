@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from fico.report.results.display import DIRECTION_NAMES, SHOWN, interval_text, metric_text, tie_bounds_text
-from fico.report.results.schema import Metric, Results, is_rank
+from fico.report.results.metric import Metric, is_rank
+from fico.report.results.schema import Results
 from fico.report.table.table import NOTHING, Cell, Column, Row, Scale, Table
 
 TITLES = {

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from fico.datasets.base import RetrievalSplit
-from fico.report.results.schema import DataInfo, Metric, ModelInfo, Results, SearchRow
+from fico.report.results.metric import Metric
+from fico.report.results.schema import DataInfo, ModelInfo, Results, SearchRow
 from fico.types import Correspondence
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from fico.bench.pareto.frontier import cost_at_recall, dominated
 from fico.bench.pareto.pareto import Pareto, Trial
-from fico.bench.pareto.rivals import RIVALS, Codes, Making, tune
+from fico.bench.pareto.rivals import RIVALS, BuildContext, SharedBinarisers, tune
 from fico.errors import UsageError
 from fico.util import resources
 
@@ -56,7 +56,7 @@ SMALL = {"queries": 20, "items": 600, "dim": 256, "rounds": 1}
 
 
 def test_an_index_of_codes_owes_the_learning_that_another_one_asked_for_first():
-    codes = Codes(np.random.default_rng(0).normal(size=(300, 64)).astype(np.float32))
+    codes = SharedBinarisers(np.random.default_rng(0).normal(size=(300, 64)).astype(np.float32))
     first, again = codes(16), codes(16)
     assert first is again
     assert len(codes.asked) == 2
@@ -86,7 +86,7 @@ def test_every_rival_finds_what_is_near_and_more_effort_finds_no_less():
 
 def test_a_setting_changes_what_a_built_index_finds():
     items = np.random.default_rng(0).normal(size=(600, 256)).astype(np.float32)
-    making = Making(len(items), 1, Codes(items))
+    making = BuildContext(len(items), 1, SharedBinarisers(items))
     for name in ("ivf_sq8", "multi_hash", "scan_rerank"):
         searcher = RIVALS[name].make(making)
         searcher.add(items)

@@ -15,16 +15,10 @@ from fico.errors import UsageError
 from fico.report.paper.figures import precision_recall_figure
 from fico.report.paper.published_metrics import paper_model
 from fico.report.paper.report import paper_report
+from fico.report.results.metric import Metric
 from fico.report.results.per_query import QueryTable, read_queries
 from fico.report.results.runs import find_runs
-from fico.report.results.schema import (
-    DataInfo,
-    Metric,
-    ModelInfo,
-    Results,
-    SearchRow,
-    write_results,
-)
+from fico.report.results.schema import DataInfo, ModelInfo, Results, SearchRow, write_results
 from fico.report.results.seeds import group_seeds
 from fico.report.table.markdown import as_markdown
 

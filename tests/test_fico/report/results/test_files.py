@@ -16,8 +16,9 @@ from fico.evaluation.result import PerQuery, RetrievalResult
 from fico.report.html.page import write_report
 from fico.report.results import schema as results_module
 from fico.report.results.collect import collect_metrics, query_tables
+from fico.report.results.metric import Metric
 from fico.report.results.per_query import QueryTable
-from fico.report.results.schema import Metric, read_results, write_results
+from fico.report.results.schema import read_results, write_results
 from fico.util.provenance import commit, hardware, versions
 
 QUERIES = (

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from fico.report.results.display import metric_text
-from fico.report.results.schema import Metric
+from fico.report.results.metric import Metric
 from fico.report.run_summary.summary import print_results
 from fico.util.units import bytes_text, seconds_text
 
