@@ -27,7 +27,7 @@ from fico.external.results import given_results, write_given, write_trec
 from fico.formats.arrays import load_array, load_labels, load_pairs
 from fico.formats.trec import read_trec
 from fico.report.run_summary.summary import print_results
-from fico.report.table.terminal import WIDTH
+from fico.report.table.terminal import WIDTH, print_table
 from fico.types import Correspondence
 
 DATA_SETS = {"coco": "coco", "f30k": "flickr30k"}  # the collection's names -> ours
@@ -121,9 +121,9 @@ def evaluate_published(
                 data=DATA_SETS[dataset],
             )
             write_given(out / f"{dataset}-{model}", found.given, result, results)
-    console = Console(width=WIDTH, highlight=False)
     for table in published_tables(evaluated):
-        console.print(table, "")
+        print_table(table)
+    console = Console(width=WIDTH, highlight=False)
     for remark in remarks:
         console.print(remark, markup=False)
     if faults:

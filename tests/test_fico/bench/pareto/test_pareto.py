@@ -55,13 +55,13 @@ def test_a_cost_never_falls_as_the_recall_asked_for_rises():
 SMALL = {"queries": 20, "items": 600, "dim": 256, "rounds": 1}
 
 
-def test_an_index_of_codes_owes_the_learning_that_another_one_asked_for_first():
+def test_an_index_of_codes_is_charged_for_the_fitting_that_another_one_shares():
     codes = SharedBinarisers(np.random.default_rng(0).normal(size=(300, 64)).astype(np.float32))
     first, again = codes(16), codes(16)
     assert first is again
-    assert len(codes.asked) == 2
-    assert codes.asked[0] == codes.asked[1]
-    assert codes.asked[0].seconds > 0
+    assert len(codes.fit_times) == 2
+    assert codes.fit_times[0] == codes.fit_times[1]
+    assert codes.fit_times[0].seconds > 0
 
 
 def test_every_rival_finds_what_is_near_and_more_effort_finds_no_less():
@@ -86,9 +86,9 @@ def test_every_rival_finds_what_is_near_and_more_effort_finds_no_less():
 
 def test_a_setting_changes_what_a_built_index_finds():
     items = np.random.default_rng(0).normal(size=(600, 256)).astype(np.float32)
-    making = BuildContext(len(items), 1, SharedBinarisers(items))
+    context = BuildContext(len(items), 1, SharedBinarisers(items))
     for name in ("ivf_sq8", "multi_hash", "scan_rerank"):
-        searcher = RIVALS[name].make(making)
+        searcher = RIVALS[name].make(context)
         searcher.add(items)
         found = []
         for setting in (RIVALS[name].settings[0], RIVALS[name].settings[-1]):

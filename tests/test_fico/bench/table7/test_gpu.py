@@ -59,7 +59,7 @@ def test_the_paper_stands_beside_its_sizes(no_gpu):
         ({"truth": None}, "bench.truth is None"),
         ({"seed": "x"}, "bench.seed is 'x'"),
         ({"indexes": ("hnsw",)}, "'hnsw' is unknown"),
-        ({"candidates": 10}, "bench.candidates is 10, but bench.ks asks for 50"),
+        ({"candidates": 10}, "bench.candidates is 10, but the largest of bench.ks is 50"),
         ({"queries": 0}, "bench.queries is 0"),
         ({"ks": (1, 701)}, "1 to the 700 items"),
         ({"hybrid_bits": 64}, "bench.hybrid_bits is 64.* at most 48"),
