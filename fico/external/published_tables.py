@@ -4,18 +4,9 @@ from collections.abc import Mapping
 
 from fico.evaluation.result import RetrievalResult
 from fico.external.published_outputs import HASHING, MODELS, TITLES, Dataset
-from fico.report.paper.published_metrics import (
-    CATEGORY,
-    DEEP,
-    DEEP_RECALL,
-    INSTANCE,
-    MAP,
-    Numbers,
-    R,
-    published,
-)
+from fico.report.paper.published_metrics import CATEGORY, DEEP, DEEP_RECALL, INSTANCE, MAP, Numbers, R, published
 from fico.report.results.per_query import DIRECTIONS
-from fico.report.table.table import Cell, Column, Row, Table, text_cells
+from fico.report.table.table import NOTHING, Cell, Column, Row, Table, text_cells
 
 Evaluated = Mapping[tuple[str, Dataset], RetrievalResult]
 
@@ -27,7 +18,7 @@ def published_tables(evaluated: Evaluated) -> list[Table]:
         evaluated: By model and data set.
 
     Returns:
-        Percents: measured here, as the paper has it (``-`` where that number is not known here), the difference.
+        Percents: measured here, as the paper has it (``–`` where that number is not known here), the difference.
     """
     tables = []
     for dataset, title in TITLES.items():
@@ -67,4 +58,4 @@ def _table(
 
 
 def _cell(value: float | None, form: str) -> Cell:
-    return Cell("-") if value is None else Cell(format(value, form), numbers={"": value})
+    return Cell(NOTHING) if value is None else Cell(format(value, form), numbers={"": value})

@@ -12,14 +12,7 @@ from fico.report.results.protocol import Protocol
 from fico.report.results.runs import FinishedRun, machine
 from fico.report.results.score_cell import score_cell
 from fico.report.results.seeds import Score, SeedGroup, group_seeds, is_untrained
-from fico.report.table.table import (
-    NOTHING,
-    Cell,
-    Column,
-    Row,
-    Table,
-    distinct,
-)
+from fico.report.table.table import NOTHING, Cell, Column, Row, Table, distinct
 from fico.util.progress import track
 from fico.util.units import bytes_text, seconds_text
 

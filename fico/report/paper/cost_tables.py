@@ -8,15 +8,7 @@ from fico.report.results.protocol import Protocol
 from fico.report.results.runs import machine
 from fico.report.results.schema import Results
 from fico.report.results.seeds import Score, SeedGroup, group_seeds
-from fico.report.table.table import (
-    NOTHING,
-    Cell,
-    Column,
-    Row,
-    Table,
-    distinct,
-    text_cells,
-)
+from fico.report.table.table import NOTHING, Cell, Column, Row, Table, distinct, text_cells
 from fico.util.units import bytes_text, seconds_text
 
 SIZES = {"1K / 5K": 1_000, "10K / 50K": 10_000, "100K / 500K": 100_000, "1M / 5M": 1_000_000}

@@ -20,15 +20,7 @@ from fico.report.results.protocol import Protocol
 from fico.report.results.schema import Results
 from fico.report.results.score_cell import score_cell
 from fico.report.results.seeds import MODELS, SeedGroup, group_seeds, is_untrained
-from fico.report.table.table import (
-    NOTHING,
-    Cell,
-    Column,
-    Row,
-    Table,
-    distinct,
-    text_cells,
-)
+from fico.report.table.table import NOTHING, Cell, Column, Row, Table, distinct, text_cells
 
 LEADING = (Column("model", is_text=True), Column("bits"), Column("size", is_text=True), Column("seeds"))
 READING = (

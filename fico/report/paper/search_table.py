@@ -9,15 +9,7 @@ from fico.report.results.runs import machine
 from fico.report.results.schema import Results, SearchRow
 from fico.report.results.seeds import SeedGroup, group_seeds
 from fico.report.run_summary.search_table import TASK_METRICS, cost_cells, percent_cell
-from fico.report.table.table import (
-    NOTHING,
-    Cell,
-    Column,
-    Row,
-    Table,
-    distinct,
-    text_cells,
-)
+from fico.report.table.table import NOTHING, Cell, Column, Row, Table, distinct, text_cells
 from fico.util.units import seconds_text
 
 SHOWN_CUTOFFS = 3  # the smallest k of top 1 in k
