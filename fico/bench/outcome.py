@@ -73,7 +73,7 @@ def threads(count: int) -> str:
 
 
 def predictions(bench: Bench) -> Table:
-    """What a bench will cost, as far as rates of one core of 2025 tell: within a factor of three elsewhere."""
+    """What a bench will cost, from rates of one core of 2025, so within a factor of three elsewhere."""
     costs = bench.predicted()
     rows = [(name, seconds_text(seconds), bytes_text(size)) for name, (seconds, size) in costs.items()]
     seconds, size = sum(cost[0] for cost in costs.values()), max(cost[1] for cost in costs.values())

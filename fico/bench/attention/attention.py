@@ -35,7 +35,7 @@ class Cost:
     """Cost of one matrix.
 
     Args:
-        model: Name and setting.
+        model: Name and options.
         dim: Width of the vectors.
         images: Rows of the matrix.
         texts: Columns.
@@ -61,7 +61,7 @@ def measure(network: SCAN | IMRAM, dim: int, sizes: Sequence[tuple[int, int]] = 
     """Time the tile scorer and the loop, one after the other, on random unit vectors.
 
     Args:
-        network: Gives the settings; its own widths count for the memory maps only.
+        network: Its options are used; its widths matter for the memory maps only.
         dim: Width of the vectors.
         sizes: Numbers of images and captions.
         seed: Of the vectors and lengths.

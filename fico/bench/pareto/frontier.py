@@ -23,18 +23,18 @@ def dominated(gains: np.ndarray, costs: np.ndarray) -> np.ndarray:
 
 
 def cost_at_recall(recalls: Sequence[float], costs: Sequence[float], recall: float) -> float | None:
-    """What an index costs at a recall, between its measured settings.
+    """What an index costs at a recall, between its measured search parameters.
 
-    Of its settings only those count that no other one beats in both. Between two neighbours the logarithm of the cost
+    Only its non-dominated points count. Between two neighbours the logarithm of the cost
     is interpolated linearly; below the lowest recall it is the cost of the cheapest, above the highest there is none.
 
     Args:
-        recalls: Of its settings.
+        recalls: One for each of its search parameters.
         costs: Of the same, positive.
         recall: Where the cost is wanted.
 
     Returns:
-        The cost, or None where no setting reaches that recall.
+        The cost, or None where no point reaches that recall.
     """
     left_out = dominated(np.array(recalls)[:, None], np.array(costs)[:, None])
     points = sorted({(r, c) for r, c, out in zip(recalls, costs, left_out, strict=True) if not out})

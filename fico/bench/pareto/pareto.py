@@ -71,7 +71,7 @@ class Pareto:
             rival = RIVALS[name]
             if name in GPU_RIVALS and absent(name):
                 continue
-            once_through = len(rival.settings) * self.queries * rival.microseconds(self.items, self.dim) / 1e6
+            once_through = len(rival.search_params) * self.queries * rival.microseconds(self.items, self.dim) / 1e6
             build = self.items * self.dim / (4e6 if "hnsw" in name else 4e7) / self.threads
             held += self.items * rival.vector_bytes(self.dim)
             costs[name] = build + once_through, held
@@ -123,7 +123,7 @@ class Pareto:
         context = BuildContext(self.items, self.threads, SharedBinarisers(items))
         reasons = {name: absent(name) for name in self.rivals if name in GPU_RIVALS}
         built = [self._built(name, context, items, report) for name in self.rivals if not reasons.get(name)]
-        trials = [Trial(rival, setting) for rival in built for setting in RIVALS[rival.name].settings]
+        trials = [Trial(rival, params) for rival in built for params in RIVALS[rival.name].search_params]
         report(f"{len(trials)} settings in {self.rounds} rounds")
         self._measure(trials, queries)
         rows = [self._row(trial, exact) for trial in trials]
@@ -151,7 +151,7 @@ class Pareto:
         build, wall_us, cpu_us = trial.built.build, *trial.medians
         return {
             "index": trial.built.name,
-            "setting": params_text(trial.setting),
+            "setting": params_text(trial.params),
             "settings": trial.name,
             "queries": self.queries,
             "items": self.items,
@@ -193,14 +193,14 @@ class Trial:
     """One setting of a built index, with what it found and took so far."""
 
     built: Built
-    setting: SearchParams
+    params: SearchParams
     name: str = ""
     found: dict[int, Ranking] = field(default_factory=dict)
     times: list[tuple[float, float]] = field(default_factory=list)
 
     def measure(self, parts: Sequence[np.ndarray], part: int, k: int) -> None:
         """Searches one part of the queries."""
-        tune(self.built.searcher, self.setting)
+        tune(self.built.searcher, self.params)
         self.found[part], timing = once(lambda: self.built.searcher.search(parts[part], k))
         self.name = self.built.searcher.name
         self.times.append((1e6 * timing.seconds / len(parts[part]), 1e6 * timing.cpu_seconds / len(parts[part])))

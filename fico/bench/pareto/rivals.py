@@ -61,13 +61,13 @@ class Rival:
 
     Args:
         make: Makes the empty index.
-        settings: Search parameters that are tried on the one built index, by the names of its library.
+        search_params: What is tried on the one built index, by the names of its library.
         vector_bytes: Bytes of one item, from its dimensions, for the prediction.
         microseconds: A query's cost, from items and dimensions, for the prediction.
     """
 
     make: Callable[[BuildContext], Searcher]
-    settings: Sequence[SearchParams]
+    search_params: Sequence[SearchParams]
     vector_bytes: Callable[[int], float]
     microseconds: Callable[[int, int], float]
 
@@ -113,10 +113,10 @@ def _hybrid(rows: Any, lists: int | None = None) -> Callable[[BuildContext], Sea
 
 def _grid(**values: Sequence[float]) -> list[SearchParams]:
     """All combinations."""
-    settings: list[SearchParams] = [{}]
+    grid: list[SearchParams] = [{}]
     for name, choices in values.items():
-        settings = [{**setting, name: choice} for setting in settings for choice in choices]
-    return settings
+        grid = [{**params, name: choice} for params in grid for choice in choices]
+    return grid
 
 
 _EF = [{"efSearch": ef} for ef in (10, 16, 24, 32, 48, 64, 96, 128)]

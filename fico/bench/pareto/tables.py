@@ -88,4 +88,4 @@ def _spread(points: Sequence[tuple[float, float, str]]) -> list[tuple[float, flo
     if len(points) <= _COLUMNS:
         return list(points)
     chosen = np.unique(np.linspace(0, len(points) - 1, _COLUMNS).round().astype(int))
-    return [points[place] for place in chosen]
+    return [points[position] for position in chosen]

@@ -87,19 +87,15 @@ def _draw(axes: Axes, direction: str, points: list[Point]) -> None:
     if not points:
         return
     positions = [position for position, _, _ in points]
-    colour = COLOURS[direction]
+    colour, name = COLOURS[direction], DIRECTION_NAMES[direction]
     low, high = ([100 * end for end in ends] for ends in zip(*((m.low, m.high) for _, m, _ in points), strict=True))
     axes.fill_between(positions, low, high, color=colour, alpha=0.18, linewidth=0)
     values = [100 * metric.value for _, metric, _ in points]
-    axes.plot(
-        positions, values, color=colour, marker="o", markersize=4, linewidth=1.8, label=DIRECTION_NAMES[direction]
-    )
+    axes.plot(positions, values, color=colour, marker="o", markersize=4, linewidth=1.8, label=name)
     chance = [(position, 100 * level.value) for position, _, level in points if level is not None]
     if chance:
         across, up = zip(*chance, strict=True)
-        axes.plot(
-            across, up, color=colour, linewidth=1, linestyle=(0, (3, 3)), label=f"{DIRECTION_NAMES[direction]}, chance"
-        )
+        axes.plot(across, up, color=colour, linewidth=1, linestyle=(0, (3, 3)), label=f"{name}, chance")
 
 
 def _legend(axes: Axes) -> None:

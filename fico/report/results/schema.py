@@ -1,4 +1,4 @@
-"""``results.json``: everything that a finished run says about itself, checked, and written last."""
+"""``results.json``: everything that a finished run records, validated, and written last."""
 
 import csv
 import gzip

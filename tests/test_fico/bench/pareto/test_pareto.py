@@ -68,7 +68,7 @@ def test_every_rival_finds_what_is_near_and_more_effort_finds_no_less():
     found = Pareto(**SMALL).run(lambda step: None)
     rows = {name: [row for row in found.rows if row["index"] == name] for name in RIVALS}
     for name, rival in RIVALS.items():
-        assert len(rows[name]) == (0 if name.startswith("gpu") else len(rival.settings)), name
+        assert len(rows[name]) == (0 if name.startswith("gpu") else len(rival.search_params)), name
         for row in rows[name]:
             assert row["index_bytes"] > 0
             assert row["cpu_us"] > 0
@@ -91,7 +91,7 @@ def test_a_setting_changes_what_a_built_index_finds():
         searcher = RIVALS[name].make(context)
         searcher.add(items)
         found = []
-        for setting in (RIVALS[name].settings[0], RIVALS[name].settings[-1]):
+        for setting in (RIVALS[name].search_params[0], RIVALS[name].search_params[-1]):
             tune(searcher, setting)
             found.append(searcher.search(items[:50] + 1, 10).indices)
         assert not np.array_equal(*found), name
@@ -137,7 +137,7 @@ def test_every_setting_searches_every_query_once_and_other_ones_than_the_setting
     monkeypatch.setattr(Trial, "measure", spied)
     Pareto(**(SMALL | {"rivals": ["flat", "hnsw"], "rounds": 3})).run(lambda step: None)
     trials = {trial for trial, _ in asked}
-    assert len(trials) == 1 + len(RIVALS["hnsw"].settings)
+    assert len(trials) == 1 + len(RIVALS["hnsw"].search_params)
     for trial in trials:
         assert sorted(part for own, part in asked if own == trial) == [0, 1, 2, 3]
     for (_, before), (_, after) in zip(asked, asked[1 : len(trials)], strict=False):
