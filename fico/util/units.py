@@ -11,11 +11,6 @@ def bytes_text(size: float) -> str:
     return f"{size:,.0f} {_BINARY[unit]}" if unit == 0 else f"{size:,.1f} {_BINARY[unit]}"
 
 
-def megabytes_text(size: float) -> str:
-    """A size in MB of 10^6 bytes, which leaves a column of sizes comparable at a glance."""
-    return f"{size / 1e6:,.1f}"
-
-
 def seconds_text(seconds: float) -> str:
     """A duration in the unit that leaves one to three digits before the point."""
     if seconds == 0:

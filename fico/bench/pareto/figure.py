@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from fico.report.figures.files import COLOURS, INK, MARKERS, style
+from fico.util.units import bytes_text
 
 _TICKS = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 1.0)
 _LAST = 0.002  # added to the fraction that is missed, so that a full recall has a position
@@ -37,7 +38,7 @@ def draw(rows: Sequence[Mapping[str, Any]], k: int) -> Figure:
     legend = figure.legend(handles, names, frameon=False, fontsize=9, loc="outside right center")
     for text in legend.get_texts():
         text.set_color(INK)
-    title = f"{rows[0]['items']:,} items, {rows[0]['queries']:,} queries, k = {k}; hollow: dominated; size in MB"
+    title = f"{rows[0]['items']:,} items, {rows[0]['queries']:,} queries, k = {k}; hollow: dominated"
     figure.suptitle(title, color=INK, fontsize=11)
     return figure
 
@@ -46,7 +47,7 @@ def _draw(axes: Axes, rows: Sequence[Mapping[str, Any]], kind: str, cut: int, nu
     colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
     across, up = [row[kind][cut] for row in rows], [row["cpu_us"] for row in rows]
     worth = [(x, y) for x, y, row in zip(across, up, rows, strict=True) if not row["is_dominated"]]
-    label = f"{name}, {rows[0]['index_bytes'] / 1e6:,.1f} MB"
+    label = f"{name}, {bytes_text(rows[0]['index_bytes'])}"
     marks: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": "none"}
     axes.plot(across, up, markersize=5.5, markerfacecolor="white", **marks)
     axes.plot(*zip(*worth, strict=True) if worth else ([], []), markersize=6.5, label=label, **marks)

@@ -7,7 +7,7 @@ import numpy as np
 
 from fico.bench.pareto.frontier import cost_at_recall, dominated
 from fico.report.table.table import NOTHING, Column, Row, Table, text_cells
-from fico.util.units import percent_text
+from fico.util.units import bytes_text, percent_text
 
 Rows = Sequence[Mapping[str, Any]]
 KINDS = {"top1_in_k": "exact nearest item among the first {k}", "overlap_at_k": "overlap with the exact {k} nearest"}
@@ -27,14 +27,14 @@ def settings_table(rows: Rows, k: int) -> Table:
         "Query encoding is counted. dominated: another row has no less of both recalls, costs no more CPU time and no "
         "more memory, and is better in one of them. Of a GPU the wall-clock time is its cost."
     )
-    numbers = ("CPU µs\nper query", "wall µs\nper query", "top 1\nin 1", f"overlap\nat {k}", "MB", "build\nCPU s")
+    numbers = ("CPU µs\nper query", "wall µs\nper query", "top 1\nin 1", f"overlap\nat {k}", "size", "build\nCPU s")
     columns = (Column("index", is_text=True), Column("setting", is_text=True), *map(Column, numbers), Column(""))
     return Table("pareto", title, columns, tuple(_row(row, k) for row in rows), (note,), frozenset({"dominated"}))
 
 
 def _row(row: Mapping[str, Any], k: int) -> Row:
     recalls = percent_text(row["top1_in_k"][1]), percent_text(row["overlap_at_k"][k])
-    costs = f"{row['index_bytes'] / 1e6:.1f}", f"{row['build_cpu_seconds']:.1f}"
+    costs = bytes_text(row["index_bytes"]), f"{row['build_cpu_seconds']:.1f}"
     state = "dominated" if row["is_dominated"] else ""
     texts = row["index"], row["setting"], f"{row['cpu_us']:.1f}", f"{row['wall_us']:.1f}", *recalls, *costs, state
     return Row(text_cells(*texts), "dominated" if row["is_dominated"] else "run")

@@ -6,7 +6,7 @@ from typing import Any
 from fico.bench.timing import threads_text
 from fico.report.paper.published_search import PAPER, PaperRow
 from fico.report.table.table import Column, Row, Table, text_cells
-from fico.util.units import percent_text
+from fico.util.units import bytes_text, percent_text
 
 _NOTE = (
     "Recall in %: top 1 in k, the exact nearest item is among the first k (the paper's R@k); overlap at k, fraction of "
@@ -34,7 +34,7 @@ def cpu_table(rows: Sequence[Measured], queries: int, items: int, ks: Sequence[i
         cores: That were used.
     """
     title = f"Table 7: {queries:,} queries, {items:,} items, {threads_text(cores)}"
-    names = ("build\ns", "build\nCPU s", "search\ns", "CPU µs\nper query", "MB")
+    names = ("build\ns", "build\nCPU s", "search\ns", "CPU µs\nper query", "size")
     paper = PAPER.get((queries, items), {})
     return _table(title, names, rows, ks, _cpu_costs, lambda row: paper.get(row["index"]), _NOTE)
 
@@ -49,7 +49,7 @@ def gpu_table(rows: Sequence[Measured], queries: int, items: int, ks: Sequence[i
         ks: Cut-offs to show.
     """
     title = f"Table 7: {queries:,} queries, {items:,} items, one {', '.join({row['gpu'] for row in rows})}"
-    names = ("build\ns", "encode\ns", "search\ns", "roofline\ns", "of it\n%", "MB")
+    names = ("build\ns", "encode\ns", "search\ns", "roofline\ns", "of it\n%", "size")
     paper = PAPER.get((queries, items), {})
     return _table(
         title, names, rows, ks, _gpu_costs, lambda row: paper.get(_SAME_WORK.get(row["index"], "")), _GPU_NOTE
@@ -80,13 +80,13 @@ def _table(
 def _cpu_costs(row: Measured) -> tuple[str, ...]:
     seconds = [row[f"{name}_seconds"] for name in ("build", "build_cpu", "all_queries")]
     per_query = 1e6 * row["search_cpu_seconds"] / row["queries"]
-    return (*(f"{value:.1f}" for value in (*seconds, per_query)), f"{row['index_bytes'] / 1e6:.1f}")
+    return (*(f"{value:.1f}" for value in (*seconds, per_query)), bytes_text(row["index_bytes"]))
 
 
 def _gpu_costs(row: Measured) -> tuple[str, ...]:
     seconds = [row[f"{name}_seconds"] for name in ("build", "encode", "search", "roofline")]
     reached = percent_text(row["roofline_seconds"] / row["search_seconds"], 0)
-    return (*(f"{value:.2f}" for value in seconds), reached, f"{row['index_bytes'] / 1e6:.0f}")
+    return (*(f"{value:.2f}" for value in seconds), reached, bytes_text(row["index_bytes"]))
 
 
 def _paper_row(paper: PaperRow, ks: Sequence[int], width: int) -> Row:

@@ -48,10 +48,10 @@ def headline(results: Results) -> str:
 
 
 def efficiency_lines(efficiency: dict[str, Any]) -> list[tuple[str, str]]:
-    """Times and sizes with their names spelt out and their units chosen; what is None is left out."""
+    """Times and sizes with their names spelt out and their units chosen; what was not measured is left out."""
     lines = []
     for key, value in efficiency.items():
-        if value is None:
+        if value is None or (key == "attention_seconds" and not value):  # most models have none at query time
             continue
         name, _, unit = key.rpartition("_")
         if isinstance(value, int | float) and unit in ("seconds", "bytes"):

@@ -1,8 +1,11 @@
 """Tables as LaTeX."""
 
+import re
+
 from fico.report.table.table import Cell, Row, Table
 
 PACKAGES = ("booktabs", "graphicx")
+_NUMBER = re.compile(r"^Table \d+: ")  # LaTeX numbers its tables itself
 WIDE = 9  # columns; more are shrunk to the width of a page
 _ESCAPES = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -16,7 +19,7 @@ def as_latex(table: Table) -> str:
     r"""A ``table*`` for ``\input``, fitted to the page where it is wide; needs the packages of ``PACKAGES``."""
     alignment = "".join("l" if column.is_text else "r" for column in table.columns)
     is_wide = len(alignment) > WIDE
-    lines = [r"\begin{table*}[t]", r"\centering\small", rf"\caption{{{escaped(table.title)}}}"]
+    lines = [r"\begin{table*}[t]", r"\centering\small", rf"\caption{{{escaped(_NUMBER.sub('', table.title))}}}"]
     lines += [rf"\label{{tab:{table.key}}}", *([r"\resizebox{\textwidth}{!}{%"] if is_wide else [])]
     lines += [rf"\begin{{tabular}}{{{alignment}}}", r"\toprule"]
     if table.has_groups:

@@ -59,3 +59,14 @@ class TestTables:
             "3",
             "1,235",
         ]
+
+    def test_tie_bounds_are_printed_low_to_high(self, results):
+        name = "test/instance/i2t/MedR"
+        tied = replace(results.metrics[name], pessimistic=14.0, optimistic=11.0)
+        text = self.text(replace(results, metrics=results.metrics | {name: tied}))
+        assert re.search(r"MedR .* 11–14 ", text)
+
+    def test_no_attention_at_query_time_is_not_a_time_of_0_seconds(self, results):
+        text = self.text(replace(results, efficiency={"encode_seconds": 1.5, "attention_seconds": 0.0}))
+        assert "Encode 1.50 s" in text
+        assert "Attention" not in text

@@ -107,3 +107,8 @@ class TestHtml:
         assert 'fill="var(--t2i)"' in page
         assert 'x="43.00"' in page
         assert 'x="7.50"' in page, "chance"
+
+
+def test_latex_numbers_its_tables_itself():
+    table = Table("table2-x", "Table 2: instance level", (Column("model"),), (Row(text_cells("scan")),))
+    assert r"\caption{instance level}" in as_latex(table)
