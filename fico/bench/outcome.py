@@ -79,5 +79,5 @@ def predictions(bench: Bench) -> Table:
     seconds, size = sum(cost[0] for cost in costs.values()), max(cost[1] for cost in costs.values())
     rows.append(("all", seconds_text(seconds), bytes_text(size)))
     columns = Column("step", is_text=True), Column("time"), Column("memory")
-    title = f"Predicted for {bench.queries:,} queries, {bench.items:,} items"
+    title = f"predicted for {bench.queries:,} queries, {bench.items:,} items"
     return Table("predicted", title, columns, tuple(Row(text_cells(*row)) for row in rows))

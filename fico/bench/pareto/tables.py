@@ -69,7 +69,7 @@ def speed_up_table(rows: Rows, baseline: str, kind: str, k: int) -> Table:
         found_rows.append(Row(text_cells(name, *ratios)))
     headings = [f"{percent_text(recall)} %\n{parameters}" for recall, _, parameters in points]
     columns = (Column("index", is_text=True), *map(Column, headings))
-    title = f"Speed-up over {baseline} at equal recall ({KINDS[kind].format(k=k)})"
+    title = f"speed-up over {baseline} at equal recall ({KINDS[kind].format(k=k)})"
     note = (
         "CPU time of the baseline over that of the index at the recall of the heading, interpolated between the "
         "neighbouring search parameters of the index; – where it does not reach that recall. Of a GPU the wall-clock "
