@@ -41,7 +41,6 @@ def as_rich(table: Table) -> RenderableType:
             style=_STYLES[column.emphasis],
             no_wrap=not column.is_text,
             overflow="fold",
-            vertical="bottom",
         )
     for row in table.rows:
         if row.kind not in table.folded:
