@@ -8,7 +8,7 @@ import pytorch_lightning as L
 from callbacks.encoded import EncodedEpoch
 from fico.bench.indexes.comparison import check_indexes, compare_indexes
 from fico.bench.indexes.figure import draw
-from fico.bench.indexes.task import TaskJudge
+from fico.bench.indexes.task import TaskMetrics
 from fico.bench.loggers import log_rows
 from fico.search.base import Searcher
 
@@ -63,9 +63,9 @@ class SearchScaling(L.Callback):
             )
             log_rows(trainer.loggers, "search", self.rows, lambda: {"recall_and_time": draw(self.rows)})
 
-    def _judge(self, trainer: L.Trainer) -> TaskJudge:
+    def _judge(self, trainer: L.Trainer) -> TaskMetrics:
         split = trainer.datamodule.evaluated_split(trainer)
         tasks = self._metric.get("tasks", ("instance", "category"))
         options = {name: self._metric[name] for name in ("ap", "empty") if name in self._metric}
         labels = split.labels if "category" in tasks else None
-        return TaskJudge(split.correspondence, len(split.image_ids), labels, recall=("instance" in tasks), **options)
+        return TaskMetrics(split.correspondence, len(split.image_ids), labels, recall=("instance" in tasks), **options)

@@ -34,10 +34,10 @@ def check_names(chosen: Sequence[str], known: Sequence[str], key: str = "bench.i
 
 
 def check_ks(ks: Sequence[int], items: int) -> None:
-    """Refuses what is no list of places, or places that the items cannot fill.
+    """Refuses what is no list of cut-offs, or cut-offs beyond the number of items.
 
     Raises:
-        UsageError: The places and the items are named.
+        UsageError: The cut-offs and the number of items are named.
     """
     is_list = isinstance(ks, Sequence) and all(isinstance(k, int) and not isinstance(k, bool) for k in ks)
     if not is_list or not ks or min(ks) < 1 or max(ks) > items:
@@ -56,6 +56,6 @@ def check_code(bits: int, items: int, dim: int, key: str = "bench.bits") -> None
     check_bits(bits)
     if bits > min(items, dim):
         raise UsageError(
-            f"{key} is {bits}, but {items} items of {dim} dimensions teach at most {min(items, dim)}; "
+            f"{key} is {bits}, but {items} items of {dim} dimensions allow at most {min(items, dim)}; "
             "give fewer bits or more items"
         )

@@ -33,7 +33,7 @@ def log_rows(
 
     Args:
         loggers: As ``log_outcome``.
-        key: What stands before the names.
+        key: Prefix of the names.
         rows: Of the comparison.
         figures: Draws them, by name; only called where a logger takes images.
     """
@@ -51,7 +51,7 @@ def log_rows(
 
 
 def where(row: Mapping[str, Any]) -> str:
-    """Direction, index, and what else tells rows of one index apart."""
+    """Direction, index, and the parameters that distinguish rows of one index."""
     parts = [row.get("direction"), row["index"], row.get("setting") or row.get("fit_on")]
     return "/".join(str(part) for part in parts if part)
 

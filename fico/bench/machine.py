@@ -1,33 +1,11 @@
-"""Memory and load of this machine, for a bench that asks before it starts and says what it ran beside."""
+"""Memory and load of this machine: the conditions that each row of a bench records."""
 
 import os
 import resource
 import threading
-from collections.abc import Mapping
 from typing import Any, Self
 
-from fico.errors import UsageError
 from fico.util.provenance import hardware
-from fico.util.resources import free_memory, resident_memory
-
-
-def refuse_beyond_memory(needs: Mapping[str, float], what: str, advice: str) -> None:
-    """Refuses what does not fit.
-
-    Args:
-        needs: Bytes by step.
-        what: Said of all of them, as ``with 5,000,000 items of 2048 floats``.
-        advice: What to do about it.
-
-    Raises:
-        UsageError: A step needs more than is free; both sizes are named.
-    """
-    free = free_memory()
-    for name, size in needs.items():
-        if size > free:
-            raise UsageError(
-                f"{name} {what} needs about {size / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB are free; {advice}"
-            )
 
 
 def conditions() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Times of a call: warmed up, repeated, wall clock beside CPU time."""
+"""Times of a call: warmed up, repeated, wall clock and CPU time."""
 
 import statistics
 import time
@@ -24,6 +24,11 @@ class Timing:
     cpu_seconds: float
     spread_seconds: float
     repeats: int
+
+
+def threads_text(count: int) -> str:
+    """``1 thread``, ``2 threads``."""
+    return f"{count} thread{'s' if count > 1 else ''}"
 
 
 def once(call: Callable[[], Result]) -> tuple[Result, Timing]:

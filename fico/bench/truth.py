@@ -16,7 +16,7 @@ class StreamedTruth:
 
     Args:
         queries: ``queries dim``, ``float32``, where the items will lie.
-        k: Places.
+        k: Cut-off.
         similarity: Measure.
     """
 
@@ -48,12 +48,12 @@ def exact_by_stream(blocks: Iterable[np.ndarray], queries: np.ndarray, k: int) -
 
 
 def recalls_by_item(found: Ranking, exact: np.ndarray, ks: Sequence[int]) -> tuple[dict[int, float], dict[int, float]]:
-    """``recalls`` where the exact items are known and their scores are not; ties are not looked for.
+    """``recalls`` where the exact items are known and their scores are not; ties are ignored.
 
     Args:
         found: What the index gave; its first queries are those of ``exact``.
-        exact: ``queries places``: exact nearest items, best first.
-        ks: Places.
+        exact: ``queries k``: exact nearest items, best first.
+        ks: Cut-offs.
 
     Returns:
         ``top1_in_k`` and ``overlap_at_k``.
@@ -64,5 +64,5 @@ def recalls_by_item(found: Ranking, exact: np.ndarray, ks: Sequence[int]) -> tup
         known = exact[row, order[row]]
         at = np.minimum(np.searchsorted(known, items), len(known) - 1)
         got[row] = np.where(known[at] == items, -order[row, at].astype(float), -np.inf)
-    places = np.broadcast_to(-np.arange(exact.shape[1]), exact.shape)
-    return recalls(got, places, ks)
+    ranks = np.broadcast_to(-np.arange(exact.shape[1]), exact.shape)
+    return recalls(got, ranks, ks)

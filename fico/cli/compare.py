@@ -6,17 +6,19 @@ from pathlib import Path
 
 from fico.errors import UsageError
 from fico.report.compare.compare import compare
-from fico.report.results.runs import Run, find_runs, is_run
+from fico.report.results.runs import FinishedRun, find_runs, is_run
 from fico.report.results.schema import RESULTS, read_results
-from fico.report.table.table import Grid
-from fico.report.table.terminal import print_grid
-from fico.report.table.text import comma_separated, latex, markdown
+from fico.report.table.comma_separated import as_csv
+from fico.report.table.latex import as_latex
+from fico.report.table.markdown import as_markdown
+from fico.report.table.table import Table
+from fico.report.table.terminal import print_table
 from fico.util.atomic import atomic_write
 
-FORMATS = {".md": markdown, ".tex": latex, ".csv": comma_separated}
+FORMATS = {".md": as_markdown, ".tex": as_latex, ".csv": as_csv}
 
 
-def compare_runs(folders: Sequence[Path], *, every: bool = False) -> tuple[Grid, tuple[tuple[Path, str], ...]]:
+def compare_runs(folders: Sequence[Path], *, every: bool = False) -> tuple[Table, tuple[tuple[Path, str], ...]]:
     """Reads the runs and compares them.
 
     Args:
@@ -30,12 +32,12 @@ def compare_runs(folders: Sequence[Path], *, every: bool = False) -> tuple[Grid,
         UsageError: Fewer than two runs, or runs that cannot be compared.
         DataError: A folder that was named itself holds an unfinished or damaged run.
     """
-    runs: dict[Path, Run] = {}
+    runs: dict[Path, FinishedRun] = {}
     left_out: list[tuple[Path, str]] = []
     for folder in map(Path, folders):
         if is_run(folder) or folder.name == RESULTS:
-            place = (folder.parent if folder.name == RESULTS else folder).resolve()
-            runs.setdefault(place, Run(place, read_results(place)))
+            run_folder = (folder.parent if folder.name == RESULTS else folder).resolve()
+            runs.setdefault(run_folder, FinishedRun(run_folder, read_results(run_folder)))
         else:
             found = find_runs([folder], keep_repeats=True)
             left_out += found.left_out
@@ -44,15 +46,15 @@ def compare_runs(folders: Sequence[Path], *, every: bool = False) -> tuple[Grid,
     return compare(list(runs.values()), every=every), tuple(left_out)
 
 
-def print_comparison(grid: Grid, *, as_markdown: bool) -> None:
+def print_comparison(table: Table, *, in_markdown: bool) -> None:
     """Prints the table for the terminal, or as Markdown."""
-    if as_markdown:
-        sys.stdout.write(markdown(grid))
+    if in_markdown:
+        sys.stdout.write(as_markdown(table))
     else:
-        print_grid(grid)
+        print_table(table)
 
 
-def write_comparison(path: Path, grid: Grid) -> None:
+def write_comparison(path: Path, table: Table) -> None:
     """Writes the table as Markdown, LaTeX or CSV, by the file's ending.
 
     Raises:
@@ -61,4 +63,4 @@ def write_comparison(path: Path, grid: Grid) -> None:
     if path.suffix not in FORMATS:
         raise UsageError(f"--out {path} ends in {path.suffix or 'nothing'}; wanted is one of {', '.join(FORMATS)}")
     with atomic_write(path) as temporary:
-        temporary.write_text(FORMATS[path.suffix](grid), encoding="utf-8", newline="")
+        temporary.write_text(FORMATS[path.suffix](table), encoding="utf-8", newline="")

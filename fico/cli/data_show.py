@@ -5,15 +5,15 @@ from typing import Any
 
 from fico.datasets import load_dataset
 from fico.errors import DataError, UsageError
-from fico.report.html.data_numbers import SplitNumbers
 from fico.report.html.data_page import write_data_page
+from fico.report.html.split_statistics import SplitStatistics
 
 SPLITS = ("train", "val", "test")
 
 
 def show(
     name: str, root: Path | None, *, split: str, samples: int, out: Path | None, options: dict[str, Any]
-) -> tuple[Path, list[SplitNumbers]]:
+) -> tuple[Path, list[SplitStatistics]]:
     """Write the page of a data set.
 
     Args:

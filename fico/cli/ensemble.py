@@ -14,7 +14,7 @@ from fico.external.model_outputs import ModelOutputs, evaluate_outputs
 from fico.external.results import results_of, write_outputs
 from fico.formats.arrays import load_array
 from fico.report.results.schema import Results, read_tested
-from fico.report.table.run_tables import print_results
+from fico.report.run_summary.summary import print_results
 
 BLOCK = 512  # images whose scores are added at a time
 
@@ -39,7 +39,7 @@ def ensemble(folders: Sequence[Path], out: Path | None) -> None:
 
     Raises:
         UsageError: Fewer than two runs.
-        DataError: The runs are of different data, or one has scores whose mean means nothing: codes, Euclidean
+        DataError: The runs are of different data, or one has scores that cannot be averaged: codes, Euclidean
             distances, re-ranked matrices.
 
     Source:
@@ -82,7 +82,7 @@ def _check(first: _Member, member: _Member) -> None:
     is_reranked = bool(member.results.config.get("model", {}).get("rerank"))
     if is_reranked or (member.store.images.ndim == 2 and similarity not in ("cosine", "inner")):
         kind = "re-ranked scores" if is_reranked else f"{similarity} scores"
-        raise DataError(f"{member.folder} has {kind}, whose mean means nothing; take cosine, inner or attention scores")
+        raise DataError(f"{member.folder} has {kind}, which cannot be averaged; use cosine, inner or attention scores")
 
 
 def mean_scores(members: Sequence[_Member]) -> Float32[np.ndarray, "images captions"]:

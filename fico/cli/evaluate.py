@@ -26,7 +26,8 @@ from fico.external.published_tables import published_tables
 from fico.external.results import results_of, write_outputs, write_trec
 from fico.formats.arrays import load_array, load_labels, load_pairs
 from fico.formats.trec import read_trec
-from fico.report.table.run_tables import WIDTH, print_results
+from fico.report.run_summary.summary import print_results
+from fico.report.table.terminal import WIDTH, print_table
 from fico.similarity import Similarity
 from fico.types import Correspondence
 
@@ -122,7 +123,8 @@ def evaluate_published(
             write_outputs(out / f"{dataset}-{model}", found.outputs, result, results)
     console = Console(width=WIDTH, highlight=False)
     for table in published_tables(evaluated):
-        console.print(table, "")
+        print_table(table)
+    console = Console(width=WIDTH, highlight=False)
     for remark in remarks:
         console.print(remark, markup=False)
     if errors:

@@ -6,21 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.table import Table
-
 from fico.bench.growth.growth import RECALL_AT, GrowthRow, growth
 from fico.embeddings.store import EmbeddingStore
 from fico.errors import DataError
+from fico.report.results.display import DIRECTION_NAMES
 from fico.report.results.schema import read_results
+from fico.report.table.table import Column, Row, Table, text_cells
 from fico.util.atomic import atomic_write
 from fico.util.optional import requires_extra
+from fico.util.units import bytes_text, percent_text
 
 with requires_extra("report"):
     from matplotlib.figure import Figure
 
 SHOWN = (1, 5, 10)  # of R@K, in the figure and the table
 FILES = ("growth.json", "growth.csv", "growth.svg")
-NAMES = {"i2t": "image to text", "t2i": "text to image"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,12 @@ class Growth:
 def grow_run(
     run: Path, distractors: Sequence[Path], *, sizes: Sequence[int] | None, seed: int, out: Path | None
 ) -> Growth:
-    """Measure a run and write ``growth.json``, ``growth.csv`` and ``growth.svg``.
+    """Measures a run and writes ``growth.json``, ``growth.csv`` and ``growth.svg``.
 
     Args:
-        run: Folder of a finished run, which asks.
+        run: Folder of a finished run, whose queries are used.
         distractors: Folders of runs of the same model on other splits or data sets.
-        sizes: Images of each gallery; of `growth`.
+        sizes: Images of each gallery, as `growth` takes them.
         seed: Order of the distractors.
         out: Where to write; default the run's folder.
 
@@ -67,7 +67,7 @@ def grow_run(
 
 
 def _store(run: Path) -> EmbeddingStore:
-    """Embeddings of a run, which know from then on which data set their ids are of."""
+    """Embeddings of a run, with the name of the data set in their origin, which makes ids unique."""
     store, results = EmbeddingStore.load(run / "embeddings"), read_results(run)
     store.origin["dataset"] = results.data.name
     return store
@@ -85,18 +85,19 @@ def _write_csv(path: Path, rows: Sequence[GrowthRow]) -> None:
             table.writerow([*counts, *row.recall.values(), row.median_rank, row.search_seconds, row.index_bytes])
 
 
-def table(grown: Growth) -> Table:
-    """Galleries below each other; recalls in percent."""
-    made = Table(title=f"{grown.name}: the gallery grows by real distractors")
-    for name in ("", "queries", "items", *(f"R@{k}" for k in SHOWN), "MedR", "s / 1,000 queries", "MiB"):
-        made.add_column(name, justify="right", no_wrap=True)
-    for row in grown.rows:
-        recalls = (f"{100 * row.recall[k]:.1f}" for k in SHOWN)
-        cost = f"{row.search_seconds:.3g}", f"{row.index_bytes / 2**20:.3g}"
-        made.add_row(
-            NAMES[row.direction], f"{row.queries:,}", f"{row.items:,}", *recalls, f"{row.median_rank:g}", *cost
-        )
-    return made
+def growth_table(grown: Growth) -> Table:
+    """One row for each gallery and direction; recalls in percent."""
+    columns = [Column("direction", is_text=True), Column("queries"), Column("items")]
+    columns += [Column(f"R@{k}") for k in SHOWN]
+    columns += [Column("MedR"), Column("seconds per\n1,000 queries"), Column("index")]
+    title = f"{grown.name}: the gallery grows by real distractors, recall in %"
+    return Table("growth", title, tuple(columns), tuple(map(_row, grown.rows)))
+
+
+def _row(row: GrowthRow) -> Row:
+    recalls = (percent_text(row.recall[k]) for k in SHOWN)
+    costs = f"{row.median_rank:g}", f"{row.search_seconds:.3g}", bytes_text(row.index_bytes)
+    return Row(text_cells(DIRECTION_NAMES[row.direction], f"{row.queries:,}", f"{row.items:,}", *recalls, *costs))
 
 
 def draw(rows: Sequence[GrowthRow], name: str) -> Figure:
@@ -104,7 +105,7 @@ def draw(rows: Sequence[GrowthRow], name: str) -> Figure:
     figure = Figure(figsize=(8.4, 5.6), layout="constrained")
     figure.suptitle(f"{name}: real distractors join the gallery")
     axes = figure.subplots(2, 2, sharex="col")
-    for column, (direction, title) in enumerate(NAMES.items()):
+    for column, (direction, title) in enumerate(DIRECTION_NAMES.items()):
         part = [row for row in rows if row.direction == direction]
         items = [row.items for row in part]
         above, below = axes[0][column], axes[1][column]

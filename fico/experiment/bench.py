@@ -17,7 +17,6 @@ import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from fico.bench.loggers import log_outcome
 from fico.bench.outcome import Bench, Outcome, predictions
@@ -26,11 +25,12 @@ from fico.experiment.build import build
 from fico.experiment.sweep import content_key, is_finished
 from fico.report.figures.files import write_figures
 from fico.report.results.schema import RESULTS, DataInfo, ModelInfo, Results, SearchRow
+from fico.report.table.markdown import as_markdown
+from fico.report.table.terminal import print_table
 from fico.util.atomic import atomic_write
 from fico.util.provenance import commit, hardware, versions
 
 log = logging.getLogger(__name__)
-WIDTH = 140  # columns: a row of the bench has a dozen numbers
 
 
 def run(config: DictConfig) -> Path:
@@ -60,7 +60,7 @@ def run(config: DictConfig) -> Path:
     random.seed(bench.seed)
     np.random.seed(bench.seed)  # noqa: NPY002  libraries draw from it
     if bench.predicted():
-        Console(stderr=True, width=WIDTH).print(predictions(bench).terminal())
+        print_table(predictions(bench), sys.stderr)
     write_config(folder, config)
     outcome = _measured(bench, config, plain, folder)
     results = _results(bench, outcome, plain, key=key, started=started, seconds=time.perf_counter() - begin)
@@ -107,7 +107,7 @@ def _results(
         model=ModelInfo("none", None, None, bench.dim, None, "float32"),
         data=DataInfo("synthetic", "bench", items, queries, 0, f"seed {bench.seed}"),
         metrics={},
-        efficiency={"embedding_bytes": 4 * bench.dim * (items + queries), **_numbers(outcome.settings)},
+        efficiency={"embedding_bytes": 4 * bench.dim * (items + queries), **_numbers(outcome.details)},
         search=tuple(SearchRow.from_mapping(row) for row in outcome.rows),
         versions=versions(),
         hardware=hardware(),
@@ -127,15 +127,14 @@ def _write(folder: Path, results: Results, outcome: Outcome) -> None:
     svgs = write_figures(folder, outcome.figures)
     write_page(folder / "report.html", results, outcome, svgs)
     texts = {
-        "report.md": "\n".join([*(sheet.markdown() for sheet in outcome.sheets), *outcome.notes]) + "\n",
+        "report.md": "\n".join([*map(as_markdown, outcome.tables), *outcome.notes]) + "\n",
         "results.csv": _csv(outcome),
         RESULTS: json.dumps(results.as_json(), indent=1, allow_nan=False) + "\n",
     }
-    console = Console(width=WIDTH, highlight=False)
-    for sheet in outcome.sheets:
-        console.print(sheet.terminal())
+    for table in outcome.tables:
+        print_table(table)
     for note in outcome.notes:
-        console.print(note)
+        sys.stdout.write(f"{note}\n")
     for name, text in texts.items():
         with atomic_write(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="")

@@ -14,7 +14,7 @@ from fico.report.html.page import write_report
 from fico.report.html.samples import exact_rank, matrix_rank, sample_queries
 from fico.report.results.collect import collect_metrics, query_tables
 from fico.report.results.schema import DataInfo, ModelInfo, Results, SearchRow, write_results
-from fico.report.table.run_tables import print_results
+from fico.report.run_summary.summary import print_results
 from fico.types import EncodedBatch
 from fico.util.atomic import atomic_write
 from fico.util.provenance import commit, hardware, versions

@@ -2,22 +2,11 @@
 
 from collections.abc import Mapping
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
 from fico.evaluation.result import RetrievalResult
 from fico.external.published_outputs import HASHING, MODELS, TITLES, Dataset
-from fico.report.paper.numbers import (
-    CATEGORY,
-    DEEP,
-    DEEP_RECALL,
-    INSTANCE,
-    MAP,
-    Numbers,
-    R,
-    published,
-)
+from fico.report.paper.published_metrics import CATEGORY, DEEP, DEEP_RECALL, INSTANCE, MAP, Numbers, R, published
 from fico.report.results.per_query import DIRECTIONS
+from fico.report.table.table import NOTHING, Cell, Column, Row, Table, text_cells
 
 Evaluated = Mapping[tuple[str, Dataset], RetrievalResult]
 
@@ -29,7 +18,7 @@ def published_tables(evaluated: Evaluated) -> list[Table]:
         evaluated: By model and data set.
 
     Returns:
-        Percents: measured here, as the paper has it (``-`` where that number is not known here), the difference.
+        Percents: measured here, as the paper has it (``–`` where that number is not known here), the difference.
     """
     tables = []
     for dataset, title in TITLES.items():
@@ -53,18 +42,20 @@ def _table(
 ) -> Table | None:
     if not any(f"{task}/i2t/{names[0]}" in result.metrics for result in rows.values()):
         return None
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column("in %", no_wrap=True)
-    table.add_column("", no_wrap=True, style="dim")
-    for direction in DIRECTIONS:
-        for name in names:
-            table.add_column(f"{direction}\n{name}", justify="right", no_wrap=True)
+    keys = [(direction, column) for direction in DIRECTIONS for column in range(len(names))]
+    found: list[Row] = []
     for model, result in rows.items():
-        keys = [(direction, column) for direction in DIRECTIONS for column in range(len(names))]
         ours = [result.metrics.get(f"{task}/{direction}/{names[column]}") for direction, column in keys]
         known = [published(paper, dataset, model, direction, column) for direction, column in keys]
-        table.add_row(model, "here", *("-" if value is None else f"{100 * value:.2f}" for value in ours))
-        table.add_row("", "paper", *("-" if value is None else f"{value:.1f}" for value in known))
-        gaps = (None if a is None or b is None else 100 * a - b for a, b in zip(ours, known, strict=True))
-        table.add_row("", "difference", *("-" if gap is None else f"{gap:+.2f}" for gap in gaps), end_section=True)
-    return table
+        gaps = [None if a is None or b is None else 100 * a - b for a, b in zip(ours, known, strict=True)]
+        percents = [None if value is None else 100 * value for value in ours]
+        found.append(Row((*text_cells(model, "here"), *(_cell(value, ".2f") for value in percents))))
+        found.append(Row((*text_cells("", "paper"), *(_cell(value, ".1f") for value in known)), "paper"))
+        found.append(Row((*text_cells("", "difference"), *(_cell(gap, "+.2f") for gap in gaps)), "difference"))
+    columns = (Column("in %", is_text=True), Column("", is_text=True))
+    numbers = (Column(names[column], direction) for direction, column in keys)
+    return Table(f"published-{dataset}-{names[0]}", title, (*columns, *numbers), tuple(found))
+
+
+def _cell(value: float | None, form: str) -> Cell:
+    return Cell(NOTHING) if value is None else Cell(format(value, form), numbers={"": value})

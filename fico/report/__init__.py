@@ -1,1 +1,1 @@
-"""Results of a run as files, terminal tables and pages; the one place with percents."""
+"""Results of a run as files, tables and pages; percents are made here alone."""

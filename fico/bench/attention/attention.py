@@ -1,17 +1,16 @@
-"""Cost of scoring all pairs with attention at query time, beside the originals' loop and an embedding model.
+"""Cost of scoring all pairs with attention at query time, against the originals' loop and an embedding model.
 
-Run it with ``python -m fico.bench.attention.attention``.
+Run it with ``python -m fico.bench.attention``.
 """
 
 import argparse
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from fico.bench.attention.caption_loops import imram_by_captions, scan_by_captions
@@ -19,6 +18,8 @@ from fico.bench.timing import once
 from fico.networks.imram import IMRAM
 from fico.networks.scan import SCAN
 from fico.report.paper.cost_tables import fitted_exponent
+from fico.report.table.table import Column, Row, Table, text_cells
+from fico.report.table.terminal import print_table
 from fico.scoring.matrix import score_matrix
 from fico.types import EncodedBatch
 
@@ -34,7 +35,7 @@ class Cost:
     """Cost of one matrix.
 
     Args:
-        model: Name and setting.
+        model: Name and options.
         dim: Width of the vectors.
         images: Rows of the matrix.
         texts: Columns.
@@ -60,7 +61,7 @@ def measure(network: SCAN | IMRAM, dim: int, sizes: Sequence[tuple[int, int]] = 
     """Time the tile scorer and the loop, one after the other, on random unit vectors.
 
     Args:
-        network: Gives the settings; its own widths count for the memory maps only.
+        network: Its options are used; its widths matter for the memory maps only.
         dim: Width of the vectors.
         sizes: Numbers of images and captions.
         seed: Of the vectors and lengths.
@@ -99,7 +100,7 @@ def _part(encoded: EncodedBatch, images: int, texts: int) -> EncodedBatch:
 
 @torch.inference_mode()
 def _loop_seconds(network: SCAN | IMRAM, encoded: EncodedBatch, dtype: torch.dtype) -> float:
-    """Processor time over all pairs. Every tile costs the same, so a part of one stands for all."""
+    """Processor time over all pairs. Every tile costs the same, so a part of one is timed and scaled."""
     loop: Callable[..., Tensor] = scan_by_captions if isinstance(network, SCAN) else imram_by_captions
     part = _part(encoded, LOOP_TILE, PAIRS_OF_A_SAMPLE // LOOP_TILE)
     images, texts, lengths = part.images.to(dtype), part.texts.to(dtype), part.text_lengths
@@ -112,42 +113,37 @@ def _loop_seconds(network: SCAN | IMRAM, encoded: EncodedBatch, dtype: torch.dty
     return timing.cpu_seconds * pairs / (len(images) * len(texts))
 
 
-def _table(costs: Sequence[Cost]) -> Table:
+def cost_table(costs: Sequence[Cost]) -> Table:
+    """One row for each size of the matrix; the title has the exponent of the cost."""
     exponent = fitted_exponent([cost.images for cost in costs], [cost.cpu_seconds for cost in costs])
-    table = Table(title=f"{costs[0].model}, width {costs[0].dim}: exponent {exponent:.2f}")
-    columns = ("images", "captions", "seconds", "CPU us/pair", "loop", "loop float64", "embedding s")
-    for column in columns:
-        table.add_column(column, justify="right")
-    for cost in costs:
-        table.add_row(
-            str(cost.images),
-            str(cost.texts),
-            f"{cost.seconds:.2f}",
-            f"{1e6 * cost.cpu_seconds / cost.images / cost.texts:.2f}",
-            f"{cost.loop_cpu_seconds / cost.cpu_seconds:.1f} x",
-            f"{cost.loop64_cpu_seconds / cost.cpu_seconds:.1f} x",
-            f"{cost.embedding_seconds:.4f}",
-        )
-    return table
+    names = ("images", "captions", "seconds", "CPU µs\nper pair", "loop\ntimes", "loop float64\ntimes", "embedding\ns")
+    title = f"{costs[0].model}, width {costs[0].dim}: exponent {exponent:.2f}"
+    return Table("attention", title, tuple(map(Column, names)), tuple(map(_row, costs)))
+
+
+def _row(cost: Cost) -> Row:
+    per_pair = 1e6 * cost.cpu_seconds / cost.images / cost.texts
+    loops = (f"{seconds / cost.cpu_seconds:.1f}" for seconds in (cost.loop_cpu_seconds, cost.loop64_cpu_seconds))
+    measured = str(cost.images), str(cost.texts), f"{cost.seconds:.2f}", f"{per_pair:.2f}"
+    return Row(text_cells(*measured, *loops, f"{cost.embedding_seconds:.4f}"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and show tables on standard output."""
-    parser = argparse.ArgumentParser(prog="python -m fico.bench.attention.attention", description=__doc__)
+    """Measures and prints tables."""
+    parser = argparse.ArgumentParser(prog="python -m fico.bench.attention", description=__doc__)
     parser.add_argument("--dims", type=int, nargs="+", default=[64], help="widths; tiny models 64, the paper's 1024")
     parser.add_argument("--models", nargs="+", choices=("scan", "imram"), default=["scan"])
     parser.add_argument("--direction", choices=("t2i", "i2t"), default="t2i", help="of SCAN")
     parser.add_argument("--mode", choices=("full", "text", "image"), default="full", help="of IMRAM")
     parser.add_argument("--largest", type=int, default=1000, help="leave out sizes of more images")
-    given = parser.parse_args(arguments)
-    sizes = [size for size in SIZES if size[0] <= given.largest]
-    console = Console()
-    console.print(f"{torch.get_num_threads()} threads of {os.cpu_count()} cores, torch {torch.__version__}")
-    for dim in given.dims:
-        for model in given.models:
+    options = parser.parse_args(arguments)
+    sizes = [size for size in SIZES if size[0] <= options.largest]
+    sys.stdout.write(f"{torch.get_num_threads()} threads of {os.cpu_count()} cores, torch {torch.__version__}\n")
+    for dim in options.dims:
+        for model in options.models:
             network = (
-                SCAN(8, 8, dim, 8, direction=given.direction)
+                SCAN(8, 8, dim, 8, direction=options.direction)
                 if model == "scan"
-                else IMRAM(8, 8, dim, 8, mode=given.mode)
+                else IMRAM(8, 8, dim, 8, mode=options.mode)
             )
-            console.print(_table(measure(network.eval(), dim, sizes)))
+            print_table(cost_table(measure(network.eval(), dim, sizes)))

@@ -24,8 +24,8 @@ def scan_by_captions(
     columns = []
     for vectors, length in zip(texts, lengths.tolist(), strict=True):
         words = vectors[:length].expand(len(images), -1, -1).contiguous()
-        asks, looked = (words, images) if network.direction == "t2i" else (images, words)
-        cosines = _cosine(asks, _attended(asks, looked, network.lambda_softmax, network.norm))
+        queries, keys = (words, images) if network.direction == "t2i" else (images, words)
+        cosines = _cosine(queries, _attended(queries, keys, network.lambda_softmax, network.norm))
         columns.append(aggregate(cosines.unsqueeze(1), network.aggregation, network.lambda_lse))
     return torch.cat(columns, dim=1)
 
@@ -36,31 +36,31 @@ def imram_by_captions(
     texts: Float[Tensor, "texts words dim"],
     lengths: Int64[Tensor, " texts"],
 ) -> Float[Tensor, "images texts"]:
-    """Scores of IMRAM, the refinement that is thrown away at the end included."""
+    """Scores of IMRAM, the last refinement, which is not used, included."""
     columns = []
     for vectors, length in zip(texts, lengths.tolist(), strict=True):
         words = vectors[:length].expand(len(images), -1, -1).contiguous()
         total = torch.zeros(len(images), dtype=images.dtype, device=images.device)
         for direction in network.directions:
-            asks, looked = (words, images) if direction == "t2i" else (images, words)
+            queries, keys = (words, images) if direction == "t2i" else (images, words)
             linear, gate = (network.get_submodule(f"{kind}_{direction}") for kind in ("linear", "gate"))
-            query = asks
+            memory = queries
             for _ in range(network.steps):
-                attended = _attended(query, looked, network.lambda_softmax, "clipped_l2norm")
-                total = total + _cosine(asks, attended).mean(dim=1)
-                both = torch.cat([query, attended], dim=2)
-                share = gate(both).sigmoid()
-                query = query * share + linear(both).tanh() * (1 - share)
-                query = unit_vectors(query) if network.normalise_memory else query
+                attended = _attended(memory, keys, network.lambda_softmax, "clipped_l2norm")
+                total = total + _cosine(queries, attended).mean(dim=1)
+                both = torch.cat([memory, attended], dim=2)
+                kept = gate(both).sigmoid()
+                memory = memory * kept + linear(both).tanh() * (1 - kept)
+                memory = unit_vectors(memory) if network.normalise_memory else memory
         columns.append(total.unsqueeze(1))
     return torch.cat(columns, dim=1)
 
 
 def _attended(
-    asks: Float[Tensor, "images asking dim"], looked: Float[Tensor, "images looked dim"], sharpness: float, norm: str
-) -> Float[Tensor, "images asking dim"]:
-    """What every asking vector attends to, as a vector."""
-    raw = torch.bmm(looked, asks.transpose(1, 2))
+    queries: Float[Tensor, "images queries dim"], keys: Float[Tensor, "images keys dim"], sharpness: float, norm: str
+) -> Float[Tensor, "images queries dim"]:
+    """The attended vector of each query."""
+    raw = torch.bmm(keys, queries.transpose(1, 2))
     if norm.startswith("clipped"):
         raw = functional.leaky_relu(raw, 0.1)
     if norm == "softmax":
@@ -68,11 +68,11 @@ def _attended(
     elif norm.endswith("l2norm"):
         raw = raw / (raw.pow(2).sum(dim=2, keepdim=True).sqrt() + EPSILON)
     weights = (raw.transpose(1, 2).contiguous() * sharpness).softmax(dim=2)
-    return torch.bmm(looked.transpose(1, 2), weights.transpose(1, 2).contiguous()).transpose(1, 2)  # their order
+    return torch.bmm(keys.transpose(1, 2), weights.transpose(1, 2).contiguous()).transpose(1, 2)  # their order
 
 
 def _cosine(
-    asks: Float[Tensor, "images asking dim"], attended: Float[Tensor, "images asking dim"]
-) -> Float[Tensor, "images asking"]:
-    lengths: Tensor = asks.norm(dim=2) * attended.norm(dim=2)
-    return (asks * attended).sum(dim=2) / lengths.clamp(min=EPSILON)
+    queries: Float[Tensor, "images queries dim"], attended: Float[Tensor, "images queries dim"]
+) -> Float[Tensor, "images queries"]:
+    lengths: Tensor = queries.norm(dim=2) * attended.norm(dim=2)
+    return (queries * attended).sum(dim=2) / lengths.clamp(min=EPSILON)

@@ -1,4 +1,4 @@
-"""A test set and the distractors behind it, in the order in which they join the gallery."""
+"""A test set followed by distractors, in the order in which they join the gallery."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _SAME = ("checkpoint", "weights")  # keys of a config that say where the same mo
 class Gallery:
     """Test set and distractors in one array a side, in the order in which they join.
 
-    ``texts_before`` says how many captions stand there once so many images do.
+    ``texts_before`` counts the captions that come with so many distractor images.
     """
 
     images: np.ndarray
@@ -24,7 +24,7 @@ class Gallery:
 
     @classmethod
     def join(cls, store: EmbeddingStore, distractors: Sequence[EmbeddingStore], seed: int) -> "Gallery":
-        """Put the distractors' images behind the test set, in an order of the seed, each with its captions.
+        """Appends the distractors' images to the test set, shuffled by the seed, each with its captions.
 
         Raises:
             DataError: The stores are not of one model, or an image is in two of them.
@@ -37,9 +37,9 @@ class Gallery:
                 owners.append(other.correspondence.caption_to_image + offset)
                 offset += len(other.images)
             order = np.random.default_rng(seed).permutation(offset)
-            place = np.empty(offset, dtype=np.int64)
-            place[order] = np.arange(offset)
-            by_image = place[np.concatenate(owners)]  # where the image of each caption joins
+            position = np.empty(offset, dtype=np.int64)
+            position[order] = np.arange(offset)
+            by_image = position[np.concatenate(owners)]  # where the image of each caption joins
             images.append(np.concatenate([other.images for other in distractors])[order])
             texts.append(np.concatenate([other.texts for other in distractors])[np.argsort(by_image, kind="stable")])
             counts.append(len(store.texts) + np.cumsum(np.bincount(by_image, minlength=offset)))
@@ -50,11 +50,11 @@ class Gallery:
         return self.texts if direction == "i2t" else self.images
 
     def ends(self, direction: str, images: int) -> int:
-        """Items of a gallery with so many images."""
-        return int(self.texts_before[images - self.own]) if direction == "i2t" else images
+        """Number of items in a gallery with so many images."""
+        return int(self.texts_before[images - self.test_images]) if direction == "i2t" else images
 
     @property
-    def own(self) -> int:
+    def test_images(self) -> int:
         """Images of the test set."""
         return len(self.images) - len(self.texts_before) + 1
 
@@ -64,13 +64,13 @@ class Gallery:
         Raises:
             UsageError: A size is below the test set or above everything.
         """
-        own, everything = self.own, len(self.images)
+        least, everything = self.test_images, len(self.images)
         if sizes is None:
-            doubled = [own * 2**power for power in range(64) if own * 2**power < everything]
+            doubled = [least * 2**power for power in range(64) if least * 2**power < everything]
             return [*doubled, everything]
-        wrong = [size for size in sizes if not own <= size <= everything]
-        if wrong or not sizes:
-            raise UsageError(f"no gallery can have {wrong or 'no'} images; give sizes from {own} to {everything}")
+        outside = [size for size in sizes if not least <= size <= everything]
+        if outside or not sizes:
+            raise UsageError(f"no gallery can have {outside or 'no'} images; give sizes from {least} to {everything}")
         return sorted(set(sizes))
 
 
@@ -84,13 +84,13 @@ def _check(store: EmbeddingStore, distractors: Sequence[EmbeddingStore]) -> None
                 f"distractors {number} are {other.images.shape[1]}-D of {other.origin.get('model')}, the test set is "
                 f"{store.images.shape[1]}-D of {store.origin.get('model')}; encode both with one model"
             )
-        own = {(str(other.origin.get("dataset", "")), name) for name in other.image_ids}
-        if both := sorted(own & seen):
+        names = {(str(other.origin.get("dataset", "")), name) for name in other.image_ids}
+        if both := sorted(names & seen):
             raise DataError(
                 f"{len(both)} images of distractors {number} are in the gallery already, among them {both[0][1]}; "
                 "distractors must be other images"
             )
-        seen |= own
+        seen |= names
 
 
 def _model(store: EmbeddingStore) -> object:

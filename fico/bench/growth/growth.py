@@ -31,12 +31,12 @@ class GrowthRow:
     """One gallery in one direction.
 
     Args:
-        direction: ``i2t``: images ask, captions are found; ``t2i``.
+        direction: ``i2t`` (image queries over captions) or ``t2i``.
         queries: Of the test set, the same for every gallery.
         items: Of the gallery.
-        distractors: Items that no query is about.
+        distractors: Items that are relevant to no query.
         recall: R@K as fractions, by K; equal scores in expected order.
-        median_rank: Of the first right item, from 1.
+        median_rank: Of the first relevant item, from 1.
         search_seconds: Finding the first ten items of a thousand queries, scaled where there are fewer.
         index_bytes: Size of the gallery in the searcher.
         searcher: Its name.
@@ -70,10 +70,10 @@ def growth(
     """Recall and cost of galleries that hold the test set and more and more distractors.
 
     The distractors' images come in an order that the seed decides, each with all its captions, so every gallery holds
-    the smaller ones, and R@K never rises. A distractor is right for no query.
+    the smaller ones, and R@K never rises. A distractor is relevant to no query.
 
     Args:
-        store: Embeddings of the test set, which asks.
+        store: Embeddings of the test set, whose rows are the queries.
         distractors: Embeddings by the same model of images that are not in the test set.
         similarity: Of the model.
         sizes: Images of each gallery, those of the test set counted; default: the test set alone, doubled again and
@@ -94,8 +94,8 @@ def growth(
     for direction in ("i2t", "t2i"):
         ends = [gallery.ends(direction, size) for size in steps]
         counts = _counts(store, gallery, direction, similarity, ends, progress)
-        for end, (above, wrong, right) in zip(ends, counts, strict=True):
-            rows.append(_row(direction, store, gallery, end, (above, wrong, right), similarity, searcher))
+        for end, (above, non_relevant, relevant) in zip(ends, counts, strict=True):
+            rows.append(_row(direction, store, gallery, end, (above, non_relevant, relevant), similarity, searcher))
     return rows
 
 
@@ -107,30 +107,29 @@ def _counts(
     ends: Sequence[int],
     progress: bool,
 ) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Items above the best right one, and wrong and right items that tie with it, for each gallery and query."""
-    asking = store.images if direction == "i2t" else store.texts
-    own = len(store.texts) if direction == "i2t" else len(store.images)
+    """Items above the best relevant one, and the items tied with it, for each gallery and query."""
+    query_rows = store.images if direction == "i2t" else store.texts
+    test_items = len(store.texts) if direction == "i2t" else len(store.images)
     owners = store.correspondence.caption_to_image
-    score = _Scorer(asking, gallery.items(direction), similarity, store.bits)
-    answered = np.unique(owners) if direction == "i2t" else np.arange(len(asking))
+    score = _Scorer(query_rows, gallery.items(direction), similarity, store.bits)
+    answered = np.unique(owners) if direction == "i2t" else np.arange(len(query_rows))
     starts = range(0, len(answered), BLOCK)
     found: list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = [[] for _ in ends]
     for start in track(starts, len(starts), f"Growing the gallery, {direction}", is_shown=progress):
         queries = answered[start : start + BLOCK]
-        first = score(queries, 0, own)
-        right = (
-            owners[None, :] == queries[:, None] if direction == "i2t" else owners[queries][:, None] == np.arange(own)
-        )
-        best = np.where(right, first, -np.inf).max(axis=1, keepdims=True)
+        first = score(queries, 0, test_items)
+        query_images = queries if direction == "i2t" else owners[queries]
+        relevant = query_images[:, None] == (owners if direction == "i2t" else np.arange(test_items))
+        best = np.where(relevant, first, -np.inf).max(axis=1, keepdims=True)
         above, tied = (first > best).sum(axis=1), first == best
-        hits, wrong = (tied & right).sum(axis=1), (tied & ~right).sum(axis=1)
-        place = own
+        hits, non_relevant = (tied & relevant).sum(axis=1), (tied & ~relevant).sum(axis=1)
+        start_of_rest = test_items
         for number, end in enumerate(ends):
-            for piece in range(place, end, PIECE):
+            for piece in range(start_of_rest, end, PIECE):
                 more = score(queries, piece, min(piece + PIECE, end))
-                above, wrong = above + (more > best).sum(axis=1), wrong + (more == best).sum(axis=1)
-            place = end
-            found[number].append((above, wrong, hits))
+                above, non_relevant = above + (more > best).sum(axis=1), non_relevant + (more == best).sum(axis=1)
+            start_of_rest = end
+            found[number].append((above, non_relevant, hits))
     return [tuple(torch.from_numpy(np.concatenate(part)) for part in zip(*blocks, strict=True)) for blocks in found]  # type: ignore[misc]
 
 
@@ -161,22 +160,22 @@ def _row(
     similarity: Similarity,
     searcher: Callable[[], Searcher] | None,
 ) -> GrowthRow:
-    above, wrong, right = counts
+    above, non_relevant, relevant = counts
     index = (searcher or _default(store, similarity))()
     items = gallery.items(direction)
     index.add(items[:end])
-    asking = (store.images if direction == "i2t" else store.texts)[:SEARCHED]
-    _, timing = timed(lambda: index.search(asking, min(TOP, end)), repeats=3)
-    ranks = 1 + above + wrong.double() / (right + 1)
-    own = len(store.texts) if direction == "i2t" else len(store.images)
+    query_rows = (store.images if direction == "i2t" else store.texts)[:SEARCHED]
+    _, timing = timed(lambda: index.search(query_rows, min(TOP, end)), repeats=3)
+    ranks = 1 + above + non_relevant.double() / (relevant + 1)
+    test_items = len(store.texts) if direction == "i2t" else len(store.images)
     return GrowthRow(
         direction,
         queries=len(above),
         items=end,
-        distractors=end - own,
-        recall={k: float(any_found(above, wrong, right, k).mean()) for k in RECALL_AT},
+        distractors=end - test_items,
+        recall={k: float(any_found(above, non_relevant, relevant, k).mean()) for k in RECALL_AT},
         median_rank=float(median_rank(ranks)),
-        search_seconds=timing.seconds * SEARCHED / len(asking),
+        search_seconds=timing.seconds * SEARCHED / len(query_rows),
         index_bytes=index.size_bytes,
         searcher=index.name,
     )

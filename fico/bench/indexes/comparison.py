@@ -22,7 +22,7 @@ from fico.search.itq import ITQ
 from fico.types import Ranking
 from fico.util.arrays import Embeddings, to_array
 
-Judge = Callable[[Direction, Ranking], Mapping[str, float]]
+TaskMetric = Callable[[Direction, Ranking], Mapping[str, float]]
 
 _EXACT_BYTES = 2**28  # for the exact scores of the sampled queries with every item
 _ROWS = 65_536
@@ -41,7 +41,7 @@ def compare_indexes(
     repeats: int = 5,
     budget_seconds: float = 1.0,
     recall_queries: int = 1000,
-    judge: Judge | None = None,
+    judge: TaskMetric | None = None,
     both_sides: bool = False,
 ) -> list[dict[str, Any]]:
     """Builds every index on each side and searches it with the other.
@@ -52,21 +52,21 @@ def compare_indexes(
         makers: By name a call that makes the empty index; it takes ``itq=`` where it makes one of hash codes.
         similarity: Measure of exact search, which recall refers to.
         bits: Code length of hash codes.
-        ks: Places to report; those above the number of items are replaced by that number.
+        ks: Cut-offs to report; those above the number of items are replaced by that number.
         repeats: Most timed searches; a first one is not counted.
         budget_seconds: No further repeat begins after so long.
         recall_queries: Queries, evenly spaced, that recall is measured on; all are searched and timed.
-        judge: Gives more numbers from what an index found for all queries of a direction, as the task's own metrics.
+        judge: Computes metrics of the retrieval task from the ranking of all queries of a direction.
         both_sides: Of floats that an index makes into codes, measure it twice: with codes learnt from the items
-            alone, as it does by itself, and from items and queries, which lie apart where they are of two kinds. The
-            second row's ``index`` ends in ``/both``; its codes have seen the very queries, though no partner.
+            alone, as it does by default, and from items and queries, whose distributions differ between modalities. The
+            second row's ``index`` ends in ``/both``; its codes were fitted on the queries too, though on no pairs.
 
     Returns:
         One row per direction and index: ``index``, ``direction``, ``queries``, ``items``, ``k`` (searched),
         ``build_seconds``, ``build_cpu_seconds``, ``search_seconds`` (all queries, median),
         ``search_cpu_seconds``, ``search_spread_seconds``, ``repeats``, ``threads``, ``index_bytes``,
         ``recall_queries``, ``settings`` (the index's own name), ``top1_in_k`` and ``overlap_at_k`` by k, fractions;
-        ``task``, what the judge said; ``fit_on``, ``items`` or ``both``, where codes were learnt.
+        ``task``, from ``judge``; ``fit_on``, ``items`` or ``both``, where codes were learnt.
 
     Raises:
         DataError: Embeddings that are empty, hold NaN, or differ in width.
@@ -76,19 +76,19 @@ def compare_indexes(
     rows = []
     for direction, (queries, items) in sides.items():
         declared = [_declared(side, similarity, bits, what) for side, what in ((queries, "queries"), (items, "items"))]
-        bench = _Bench(declared[0], declared[1], similarity, ks, recall_queries)
+        gallery = _SearchedGallery(declared[0], declared[1], similarity, ks, recall_queries)
         for name, make in makers.items():
-            searcher = bench.empty(make)
-            found, row = bench.run(searcher, repeats, budget_seconds)
-            own = [(name, found, row)]
-            if both_sides and bits is None and bench.is_learnt(searcher):
+            searcher = gallery.empty(make)
+            found, row = gallery.run(searcher, repeats, budget_seconds)
+            variants = [(name, found, row)]
+            if both_sides and bits is None and gallery.is_learnt(searcher):
                 row["fit_on"] = "items"
-                other, learning = once(partial(bench.learnt_on_both, make, searcher))
-                found, row = bench.run(other, repeats, budget_seconds)
+                other, learning = once(partial(gallery.learnt_on_both, make, searcher))
+                found, row = gallery.run(other, repeats, budget_seconds)
                 row["build_seconds"] += learning.seconds
                 row["build_cpu_seconds"] += learning.cpu_seconds
-                own.append((f"{name}/both", found, row | {"fit_on": "both"}))
-            for label, found, row in own:
+                variants.append((f"{name}/both", found, row | {"fit_on": "both"}))
+            for label, found, row in variants:
                 task = {"task": dict(judge(direction, found))} if judge else {}
                 rows.append({"index": label, "direction": direction} | row | task)
     return rows
@@ -106,14 +106,15 @@ def check_indexes(makers: Mapping[str, Callable[..., Searcher]], bits: int | Non
     """
     for name, make in makers.items():
         searcher = make()
-        own = getattr(searcher, "bits", None)
-        if bits is not None and own not in (None, bits) and not isinstance(searcher, HybridSearch):
+        length = getattr(searcher, "bits", None)
+        if bits is not None and length not in (None, bits) and not isinstance(searcher, HybridSearch):
             raise UsageError(
-                f"the index {name} has bits={own}, but the model's codes have {bits} bits; leave index.{name}.bits null"
+                f"the index {name} has bits={length}, but the model's codes have {bits} bits; "
+                f"leave index.{name}.bits null"
             )
 
 
-class _Bench:
+class _SearchedGallery:
     """One gallery with its queries, and the exact scores of a sample of them."""
 
     def __init__(

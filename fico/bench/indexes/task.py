@@ -1,4 +1,4 @@
-"""What the user of an index gets: R@K and mAP@K of the retrieval task, from the items that the index found."""
+"""R@K and mAP@K of the retrieval task, from the items that an index found."""
 
 from collections.abc import Sequence
 
@@ -13,8 +13,8 @@ RECALL_AT = (1, 5, 10)
 MAP_AT = (10, 100)
 
 
-class TaskJudge:
-    """Judges rankings of one data set in both directions, places as they come: as ``ties="index"`` would.
+class TaskMetrics:
+    """R@K and mAP@K of rankings of one data set in both directions, tied items as ranked (``ties="index"``).
 
     Args:
         correspondence: The image of each caption.
@@ -56,51 +56,51 @@ class TaskJudge:
         Returns:
             ``R@1`` and so on. A cut beyond the ranking is left out unless the ranking holds every item.
         """
-        asks, items = self._owners[direction]
-        places = found.indices.shape[1]
-        is_whole = places >= len(items)
+        query_images, item_images = self._owners[direction]
+        depth = found.indices.shape[1]
+        is_whole = depth >= len(item_images)
         metrics = {
             f"R@{k}": value
-            for k, value in zip(self._recall_at, self._recall(asks, items, found.indices), strict=True)
-            if k <= places or is_whole
+            for k, value in zip(self._recall_at, self._recall(query_images, item_images, found.indices), strict=True)
+            if k <= depth or is_whole
         }
-        cuts = [k for k in self._map_at if k <= places or is_whole]
+        cuts = [k for k in self._map_at if k <= depth or is_whole]
         if self._labels is not None and cuts:
-            values = self._mean_precisions(asks, items, found.indices, cuts)
+            values = self._mean_precisions(query_images, item_images, found.indices, cuts)
             metrics |= {f"mAP@{k}": value for k, value in zip(cuts, values, strict=True)}
         return metrics
 
     def _recall(
-        self, asks: Int64[np.ndarray, " queries"], items: Int64[np.ndarray, " items"], found: np.ndarray
+        self, query_images: Int64[np.ndarray, " queries"], item_images: Int64[np.ndarray, " items"], found: np.ndarray
     ) -> list[float]:
-        right = (items[found] == asks[:, None]) & (found >= 0)
-        has_partner = np.isin(asks, items)
-        return [float(right[has_partner, :k].any(axis=1).mean()) for k in self._recall_at]
+        matches = (item_images[found] == query_images[:, None]) & (found >= 0)
+        has_match = np.isin(query_images, item_images)
+        return [float(matches[has_match, :k].any(axis=1).mean()) for k in self._recall_at]
 
     def _mean_precisions(
-        self, asks: np.ndarray, items: np.ndarray, found: np.ndarray, cuts: Sequence[int]
+        self, query_images: np.ndarray, item_images: np.ndarray, found: np.ndarray, cuts: Sequence[int]
     ) -> list[float]:
         assert self._labels is not None
         rows = max(1, _CELLS // len(self._labels))
         parts = [
-            self._precisions(asks[start : start + rows], items, found[start : start + rows], cuts)
-            for start in range(0, len(asks), rows)
+            self._precisions(query_images[start : start + rows], item_images, found[start : start + rows], cuts)
+            for start in range(0, len(query_images), rows)
         ]
         values, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
         counted = values[counts > 0] if self._empty == "skip" else values
         return [float(value) for value in counted.mean(axis=0)] if len(counted) else [0.0] * len(cuts)
 
     def _precisions(
-        self, asks: np.ndarray, items: np.ndarray, found: np.ndarray, cuts: Sequence[int]
+        self, query_images: np.ndarray, item_images: np.ndarray, found: np.ndarray, cuts: Sequence[int]
     ) -> tuple[np.ndarray, np.ndarray]:
         """AP of some queries at each cut, and how many items are relevant to each."""
         assert self._labels is not None
-        shares = self._labels[asks] @ self._labels.T > 0  # "queries images"
-        relevant = np.take_along_axis(shares, items[found], axis=1) & (found >= 0)
-        counts = shares @ np.bincount(items, minlength=len(self._labels))
+        share_label = self._labels[query_images] @ self._labels.T > 0  # "queries images"
+        relevant = np.take_along_axis(share_label, item_images[found], axis=1) & (found >= 0)
+        counts = share_label @ np.bincount(item_images, minlength=len(self._labels))
         precisions = np.cumsum(relevant, axis=1) / np.arange(1, found.shape[1] + 1) * relevant
         sums = np.cumsum(precisions, axis=1)
-        values = np.empty((len(asks), len(cuts)))
+        values = np.empty((len(query_images), len(cuts)))
         for column, cut in enumerate(cuts):
             last = min(cut, found.shape[1]) - 1
             hits = relevant[:, : last + 1].sum(axis=1)

@@ -1,1 +1,1 @@
-"""``python -m fico.bench.metrics``: the evaluation engine beside other libraries."""
+"""``python -m fico.bench.metrics``: the evaluation engine against other libraries."""

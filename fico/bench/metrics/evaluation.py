@@ -1,11 +1,13 @@
-"""``python -m fico.bench.metrics``: the evaluation engine beside other libraries, on the same data in one process.
+"""``python -m fico.bench.metrics``: the evaluation engine against other libraries, on the same data in one process.
 
 Every entry computes similarity, R@1/5/10 and mAP@10/100/N in both directions where its library can; the engine gives
-all its metrics, chance levels and bootstrap intervals beside that. ``limit`` is the least that a full evaluation of
-floats must do: two matrix products, one sort of all values and one comparison of each. Absent libraries are skipped.
+all its metrics, chance levels and bootstrap intervals. ``limit`` is the least that a full evaluation of
+floats must do: two matrix products, one sort of all values and one comparison of each. Libraries that are not
+installed are skipped.
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,13 +21,15 @@ from fico.bench.metrics.peers import PEERS, Problem
 from fico.bench.timing import Timing, once, timed
 from fico.evaluation.evaluate import evaluate
 from fico.metrics.kernels.floats import count_above
+from fico.report.table.markdown import as_markdown
+from fico.report.table.table import Column, Row, Table, text_cells
 from fico.types import Correspondence
 
 SIZES = {"1k": (1_000, 5_000), "5k": (5_000, 25_000), "100k": (100_000, 500_000)}
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Measurement:
     """One measurement.
 
     Args:
@@ -42,7 +46,7 @@ class Row:
 
 
 def problem(images: int, captions: int, dim: int, bits: int, seed: int = 3) -> Problem:
-    """Captions near their image, and 80 labels of which a pair shares one in about a third of all cases."""
+    """Captions near their image, and 80 labels, with a pair relevant in about a third of all cases."""
     generator = np.random.default_rng(seed)
     pairs = np.repeat(np.arange(images), captions // images)
     first = generator.standard_normal((images, dim), dtype=np.float32)
@@ -88,8 +92,8 @@ def measure(call: Callable[[], object], repeats: int, budget_seconds: float) -> 
     return timing, memory.grown_bytes
 
 
-def run(size: str, peers: Sequence[str], repeats: int, budget_seconds: float, console: Console) -> list[Row]:
-    """Measures the engine, the limit and the peers that are there at one size."""
+def run(size: str, peers: Sequence[str], repeats: int, budget_seconds: float, console: Console) -> list[Measurement]:
+    """Measures the engine, the limit and the installed peers at one size."""
     images, captions = SIZES[size]
     data, rows = problem(images, captions, 256, 64), []
     for work in ("R@K",) if size == "100k" else ("float", "codes"):
@@ -108,21 +112,29 @@ def run(size: str, peers: Sequence[str], repeats: int, budget_seconds: float, co
             except Exception as error:
                 if name not in PEERS:
                     raise
-                console.print(f"{name} failed: {type(error).__name__}: {error}")  # another's fault costs only its row
+                console.print(f"{name} failed: {type(error).__name__}: {error}")  # costs its row alone
                 continue
-            rows.append(Row(f"{work} {images:,}/{captions:,}", name, timing, extra))
+            rows.append(Measurement(f"{work} {images:,}/{captions:,}", name, timing, extra))
     return rows
 
 
-def markdown(rows: Sequence[Row]) -> str:
-    """Rows as a table with the ratio to the engine."""
-    lines = ["| work | library | seconds | CPU s | times fico | extra MiB |", "|---|---|---|---|---|---|"]
-    own = {row.work: row.timing for row in rows if row.name == "fico"}
-    for row in rows:
-        times, extra = row.timing.seconds / own[row.work].seconds, row.extra_bytes / 2**20
-        cells = (f"{row.timing.seconds:.3g}", f"{row.timing.cpu_seconds:.3g}", f"{times:.2f}", f"{extra:.0f}")
-        lines.append(f"| {row.work} | {row.name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+def comparison_table(rows: Sequence[Measurement]) -> Table:
+    """Times and memory of each library, with the ratio to this one."""
+    numbers = ("seconds", "CPU s", "times fico", "extra MiB")
+    columns = (Column("work", is_text=True), Column("library", is_text=True), *map(Column, numbers))
+    ours = {row.work: row.timing.seconds for row in rows if row.name == "fico"}
+    cells = (
+        text_cells(
+            row.work,
+            row.name,
+            f"{row.timing.seconds:.3g}",
+            f"{row.timing.cpu_seconds:.3g}",
+            f"{row.timing.seconds / ours[row.work]:.2f}",
+            f"{row.extra_bytes / 2**20:.0f}",
+        )
+        for row in rows
+    )
+    return Table("evaluation", "Full evaluation in one process", columns, tuple(map(Row, cells)))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -144,5 +156,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         row for size in options.sizes
         for row in run(size, options.peers, options.repeats, options.budget_seconds, console)
     ]  # fmt: skip
-    Console(width=200).print(markdown(rows), markup=False, highlight=False)
+    sys.stdout.write(as_markdown(comparison_table(rows)))
     console.print(f"{options.threads} threads, {time.perf_counter() - begin:.0f} s in all")

@@ -62,15 +62,15 @@ def hashing_loop(data: Problem, work: str) -> Call:
 
     def run() -> list[float]:
         means = []
-        for (queries, items), (own, other) in zip(sides, (labels, labels[::-1]), strict=True):
+        for (queries, items), (query_labels, item_labels) in zip(sides, (labels, labels[::-1]), strict=True):
             sums = np.zeros(3)
-            for query, label in zip(queries, own, strict=True):
-                relevant = (label @ other.T > 0).astype(np.float32)
+            for query, label in zip(queries, query_labels, strict=True):
+                relevant = (label @ item_labels.T > 0).astype(np.float32)
                 distance = 0.5 * (items.shape[1] - query.astype(np.float32) @ items.T.astype(np.float32))
                 relevant = relevant[np.argsort(distance)]
                 for n, cut in enumerate((10, 100, len(relevant))):
-                    places = np.flatnonzero(relevant[:cut]) + 1.0
-                    sums[n] += np.mean(np.arange(1, len(places) + 1) / places) if len(places) else 0.0
+                    ranks = np.flatnonzero(relevant[:cut]) + 1.0
+                    sums[n] += np.mean(np.arange(1, len(ranks) + 1) / ranks) if len(ranks) else 0.0
             means += list(sums / len(queries))
         return means
 
@@ -78,13 +78,13 @@ def hashing_loop(data: Problem, work: str) -> Call:
 
 
 def _directions(data: Problem) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Cosine scores, own items and relevant items, queries x items, in both directions."""
+    """Cosine scores, relevance at instance and at category level, queries x items, in both directions."""
     first, second = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in (data.images, data.texts))
     scores = first @ second.T
-    own = np.arange(len(first))[:, None] == data.pairs
+    positive = np.arange(len(first))[:, None] == data.pairs
     labels = data.labels.astype(np.float32)
     shared = (labels @ labels.T > 0)[:, data.pairs]
-    return [(scores, own, shared), (scores.T, own.T, shared.T)]
+    return [(scores, positive, shared), (scores.T, positive.T, shared.T)]
 
 
 def torchmetrics(data: Problem, work: str) -> Call:
@@ -93,11 +93,11 @@ def torchmetrics(data: Problem, work: str) -> Call:
 
     def run() -> list[Any]:
         found = []
-        for scores, own, shared in _directions(data):
+        for scores, positive, shared in _directions(data):
             queries = torch.arange(len(scores))[:, None].expand(*scores.shape).reshape(-1)
             shifted = torch.from_numpy(scores.copy()).reshape(-1) + 2
             for relevant, metrics in (
-                (own, [RetrievalHitRate(top_k=k) for k in (1, 5, 10)]),
+                (positive, [RetrievalHitRate(top_k=k) for k in (1, 5, 10)]),
                 (shared, [RetrievalMAP(top_k=k) for k in (10, 100, None)]),
             ):
                 target = torch.from_numpy(relevant.copy()).reshape(-1)
@@ -125,8 +125,8 @@ def pytorch_metric_learning(data: Problem, work: str) -> Call:
 def _as_dicts(scores: np.ndarray, relevant: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
     names = [str(n) for n in range(scores.shape[1])]
     runs = {str(q): dict(zip(names, row.tolist(), strict=True)) for q, row in enumerate(scores)}
-    right = {str(q): {names[n]: 1 for n in np.flatnonzero(row)} for q, row in enumerate(relevant)}
-    return runs, right
+    qrels = {str(q): {names[n]: 1 for n in np.flatnonzero(row)} for q, row in enumerate(relevant)}
+    return runs, qrels
 
 
 def pytrec_eval(data: Problem, work: str) -> Call:
@@ -137,10 +137,10 @@ def pytrec_eval(data: Problem, work: str) -> Call:
 
     def run() -> list[Any]:
         found = []
-        for scores, own, shared in _directions(data):
-            for relevant, wanted in zip((own, shared), measures, strict=True):
-                runs, right = _as_dicts(scores, relevant)
-                found.append(library.RelevanceEvaluator(right, wanted).evaluate(runs))
+        for scores, positive, shared in _directions(data):
+            for relevant, wanted in zip((positive, shared), measures, strict=True):
+                runs, qrels = _as_dicts(scores, relevant)
+                found.append(library.RelevanceEvaluator(qrels, wanted).evaluate(runs))
         return found
 
     return run
@@ -154,10 +154,10 @@ def ranx(data: Problem, work: str) -> Call:
 
     def run() -> list[Any]:
         found = []
-        for scores, own, shared in _directions(data):
-            for relevant, wanted in zip((own, shared), measures, strict=True):
-                runs, right = _as_dicts(scores, relevant)
-                kept = {query: row for query, row in right.items() if row}
+        for scores, positive, shared in _directions(data):
+            for relevant, wanted in zip((positive, shared), measures, strict=True):
+                runs, qrels = _as_dicts(scores, relevant)
+                kept = {query: row for query, row in qrels.items() if row}
                 runs = {query: runs[query] for query in kept}
                 found.append(library.evaluate(library.Qrels(kept), library.Run(runs), wanted))
         return found

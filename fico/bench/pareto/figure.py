@@ -6,15 +6,10 @@ from typing import Any
 import numpy as np
 
 from fico.report.figures.files import COLOURS, INK, MARKERS, style
-from fico.util.optional import requires_extra
-
-with requires_extra("report"):
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from fico.util.units import bytes_text
 
 _TICKS = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 1.0)
-_LAST = 0.002  # what is added to the share that is missed, so that a full recall has a place
+_LAST = 0.002  # added to the fraction that is missed, so that a full recall has a position
 
 
 def draw(rows: Sequence[Mapping[str, Any]], k: int) -> Figure:
@@ -22,34 +17,34 @@ def draw(rows: Sequence[Mapping[str, Any]], k: int) -> Figure:
 
     Args:
         rows: Of the comparison.
-        k: Items asked for.
+        k: Items per query.
     """
     figure = Figure(figsize=(12.5, 5.4), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for axes, kind, cut, words in (
-        (panels[0], "top1_in_k", 1, "exact nearest item found at place 1, in %"),
+        (panels[0], "top1_in_k", 1, "exact nearest item found at rank 1, in %"),
         (panels[1], "overlap_at_k", k, f"of the {k} exact nearest found, in %"),
     ):
-        for place, name in enumerate(dict.fromkeys(row["index"] for row in rows)):
-            own = sorted((row for row in rows if row["index"] == name), key=lambda row: row[kind][cut])
-            _draw(axes, own, kind, cut, place, name)
-        style(axes, words, "CPU µs a query")
+        for number, name in enumerate(dict.fromkeys(row["index"] for row in rows)):
+            of_index = sorted((row for row in rows if row["index"] == name), key=lambda row: row[kind][cut])
+            _draw(axes, of_index, kind, cut, number, name)
+        style(axes, words, "CPU µs per query")
         _recall_axis(axes)
     panels[1].set_ylabel("")
     handles, names = panels[0].get_legend_handles_labels()
     legend = figure.legend(handles, names, frameon=False, fontsize=9, loc="outside right center")
     for text in legend.get_texts():
         text.set_color(INK)
-    title = f"{rows[0]['items']:,} items, {rows[0]['queries']:,} queries, k = {k}; hollow: dominated; size in MB"
+    title = f"{rows[0]['items']:,} items, {rows[0]['queries']:,} queries, k = {k}; hollow: dominated"
     figure.suptitle(title, color=INK, fontsize=11)
     return figure
 
 
-def _draw(axes: Axes, rows: Sequence[Mapping[str, Any]], kind: str, cut: int, place: int, name: str) -> None:
-    colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+def _draw(axes: Axes, rows: Sequence[Mapping[str, Any]], kind: str, cut: int, number: int, name: str) -> None:
+    colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
     across, up = [row[kind][cut] for row in rows], [row["cpu_us"] for row in rows]
     worth = [(x, y) for x, y, row in zip(across, up, rows, strict=True) if not row["is_dominated"]]
-    label = f"{name}, {rows[0]['index_bytes'] / 1e6:,.1f} MB"
+    label = f"{name}, {bytes_text(rows[0]['index_bytes'])}"
     marks: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": "none"}
     axes.plot(across, up, markersize=5.5, markerfacecolor="white", **marks)
     axes.plot(*zip(*worth, strict=True) if worth else ([], []), markersize=6.5, label=label, **marks)
@@ -69,7 +64,7 @@ def _staircase(points: Sequence[tuple[float, float]]) -> list[tuple[float, float
 def _recall_axis(axes: Axes) -> None:
     """Stretched towards a full recall, where the differences are."""
     forward = lambda recall: -np.log10(np.maximum(1 + _LAST - recall, _LAST / 9))  # noqa: E731
-    back = lambda place: 1 + _LAST - 10 ** -np.asarray(place)  # noqa: E731
+    back = lambda number: 1 + _LAST - 10 ** -np.asarray(number)  # noqa: E731
     axes.set_xscale("function", functions=(forward, back))
     axes.set_xticks(_TICKS, [f"{100 * tick:g}" for tick in _TICKS])
     axes.xaxis.set_minor_locator(NullLocator())

@@ -1,4 +1,4 @@
-"""Which settings are worth having, and what one kind of index costs at the recall of another."""
+"""The Pareto frontier, and what one kind of index costs at the recall of another."""
 
 import math
 from collections.abc import Sequence
@@ -23,26 +23,26 @@ def dominated(gains: np.ndarray, costs: np.ndarray) -> np.ndarray:
 
 
 def cost_at_recall(recalls: Sequence[float], costs: Sequence[float], recall: float) -> float | None:
-    """What an index costs at a recall, between its measured settings.
+    """What an index costs at a recall, between its measured search parameters.
 
-    Of its settings only those count that no other one beats in both. Between two neighbours the logarithm of the cost
-    runs straight; below the lowest recall the cheapest setting stands as it is, above the highest there is nothing.
+    Only its non-dominated points count. Between two neighbours the logarithm of the cost
+    is interpolated linearly; below the lowest recall it is the cost of the cheapest, above the highest there is none.
 
     Args:
-        recalls: Of its settings.
+        recalls: One for each of its search parameters.
         costs: Of the same, positive.
-        recall: The recall asked for.
+        recall: Where the cost is wanted.
 
     Returns:
-        The cost, or None where no setting reaches that recall.
+        The cost, or None where no point reaches that recall.
     """
     left_out = dominated(np.array(recalls)[:, None], np.array(costs)[:, None])
     points = sorted({(r, c) for r, c, out in zip(recalls, costs, left_out, strict=True) if not out})
     if not points or recall > points[-1][0]:
         return None
-    above = next(place for place, point in enumerate(points) if point[0] >= recall)
+    above = next(position for position, point in enumerate(points) if point[0] >= recall)
     if above == 0:
         return points[0][1]
     (low, cheap), (high, dear) = points[above - 1], points[above]
-    share = (recall - low) / (high - low)
-    return math.exp((1 - share) * math.log(cheap) + share * math.log(dear))
+    weight = (recall - low) / (high - low)
+    return math.exp((1 - weight) * math.log(cheap) + weight * math.log(dear))

@@ -104,7 +104,7 @@ class Cagra:
         rows = torch.from_numpy(np.ascontiguousarray(to_floats(queries, "queries"))).cuda()
         parameters = cagra.SearchParams(itopk_size=max(self.itopk_size, k))
         found = [part.copy_to_host() for part in cagra.search(parameters, self._index, rows, k)]
-        values, items = sorted(found, key=lambda part: part.dtype.kind in "iu")  # their order is told in both ways
+        values, items = sorted(found, key=lambda part: part.dtype.kind in "iu")  # versions differ in their order
         return Ranking(values, items.astype(np.int64))
 
 

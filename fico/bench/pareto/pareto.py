@@ -1,4 +1,4 @@
-"""Every rival over its settings on the same data: speed, recall and memory, and which settings are worth having."""
+"""Every rival over its search parameters on the same data: speed, recall and memory, and the Pareto frontier."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 
 from fico.bench.checks import check_counts, check_names
-from fico.bench.machine import conditions, refuse_beyond_memory
+from fico.bench.machine import conditions
 from fico.bench.outcome import Outcome, Report
 from fico.bench.pareto.figure import draw
 from fico.bench.pareto.frontier import dominated
 from fico.bench.pareto.gpu_rivals import GPU_RIVALS, absent
 from fico.bench.pareto.rivals import (
     RIVALS,
-    Codes,
-    Making,
-    Setting,
-    setting_text,
+    BuildContext,
+    SearchParams,
+    SharedBinarisers,
+    params_text,
     tune,
 )
-from fico.bench.pareto.sheets import speed_up_sheet, table
+from fico.bench.pareto.tables import settings_table, speed_up_table
 from fico.bench.synthetic import SyntheticBlocks
 from fico.bench.timing import Timing, once
 from fico.bench.truth import exact_by_stream, recalls_by_item
@@ -29,6 +29,7 @@ from fico.errors import UsageError
 from fico.search.base import Searcher
 from fico.types import Ranking
 from fico.util.progress import track
+from fico.util.resources import require_memory
 
 _BLOCK = 16_384
 _PROCESS_BYTES = 2**29
@@ -45,7 +46,7 @@ class Pareto:
         seed: Of the data.
         rivals: Which of ``RIVALS``; those that need a GPU are marked absent without one.
         baseline: The rival that speed-ups refer to.
-        k: Items asked for.
+        k: Items per query.
         rounds: Timed rounds after the warm-up; each goes through all settings, so that a change in the machine's load
             meets them alike. In each round a setting searches another part of the queries, and not the part that the
             setting before it did: what a query needs is not in the cache yet. Medians count.
@@ -70,7 +71,7 @@ class Pareto:
             rival = RIVALS[name]
             if name in GPU_RIVALS and absent(name):
                 continue
-            once_through = len(rival.settings) * self.queries * rival.microseconds(self.items, self.dim) / 1e6
+            once_through = len(rival.search_params) * self.queries * rival.microseconds(self.items, self.dim) / 1e6
             build = self.items * self.dim / (4e6 if "hnsw" in name else 4e7) / self.threads
             held += self.items * rival.vector_bytes(self.dim)
             costs[name] = build + once_through, held
@@ -97,18 +98,18 @@ class Pareto:
                 f"bench.items is {self.items} and bench.dim is {self.dim}; codes of 256 bits need 256 of both, and "
                 f"bench.k, {self.k}, must not exceed the items"
             )
-        need = max(size for _, size in self.predicted().values())
+        size = max(size for _, size in self.predicted().values())
         advice = "take fewer bench.items or fewer bench.rivals"
-        refuse_beyond_memory({"the comparison": need}, f"of {len(self.rivals)} indexes", advice)
+        require_memory(int(size), f"{len(self.rivals)} indexes together", advice)
 
     def run(self, report: Report) -> Outcome:
         """Makes the data, builds every index, measures all settings in turn.
 
         Args:
-            report: Told what begins.
+            report: Called with the name of each step as it begins.
 
         Returns:
-            One row per setting, with ``is_dominated``, ``cpu_us`` and ``wall_us`` a query.
+            One row per setting, with ``is_dominated``, ``cpu_us`` and ``wall_us`` per query.
 
         Raises:
             UsageError: As ``check``.
@@ -119,28 +120,28 @@ class Pareto:
         items, queries = data.item_rows(0, self.items), data.query_rows(0, self.queries)
         blocks = (items[at : at + _BLOCK] for at in range(0, self.items, _BLOCK))
         exact = exact_by_stream(blocks, queries, self.k).indices
-        making = Making(self.items, self.threads, Codes(items))
+        context = BuildContext(self.items, self.threads, SharedBinarisers(items))
         reasons = {name: absent(name) for name in self.rivals if name in GPU_RIVALS}
-        built = [self._built(name, making, items, report) for name in self.rivals if not reasons.get(name)]
-        trials = [Trial(rival, setting) for rival in built for setting in RIVALS[rival.name].settings]
+        built = [self._built(name, context, items, report) for name in self.rivals if not reasons.get(name)]
+        trials = [Trial(rival, params) for rival in built for params in RIVALS[rival.name].search_params]
         report(f"{len(trials)} settings in {self.rounds} rounds")
         self._measure(trials, queries)
         rows = [self._row(trial, exact) for trial in trials]
         _mark(rows, self.k)
         return self._outcome(rows, {name: reason for name, reason in reasons.items() if reason})
 
-    def _built(self, name: str, making: Making, items: np.ndarray, report: Report) -> "Built":
+    def _built(self, name: str, context: BuildContext, items: np.ndarray, report: Report) -> "Built":
         report(f"building {name}")
-        making.binariser.asked.clear()
-        searcher = RIVALS[name].make(making)
+        context.binariser.fit_times.clear()
+        searcher = RIVALS[name].make(context)
         _, adding = once(lambda: searcher.add(items))
-        steps = [adding, *making.binariser.asked]
+        steps = [adding, *context.binariser.fit_times]
         seconds, cpu_seconds = sum(step.seconds for step in steps), sum(step.cpu_seconds for step in steps)
         return Built(name, searcher, Timing(seconds, cpu_seconds, 0.0, 1))
 
     def _measure(self, trials: Sequence["Trial"], queries: np.ndarray) -> None:
         parts = np.array_split(queries, 1 + self.rounds)
-        steps = [(trial, place + turn) for turn in range(len(parts)) for place, trial in enumerate(trials)]
+        steps = [(trial, number + turn) for turn in range(len(parts)) for number, trial in enumerate(trials)]
         for trial, part in track(steps, len(steps), "settings"):
             trial.measure(parts, part % len(parts), self.k)
 
@@ -150,7 +151,7 @@ class Pareto:
         build, wall_us, cpu_us = trial.built.build, *trial.medians
         return {
             "index": trial.built.name,
-            "setting": setting_text(trial.setting),
+            "setting": params_text(trial.params),
             "settings": trial.name,
             "queries": self.queries,
             "items": self.items,
@@ -171,10 +172,11 @@ class Pareto:
         } | conditions()
 
     def _outcome(self, rows: list[dict[str, Any]], reasons: dict[str, str]) -> Outcome:
-        speed_ups = [speed_up_sheet(rows, self.baseline, kind, k) for kind, k in _measures(self.k)]
+        speed_ups = [speed_up_table(rows, self.baseline, kind, k) for kind, k in _measures(self.k)]
         notes = [f"{name} is absent: {reason}." for name, reason in reasons.items()]
-        settings = asdict(self) | {"absent": reasons}
-        return Outcome(rows, (table(rows, self.k), *speed_ups), {"pareto": draw(rows, self.k)}, settings, tuple(notes))
+        details = asdict(self) | {"absent": reasons}
+        tables, figures = (settings_table(rows, self.k), *speed_ups), {"pareto": draw(rows, self.k)}
+        return Outcome(rows, tables, figures, details, tuple(notes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,14 +193,14 @@ class Trial:
     """One setting of a built index, with what it found and took so far."""
 
     built: Built
-    setting: Setting
+    params: SearchParams
     name: str = ""
     found: dict[int, Ranking] = field(default_factory=dict)
     times: list[tuple[float, float]] = field(default_factory=list)
 
     def measure(self, parts: Sequence[np.ndarray], part: int, k: int) -> None:
         """Searches one part of the queries."""
-        tune(self.built.searcher, self.setting)
+        tune(self.built.searcher, self.params)
         self.found[part], timing = once(lambda: self.built.searcher.search(parts[part], k))
         self.name = self.built.searcher.name
         self.times.append((1e6 * timing.seconds / len(parts[part]), 1e6 * timing.cpu_seconds / len(parts[part])))
@@ -213,7 +215,7 @@ class Trial:
 
     @property
     def medians(self) -> tuple[float, float]:
-        """Microseconds a query, wall clock and CPU time, of the rounds after the warm-up."""
+        """Microseconds per query, wall clock and CPU time, of the rounds after the warm-up."""
         wall, cpu = zip(*self.times[1:], strict=True)
         return median(wall), median(cpu)
 
@@ -223,7 +225,7 @@ def _measures(k: int) -> list[tuple[str, int]]:
 
 
 def _mark(rows: list[dict[str, Any]], k: int) -> None:
-    """Dominated: another setting finds no less by either recall, costs no more time or memory, and wins in one."""
+    """Marks dominated rows: another one has no less of either recall, no more time or memory, and is better in one."""
     if not rows:
         return
     gains = np.array([[row["top1_in_k"][1], row["overlap_at_k"][k]] for row in rows])

@@ -1,4 +1,4 @@
-"""Every serious way to search, each with the settings that trade its time for its recall."""
+"""The indexes that are compared, each with the search parameters that trade time for recall."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,11 +15,11 @@ from fico.search.hamming.popcount import PopcountSearch
 from fico.search.hybrid.hybrid import HybridSearch
 from fico.search.itq import ITQ
 
-Setting = Mapping[str, float]
+SearchParams = Mapping[str, float]
 
 
-class Codes:
-    """ITQ of each code length, learnt once from the items and shared by all indexes that ask for it.
+class SharedBinarisers:
+    """ITQ of each code length, fitted once on the items and shared by all indexes that use it.
 
     Args:
         items: Floats to learn from.
@@ -28,21 +28,21 @@ class Codes:
     def __init__(self, items: np.ndarray) -> None:
         self._items = items
         self._learnt: dict[int, tuple[ITQ, Timing]] = {}
-        self.asked: list[Timing] = []
-        """What learning took, once for each time it was asked for: every index owes it."""
+        self.fit_times: list[Timing] = []
+        """Time of fitting, once for each index that uses it: every index is charged for it."""
 
     def __call__(self, bits: int) -> ITQ:
         """The fitted binariser."""
         if bits not in self._learnt:
             self._learnt[bits] = once(lambda: ITQ(bits).fit(self._items))
         binariser, timing = self._learnt[bits]
-        self.asked.append(timing)
+        self.fit_times.append(timing)
         return binariser
 
 
 @dataclass(frozen=True, slots=True)
-class Making:
-    """What an index is made for.
+class BuildContext:
+    """What the maker of an index needs to know.
 
     Args:
         items: That will be added.
@@ -52,7 +52,7 @@ class Making:
 
     items: int
     threads: int
-    binariser: Codes
+    binariser: SharedBinarisers
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,62 +61,62 @@ class Rival:
 
     Args:
         make: Makes the empty index.
-        settings: Search parameters that are tried on the one built index, by the names of its library.
+        search_params: What is tried on the one built index, by the names of its library.
         vector_bytes: Bytes of one item, from its dimensions, for the prediction.
         microseconds: A query's cost, from items and dimensions, for the prediction.
     """
 
-    make: Callable[[Making], Searcher]
-    settings: Sequence[Setting]
+    make: Callable[[BuildContext], Searcher]
+    search_params: Sequence[SearchParams]
     vector_bytes: Callable[[int], float]
     microseconds: Callable[[int, int], float]
 
 
-def tune(searcher: Searcher, setting: Setting) -> None:
+def tune(searcher: Searcher, params: SearchParams) -> None:
     """Sets search parameters of a built index."""
     if isinstance(searcher, FaissSearch):
-        searcher.set_search_params(setting)
+        searcher.set_search_params(params)
         return
-    for name, value in setting.items():
+    for name, value in params.items():
         setattr(searcher, name, value)
 
 
-def setting_text(setting: Setting) -> str:
+def params_text(params: SearchParams) -> str:
     """``nprobe=16 k_factor_rf=5``."""
-    return " ".join(f"{name}={value:g}" for name, value in setting.items())
+    return " ".join(f"{name}={value:g}" for name, value in params.items())
 
 
-def _faiss(factory: str, bits: int | None = None) -> Callable[[Making], Searcher]:
+def _faiss(factory: str, bits: int | None = None) -> Callable[[BuildContext], Searcher]:
     """A FAISS index; ``{lists}`` in the factory is left to the index, ``{few}`` stands for 1.2 sqrt(n)."""
 
-    def make(making: Making) -> Searcher:
-        few = max(1, min(round(1.2 * math.sqrt(making.items)), making.items // 39))
-        binariser = None if bits is None else making.binariser(bits)
+    def make(context: BuildContext) -> Searcher:
+        few = max(1, min(round(1.2 * math.sqrt(context.items)), context.items // 39))
+        binariser = None if bits is None else context.binariser(bits)
         name = factory.replace("{few}", str(few))
-        return FaissSearch(name, "inner", bits=bits, threads=making.threads, itq=binariser)
+        return FaissSearch(name, "inner", bits=bits, threads=context.threads, itq=binariser)
 
     return make
 
 
-def _gpu(name: str) -> Callable[[Making], Searcher]:
-    return lambda making: GPU_RIVALS[name](making.binariser)
+def _gpu(name: str) -> Callable[[BuildContext], Searcher]:
+    return lambda context: GPU_RIVALS[name](context.binariser)
 
 
-def _popcount(bits: int) -> Callable[[Making], Searcher]:
-    return lambda making: PopcountSearch(bits, making.threads, making.binariser(bits))
+def _popcount(bits: int) -> Callable[[BuildContext], Searcher]:
+    return lambda context: PopcountSearch(bits, context.threads, context.binariser(bits))
 
 
-def _hybrid(rows: Any, lists: int | None = None) -> Callable[[Making], Searcher]:
+def _hybrid(rows: Any, lists: int | None = None) -> Callable[[BuildContext], Searcher]:
     """Coarse to fine; with one list all codes are scanned."""
-    return lambda making: HybridSearch("inner", lists=lists, rows=rows, threads=making.threads)
+    return lambda context: HybridSearch("inner", lists=lists, rows=rows, threads=context.threads)
 
 
-def _grid(**values: Sequence[float]) -> list[Setting]:
+def _grid(**values: Sequence[float]) -> list[SearchParams]:
     """All combinations."""
-    settings: list[Setting] = [{}]
+    grid: list[SearchParams] = [{}]
     for name, choices in values.items():
-        settings = [{**setting, name: choice} for setting in settings for choice in choices]
-    return settings
+        grid = [{**params, name: choice} for params in grid for choice in choices]
+    return grid
 
 
 _EF = [{"efSearch": ef} for ef in (10, 16, 24, 32, 48, 64, 96, 128)]

@@ -1,1 +1,1 @@
-"""``python -m fico.bench.popcount``: the exact Hamming search beside FAISS and the processor's limit."""
+"""``python -m fico.bench.popcount``: the exact Hamming search against FAISS and the processor's limit."""

@@ -31,8 +31,8 @@ def _distances(context: Any, builder: Any, signature: Any, arguments: Any, start
             context, builder, builder.extract_value(arguments[0], word)
         )
         codes = load(builder, moved(builder, column.data, start), _LANES)
-        asked = builder.load(data_of(context, builder, signature, arguments, 1, word))
-        bits = builder.xor(codes, splat(builder, asked, _LANES))
+        query = builder.load(data_of(context, builder, signature, arguments, 1, word))
+        bits = builder.xor(codes, splat(builder, query, _LANES))
         count = call(builder, f"llvm.ctpop.v{_LANES}i64", bits.type, [bits])
         total = count if total is None else builder.add(total, count)
     return total

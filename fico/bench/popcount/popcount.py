@@ -1,33 +1,35 @@
-"""``python -m fico.bench.popcount``: the exact Hamming search beside FAISS and beside what the processor can do.
+"""``python -m fico.bench.popcount``: the exact Hamming search against FAISS and against what the processor can do.
 
 Rates are pairs of query and code per second of processor time, medians of interleaved rounds, so that a busy machine
 disturbs them little. ``limit`` is xor, popcount and comparison of codes in the first cache, with nothing kept; the
 scan is not bound by it, since its adders count without a popcount. FAISS keeps the best in a heap or counts distances;
-the quicker way stands in the table. ``--memory`` compares the memory that a search takes with what is predicted.
+the table has the faster one. ``--memory`` compares the memory that a search takes with what is predicted.
 """
 
 import argparse
 import json
 import statistics
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from fico.bench.machine import PeakMemory
 from fico.bench.popcount.limit import limit_call
 from fico.bench.timing import Timing, once
 from fico.errors import DataError
+from fico.report.table.table import Cell, Column, Row, Table, text_cells
+from fico.report.table.terminal import print_table
 from fico.search.faiss_index import FaissSearch
 from fico.search.hamming.popcount import PopcountSearch, predicted_bytes
 from fico.types import Ranking
 from fico.util.atomic import atomic_write
 from fico.util.progress import track
 from fico.util.resources import gib
+from fico.util.units import percent_text
 
 _LIMIT_PAIRS = 10**9
 
@@ -40,9 +42,9 @@ class PopcountRow:
         bits: Code length.
         items: Codes.
         queries: Queries.
-        k: Places.
+        k: Items per query.
         ours: 10^9 pairs per second of one core.
-        faiss: The same of ``IndexBinaryFlat``, the quicker of its two ways.
+        faiss: The same of ``IndexBinaryFlat``, the faster of its two ways.
         limit: The same of the bare instructions.
         threads_work: Pairs per second of processor time on two threads, relative to one: what two free cores give, / 2.
         threads_wall: Wall-clock speed of two threads relative to one, median; other work on the machine lowers it.
@@ -68,15 +70,15 @@ def measure(bits: int, items: int, queries: int, ks: Sequence[int], repeats: int
         bits: Code length.
         items: Codes.
         queries: Queries.
-        ks: Places.
+        ks: Cut-offs.
         repeats: Rounds; each has every entry once.
         seed: Of the codes.
 
     Raises:
-        DataError: The distances differ from FAISS's: a fault of ours.
+        DataError: The distances differ from FAISS's: a bug of this library.
     """
     generator = np.random.default_rng(seed)
-    codes, asked = (generator.integers(0, 256, (rows, bits // 8), dtype=np.uint8) for rows in (items, queries))
+    codes, query_codes = (generator.integers(0, 256, (rows, bits // 8), dtype=np.uint8) for rows in (items, queries))
     one, two = PopcountSearch(bits, threads=1), PopcountSearch(bits, threads=2)
     heap, counting = (
         FaissSearch("BFlat", bits=bits, threads=1, search_params={"use_heap": use_heap}) for use_heap in (True, False)
@@ -87,10 +89,10 @@ def measure(bits: int, items: int, queries: int, ks: Sequence[int], repeats: int
     rows = []
     for k in ks:
         calls: dict[str, Callable[[], Ranking | int]] = {
-            "one": partial(one.search, asked, k),
-            "two": partial(two.search, asked, k),
-            "faiss": partial(heap.search, asked, k),
-            "faiss counting": partial(counting.search, asked, k),
+            "one": partial(one.search, query_codes, k),
+            "two": partial(two.search, query_codes, k),
+            "faiss": partial(heap.search, query_codes, k),
+            "faiss counting": partial(counting.search, query_codes, k),
             "limit": limit,
         }
         _check(calls)
@@ -127,35 +129,30 @@ def _interleaved(calls: Mapping[str, Callable[[], Ranking | int]], repeats: int)
     return times
 
 
-def as_table(rows: Sequence[PopcountRow]) -> Table:
-    """The rows for a terminal."""
-    table = Table(title="Exact Hamming search, 10^9 pairs per second of one core")
-    heads = ("bits", "items", "k", "popcount", "FAISS BFlat", "times FAISS", "limit", "of limit", "2 threads, wall")
-    for head in heads:
-        table.add_column(head, justify="right")
-    for row in rows:
-        low, high = row.threads_spread
-        table.add_row(
-            str(row.bits),
-            f"{row.items:,}",
-            str(row.k),
-            f"{row.ours:.2f}",
-            f"{row.faiss:.2f}",
-            f"{row.ours / row.faiss:.1f}",
-            f"{row.limit:.2f}",
-            f"{row.ours / row.limit:.0%}",
-            f"{row.threads_wall:.2f} ({low:.2f} to {high:.2f}), work {row.threads_work:.2f}",
-        )
-    return table
+def rates_table(rows: Sequence[PopcountRow]) -> Table:
+    """One row for each code length and k."""
+    numbers = ("items", "k", "popcount", "FAISS\nBFlat", "times\nFAISS", "limit", "of limit\n%", "2 threads\nwall")
+    columns = (Column("bits"), *map(Column, numbers), Column("2 threads\nwork"))
+    title = "Exact Hamming search, 10^9 pairs per second of one core"
+    return Table("popcount", title, columns, tuple(map(_table_row, rows)))
+
+
+def _table_row(row: PopcountRow) -> Row:
+    low, high = row.threads_spread
+    counts = str(row.bits), f"{row.items:,}", str(row.k)
+    rates = f"{row.ours:.2f}", f"{row.faiss:.2f}", f"{row.ours / row.faiss:.1f}", f"{row.limit:.2f}"
+    wall = Cell(f"{row.threads_wall:.2f}", f"{low:.2f}–{high:.2f}")
+    reached = percent_text(row.ours / row.limit, 0)
+    return Row((*text_cells(*counts, *rates, reached), wall, Cell(f"{row.threads_work:.2f}")))
 
 
 def measure_memory(items: int, queries: int, k: int, threads: int, bits: int = 64, seed: int = 5) -> tuple[int, int]:
-    """What a search takes beside the codes that it was given, and what `predicted_bytes` says.
+    """Memory of a search in addition to the codes, measured and predicted by `predicted_bytes`.
 
     Args:
         items: Codes.
         queries: Queries.
-        k: Places.
+        k: Items per query.
         threads: Cores.
         bits: Code length.
         seed: Of the codes.
@@ -164,14 +161,14 @@ def measure_memory(items: int, queries: int, k: int, threads: int, bits: int = 6
         Most bytes by which the process grew from before the index was made, and the prediction.
     """
     generator = np.random.default_rng(seed)
-    codes, asked = (generator.integers(0, 256, (rows, bits // 8), dtype=np.uint8) for rows in (items, queries))
+    codes, query_codes = (generator.integers(0, 256, (rows, bits // 8), dtype=np.uint8) for rows in (items, queries))
     warm = PopcountSearch(bits, threads)
     warm.add(codes[:1000])
-    warm.search(asked, 1)  # compiles, and starts the threads
+    warm.search(query_codes, 1)  # compiles, and starts the threads
     with PeakMemory() as memory:
         searcher = PopcountSearch(bits, threads)
         searcher.add(codes)
-        searcher.search(asked, k)
+        searcher.search(query_codes, k)
     return memory.grown_bytes, predicted_bytes(items, bits, queries, k, threads)
 
 
@@ -192,14 +189,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.memory:
         taken, predicted = measure_memory(options.items, 10_000, 100, threads=1)
-        told = f"{options.items:,} codes of 64 bits, 10,000 queries, k = 100: {gib(taken)}, predicted {gib(predicted)}"
-        Console(width=140).print(told, highlight=False)
+        sizes = f"{gib(taken)}, predicted {gib(predicted)}"
+        sys.stdout.write(f"{options.items:,} codes of 64 bits, 10,000 queries, k = 100: {sizes}\n")
         return
     lengths, ks = ([int(part) for part in text.split(",")] for text in (options.bits, options.k))
     rows: list[PopcountRow] = []
     for bits in track(lengths, len(lengths), "code lengths"):
         rows += measure(bits, options.items * 64 // bits, options.queries, ks, options.repeats)
-    Console(width=140).print(as_table(rows))
+    print_table(rates_table(rows))
     if options.out is not None:
         with atomic_write(options.out) as path:
             path.write_text(json.dumps([asdict(row) for row in rows], indent=1))

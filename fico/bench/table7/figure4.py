@@ -7,8 +7,8 @@ from typing import Any
 
 from fico.bench.outcome import Outcome, Report
 from fico.bench.table7.figure4_drawing import draw
-from fico.bench.table7.sheet import sheet
 from fico.bench.table7.table7 import Table7
+from fico.bench.table7.tables import cpu_table
 from fico.errors import UsageError
 from fico.report.results.schema import Results, read_results
 
@@ -49,19 +49,19 @@ class Figure4(Table7):
             DataError: As ``check``.
         """
         outcome = self._read() if self.results else Table7.run(self, report)
-        return Outcome(outcome.rows, outcome.sheets, {"figure4": draw(outcome.rows)}, outcome.settings, outcome.notes)
+        return Outcome(outcome.rows, outcome.tables, {"figure4": draw(outcome.rows)}, outcome.details, outcome.notes)
 
     def _read(self) -> Outcome:
-        rows, sheets, machines = [], [], set()
+        rows, tables, machines = [], [], set()
         for folder in self.results:
             found, run = _rows(Path(folder))
             first = found[0]
             ks = sorted(first["top1_in_k"])
-            sheets.append(sheet(found, first["all_queries"], first["items"], ks, first["threads"]))
+            tables.append(cpu_table(found, first["all_queries"], first["items"], ks, first["threads"]))
             rows += found
             machines.add(str(run.hardware.get("cpu")))
         note = "Read from finished runs" + (f" of {len(machines)} kinds of machines" if len(machines) > 1 else "") + "."
-        return Outcome(rows, tuple(sheets), notes=(note,))
+        return Outcome(rows, tuple(tables), notes=(note,))
 
 
 def _rows(folder: Path) -> tuple[list[dict[str, Any]], Results]:

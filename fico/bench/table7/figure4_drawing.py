@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fico.bench.outcome import threads
+from fico.bench.timing import threads_text
 from fico.report.figures.files import COLOURS, INK, MARKERS, style
-from fico.report.paper.table7_numbers import PAPER
+from fico.report.paper.published_search import PAPER
 from fico.util.optional import requires_extra
 
 with requires_extra("report"):
@@ -34,23 +34,23 @@ def draw(rows: Sequence[Mapping[str, Any]]) -> Figure:
     figure = Figure(figsize=(11.5, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     sizes = sorted({row["items"] for row in rows})
-    for place, name in enumerate(dict.fromkeys(row["index"] for row in rows)):
-        colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
-        own = sorted((row for row in rows if row["index"] == name), key=lambda row: row["items"])
-        for row in own:
+    for number, name in enumerate(dict.fromkeys(row["index"] for row in rows)):
+        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+        of_index = sorted((row for row in rows if row["index"] == name), key=lambda row: row["items"])
+        for row in of_index:
             opacity = _opacity(sizes.index(row["items"]), len(sizes))
-            marks = {"color": colour, "marker": marker, "alpha": opacity, "markersize": 11 - 1.3 * place}  # nested
-            _recall(left, row, NAMES.get(name, name) if row is own[-1] else None, marks)
-        _cost(right, own, colour, marker, NAMES.get(name, name))
+            marks = {"color": colour, "marker": marker, "alpha": opacity, "markersize": 11 - 1.3 * number}  # nested
+            _recall(left, row, NAMES.get(name, name) if row is of_index[-1] else None, marks)
+        _cost(right, of_index, colour, marker, NAMES.get(name, name))
     pairs = sorted({(row["items"], row["all_queries"]) for row in rows})
     shown = "; ".join(f"{queries:,} queries in {items:,} items" for items, queries in pairs)
-    figure.suptitle(f"{shown}; {threads(rows[0]['threads'])}", color=INK, fontsize=11)
+    figure.suptitle(f"{shown}; {threads_text(rows[0]['threads'])}", color=INK, fontsize=11)
     _finish(left, right, sorted({k for row in rows for k in row["top1_in_k"]}))
     return figure
 
 
-def _opacity(place: int, sizes: int) -> float:
-    return 1.0 if sizes == 1 else _FEWEST + (1 - _FEWEST) * (place + 1) / sizes
+def _opacity(position: int, sizes: int) -> float:
+    return 1.0 if sizes == 1 else _FEWEST + (1 - _FEWEST) * (position + 1) / sizes
 
 
 def _recall(axes: Axes, row: Mapping[str, Any], label: str | None, marks: dict[str, Any]) -> None:
@@ -69,13 +69,13 @@ def _cost(axes: Axes, rows: Sequence[Mapping[str, Any]], colour: str, marker: st
     up = [1e6 * row["search_cpu_seconds"] / row["queries"] for row in rows]
     axes.plot(across, up, color=colour, marker=marker, markersize=7, linewidth=1.2)
     first = min(rows[-1]["top1_in_k"])
-    share = f"{100 * rows[-1]['top1_in_k'][first]:.1f} %"
-    place: dict[str, Any] = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
-    axes.annotate(f"{name}, {share}", (across[-1], up[-1]), fontsize=8, color=colour, **place)
+    top1 = f"{100 * rows[-1]['top1_in_k'][first]:.1f} %"
+    offset: dict[str, Any] = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
+    axes.annotate(f"{name}, {top1}", (across[-1], up[-1]), fontsize=8, color=colour, **offset)
 
 
 def _finish(left: Axes, right: Axes, ks: Sequence[int]) -> None:
-    style(left, "items looked at (k)", "exact nearest among the first k, in %")
+    style(left, "k", "exact nearest among the first k, in %")
     left.set_xscale("log")
     left.set_xticks(ks, [f"{k:,}" for k in ks])
     left.xaxis.set_minor_formatter(NullFormatter())

@@ -13,7 +13,7 @@ from fico.bench.machine import conditions
 from fico.bench.outcome import Outcome, Report
 from fico.bench.synthetic import SyntheticBlocks
 from fico.bench.table7.device_limits import DeviceLimits, measure, peak_bytes
-from fico.bench.table7.sheet import gpu_sheet
+from fico.bench.table7.tables import gpu_table
 from fico.bench.timing import Timing, once, timed
 from fico.bench.truth import StreamedTruth, recalls_by_item
 from fico.errors import UsageError
@@ -44,7 +44,7 @@ class Table7Gpu:
         candidates: Codes whose floats ``hybrid`` compares. None: the largest k.
         seed: Of the data.
         indexes: Which of ``INDEXES``.
-        ks: Places.
+        ks: Cut-offs.
         truth: Queries, the first ones, for which the exact answer is computed, in single precision.
         device: As torch names it.
     """
@@ -94,7 +94,7 @@ class Table7Gpu:
                     f"bench.hybrid_bits is {self.hybrid_bits}; codes that choose candidates have up to 512"
                 )
         if self._candidates < max(self.ks):
-            raise UsageError(f"bench.candidates is {self.candidates}, but bench.ks asks for {max(self.ks)} places")
+            raise UsageError(f"bench.candidates is {self.candidates}, but the largest of bench.ks is {max(self.ks)}")
         _check_gpu(self.device)
         for name, (_, size) in self.predicted().items():
             require_device_memory(self.device, int(size), f"{name} with {self.items:,} items of {self.dim} floats")
@@ -107,10 +107,10 @@ class Table7Gpu:
         """Makes the data on the device and measures every index.
 
         Args:
-            report: Told what begins.
+            report: Called with the name of each step as it begins.
 
         Returns:
-            One row per index as ``Table7`` gives them, and the share of what the device can do.
+            One row per index as ``Table7`` gives them, and the fraction of the roofline that it reaches.
 
         Raises:
             UsageError: As ``check``.
@@ -130,24 +130,24 @@ class Table7Gpu:
         for name in self.indexes:
             report(name)
             self._compile(name)
-            made = self._made(name, items, queries)
-            rows.append({"index": name} | self._row(name, made, truth.ranking.indices, limits))
-            del made
+            built = self._built(name, items, queries)
+            rows.append({"index": name} | self._row(name, built, truth.ranking.indices, limits))
+            del built
             torch.cuda.empty_cache()
-        settings = asdict(self) | {
+        details = asdict(self) | {
             "half_operations_per_second": limits.half,
             "byte_operations_per_second": limits.bytes_,
             "copied_bytes_per_second": limits.copied,
         }
-        return Outcome(rows, (gpu_sheet(rows, self.queries, self.items, self.ks),), settings=settings)
+        return Outcome(rows, (gpu_table(rows, self.queries, self.items, self.ks),), details=details)
 
     def _compile(self, name: str) -> None:
         """Searches a small index of the same kind, so that no compilation is measured."""
         searcher, width = self._searchers()[name], {"flat": 64, "popcount": self.bits, "hybrid": self.hybrid_bits}[name]
         rows = torch.randn(_COMPILED, width, device=self.device)
-        given = rows if name != "popcount" else (rows > 0).cpu()
-        searcher.add(given)
-        searcher.search(given[:1], min(max(self.ks), len(rows)))
+        items = rows if name != "popcount" else (rows > 0).cpu()
+        searcher.add(items)
+        searcher.search(items[:1], min(max(self.ks), len(rows)))
 
     def _searchers(self) -> dict[str, Searcher]:
         """Empty indexes."""
@@ -159,18 +159,18 @@ class Table7Gpu:
             ),
         }
 
-    def _made(self, name: str, items: Tensor, queries: Tensor) -> "_Made":
-        """The built index, what it is asked, and what building and encoding took."""
+    def _built(self, name: str, items: Tensor, queries: Tensor) -> "_BuiltIndex":
+        """The built index, its queries, and the time of building and encoding."""
         searcher = self._searchers()[name]
         if name == "flat":
-            return _Made(searcher, lambda: queries, [self._timed(partial(searcher.add, items))])
+            return _BuiltIndex(searcher, lambda: queries, [self._timed(partial(searcher.add, items))])
         if isinstance(searcher, HybridSearch):
             fitting = self._timed(partial(searcher.fit, items[:_LIST_ROWS]))
-            return _Made(searcher, lambda: queries, [fitting, self._timed(partial(searcher.add, items))])
+            return _BuiltIndex(searcher, lambda: queries, [fitting, self._timed(partial(searcher.add, items))])
         binariser = ITQ(self.bits)
         fitting = self._timed(lambda: binariser.fit(items[:_LIST_ROWS].cpu()))
         adding = self._timed(lambda: searcher.add(binariser.encode(items)))
-        return _Made(searcher, lambda: binariser.encode(queries, "queries"), [fitting, adding])
+        return _BuiltIndex(searcher, lambda: binariser.encode(queries, "queries"), [fitting, adding])
 
     def _timed(self, call: Callable[[], object]) -> Timing:
         """Times a call until the device is idle."""
@@ -182,16 +182,16 @@ class Table7Gpu:
 
         return once(done)[1]
 
-    def _row(self, name: str, made: "_Made", exact: Any, limits: DeviceLimits) -> dict[str, Any]:
+    def _row(self, name: str, built: "_BuiltIndex", exact: Any, limits: DeviceLimits) -> dict[str, Any]:
         k = max(self.ks)
         # The first search puts the items in order.
-        build = [*made.build, self._timed(lambda: made.searcher.search(made.asked()[:1], k))]
-        asked, encoding = once(made.asked)
-        made.searcher.search(asked[:_WARM_UP], k)
-        found, search = timed(lambda: made.searcher.search(asked, k), repeats=3, budget_seconds=20, warm_up=False)
+        build = [*built.build, self._timed(lambda: built.searcher.search(built.queries()[:1], k))]
+        queries, encoding = once(built.queries)
+        built.searcher.search(queries[:_WARM_UP], k)
+        found, search = timed(lambda: built.searcher.search(queries, k), repeats=3, budget_seconds=20, warm_up=False)
         top1, overlap = recalls_by_item(found, exact, self.ks)
         return {
-            "settings": made.searcher.name,
+            "settings": built.searcher.name,
             "queries": self.queries,
             "all_queries": self.queries,
             "items": self.items,
@@ -205,7 +205,7 @@ class Table7Gpu:
             "all_queries_seconds": search.seconds,
             "repeats": search.repeats,
             "threads": 1,
-            "index_bytes": made.searcher.size_bytes,
+            "index_bytes": built.searcher.size_bytes,
             "recall_queries": len(exact),
             "top1_in_k": top1,
             "overlap_at_k": overlap,
@@ -232,7 +232,7 @@ def _check_gpu(device: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
+class _BuiltIndex:
     searcher: Searcher
-    asked: Callable[[], Any]
+    queries: Callable[[], Any]
     build: Sequence[Timing]

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from fico.bench.checks import check_code, check_counts, check_ks, check_names
-from fico.bench.machine import conditions, refuse_beyond_memory
+from fico.bench.machine import conditions
 from fico.bench.outcome import Outcome, Report
 from fico.bench.synthetic import SyntheticBlocks
-from fico.bench.table7.sheet import sheet
+from fico.bench.table7.tables import cpu_table
 from fico.bench.timing import once, timed
 from fico.bench.truth import StreamedTruth, recalls_by_item
 from fico.errors import UsageError
@@ -22,7 +22,7 @@ from fico.search.faiss_index import FaissSearch
 from fico.search.hamming.popcount import PopcountSearch, cores
 from fico.search.hybrid.hybrid import HybridSearch
 from fico.search.itq import ITQ
-from fico.util.resources import require_disk
+from fico.util.resources import require_disk, require_memory
 
 INDEXES = ("flat", "hnsw", "binary_flat", "binary_ivf", "popcount", "hybrid")
 _FLOAT = ("flat", "hnsw", "hybrid")
@@ -43,12 +43,12 @@ class Table7:
         bits: Code length of ITQ.
         seed: Of the data.
         indexes: Which of ``INDEXES``.
-        ks: Places.
+        ks: Cut-offs.
         searched: Queries that are searched and timed, the first ones; times are scaled to all.
         truth: Queries, the first ones, for which the exact answer is computed.
         threads: Cores. None: all of this process.
-        lists: Parts of ``binary_ivf``; fewer where items are few.
-        nprobe: Parts that a query of ``binary_ivf`` looks into.
+        lists: Inverted lists of ``binary_ivf``; fewer where items are few.
+        nprobe: Lists that a query of ``binary_ivf`` scans.
         rows_path: New file for the floats of the coarse-to-fine index, deleted in the end. None: memory.
     """
 
@@ -109,9 +109,9 @@ class Table7:
         check_counts(self, ("seed",), least=0)
         check_ks(self.ks, self.items)
         check_code(self.bits, self.items, self.dim)
-        needs = {name: size for name, (_, size) in self.predicted().items()}
         advice = "leave it out of bench.indexes or take fewer items"
-        refuse_beyond_memory(needs, f"with {self.items:,} items of {self.dim} floats", advice)
+        for name, (_, size) in self.predicted().items():
+            require_memory(int(size), f"{name}: {self.items:,} items of {self.dim} floats", advice)
         if self.rows_path is not None and "hybrid" in self.indexes:
             path = Path(self.rows_path)
             if path.exists():
@@ -122,10 +122,10 @@ class Table7:
         """Makes the data and measures every index.
 
         Args:
-            report: Told what begins.
+            report: Called with the name of each step as it begins.
 
         Returns:
-            One row per index as ``compare_indexes`` gives them; under ``settings`` the times of ITQ.
+            One row per index as ``compare_indexes`` gives them; under ``details`` the times of ITQ.
 
         Raises:
             UsageError: As ``check``.
@@ -142,10 +142,10 @@ class Table7:
         rows = []
         for name in self.indexes:
             report(name)
-            given = queries if name in _FLOAT else query_codes
+            sought = queries if name in _FLOAT else query_codes
             blocks = (lambda: _blocks(data)) if name in _FLOAT else (lambda: iter([codes]))
             self._compile(name, data, codes)
-            rows.append({"index": name} | self._measure(self._make(name), data, blocks, given, exact))
+            rows.append({"index": name} | self._measure(self._make(name), data, blocks, sought, exact))
             if name == "hybrid" and self.rows_path is not None:
                 Path(self.rows_path).unlink()
         codes_took = {
@@ -154,9 +154,9 @@ class Table7:
             "itq_queries_cpu_seconds": encoded.cpu_seconds,
         }
         cost = 1e6 * encoded.cpu_seconds / len(queries)
-        note = f"Codes: ITQ of {self.bits} bits; encoding a query costs {cost:.1f} us of CPU, which the rows leave out."
-        table = sheet(rows, self.queries, self.items, self.ks, self.cores)
-        return Outcome(rows, (table,), settings=asdict(self) | codes_took, notes=(note,))
+        note = f"Codes: ITQ of {self.bits} bits; encoding a query takes {cost:.1f} µs of CPU time, not in the rows."
+        table = cpu_table(rows, self.queries, self.items, self.ks, self.cores)
+        return Outcome(rows, (table,), details=asdict(self) | codes_took, notes=(note,))
 
     def _make(self, name: str) -> Searcher:
         makers: dict[str, Callable[[], Searcher]] = {

@@ -1,4 +1,4 @@
-"""Paired tests between settings on the values of single queries, and what several tests at once make of their p."""
+"""Paired significance tests between runs on per-query values, with Holm's correction for several tests."""
 
 import json
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from jaxtyping import Float64, Int64
 from fico.errors import DataError, UsageError
 from fico.metrics.significance import PairedTest, sign_flip_test
 from fico.report.results.per_query import QueryTable, read_queries
-from fico.report.results.runs import Run
+from fico.report.results.runs import FinishedRun
 
 TOLERANCE = 1e-6  # between a metric and the mean of its values per query, which the file rounds
 _FEWEST = 2  # images that a test needs
@@ -22,14 +22,14 @@ class QueryValues:
         runs: Runs on the same data.
     """
 
-    def __init__(self, runs: Sequence[Run]) -> None:
+    def __init__(self, runs: Sequence[FinishedRun]) -> None:
         self._tables = {run.folder: read_queries(run.folder / "per_query.csv.gz") for run in runs}
 
-    def test(self, first: Sequence[Run], second: Sequence[Run], name: str) -> PairedTest | None:
-        """Whether two settings differ by more than the choice of queries explains: sign flips of whole images.
+    def test(self, first: Sequence[FinishedRun], second: Sequence[FinishedRun], name: str) -> PairedTest | None:
+        """Paired sign-flip test between two groups of runs, with the queries of one image flipped together.
 
         Args:
-            first: Seeds of one setting; the values of a query are averaged over them.
+            first: Seeds of one configuration; the values of a query are averaged over them.
             second: Seeds of the other.
             name: ``{task}/{direction}/{metric}``.
 
@@ -56,13 +56,13 @@ class QueryValues:
             return None
         return sign_flip_test(sides[0], sides[1], clusters)
 
-    def _table(self, run: Run, name: str) -> QueryTable:
+    def _table(self, run: FinishedRun, name: str) -> QueryTable:
         direction = name.split("/")[1]
         if direction not in self._tables[run.folder]:
             raise DataError(f"{run.folder / 'per_query.csv.gz'} has no {direction} queries; repeat the run")
         return self._tables[run.folder][direction]
 
-    def _values(self, run: Run, name: str) -> Float64[np.ndarray, " queries"] | None:
+    def _values(self, run: FinishedRun, name: str) -> Float64[np.ndarray, " queries"] | None:
         """The values whose mean is the metric; None where the file has none, or their mean is another number."""
         metric, kind = run.results.metric(name), name.split("/")[-1]
         if metric is None:
@@ -75,8 +75,8 @@ class QueryValues:
             return None
         return values
 
-    def _clusters(self, run: Run, name: str) -> Int64[np.ndarray, " queries"] | None:
-        """A number for the image of each query; from the stored embeddings where the queries' file does not tell."""
+    def _clusters(self, run: FinishedRun, name: str) -> Int64[np.ndarray, " queries"] | None:
+        """The cluster (image) of each query; from the stored embeddings where ``per_query.csv.gz`` does not have it."""
         table = self._table(run, name)
         images: Sequence[str | int] = table.images or (table.ids if table.direction == "i2t" else ())
         manifest = run.folder / "embeddings" / "manifest.json"
@@ -84,7 +84,7 @@ class QueryValues:
             stored = json.loads(manifest.read_text(encoding="utf-8"))  # the arrays beside it may be large
             owners = dict(zip(stored["texts"]["ids"], stored["caption_to_image"], strict=True))
             images = [owners[query] for query in table.ids] if set(table.ids) <= set(owners) else ()
-        number = {image: place for place, image in enumerate(dict.fromkeys(images))}  # in their order, not by name
+        number = {image: position for position, image in enumerate(dict.fromkeys(images))}
         return np.array([number[image] for image in images]) if images else None
 
 
@@ -101,13 +101,13 @@ def holm(ps: Sequence[float]) -> list[float]:
         Holm 1979, A simple sequentially rejective multiple test procedure.
     """
     corrected, least = [0.0] * len(ps), 0.0
-    for place, test in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
-        least = max(least, min(1.0, (len(ps) - place) * ps[test]))
+    for done, test in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
+        least = max(least, min(1.0, (len(ps) - done) * ps[test]))
         corrected[test] = least
     return corrected
 
 
-def check_same_data(runs: Sequence[Run]) -> None:
+def check_same_data(runs: Sequence[FinishedRun]) -> None:
     """Refuses runs whose numbers do not measure the same thing.
 
     Raises:

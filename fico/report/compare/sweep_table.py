@@ -1,56 +1,51 @@
-"""One row for each run of a sweep."""
+"""The runs of a sweep, one row each: on the terminal and as ``sweep.csv``."""
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-
 from fico.errors import DataError
+from fico.report.results.display import metric_text
 from fico.report.results.schema import Results, read_results
 from fico.report.results.seeds import is_untrained
-from fico.report.table.run_tables import WIDTH, seconds_text, shown
+from fico.report.table.table import NOTHING, Cell, Column, Row, Table, text_cells
+from fico.report.table.terminal import print_table
 from fico.util.atomic import atomic_write
+from fico.util.units import seconds_text
 
 METRICS = ("category/i2t/mAP@N", "category/t2i/mAP@N", "instance/i2t/R@10", "instance/t2i/R@10")
 
 
 def print_sweep(folder: Path) -> None:
-    """Print model, bits, seed, the four main metrics in percent, bytes per item and encoding time of every run.
+    """Prints model, bits, seed, the four main metrics in percent, bytes per item and encoding time of every run.
 
     Args:
         folder: The sweep's folder; every subfolder with a ``results.json`` gives one row.
     """
-    table = Table(title=f"Sweep {folder.name}", box=SIMPLE_HEAD, padding=(0, 1), title_justify="left")
-    for heading in ("model", "bits", "data", "seed"):
-        table.add_column(heading, no_wrap=True)
-    for name in METRICS:
-        task, direction, metric = name.split("/")
-        table.add_column(f"{metric}\n{direction}", justify="right", no_wrap=True)
-    table.add_column("bytes\nan item", justify="right", no_wrap=True)
-    table.add_column("encode", justify="right", no_wrap=True)
-    for results in _sorted(folder):
-        values = [results.metric(name) for name in METRICS]
-        table.add_row(
-            results.model.name,
-            str(results.model.bits or "-"),
-            results.data.name,
-            str(results.seed),
-            *("-" if m is None else shown(name, m.value) for name, m in zip(METRICS, values, strict=True)),
-            f"{bytes_per_item(results):g}",
-            seconds_text(results.efficiency.get("encode_seconds", 0.0)),
-        )
-    console = Console(width=WIDTH, highlight=False)
-    console.print(table)
-    if any(is_untrained(results) for results in _sorted(folder)):
-        console.print("Without weights or checkpoint stage=[test] is untrained: times and sizes alone count.")
+    print_table(sweep_table(folder.name, _sorted(folder)))
+
+
+def sweep_table(name: str, runs: Sequence[Results]) -> Table:
+    """One row for each run.
+
+    Args:
+        name: Of the sweep.
+        runs: In the order of the rows.
+    """
+    columns = (
+        *(Column(heading, is_text=True) for heading in ("model", "bits", "data", "seed")),
+        *(Column("\n".join(reversed(metric.split("/")[1:]))) for metric in METRICS),
+        Column("bytes\nper item"),
+        Column("encode"),
+    )
+    note = "Without weights or checkpoint stage=[test] is untrained: times and sizes alone count."
+    notes = (note,) if any(map(is_untrained, runs)) else ()
+    return Table("sweep", f"Sweep {name}", columns, tuple(map(_row, runs)), notes)
 
 
 def write_sweep(folder: Path) -> None:
-    """Write the same rows, as fractions with their intervals, to ``sweep.csv``."""
+    """Writes the same rows, as fractions with their intervals, to ``sweep.csv``."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     spans = [f"{name}{end}" for name in METRICS for end in ("", " low", " high")]
@@ -68,6 +63,14 @@ def bytes_per_item(results: Results) -> float:
     """Stored embedding bytes of one image or caption; codes count eight bits a byte."""
     size: float = results.efficiency["embedding_bytes"] / (results.data.images + results.data.captions)
     return size
+
+
+def _row(results: Results) -> Row:
+    facts = results.model.name, str(results.model.bits or NOTHING), results.data.name, str(results.seed)
+    metrics = [(name, results.metric(name)) for name in METRICS]
+    values = (NOTHING if metric is None else metric_text(name, metric.value) for name, metric in metrics)
+    encode = seconds_text(results.efficiency.get("encode_seconds", 0.0))
+    return Row((*text_cells(*facts, *values), Cell(f"{bytes_per_item(results):g}"), Cell(encode)))
 
 
 def _sorted(folder: Path) -> list[Results]:

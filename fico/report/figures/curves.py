@@ -5,7 +5,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from fico.report.results.schema import Metric, Results
+from fico.report.results.display import DIRECTION_NAMES
+from fico.report.results.metric import Metric
+from fico.report.results.schema import Results
 from fico.util.optional import requires_extra
 
 with requires_extra("report"):
@@ -16,38 +18,45 @@ with requires_extra("report"):
 # Written as colours that nothing else uses, then replaced by the page's variables: SVG by matplotlib has no other hook.
 INK, FAINT, COLOURS = "#010203", "#010204", {"i2t": "#010205", "t2i": "#010206"}
 VARIABLES = {INK: "var(--ink)", FAINT: "var(--faint)", COLOURS["i2t"]: "var(--i2t)", COLOURS["t2i"]: "var(--t2i)"}
-LABELS = {"i2t": "image to text", "t2i": "text to image"}
 CUTS = (1, 5, 10, 50, 100, 200)
 LEVELS = tuple(f"{level / 10:.1f}" for level in range(11))
 
 
 def recall_curve(results: Results) -> str | None:
-    """Recall over the number of items looked at, with interval and chance; None without instance metrics."""
-    points = {way: _points(results, f"instance/{way}", [f"R@{k}" for k in CUTS], CUTS) for way in COLOURS}
-    if not any(points.values()):
+    """Recall at k over k, with interval and chance; None without instance metrics."""
+    drawn = _curves(results, "instance", [f"R@{k}" for k in CUTS], CUTS, ("k", "R@k in %"))
+    if drawn is None:
         return None
-    figure, axes = _axes("items looked at (k)", "R@k in %")
-    for way, found in points.items():
-        _draw(axes, way, found)
+    figure, axes = drawn
     axes.set_xscale("log")
     axes.set_xticks(CUTS, [str(k) for k in CUTS])
     axes.minorticks_off()
-    _legend(axes)
     return _svg(figure, "recall")
 
 
 def precision_recall_curve(results: Results) -> str | None:
     """Interpolated precision at eleven recall levels, with interval and chance; None without labels."""
-    levels = [float(level) for level in LEVELS]
-    points = {way: _points(results, f"category/{way}", [f"PR@{level}" for level in LEVELS], levels) for way in COLOURS}
+    names, levels = [f"PR@{level}" for level in LEVELS], [float(level) for level in LEVELS]
+    drawn = _curves(results, "category", names, levels, ("recall", "precision in %"))
+    if drawn is None:
+        return None
+    figure, axes = drawn
+    axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1])
+    return _svg(figure, "pr")
+
+
+def _curves(
+    results: Results, task: str, names: Sequence[str], positions: Sequence[float], labels: tuple[str, str]
+) -> tuple[Figure, Axes] | None:
+    """Both directions in one panel; None where neither has any of the metrics."""
+    points = {direction: _points(results, f"{task}/{direction}", names, positions) for direction in COLOURS}
     if not any(points.values()):
         return None
-    figure, axes = _axes("recall", "precision in %")
-    for way, found in points.items():
-        _draw(axes, way, found)
-    axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1])
+    figure, axes = _axes(*labels)
+    for direction, found in points.items():
+        _draw(axes, direction, found)
     _legend(axes)
-    return _svg(figure, "pr")
+    return figure, axes
 
 
 Point = tuple[float, Metric, Metric | None]
@@ -76,19 +85,19 @@ def _axes(across: str, up: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _draw(axes: Axes, way: str, points: list[Point]) -> None:
+def _draw(axes: Axes, direction: str, points: list[Point]) -> None:
     if not points:
         return
     positions = [position for position, _, _ in points]
-    colour = COLOURS[way]
+    colour, name = COLOURS[direction], DIRECTION_NAMES[direction]
     low, high = ([100 * end for end in ends] for ends in zip(*((m.low, m.high) for _, m, _ in points), strict=True))
     axes.fill_between(positions, low, high, color=colour, alpha=0.18, linewidth=0)
     values = [100 * metric.value for _, metric, _ in points]
-    axes.plot(positions, values, color=colour, marker="o", markersize=4, linewidth=1.8, label=LABELS[way])
+    axes.plot(positions, values, color=colour, marker="o", markersize=4, linewidth=1.8, label=name)
     chance = [(position, 100 * level.value) for position, _, level in points if level is not None]
     if chance:
         across, up = zip(*chance, strict=True)
-        axes.plot(across, up, color=colour, linewidth=1, linestyle=(0, (3, 3)), label=f"{LABELS[way]}, chance")
+        axes.plot(across, up, color=colour, linewidth=1, linestyle=(0, (3, 3)), label=f"{name}, chance")
 
 
 def _legend(axes: Axes) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 
 from fico.datasets.base import FeatureDataset, RetrievalDataset, RetrievalSplit
 from fico.datasets.splits import hash_order
-from fico.report.html.data_numbers import SHOWN, SplitNumbers, split_numbers
-from fico.report.html.page import page_environment
+from fico.report.html.environment import page_environment
+from fico.report.html.split_statistics import SplitStatistics, split_statistics
+from fico.report.html.split_tables import chance_table, split_table
 from fico.util.atomic import atomic_write
 
 CLASSES_SHOWN = 100  # bars; more categories are summed up in a sentence
@@ -17,7 +18,7 @@ BAR = 160  # pixels of the longest
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class SampleImage:
     """An image with all its captions and the names of its categories."""
 
     image_id: str
@@ -37,8 +38,8 @@ class Bar:
 
 def write_data_page(
     path: Path, dataset: RetrievalDataset, splits: Mapping[str, RetrievalSplit], *, sample_of: str, samples: int
-) -> list[SplitNumbers]:
-    """Write the page, whole or not at all.
+) -> list[SplitStatistics]:
+    """Writes the page by an atomic write.
 
     Args:
         path: The HTML file.
@@ -50,7 +51,7 @@ def write_data_page(
     Returns:
         The numbers on the page.
     """
-    numbers = {name: split_numbers(split) for name, split in splits.items()}
+    numbers = {name: split_statistics(split) for name, split in splits.items()}
     is_features = isinstance(dataset, FeatureDataset)
     shown = numbers[sample_of]
     page = (
@@ -59,10 +60,9 @@ def write_data_page(
         .render(
             name=dataset.name,
             root=str(dataset.root),
-            numbers=list(numbers.values()),
+            splits=split_table(list(numbers.values())),
+            chance=chance_table(list(numbers.values())),
             shown=shown,
-            tasks={task: names for task, names in SHOWN.items() if f"{task}/i2t/{names[0]}" in shown.chance},
-            has_labels=any(found.density is not None for found in numbers.values()),
             words=_bars({str(length): count for length, count in _filled(shown.words).items()}),
             held=_bars({str(held): count for held, count in shown.captions_per_image.items()}),
             classes=_classes(splits[sample_of], shown),
@@ -77,15 +77,15 @@ def write_data_page(
     return list(numbers.values())
 
 
-def _samples(split: RetrievalSplit, count: int) -> list[Sample]:
+def _samples(split: RetrievalSplit, count: int) -> list[SampleImage]:
     owners = split.correspondence.caption_to_image
     found = []
     for row in hash_order(split.image_ids, "samples")[:count].tolist():
-        captions = tuple(split.captions[place] for place in np.flatnonzero(owners == row).tolist())
+        captions = tuple(split.captions[caption] for caption in np.flatnonzero(owners == row).tolist())
         names = None
         if split.labels is not None:
             names = tuple(split.classes[column] for column in np.flatnonzero(split.labels[row]).tolist())
-        found.append(Sample(split.image_ids[row], split.image_paths[row], captions, names))
+        found.append(SampleImage(split.image_ids[row], split.image_paths[row], captions, names))
     return found
 
 
@@ -107,7 +107,7 @@ def _filled(counts: Mapping[int, int]) -> dict[int, int]:
     return {length: counts.get(length, 0) for length in range(min(counts), last + 1)}
 
 
-def _classes(split: RetrievalSplit, numbers: SplitNumbers) -> list[Bar]:
+def _classes(split: RetrievalSplit, numbers: SplitStatistics) -> list[Bar]:
     """Categories from the most to the least frequent."""
     order = np.argsort([-count for count in numbers.images_per_class], kind="stable")[:CLASSES_SHOWN].tolist()
     return _bars({split.classes[column]: numbers.images_per_class[column] for column in order})
@@ -117,20 +117,20 @@ def _mean(counts: Mapping[int, int]) -> float | None:
     return sum(value * count for value, count in counts.items()) / sum(counts.values()) if counts else None
 
 
-def _remarks(numbers: Sequence[SplitNumbers], is_features: bool) -> list[str]:
-    """What a reader of the numbers should know."""
-    remarks = ["it comes as features, without image files"] if is_features else []
+def _remarks(numbers: Sequence[SplitStatistics], is_features: bool) -> list[str]:
+    """Remarks on the statistics."""
+    remarks = ["it consists of features, without image files"] if is_features else []
     for found in numbers:
         if found.missing and not is_features:
             remarks.append(f"split {found.name}: {found.missing:,} of {found.images:,} images have no file")
         if found.unlabelled:
             remarks.append(
                 f"split {found.name}: {found.unlabelled:,} images without a category; as a query such an image has no "
-                "right item, and its average precision counts as 0"
+                "relevant item, and its average precision counts as 0"
             )
         if len(found.captions_per_image) > 1:
-            told = ", ".join(f"{count:,} of {held}" for held, count in found.captions_per_image.items())
-            remarks.append(f"split {found.name}: captions are uneven, {told}")
+            counts = ", ".join(f"{count:,} of {held}" for held, count in found.captions_per_image.items())
+            remarks.append(f"split {found.name}: captions are uneven, {counts}")
         if found.density is not None and found.counted < found.images:
             remarks.append(f"split {found.name}: relevance was counted over {found.counted:,} of its images")
     return remarks

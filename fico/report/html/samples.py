@@ -1,4 +1,4 @@
-"""Sample queries of a report: what was asked, what was found, and which of it is right."""
+"""Sample queries of a report: the query, the items found, and which of them are relevant."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from fico.types import Ranking
 
 Rows = np.ndarray | Tensor
 Rank = Callable[[Direction, Int64[np.ndarray, " queries"]], Ranking]
-POOL = 128  # queries that the samples are picked from: enough to hold good and bad ones, and quick to rank
+POOL = 128  # queries that the samples are picked from: enough to hold hits and misses, and quick to rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,32 +36,32 @@ class Hit:
     Args:
         item: The item.
         score: Similarity to the query; higher is nearer.
-        is_instance_right: It is the query's own partner.
-        is_category_right: It shares a label with the query; None without labels.
+        is_match: It forms a matching pair with the query.
+        shares_label: It shares a label with the query; None without labels.
     """
 
     item: Item
     score: float
-    is_instance_right: bool
-    is_category_right: bool | None
+    is_match: bool
+    shares_label: bool | None
 
 
 @dataclass(frozen=True, slots=True)
 class QuerySample:
-    """A query with its best hits, best first.
+    """A query with the first items of its ranking.
 
     Args:
-        direction: ``"i2t"`` (an image asks for captions) or ``"t2i"``.
-        query: What was asked.
+        direction: ``"i2t"`` (an image query over captions) or ``"t2i"``.
+        query: The image or the caption.
         hits: The first items found.
-        rank_of_first_right: Rank of the first own partner, from 1, in the order of the search; None without one.
+        first_match_rank: Rank of the first match, from 1, in the order of the search; None without one.
         items: Size of the gallery.
     """
 
     direction: Direction
     query: Item
     hits: tuple[Hit, ...]
-    rank_of_first_right: int | None
+    first_match_rank: int | None
     items: int
 
 
@@ -88,19 +88,19 @@ def exact_rank(
 
 
 def matrix_rank(i2t: np.ndarray, t2i: np.ndarray | None = None, *, depth: int | None = None) -> Rank:
-    """Ranks by given scores; equal ones in the order of the items.
+    """Ranks by precomputed scores; equal ones in the order of the items.
 
     Args:
         i2t: ``images captions``, higher is nearer.
-        t2i: ``captions images``; the same matrix turned if not given.
+        t2i: ``captions images``; its transpose if not given.
         depth: Items of each ranking; all of them if not given or if there are fewer.
     """
 
     def rank(direction: Direction, rows: Int64[np.ndarray, " queries"]) -> Ranking:
         scores = i2t if direction == "i2t" else i2t.T if t2i is None else t2i
-        asked = np.asarray(scores[rows])
-        order = np.argsort(-asked.astype(np.float64), axis=1, kind="stable")[:, :depth]
-        return Ranking(np.take_along_axis(asked, order, axis=1), order)
+        block = np.asarray(scores[rows])
+        order = np.argsort(-block.astype(np.float64), axis=1, kind="stable")[:, :depth]
+        return Ranking(np.take_along_axis(block, order, axis=1), order)
 
     return rank
 
@@ -108,9 +108,9 @@ def matrix_rank(i2t: np.ndarray, t2i: np.ndarray | None = None, *, depth: int | 
 def sample_queries(
     rank: Rank, split: RetrievalSplit, *, per_direction: int = 12, hits: int = 5, seed: int = 0
 ) -> list[QuerySample]:
-    """Picks queries of both directions, half of them with their own partner among the first hits, half without.
+    """Picks queries of both directions, half of them with a match among the items shown, half without.
 
-    Where there are too few of one kind, the other fills up. Within a direction they stand by rank, best first.
+    Where there are too few of one kind, the other fills up. Within a direction they are sorted by that rank.
 
     Args:
         rank: Ranks the whole gallery for the query rows of a direction, such as ``exact_rank`` gives.
@@ -124,20 +124,20 @@ def sample_queries(
         count = len(split.image_ids if direction == "i2t" else split.caption_ids)
         rows = np.random.default_rng(seed).permutation(count)[:POOL]
         ranking = rank(direction, rows)
-        right = _instance_right(split, direction, rows[:, None], ranking.indices)
-        first = np.where(right.any(axis=1), right.argmax(axis=1) + 1, 0)
+        matches = _matches(split, direction, rows[:, None], ranking.indices)
+        first = np.where(matches.any(axis=1), matches.argmax(axis=1) + 1, 0)
         samples.extend(
-            _sample(split, direction, rows[pick], ranking, pick, right[pick], int(first[pick]), hits)
+            _sample(split, direction, rows[pick], ranking, pick, matches[pick], int(first[pick]), hits)
             for pick in _pick(first, per_direction, hits)
         )
     return samples
 
 
 def _pick(first: Int64[np.ndarray, " pool"], wanted: int, hits: int) -> list[int]:
-    good = [*np.flatnonzero((first > 0) & (first <= hits))]
-    bad = [*np.flatnonzero((first == 0) | (first > hits))]
-    from_bad = max(min(len(bad), wanted // 2), wanted - len(good))
-    chosen = good[: wanted - min(from_bad, len(bad))] + bad[:from_bad]
+    found = [*np.flatnonzero((first > 0) & (first <= hits))]
+    missed = [*np.flatnonzero((first == 0) | (first > hits))]
+    from_missed = max(min(len(missed), wanted // 2), wanted - len(found))
+    chosen = found[: wanted - min(from_missed, len(missed))] + missed[:from_missed]
     return sorted(chosen, key=lambda row: (first[row] == 0, first[row]))
 
 
@@ -147,18 +147,19 @@ def _sample(
     query: int,
     ranking: Ranking,
     pick: int,
-    right: Bool[np.ndarray, " items"],
+    matches: Bool[np.ndarray, " items"],
     first: int,
     hits: int,
 ) -> QuerySample:
     rows, scores = ranking.indices[pick, :hits], ranking.scores[pick, :hits]
-    shared = _category_right(split, direction, int(query), rows)
+    shared = _shares_label(split, direction, int(query), rows)
     query_side, item_side = ("image", "text") if direction == "i2t" else ("text", "image")
+    related = [None] * len(rows) if shared is None else shared.tolist()
     found = tuple(
-        Hit(_item(split, item_side, int(row)), float(score), bool(own), None if shared is None else bool(shared[place]))
-        for place, (row, score, own) in enumerate(zip(rows, scores, right[:hits], strict=True))
+        Hit(_item(split, item_side, int(row)), float(score), bool(match), is_related)
+        for row, score, match, is_related in zip(rows, scores, matches[:hits], related, strict=True)
     )
-    return QuerySample(direction, _item(split, query_side, int(query)), found, first or None, len(right))
+    return QuerySample(direction, _item(split, query_side, int(query)), found, first or None, len(matches))
 
 
 def _item(split: RetrievalSplit, side: str, row: int) -> Item:
@@ -167,7 +168,7 @@ def _item(split: RetrievalSplit, side: str, row: int) -> Item:
     return Item(split.image_ids[row], image=split.image_paths[row])
 
 
-def _instance_right(
+def _matches(
     split: RetrievalSplit,
     direction: Direction,
     queries: Int64[np.ndarray, "queries 1"],
@@ -179,11 +180,11 @@ def _instance_right(
     return np.asarray(found == image_of[queries])
 
 
-def _category_right(
+def _shares_label(
     split: RetrievalSplit, direction: Direction, query: int, found: Int64[np.ndarray, " items"]
 ) -> Bool[np.ndarray, " items"] | None:
     if split.labels is None:
         return None
     image_of = split.correspondence.caption_to_image
-    asked, images = (query, image_of[found]) if direction == "i2t" else (image_of[query], found)
-    return np.asarray((split.labels[images] & split.labels[asked]).any(axis=1))
+    query_image, images = (query, image_of[found]) if direction == "i2t" else (image_of[query], found)
+    return np.asarray((split.labels[images] & split.labels[query_image]).any(axis=1))

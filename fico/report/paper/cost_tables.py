@@ -1,31 +1,24 @@
-"""Tables 5 and 6 of the paper: what encoding, storing and attention at query time cost."""
+"""Tables 5 and 6 of the paper: encoding time, storage and attention at query time."""
 
 import math
 from collections.abc import Sequence
 
-from fico.report.paper.numbers import ENCODING, FEATURES, STORAGE, paper_model
+from fico.report.paper.published_metrics import ENCODING, FEATURES, STORAGE, paper_model
+from fico.report.results.protocol import Protocol
 from fico.report.results.runs import machine
 from fico.report.results.schema import Results
-from fico.report.results.seeds import Protocol, Score, Setting, settings
-from fico.report.table.run_tables import bytes_text, seconds_text
-from fico.report.table.table import (
-    NOTHING,
-    Cell,
-    Column,
-    Grid,
-    Row,
-    joined,
-    words,
-)
+from fico.report.results.seeds import Score, SeedGroup, group_seeds
+from fico.report.table.table import NOTHING, Cell, Column, Row, Table, distinct, text_cells
+from fico.util.units import bytes_text, seconds_text
 
 SIZES = {"1K / 5K": 1_000, "10K / 50K": 10_000, "100K / 500K": 100_000, "1M / 5M": 1_000_000}
 LARGEST = "1M / 5M"
-CAPTIONS = 5  # an image, in the paper's sizes
+CAPTIONS = 5  # per image, in the paper's sizes
 LEADING = (Column("model", is_text=True), Column("bits"), Column("size", is_text=True), Column("seeds"))
 
 
-def encoding_table(protocol: Protocol, runs: Sequence[Results], key: str) -> Grid | None:
-    """Table 5: encoding time and storage at the paper's four sizes, from seconds and bytes an item.
+def encoding_table(protocol: Protocol, runs: Sequence[Results], key: str) -> Table | None:
+    """Table 5: encoding time and storage at the paper's four sizes, from seconds and bytes per item.
 
     Args:
         protocol: What the runs share.
@@ -35,46 +28,46 @@ def encoding_table(protocol: Protocol, runs: Sequence[Results], key: str) -> Gri
     Returns:
         None where no run measured its encoding.
     """
-    found = [setting for setting in settings(runs) if setting.cost("encode_seconds") is not None]
+    found = [group for group in group_seeds(runs) if group.cost("encode_seconds") is not None]
     if not found:
         return None
-    machines = list(dict.fromkeys(machine(run) for setting in found for run in setting.runs))
+    machines = list(dict.fromkeys(machine(run) for group in found for run in group.runs))
     columns = (
         *LEADING,
         Column("machine"),
-        Column("items a second"),
+        Column("items per second"),
         *(Column(size, "encoding") for size in SIZES),
         *(Column(size, "embeddings") for size in SIZES),
         Column(LARGEST, "for attention"),
     )
     rows: list[Row] = []
-    for setting in found:
-        rows += _encoding_rows(setting, protocol, machines)
+    for group in found:
+        rows += _encoding_rows(group, protocol, machines)
     items = protocol.images + protocol.captions
     notes = [
         f"Measured on {protocol.images:,} images and {protocol.captions:,} captions ({items:,} items); all four sizes "
-        "are computed from seconds and bytes an item. Encoding is the forward passes; making the features that a model "
-        "starts from and reading them are not in it.",
-        "for attention: vectors of image parts and words that a re-ranking model keeps beside its embeddings.",
+        "are computed from seconds and bytes per item. Encoding is the forward passes alone; extracting and reading "
+        "input features is not counted.",
+        "for attention: region and token vectors that a re-ranking model stores in addition to its embeddings.",
         "Behind the size of codes: with a byte for each bit, as the paper stores them.",
-        *(f"Machine {place + 1}: {name}." for place, name in enumerate(machines)),
+        *(f"Machine {number}: {name}." for number, name in enumerate(machines, start=1)),
     ]
     if len(machines) > 1:
         notes.append("Times of different machines must not be compared.")
     if abs(protocol.captions / protocol.images - CAPTIONS) > 0.05:
         notes.append(
-            f"This data set has {protocol.captions / protocol.images:.2f} captions an image, the sizes have 5."
+            f"This data set has {protocol.captions / protocol.images:.2f} captions per image, the sizes have 5."
         )
     if any(row.kind == "paper" for row in rows):
         notes.append(
-            "paper: FiCo-ITR, arXiv 2407.20114, on its authors' machine; the largest size alone has its bytes."
+            "paper: FiCo-ITR, arXiv 2407.20114, on its authors' machine; storage is known for the largest size only."
         )
-    return Grid(
-        f"table5-{key}", f"Table 5: encoding and storage, {protocol.words}", columns, tuple(rows), joined(notes)
+    return Table(
+        f"table5-{key}", f"Table 5: encoding and storage, {protocol.description}", columns, tuple(rows), distinct(notes)
     )
 
 
-def attention_table(runs: Sequence[Results]) -> Grid | None:
+def attention_table(runs: Sequence[Results]) -> Table | None:
     """Table 6: seconds of attention at query time on each set of queries, and how they grow with it.
 
     Args:
@@ -83,51 +76,51 @@ def attention_table(runs: Sequence[Results]) -> Grid | None:
     Returns:
         None where no run has a model with attention at query time.
     """
-    asked = [run for run in runs if run.model.query_time_attention and run.efficiency.get("attention_seconds")]
-    if not asked:
+    attending = [run for run in runs if run.model.query_time_attention and run.efficiency.get("attention_seconds")]
+    if not attending:
         return None
-    rows = [row for name in dict.fromkeys(_model(run) for run in asked) for row in _attention_rows(name, asked)]
+    rows = [row for name in dict.fromkeys(_model(run) for run in attending) for row in _attention_rows(name, attending)]
     columns = (
         Column("model", is_text=True),
         Column("size", is_text=True),
         Column("data", is_text=True),
-        *(Column(name) for name in ("images", "captions", "attention", "µs a pair", "ms a query", "exponent")),
+        *(Column(name) for name in ("images", "captions", "attention", "µs per pair", "ms per query", "exponent")),
     )
     without = sorted({run.model.name for run in runs if not run.model.query_time_attention and run.metrics})
-    machines = sorted({machine(run) for run in asked})
+    machines = sorted({machine(run) for run in attending})
     notes = (
-        "Wall clock of scoring the whole query set, both directions; seeds are averaged. µs a pair is per cell of the "
-        "matrix, also where a model scores the first candidates of a query only; ms a query is per image or caption.",
+        "Wall clock of scoring the whole query set, both directions; seeds are averaged. µs per pair is per cell of "
+        "the score matrix, also where a model re-ranks the first candidates alone; ms per query per image or caption.",
         "exponent: slope of log seconds over log images, 2 where cost grows with the square; it needs two sizes.",
         f"No attention at query time: {', '.join(without)}." if without else "",
         f"Measured on {'; '.join(machines)}.",
         "Times of different machines must not be compared." if len(machines) > 1 else "",
     )
-    return Grid("table6", "Table 6: attention at query time", columns, tuple(rows), joined(notes))
+    return Table("table6", "Table 6: attention at query time", columns, tuple(rows), distinct(notes))
 
 
-def _encoding_rows(setting: Setting, protocol: Protocol, machines: Sequence[str]) -> list[Row]:
-    first, items = setting.first, protocol.images + protocol.captions
+def _encoding_rows(group: SeedGroup, protocol: Protocol, machines: Sequence[str]) -> list[Row]:
+    first, items = group.first, protocol.images + protocol.captions
     encode, packed, unpacked = (
-        setting.cost(name) for name in ("encode_seconds", "embedding_bytes", "unpacked_embedding_bytes")
+        group.cost(name) for name in ("encode_seconds", "embedding_bytes", "unpacked_embedding_bytes")
     )
-    assert encode is not None  # asked by the caller
-    places = sorted({machines.index(machine(run)) + 1 for run in setting.runs})
+    assert encode is not None  # the caller keeps groups that have it
+    numbers = sorted({machines.index(machine(run)) + 1 for run in group.runs})
     rate = items / encode.value if encode.value else 0.0
     cells = [
-        *words(setting.name, str(first.model.bits or NOTHING), first.model.size or NOTHING),
-        *words(", ".join(map(str, setting.seeds)), ", ".join(map(str, places))),
+        *text_cells(group.name, str(first.model.bits or NOTHING), first.model.size or NOTHING),
+        *text_cells(", ".join(map(str, group.seeds)), ", ".join(map(str, numbers))),
         Cell(f"{rate:,.0f}", numbers={"": rate}),
     ]
     factors = [size * (1 + CAPTIONS) / items for size in SIZES.values()]
-    features = setting.cost("feature_bytes") if (first.config.get("model") or {}).get("rerank") else None
+    features = group.cost("feature_bytes") if (first.config.get("model") or {}).get("rerank") else None
     times, sizes = (_time(encode, f) for f in factors), (_size(packed, unpacked, f) for f in factors)
     rows = [Row((*cells, *times, *sizes, _size(features, None, factors[-1])))]
     name = paper_model(first) or ""
     if name in ENCODING or name in STORAGE or name in FEATURES:
         known = [Cell(seconds_text(seconds), numbers={"": seconds}) for seconds in ENCODING.get(name, ())]
         stored = [Cell(NOTHING)] * 3 + [_gib(STORAGE.get(name)), _gib(FEATURES.get(name))]
-        rows.append(Row((*words("paper", *[""] * 5), *(known or [Cell(NOTHING)] * 4), *stored), "paper"))
+        rows.append(Row((*text_cells("paper", *[""] * 5), *(known or [Cell(NOTHING)] * 4), *stored), "paper"))
     return rows
 
 
@@ -155,8 +148,8 @@ def _model(run: Results) -> tuple[str, str]:
     return run.model.name, run.model.size or NOTHING
 
 
-def _attention_rows(name: tuple[str, str], asked: Sequence[Results]) -> list[Row]:
-    runs = [run for run in asked if _model(run) == name]
+def _attention_rows(name: tuple[str, str], attending: Sequence[Results]) -> list[Row]:
+    runs = [run for run in attending if _model(run) == name]
     groups: dict[tuple[int, int, str], list[Results]] = {}
     for run in runs:
         groups.setdefault((run.data.images, run.data.captions, run.data.name), []).append(run)
@@ -165,16 +158,16 @@ def _attention_rows(name: tuple[str, str], asked: Sequence[Results]) -> list[Row
     counts = [key[0] for key in ordered]
     exponent = fitted_exponent(counts, [seconds[key] for key in ordered]) if len(set(counts)) > 1 else None
     rows = []
-    for place, key in enumerate(ordered):
+    for number, key in enumerate(ordered):
         images, captions, data = key
-        slope = "" if place else NOTHING if exponent is None else f"{exponent:.2f}"
+        slope = "" if number else NOTHING if exponent is None else f"{exponent:.2f}"
         numbers = [
             (seconds_text(seconds[key]), seconds[key]),
             (f"{1e6 * seconds[key] / (images * captions):.2f}", 1e6 * seconds[key] / (images * captions)),
             (f"{1e3 * seconds[key] / (images + captions):.2f}", 1e3 * seconds[key] / (images + captions)),
         ]
         measured = tuple(Cell(text, numbers={"": number}) for text, number in numbers)
-        rows.append(Row((*words(*name, data, f"{images:,}", f"{captions:,}"), *measured, Cell(slope))))
+        rows.append(Row((*text_cells(*name, data, f"{images:,}", f"{captions:,}"), *measured, Cell(slope))))
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Figures 3 and 4 of the paper from the runs at hand: curves over models, and what speed costs in recall."""
+"""Figures 3 and 4 of the paper: precision-recall curves of models, and recall of indexes against search time."""
 
 import math
 from collections.abc import Sequence
@@ -6,14 +6,9 @@ from collections.abc import Sequence
 from fico.report.figures.curves import LEVELS
 from fico.report.figures.files import COLOURS, INK, MARKERS, style
 from fico.report.paper.search_table import searched_rows
+from fico.report.results.display import DIRECTION_NAMES
 from fico.report.results.schema import Results, SearchRow
-from fico.report.results.seeds import Setting, is_untrained, settings
-from fico.report.table.run_tables import DIRECTIONS
-from fico.util.optional import requires_extra
-
-with requires_extra("report"):
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from fico.report.results.seeds import SeedGroup, group_seeds, is_untrained
 
 DASHES = {"vlp": "-", "fine": (0, (5, 1.5)), "coarse": (0, (1, 1)), None: "-"}
 RECALL = [float(level) for level in LEVELS]
@@ -26,18 +21,18 @@ def precision_recall_figure(runs: Sequence[Results]) -> Figure | None:
         runs: Finished runs of one protocol; seeds are averaged, untrained models left out.
     """
     found = [
-        s for s in settings([run for run in runs if not is_untrained(run)]) if _curve(s, "i2t") or _curve(s, "t2i")
+        s for s in group_seeds([run for run in runs if not is_untrained(run)]) if _curve(s, "i2t") or _curve(s, "t2i")
     ]
     if not found:
         return None
     figure = Figure(figsize=(9.2, 4.0), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
-    for axes, (way, words) in zip(panels, DIRECTIONS.items(), strict=True):
-        style(axes, "recall", "precision in %" if way == "i2t" else "")
-        axes.set_title(words, fontsize=10, color=INK)
-        for place, setting in enumerate(found):
-            _line(axes, way, setting, place)
-        if chance := _curve(found[0], f"{way}/chance"):
+    for axes, (direction, title) in zip(panels, DIRECTION_NAMES.items(), strict=True):
+        style(axes, "recall", "precision in %" if direction == "i2t" else "")
+        axes.set_title(title, fontsize=10, color=INK)
+        for number, group in enumerate(found):
+            _line(axes, direction, group, number)
+        if chance := _curve(found[0], f"{direction}/chance"):
             axes.plot(*zip(*chance, strict=True), color="#777777", linewidth=1, linestyle=(0, (3, 3)), label="chance")
         axes.set_ylim(0, 102)
     _legend(figure, panels[0])
@@ -45,7 +40,7 @@ def precision_recall_figure(runs: Sequence[Results]) -> Figure | None:
 
 
 def trade_off_figure(runs: Sequence[Results]) -> Figure | None:
-    """Figure 4: share of the exact nearest items that each index puts first, over milliseconds a query.
+    """Figure 4: fraction of queries whose exact nearest item each index ranks first, over milliseconds per query.
 
     Args:
         runs: Finished runs of one protocol.
@@ -53,19 +48,19 @@ def trade_off_figure(runs: Sequence[Results]) -> Figure | None:
     Returns:
         None where fewer than two indexes were run.
     """
-    found = [(setting, rows) for setting in settings(runs) if (rows := searched_rows(setting))]
+    found = [(group, rows) for group in group_seeds(runs) if (rows := searched_rows(group))]
     rows = [row for _, own in found for row in own if 1 in row.top1_in_k]
     if len(rows) < 2:
         return None
     figure = Figure(figsize=(9.2, 4.2), layout="constrained")
     axes = figure.subplots()
-    style(axes, "milliseconds a query", "exact top 1 in 1, %")
+    style(axes, "milliseconds per query", "exact top 1 in 1, %")
     indexes = list(dict.fromkeys(row.index for row in rows))
-    for place, (setting, own) in enumerate(found):
+    for number, (group, own) in enumerate(found):
         for row in own:
             if 1 in row.top1_in_k:
                 marker = MARKERS[indexes.index(row.index) % len(MARKERS)]
-                _point(axes, row, COLOURS[place % len(COLOURS)], marker, f"{setting.label}, {row.index}")
+                _point(axes, row, COLOURS[number % len(COLOURS)], marker, f"{group.label}, {row.index}")
     axes.set_xscale("log")
     times = [math.log10(max(1e-9, _milliseconds(row))) for row in rows]
     axes.set_xlim(10 ** math.floor(min(times)), 10 ** (math.floor(max(times)) + 1))  # whole decades: their ticks fit
@@ -74,23 +69,23 @@ def trade_off_figure(runs: Sequence[Results]) -> Figure | None:
     return figure
 
 
-def _curve(setting: Setting, where: str) -> list[tuple[float, float]]:
+def _curve(group: SeedGroup, where: str) -> list[tuple[float, float]]:
     """Recall level and mean precision in percent, as far as they were measured."""
-    scores = [setting.score(f"category/{where}/PR@{level}") for level in LEVELS]
+    scores = [group.score(f"category/{where}/PR@{level}") for level in LEVELS]
     return [(at, 100 * score.value) for at, score in zip(RECALL, scores, strict=True) if score is not None]
 
 
-def _line(axes: Axes, way: str, setting: Setting, place: int) -> None:
-    curve = _curve(setting, way)
+def _line(axes: Axes, direction: str, group: SeedGroup, number: int) -> None:
+    curve = _curve(group, direction)
     if curve:
         axes.plot(
             *zip(*curve, strict=True),
-            color=COLOURS[place % len(COLOURS)],
-            marker=MARKERS[place % len(MARKERS)],
-            linestyle=DASHES[setting.first.model.family],
+            color=COLOURS[number % len(COLOURS)],
+            marker=MARKERS[number % len(MARKERS)],
+            linestyle=DASHES[group.first.model.family],
             markersize=4,
             linewidth=1.6,
-            label=setting.label,
+            label=group.label,
         )
 
 

@@ -5,29 +5,34 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from markupsafe import Markup
-
 from fico.report.figures.files import write_figures
-from fico.report.html.page import page_environment
+from fico.report.html.environment import page_environment
+from fico.report.paper.architecture_table import architecture_table
 from fico.report.paper.cost_tables import attention_table, encoding_table
 from fico.report.paper.figures import precision_recall_figure, trade_off_figure
-from fico.report.paper.search_table import search_grid
-from fico.report.paper.tables import TABLES, architecture, metric_table
-from fico.report.results.runs import FoundRuns
+from fico.report.paper.metric_tables import TABLES, metric_table
+from fico.report.paper.search_table import index_table
+from fico.report.results.protocol import Protocol
+from fico.report.results.runs import FinishedRun, FoundRuns
 from fico.report.results.schema import Results
-from fico.report.results.seeds import Protocol
-from fico.report.table.table import Grid
-from fico.report.table.text import comma_separated, latex, markdown
+from fico.report.table.comma_separated import as_csv
+from fico.report.table.latex import PACKAGES, as_latex
+from fico.report.table.markdown import as_markdown
+from fico.report.table.table import Column, Row, Table, text_cells
 from fico.util.atomic import atomic_write
 from fico.util.optional import requires_extra
 from fico.util.progress import track
+from fico.util.units import seconds_text
+
+with requires_extra("report"):
+    from markupsafe import Markup
 
 with requires_extra("report"):
     from matplotlib.figure import Figure
 
 CAPTIONS = {
     "figure3": "Figure 3: interpolated precision at eleven recall levels, mean over queries",
-    "figure4": "Figure 4: what an index finds of the exact nearest items, and how fast (hollow: text to image)",
+    "figure4": "Figure 4: recall of each index relative to exact search, and its search time (hollow: text to image)",
 }
 
 
@@ -36,13 +41,13 @@ class PaperReport:
     """What some runs can fill.
 
     Args:
-        grids: Tables in the order of the paper.
+        tables: In the order of the paper.
         figures: By file name without ending.
         captions: Of the figures, by the same names.
         remarks: What a reader of several tables must know.
     """
 
-    grids: tuple[Grid, ...]
+    tables: tuple[Table, ...]
     figures: Mapping[str, Figure]
     captions: Mapping[str, str]
     remarks: tuple[str, ...]
@@ -57,27 +62,28 @@ def paper_report(runs: Sequence[Results], repeats: Sequence[Results] = ()) -> Pa
     """
     protocols, searched = _protocols(runs), _protocols([*runs, *repeats])
     keys = _keys(list(protocols))
-    grids: list[Grid | None] = [architecture(trained)] if (trained := [r for r in runs if r.metrics]) else []
+    tables: list[Table | None] = [architecture_table(trained)] if (trained := [r for r in runs if r.metrics]) else []
     for definition in TABLES:
-        grids += [metric_table(definition, protocol, found, keys[protocol]) for protocol, found in protocols.items()]
-    grids += [encoding_table(protocol, found, keys[protocol]) for protocol, found in protocols.items()]
-    grids.append(attention_table(runs))
-    grids += [search_grid(protocol, found, keys[protocol]) for protocol, found in searched.items()]
+        tables += [metric_table(definition, protocol, found, keys[protocol]) for protocol, found in protocols.items()]
+    tables += [encoding_table(protocol, found, keys[protocol]) for protocol, found in protocols.items()]
+    tables.append(attention_table(runs))
+    tables += [index_table(protocol, found, keys[protocol]) for protocol, found in searched.items()]
     figures, captions = {}, {}
     for protocol in protocols:
         curves, points = precision_recall_figure(protocols[protocol]), trade_off_figure(searched[protocol])
         for name, figure in (("figure3", curves), ("figure4", points)):
             if figure is not None:
                 figures[f"{name}-{keys[protocol]}"] = figure
-                captions[f"{name}-{keys[protocol]}"] = f"{CAPTIONS[name]}, {protocol.words}"
-    return PaperReport(tuple(grid for grid in grids if grid is not None), figures, captions, _remarks(list(protocols)))
+                captions[f"{name}-{keys[protocol]}"] = f"{CAPTIONS[name]}, {protocol.description}"
+    filled = tuple(table for table in tables if table is not None)
+    return PaperReport(filled, figures, captions, _remarks(list(protocols)))
 
 
 def write_paper_report(folder: Path, found: FoundRuns, report: PaperReport) -> None:
     """Writes ``report.md``, ``report.tex``, ``report.html``, a CSV for each table, an SVG and a PNG for each figure."""
-    texts = {f"{grid.key}.csv": comma_separated(grid) for grid in report.grids}
+    texts = {f"{table.key}.csv": as_csv(table) for table in report.tables}
     texts["report.md"] = _markdown(found, report)
-    texts["report.tex"] = "% needs \\usepackage{booktabs,graphicx}\n" + "\n".join(map(latex, report.grids))
+    texts["report.tex"] = f"% needs \\usepackage{{{','.join(PACKAGES)}}}\n" + "\n".join(map(as_latex, report.tables))
     svgs: dict[str, str] = {}
     for name in track(report.figures, len(report.figures), "Drawing figures"):
         svgs |= write_figures(folder, {name: report.figures[name]})
@@ -95,7 +101,7 @@ def _protocols(runs: Iterable[Results]) -> dict[Protocol, list[Results]]:
 
 
 def _keys(protocols: Sequence[Protocol]) -> dict[Protocol, str]:
-    """A word for file names: the data set; its split, fingerprint or a number where that is not enough."""
+    """A key for file names: the data set, with its split, fingerprint or rules where that is not unique."""
     keys: dict[Protocol, str] = {}
     for protocol in protocols:
         rivals = [other for other in protocols if other != protocol and other.data == protocol.data]
@@ -116,16 +122,16 @@ def _remarks(protocols: Sequence[Protocol]) -> tuple[str, ...]:
         prints = list(dict.fromkeys(protocol.fingerprint[:8] for protocol in alike))
         if len(prints) > 1:
             remarks.append(
-                f"The runs on {' '.join(name)} saw {len(prints)} contents (fingerprints {', '.join(prints)}); "
-                "they stand in tables of their own (save in Table 6, which is about size) and must not be compared."
+                f"The runs on {' '.join(name)} have {len(prints)} contents (fingerprints {', '.join(prints)}); "
+                "they are in separate tables (except in Table 6, which is about size) and must not be compared."
             )
         if len({protocol.rules for protocol in alike}) > 1:
-            remarks.append(f"The runs on {' '.join(name)} use different definitions and stand in tables of their own.")
+            remarks.append(f"The runs on {' '.join(name)} use different definitions and are in separate tables.")
     return tuple(remarks)
 
 
 def _markdown(found: FoundRuns, report: PaperReport) -> str:
-    parts = [f"# {_title(found)}", *map(markdown, report.grids)]
+    parts = [f"# {_title(found)}", *map(as_markdown, report.tables)]
     parts += [f"### {report.captions[name]}\n\n![{report.captions[name]}]({name}.svg)\n" for name in report.figures]
     lines = [*report.remarks, *(f"Left out: {folder}: {reason}" for folder, reason in found.left_out)]
     return "\n".join([*parts, *([""] if lines else []), *(f"- {line}" for line in lines)]) + "\n"
@@ -133,16 +139,29 @@ def _markdown(found: FoundRuns, report: PaperReport) -> str:
 
 def _html(found: FoundRuns, report: PaperReport, svgs: Mapping[str, str]) -> str:
     seeds = {run.results.seed for run in found.runs}
-    template = page_environment().get_template("grids.html.jinja")
+    template = page_environment().get_template("paper.html.jinja")
     return template.render(
         title=_title(found),
-        lead=f"{len(report.grids)} tables and {len(report.figures)} figures after arXiv 2407.20114; "
+        lead=f"{len(report.tables)} tables and {len(report.figures)} figures after arXiv 2407.20114; "
         f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}",
-        grids=report.grids,
+        tables=report.tables,
         figures=[(report.captions[name], Markup(svg)) for name, svg in svgs.items()],  # noqa: S704 - our own drawing
         remarks=report.remarks,
-        runs=found.runs,
+        runs=_runs_table(found.runs),
         left_out=found.left_out,
+    )
+
+
+def _runs_table(runs: Sequence[FinishedRun]) -> Table:
+    """Name, data, seed, start, duration, commit and folder of each run."""
+    names = ("run", "data", "seed", "started", "run time", "commit", "folder")
+    rows = []
+    for run in runs:
+        r = run.results
+        origin = r.name, f"{r.data.name} {r.data.split}", str(r.seed), r.started[:16].replace("T", " ")
+        rows.append(Row(text_cells(*origin, seconds_text(r.seconds), r.commit[:8], str(run.folder))))
+    return Table(
+        "runs", "Runs", tuple(Column(name, is_text=name in ("run", "data", "folder")) for name in names), tuple(rows)
     )
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from fico.evaluation.result import RetrievalResult
+from fico.report.results.metric import Metric
 from fico.report.results.per_query import QueryTable
-from fico.report.results.schema import Metric
 
 
 def collect_metrics(result: RetrievalResult, split: str) -> dict[str, Metric]:

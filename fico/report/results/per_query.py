@@ -1,4 +1,4 @@
-"""What each query got: the rows of ``per_query.csv.gz``."""
+"""Per-query ranks, AP and recall: the rows of ``per_query.csv.gz``."""
 
 import csv
 import gzip
@@ -21,10 +21,10 @@ class QueryTable:
     Args:
         direction: ``"i2t"`` or ``"t2i"``.
         ids: Id of each query: an image's for ``i2t``, a caption's for ``t2i``.
-        first_ranks: Rank of the first right item, from 1; NaN where the query has none.
+        first_ranks: Rank of the first relevant item, from 1; NaN where the query has none.
         average_precisions: By cut (``"10"``, ``"100"``, ``"N"``), fractions; NaN where it does not apply.
         images: Id of the image that each query belongs to: what a paired test must not take apart. Empty: not known.
-        recalls: By cut (``"1"``, ``"10"``): whether a right item is among the first, a fraction under expected ties.
+        recalls: By cut (``"1"``, ``"10"``): whether a relevant item is among the first, a fraction under expected ties.
     """
 
     direction: str
@@ -50,7 +50,7 @@ def queries_csv(tables: Iterable[QueryTable]) -> str:
     Numbers are written with 9 significant digits: ranks under ties are fractions.
     """
     tables = tuple(tables)
-    names = sorted({name for table in tables for name in table.columns}, key=_place)
+    names = sorted({name for table in tables for name in table.columns}, key=_column_order)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["query", "direction", *names, "image"])
@@ -98,7 +98,7 @@ def _table(direction: str, rows: Sequence[Mapping[str, str]]) -> QueryTable:
     )
 
 
-def _place(name: str) -> tuple[int, float]:
+def _column_order(name: str) -> tuple[int, float]:
     """Ranks first, then AP, then R, each by its cut with the whole ranking last."""
     kind, _, cut = name.partition("@")
     return ("first_rank", "AP", "R").index(kind), float(cut.replace("N", "inf") or 0)

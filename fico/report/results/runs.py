@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fico.errors import DataError, UsageError
+from fico.report.results.identity import identity
 from fico.report.results.schema import RESULTS, Results, read_results
-from fico.report.results.seeds import identity
 
 _TRACE = "run.log"  # what a run leaves first
 _INSIDE = ("checkpoints", "embeddings", "wandb", "lightning_logs")  # folders of a run that hold no run
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Run:
+class FinishedRun:
     """A finished run and where it is."""
 
     folder: Path
@@ -30,9 +30,9 @@ class FoundRuns:
         repeats: Older runs of a setting and seed that are in ``runs`` too; they may have searched other indexes.
     """
 
-    runs: tuple[Run, ...]
+    runs: tuple[FinishedRun, ...]
     left_out: tuple[tuple[Path, str], ...]
-    repeats: tuple[Run, ...] = ()
+    repeats: tuple[FinishedRun, ...] = ()
 
 
 def find_runs(folders: Iterable[Path], *, keep_repeats: bool = False) -> FoundRuns:
@@ -52,11 +52,11 @@ def find_runs(folders: Iterable[Path], *, keep_repeats: bool = False) -> FoundRu
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"{folder} is no folder; give the folders of runs, or folders that hold some")
-    runs: list[Run] = []
+    runs: list[FinishedRun] = []
     left_out: list[tuple[Path, str]] = []
     for folder in dict.fromkeys(path.resolve() for top in folders for path in _run_folders(top)):
         try:
-            runs.append(Run(folder, read_results(folder)))
+            runs.append(FinishedRun(folder, read_results(folder)))
         except DataError as error:
             is_there = (folder / RESULTS).exists()
             left_out.append((folder, str(error) if is_there else "it did not finish: there is no results.json"))
@@ -93,9 +93,9 @@ def _run_folders(top: Path) -> Iterator[Path]:
             yield from _run_folders(path)
 
 
-def _latest(runs: Sequence[Run]) -> tuple[tuple[Run, ...], dict[Run, Run]]:
-    """The newest run of each setting and seed, and for every other the one that took its place."""
-    groups: dict[tuple[str, int], list[Run]] = {}
+def _latest(runs: Sequence[FinishedRun]) -> tuple[tuple[FinishedRun, ...], dict[FinishedRun, FinishedRun]]:
+    """The newest run of each setting and seed, and for every other the one that replaces it."""
+    groups: dict[tuple[str, int], list[FinishedRun]] = {}
     for run in sorted(runs, key=lambda run: (run.results.started, str(run.folder))):
         groups.setdefault((identity(run.results), run.results.seed), []).append(run)
     replaced = {old: group[-1] for group in groups.values() for old in group[:-1]}

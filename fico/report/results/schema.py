@@ -1,46 +1,22 @@
-"""``results.json``: everything that a finished run says about itself, checked, and written last."""
+"""``results.json``: everything that a finished run records, validated, and written last."""
 
 import csv
 import gzip
 import io
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from fico.errors import DataError, FicoError
+from fico.report.results.metric import Metric, check_metric
 from fico.report.results.per_query import QueryTable, queries_csv
 from fico.report.results.wording_0_1 import reworded
 from fico.util.atomic import atomic_write
 
 SCHEMA_VERSION = 1
 RESULTS = "results.json"
-RANKS = ("MedR", "MeanR")  # counted in items from 1; every other metric is a fraction
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One number with what it needs to be read.
-
-    Args:
-        value: Fraction from 0 to 1; for MedR and MeanR a rank from 1.
-        low: Lower end of the 95 % bootstrap interval, in the same unit.
-        high: Upper end.
-        queries: How many queries it is the mean of.
-        definition: What was computed, in one sentence.
-        pessimistic: Value with tied items in the worst order, where there are ties.
-        optimistic: The same in the best order.
-    """
-
-    value: float
-    low: float
-    high: float
-    queries: int
-    definition: str
-    pessimistic: float | None = None
-    optimistic: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +55,8 @@ class SearchRow:
         build_seconds: Training and adding.
         search_seconds: The whole batch.
         index_bytes: Size of the index.
-        top1_in_k: For each k the share of queries whose exact nearest item is among the first k.
-        overlap_at_k: For each k the share of the exact k nearest items among the first k.
+        top1_in_k: For each k the fraction of queries whose exact nearest item is among the first k.
+        overlap_at_k: For each k the fraction of the exact k nearest items among the first k.
         details: Whatever else the comparison says (threads, repeats, spread).
     """
 
@@ -124,7 +100,7 @@ class Results:
         hardware: The machine.
         config: The resolved configuration.
         key: Hash of config, data and code: equal keys give equal numbers. Empty where unknown.
-        notes: Sentences a reader must know, such as the count of queries without a right item.
+        notes: Sentences a reader must know, such as the count of queries without a relevant item.
     """
 
     name: str
@@ -152,7 +128,7 @@ class Results:
             FicoError: A value or interval is not finite, a fraction is outside 0 to 1, or a rank is below 1.
         """
         for name, metric in self.metrics.items():
-            _check_metric(name, metric)
+            check_metric(name, metric)
 
     def metric(self, name: str) -> Metric | None:
         """The metric ``{task}/{direction}/{metric}`` of the evaluated split, or None."""
@@ -194,7 +170,7 @@ class Results:
 
 
 def write_results(folder: Path, results: Results, per_query: Sequence[QueryTable] = ()) -> None:
-    """Writes ``results.csv``, ``per_query.csv.gz`` and, last, ``results.json``, each whole or not at all.
+    """Writes ``results.csv``, ``per_query.csv.gz`` and, last, ``results.json``, each by an atomic write.
 
     Args:
         folder: Folder of the run; made if it is missing.
@@ -256,23 +232,6 @@ def read_tested(path: Path) -> Results:
     if not results.metrics:
         raise DataError(f"{path} has no metrics of a model, as after a bench; give a run that tested one")
     return results
-
-
-def is_rank(name: str) -> bool:
-    """Whether a metric counts ranks from 1 (MedR, MeanR) and is no fraction."""
-    return name.rpartition("/")[2] in RANKS
-
-
-def _check_metric(name: str, metric: Metric) -> None:
-    least, most = (1.0, math.inf) if is_rank(name) else (0.0, 1.0)
-    slack = 1e-9  # a mean of ones in floating point
-    for part in ("value", "low", "high", "pessimistic", "optimistic"):
-        number = getattr(metric, part)
-        if number is None:
-            continue
-        if not math.isfinite(number) or not least - slack <= number <= most + slack:
-            wanted = "a rank from 1" if is_rank(name) else "a fraction from 0 to 1"
-            raise FicoError(f"{part} of {name} is {number}, wanted is {wanted}; no results were written")
 
 
 def _metrics_csv(results: Results) -> str:

@@ -1,65 +1,22 @@
-"""Which runs are seeds of one setting, and what their average is."""
+"""Runs grouped by everything but their seed, and their averages."""
 
-import hashlib
-import json
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fico.report.results.schema import Metric, Results
+from fico.report.results.identity import config_leaves, identity, relevant_config
+from fico.report.results.metric import Metric
+from fico.report.results.schema import Results
 
-# What changes no number, or is told in another way: paths of the data by their fingerprint.
-_NO_MATTER = ("seed", "name", "logger", "callbacks", "index", "stage")
-_NO_MATTER_INSIDE = {
-    "metric": ("bootstrap", "memory_limit"),
-    "dataset": ("root", "expected", "expected_captions", "model_size", "rerank_k"),  # the model's node has the last two
-    "trainer": ("accelerator",),
-}
-_RULES = ("ties", "ap", "empty", "recall", "median", "folds")
 MODELS = ("blip2", "blip2_nf", "beit3", "xvlm", "xvlm_nf", "imram", "vsrn", "scan", "adv", "ucch", "dadh")
 LONGEST_DIFFERENCE = 3  # keys that a label spells out
 
 
 @dataclass(frozen=True, slots=True)
-class Protocol:
-    """What numbers must share to stand in one column: the data, its split and the definitions.
-
-    Args:
-        data: Name of the data set.
-        split: Name of the split.
-        fingerprint: Of the split's content.
-        images: Count.
-        captions: Count.
-        rules: Definitions that differ from the defaults, as ``ties=optimistic``.
-    """
-
-    data: str
-    split: str
-    fingerprint: str
-    images: int
-    captions: int
-    rules: tuple[str, ...]
-
-    @classmethod
-    def of(cls, results: Results) -> "Protocol":
-        """The protocol of a run."""
-        data = results.data
-        return cls(data.name, data.split, data.fingerprint, data.images, data.captions, _rules(results))
-
-    @property
-    def words(self) -> str:
-        """Data set, split, counts, and the definitions that are not the defaults."""
-        if self.split == "bench":  # vectors that were made for it, with neither images nor captions
-            return f"{self.captions:,} {self.data} queries in {self.images:,} items, {self.fingerprint}"
-        told = f"{self.data} {self.split}: {self.images:,} images, {self.captions:,} captions"
-        return told + "".join(f", {rule}" for rule in self.rules)
-
-
-@dataclass(frozen=True, slots=True)
 class Score:
-    """A number of a setting: one run's with its interval, or the mean over seeds with their standard deviation.
+    """A number of a group: one run's with its interval, or the mean over seeds with their standard deviation.
 
     Args:
         value: In the unit of the metric.
@@ -77,26 +34,26 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Setting:
+class SeedGroup:
     """Runs that differ by their seed alone.
 
     Args:
         runs: Results in the order of the seeds.
-        told: What tells it from another setting of the same model and code length; empty where nothing need to.
+        difference: Config keys that tell it from another group of the same model and code length; empty if it is alone.
     """
 
     runs: tuple[Results, ...]
-    told: str = ""
+    difference: str = ""
 
     @property
     def name(self) -> str:
-        """The model, with what tells this setting apart."""
-        return f"{self.first.model.name}{f' ({self.told})' if self.told else ''}"
+        """The model, with the config keys that tell this group apart."""
+        return f"{self.first.model.name}{f' ({self.difference})' if self.difference else ''}"
 
     @property
     def label(self) -> str:
-        """Model, code length and what tells this setting apart; two settings of one list never share it."""
-        return f"{_name(self.first)}{f' ({self.told})' if self.told else ''}"
+        """Model, code length and the config keys that tell this group apart; unique in a list of groups."""
+        return f"{_name(self.first)}{f' ({self.difference})' if self.difference else ''}"
 
     @property
     def first(self) -> Results:
@@ -126,24 +83,16 @@ def score_of(metrics: Sequence[Metric]) -> Score:
     return _mean([metric.value for metric in metrics])
 
 
-def identity(results: Results) -> str:
-    """Hash of everything but the seed that a run's numbers depend on, code left aside."""
-    digest = hashlib.sha256(results.data.fingerprint.encode())
-    model = results.model
-    digest.update(json.dumps([model.name, model.bits, model.size, _counted(results.config)], sort_keys=True).encode())
-    return digest.hexdigest()
-
-
-def settings(runs: Sequence[Results]) -> list[Setting]:
+def group_seeds(runs: Sequence[Results]) -> list[SeedGroup]:
     """Groups runs that differ by their seed alone, in the order of the paper's tables, then by bits.
 
-    Where two settings have the same model, size and bits, their labels say which keys of the config differ.
+    Where two groups have the same model, size and bits, their labels say which keys of the config differ.
     """
     groups: dict[str, list[Results]] = {}
     for run in runs:
         groups.setdefault(identity(run), []).append(run)
     ordered = sorted((sorted(group, key=lambda run: run.seed) for group in groups.values()), key=_order)
-    return [Setting(tuple(group), told) for group, told in zip(ordered, _told_apart(ordered), strict=True)]
+    return [SeedGroup(tuple(group), found) for group, found in zip(ordered, _differences(ordered), strict=True)]
 
 
 def is_untrained(results: Results) -> bool:
@@ -161,8 +110,8 @@ def _mean(values: Sequence[float]) -> Score:
 def _order(group: list[Results]) -> tuple[Any, ...]:
     first = group[0]
     name = first.model.name.replace("(nf)", "_nf").split("(")[0]  # the authors' files say xvlm(nf) and adv(64bit)
-    place = MODELS.index(name) if name in MODELS else len(MODELS)
-    return place, name, first.model.size or "", first.model.bits or 0, first.data.name, first.started
+    position = MODELS.index(name) if name in MODELS else len(MODELS)
+    return position, name, first.model.size or "", first.model.bits or 0, first.data.name, first.started
 
 
 def _name(results: Results) -> str:
@@ -172,20 +121,20 @@ def _name(results: Results) -> str:
     return f"{results.model.name}{bits}"
 
 
-def _told_apart(groups: Sequence[Sequence[Results]]) -> list[str]:
-    """For each setting the leaves of the config in which it differs from others of its name, or a number."""
+def _differences(groups: Sequence[Sequence[Results]]) -> list[str]:
+    """For each group the leaves of the config in which it differs from others of its name, or a number."""
     names = [_name(group[0]) for group in groups]
-    leaves = [dict(_leaves(_counted(group[0].config))) for group in groups]
-    told = []
+    leaves = [dict(config_leaves(relevant_config(group[0].config))) for group in groups]
+    found = []
     for name, own in zip(names, leaves, strict=True):
         alike = [other for rival, other in zip(names, leaves, strict=True) if rival == name]
         paths = [path for path, value in own.items() if any(other.get(path) != value for other in alike)]
-        words = [f"{_short(path)}={_plain(own[path])}" for path in paths[:LONGEST_DIFFERENCE]]
-        told.append(", ".join([*words, *(["..."] if len(paths) > LONGEST_DIFFERENCE else [])]))
-    pairs = list(zip(names, told, strict=True))
+        keys = [f"{_short(path)}={_plain(own[path])}" for path in paths[:LONGEST_DIFFERENCE]]
+        found.append(", ".join([*keys, *(["..."] if len(paths) > LONGEST_DIFFERENCE else [])]))
+    pairs = list(zip(names, found, strict=True))
     return [
-        words if pairs.count(pair) == 1 else ", ".join(filter(None, (words, f"#{pairs[:place].count(pair) + 1}")))
-        for place, (pair, words) in enumerate(zip(pairs, told, strict=True))
+        keys if pairs.count(pair) == 1 else ", ".join(filter(None, (keys, f"#{pairs[:number].count(pair) + 1}")))
+        for number, (pair, keys) in enumerate(zip(pairs, found, strict=True))
     ]
 
 
@@ -195,32 +144,3 @@ def _plain(value: Any) -> str:
 
 def _short(path: str) -> str:
     return path.removeprefix("model.").removeprefix("module.")
-
-
-def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield from _leaves(value, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, node
-
-
-def _rules(results: Results) -> tuple[str, ...]:
-    usual = {"ties": "expected", "ap": "hits", "empty": "zero", "recall": "any", "median": "floor", "folds": 1}
-    metric = results.config.get("metric") or {}
-    return tuple(f"{rule}={metric[rule]}" for rule in _RULES if rule in metric and metric[rule] != usual[rule])
-
-
-def _counted(config: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in config.items() if key not in _NO_MATTER}
-    for group, keys in _NO_MATTER_INSIDE.items():
-        if isinstance(kept.get(group), Mapping):
-            kept[group] = {key: value for key, value in kept[group].items() if key not in keys}
-    counted: dict[str, Any] = _without_seeds(kept)
-    return counted
-
-
-def _without_seeds(node: Any) -> Any:
-    if isinstance(node, Mapping):
-        return {key: _without_seeds(value) for key, value in node.items() if key != "seed"}
-    return node

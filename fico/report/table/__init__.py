@@ -1,1 +1,1 @@
-"""One type of table, and its forms: terminal, Markdown, LaTeX, CSV."""
+"""One type of table and its formats: terminal, Markdown, LaTeX, CSV; HTML is a macro of ``fico.report.html``."""

@@ -1,15 +1,29 @@
-"""A table as data, before it is text: what every format of the report is written from."""
+"""The one table type of the project: what every format is written from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fico.report.results.schema import is_rank
-from fico.report.results.seeds import Score
-from fico.report.table.run_tables import shown
-
-Kind = Literal["run", "paper", "difference", "chance"]
+Kind = Literal["run", "paper", "difference", "chance", "dominated"]
+Emphasis = Literal["", "strong", "faint"]
 NOTHING = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A value with its interval and the level of chance on a scale from 0 to 100 %, which HTML draws.
+
+    Args:
+        value: Percent, as the others.
+        low: Lower end of the interval.
+        high: Upper end.
+        chance: None where it is not known.
+    """
+
+    value: float
+    low: float
+    high: float
+    chance: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,33 +35,59 @@ class Cell:
         note: What stands smaller behind it: an interval, a spread, a p-value.
         numbers: For the CSV, by name; the first has the name ``""`` and is the value itself.
         is_best: Printed in bold.
+        hint: Definition that HTML shows when the pointer rests on the cell.
+        scale: Small drawing beside the text, in HTML alone.
     """
 
     text: str
     note: str = ""
     numbers: Mapping[str, float] = field(default_factory=dict)
     is_best: bool = False
+    hint: str = ""
+    scale: Scale | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A heading; columns of the same ``group`` that stand side by side share a heading above theirs."""
+    """A heading; adjacent columns of the same ``group`` share a heading above theirs.
+
+    Args:
+        name: Line breaks keep it narrow on a terminal; other formats write spaces.
+        group: Heading above, with line breaks likewise.
+        is_text: Aligned left; on a terminal of fixed width long cells continue in a second line.
+        emphasis: How the whole column is printed on a terminal and in HTML.
+        is_detail: The terminal leaves it out.
+        tone: Class of the group's heading in HTML, such as the direction that its colour stands for.
+    """
 
     name: str
     group: str = ""
     is_text: bool = False
+    emphasis: Emphasis = ""
+    is_detail: bool = False
+    tone: str = ""
+
+    @property
+    def heading(self) -> str:
+        """Group and name in one line."""
+        return " ".join(filter(None, (self.group, self.name))).replace("\n", " ")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Cells in the order of the columns; ``kind`` tells our numbers from the paper's and from chance."""
+    """Cells in the order of the columns; ``kind`` tells measured numbers from the paper's and from chance."""
 
     cells: tuple[Cell, ...]
     kind: Kind = "run"
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What a reader sees first in each cell."""
+        return tuple(cell.text for cell in self.cells)
+
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class Table:
     """A table.
 
     Args:
@@ -56,6 +96,7 @@ class Grid:
         columns: Headings.
         rows: Of as many cells as there are columns.
         notes: Sentences below it: definitions, what is missing, what must not be compared.
+        folded: Kinds of rows that the terminal counts and leaves out.
     """
 
     key: str
@@ -63,6 +104,7 @@ class Grid:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
+    folded: frozenset[Kind] = frozenset()
 
     def __post_init__(self) -> None:
         """Refuses a row that does not fit the columns."""
@@ -71,51 +113,27 @@ class Grid:
                 raise ValueError(f"{self.key} has {len(self.columns)} columns, but a row of {len(row.cells)} cells")
 
     @property
-    def groups(self) -> list[tuple[str, int]]:
-        """Headings above the headings, each with the number of its columns."""
-        found: list[tuple[str, int]] = []
+    def groups(self) -> list[tuple[Column, int]]:
+        """The first column of each group with the number of the group's columns."""
+        found: list[tuple[Column, int]] = []
         for column in self.columns:
-            if found and found[-1][0] == column.group:
-                found[-1] = (column.group, found[-1][1] + 1)
+            if found and found[-1][0].group == column.group:
+                found[-1] = (found[-1][0], found[-1][1] + 1)
             else:
-                found.append((column.group, 1))
+                found.append((column, 1))
         return found
 
+    @property
+    def has_groups(self) -> bool:
+        """Whether any column has a heading above its own."""
+        return any(column.group for column in self.columns)
 
-def words(*texts: str) -> tuple[Cell, ...]:
+
+def text_cells(*texts: str) -> tuple[Cell, ...]:
     """Cells of plain text."""
     return tuple(Cell(text) for text in texts)
 
 
-def score_cell(name: str, score: Score | None, row_seeds: int = 1) -> Cell:
-    """A metric in percent (ranks as they are) with its interval, or with its spread where it is a mean over seeds.
-
-    Args:
-        name: Of the metric.
-        score: None gives a dash.
-        row_seeds: Runs of the row; a mean over fewer says so.
-    """
-    if score is None:
-        return Cell(NOTHING)
-    factor = 1 if is_rank(name) else 100
-    numbers = {"": factor * score.value}
-    for part in ("low", "high", "spread"):
-        end = getattr(score, part)
-        if end is not None:
-            numbers["sd" if part == "spread" else part] = factor * end
-    if score.spread is not None:
-        fewer = f", {score.seeds} seeds" if score.seeds != row_seeds else ""
-        return Cell(shown(name, score.value), f"± {factor * score.spread:.2f}{fewer}", numbers)
-    ends = (None if end is None else _short(name, end) for end in (score.low, score.high))
-    note = "–".join(end for end in ends if end is not None)
-    fewer = "1 seed" if score.seeds != row_seeds else ""
-    return Cell(shown(name, score.value), ", ".join(filter(None, (note, fewer))), numbers)
-
-
-def _short(name: str, value: float) -> str:
-    return shown(name, value) if is_rank(name) else f"{100 * value:.1f}"
-
-
-def joined(notes: Sequence[str]) -> tuple[str, ...]:
+def distinct(notes: Iterable[str]) -> tuple[str, ...]:
     """Each sentence once, empty ones left out."""
     return tuple(dict.fromkeys(filter(None, notes)))

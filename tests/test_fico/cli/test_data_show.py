@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 import fico
 from fico.cli.app import app
 from fico.datasets import load_dataset
-from fico.report.html.data_numbers import split_numbers
+from fico.report.html.split_statistics import split_statistics
 
 COUNTS = {"train": 30, "val": 10, "test": 12}
 
@@ -66,7 +66,7 @@ def test_the_page_has_samples_labels_numbers_and_needs_no_network(tmp_path):
     assert not [tag for tag, _ in page.tags if tag in ("b", "script", "link")], "captions are escaped"
     assert "a <b>bold</b> test" in page.text
     assert "train: 30 images, 60 captions, relevance density" in told
-    for word in ("relevance density", "mAP@N", "R@10", "Words a caption", "images without a category", "cat", "tree"):
+    for word in ("relevance density", "mAP@N", "R@10", "Words per caption", "images without a category", "cat", "tree"):
         assert word in page.text
 
 
@@ -93,7 +93,7 @@ def test_a_name_without_its_folder_is_one_sentence():
 
 def test_numbers_are_those_of_counting(tmp_path):
     split = load_dataset(made(tmp_path / "d")).split("test")
-    numbers = split_numbers(split)
+    numbers = split_statistics(split)
     assert numbers.captions_per_image == {1: 4, 2: 4, 3: 4}
     assert numbers.words == {7: 12, 8: 8, 9: 4}
     assert numbers.unlabelled == sum(not row.any() for row in split.labels)
@@ -106,6 +106,6 @@ def test_chance_is_that_of_an_evaluation(tmp_path):
     generator = np.random.default_rng(0)
     vectors = [generator.normal(size=(count, 4)) for count in (len(split.image_ids), len(split.captions))]
     result = fico.evaluate(*vectors, split.correspondence, labels=split.labels, bootstrap=1)
-    for name, value in split_numbers(split).chance.items():
+    for name, value in split_statistics(split).chance.items():
         task, way, metric = name.split("/")
         assert value == pytest.approx(result.metrics[f"{task}/{way}/chance/{metric}"]), name

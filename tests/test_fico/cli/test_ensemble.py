@@ -63,7 +63,7 @@ def test_two_equal_runs_change_nothing(tmp_path):
 
 @pytest.mark.parametrize(
     ("other", "words"),
-    [({"captions": 6}, "other images or captions"), ({"similarity": "euclidean"}, "means nothing")],
+    [({"captions": 6}, "other images or captions"), ({"similarity": "euclidean"}, "cannot be averaged")],
 )
 def test_runs_that_do_not_go_together_are_refused(tmp_path, other, words):
     done = _fico(_run(tmp_path / "a", 0), _run(tmp_path / "b", 1, **other))

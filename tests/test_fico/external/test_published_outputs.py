@@ -9,7 +9,7 @@ from fico.cli.app import app
 from fico.errors import DataError, UsageError
 from fico.external.model_outputs import evaluate_outputs
 from fico.external.published_outputs import MODELS, find_published, read_published
-from fico.report.paper.numbers import CATEGORY, DEEP_RECALL, INSTANCE, published
+from fico.report.paper.published_metrics import CATEGORY, DEEP_RECALL, INSTANCE, published
 
 IMAGES, EACH, BITS = 12, 5, 16
 SIZES = {"f30k": IMAGES * EACH, "coco": IMAGES * EACH + 2}  # two COCO images have a sixth caption
@@ -221,7 +221,7 @@ class TestCommand:
     def test_numbers_that_are_not_known_are_left_open(self, folder):
         lines = self.run(folder).stdout.splitlines()
         row = next(place for place, line in enumerate(lines) if line.startswith("scan"))
-        assert lines[row + 1].split() == ["paper", *"------"]
+        assert lines[row + 1].split() == ["paper", *"––––––"]
 
     def test_a_broken_model_is_named_and_the_others_are_printed(self, copy):
         np.save(copy / "scan_f30k_sim.npy", np.zeros((7, 60), np.float32))

@@ -5,7 +5,6 @@ from functools import partial
 import numpy as np
 import pytest
 
-from fico.bench import machine
 from fico.bench.indexes.comparison import compare_indexes
 from fico.bench.recall import recalls
 from fico.bench.synthetic import SyntheticBlocks
@@ -117,8 +116,8 @@ def test_table_7_in_small(tmp_path):
 
 
 def test_what_does_not_fit_is_refused_before_the_start(monkeypatch):
-    monkeypatch.setattr(machine, "free_memory", lambda: 2**32)
-    with pytest.raises(UsageError, match=r"flat .*GiB, but 4\.0 GiB"):
+    monkeypatch.setattr(resources, "free_memory", lambda: 2**32)
+    with pytest.raises(UsageError, match=r"flat: 5,000,000 items .*GiB of memory, but 4\.0 GiB"):
         Table7(1_000_000, 5_000_000).check()
     Table7(1000, 5_000_000 // 20, indexes=("popcount", "binary_flat")).check()
     with pytest.raises(UsageError, match="'foo' is unknown"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fico.bench.indexes.comparison import compare_indexes
-from fico.bench.indexes.task import TaskJudge
+from fico.bench.indexes.task import TaskMetrics
 from fico.evaluation.evaluate import evaluate
 from fico.search.exact import ExactSearch
 from fico.search.faiss_index import FaissSearch
@@ -34,7 +34,7 @@ def test_through_a_flat_index_the_task_is_what_the_evaluation_says(data, ap, emp
     wanted = evaluate(
         images, texts, pairs, labels=labels, similarity="cosine", ties="index", ap=ap, empty=empty, bootstrap=1
     )
-    judge = TaskJudge(pairs, IMAGES, labels, ap=ap, empty=empty)
+    judge = TaskMetrics(pairs, IMAGES, labels, ap=ap, empty=empty)
     for row in compare_indexes(images, texts, {"flat": FaissSearch}, judge=judge, budget_seconds=0.01):
         assert set(row["task"]) == {"R@1", "R@5", "R@10", "mAP@10", "mAP@100"}
         for name, value in row["task"].items():
@@ -46,7 +46,7 @@ def test_codes_with_ties_are_judged_in_the_order_of_the_index(data):
     images, texts, pairs, labels = data
     codes = [np.sign(side[:, :8]) for side in (images, texts)]
     wanted = evaluate(*codes, pairs, labels=labels, similarity="hamming", ties="index", bootstrap=1)
-    judge = TaskJudge(pairs, IMAGES, labels)
+    judge = TaskMetrics(pairs, IMAGES, labels)
     makers = {"exact": lambda: ExactSearch("hamming"), "popcount": PopcountSearch}
     for row in compare_indexes(*codes, makers, similarity="hamming", bits=8, judge=judge, budget_seconds=0.01):
         for name, value in row["task"].items():
@@ -55,13 +55,13 @@ def test_codes_with_ties_are_judged_in_the_order_of_the_index(data):
 
 
 def test_places_that_an_index_left_empty_are_no_hits():
-    judge = TaskJudge(Correspondence([0, 1]), 2, np.ones((2, 1), bool))
+    judge = TaskMetrics(Correspondence([0, 1]), 2, np.ones((2, 1), bool))
     nothing = Ranking(np.zeros((2, 2)), np.full((2, 2), -1))
     assert set(judge("t2i", nothing).values()) == {0.0}
 
 
 def test_a_cut_beyond_the_ranking_is_left_out_unless_it_holds_everything():
-    judge = TaskJudge(Correspondence(np.arange(30)), 30)
+    judge = TaskMetrics(Correspondence(np.arange(30)), 30)
     for places, cuts in ((5, {"R@1", "R@5"}), (30, {"R@1", "R@5", "R@10"})):
         found = np.tile(np.arange(places), (30, 1))
         assert set(judge("i2t", Ranking(found, found))) == cuts

@@ -4,6 +4,7 @@ from rich.console import Console
 
 from fico.bench.metrics import evaluation as metrics
 from fico.bench.metrics import peers as metrics_peers
+from fico.report.table.markdown import as_markdown
 
 
 def test_the_bench_measures_the_engine_the_limit_and_the_peers_that_are_there(monkeypatch):
@@ -18,7 +19,7 @@ def test_the_bench_measures_the_engine_the_limit_and_the_peers_that_are_there(mo
     assert [(row.work.split()[0], row.name) for row in rows] == [
         ("float", "fico"), ("float", "limit"), ("float", "torchmetrics"), ("codes", "fico"), ("codes", "hashing loop"),
     ]  # fmt: skip
-    table = metrics.markdown(rows)
+    table = as_markdown(metrics.comparison_table(rows))
     assert "| float 12/36 | fico |" in table
     assert "| 1.00 |" in table
 

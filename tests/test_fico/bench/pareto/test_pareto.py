@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from fico.bench import machine
 from fico.bench.pareto.frontier import cost_at_recall, dominated
 from fico.bench.pareto.pareto import Pareto, Trial
-from fico.bench.pareto.rivals import RIVALS, Codes, Making, tune
+from fico.bench.pareto.rivals import RIVALS, BuildContext, SharedBinarisers, tune
 from fico.errors import UsageError
+from fico.util import resources
 
 
 def beaten(point, others):
@@ -55,20 +55,20 @@ def test_a_cost_never_falls_as_the_recall_asked_for_rises():
 SMALL = {"queries": 20, "items": 600, "dim": 256, "rounds": 1}
 
 
-def test_an_index_of_codes_owes_the_learning_that_another_one_asked_for_first():
-    codes = Codes(np.random.default_rng(0).normal(size=(300, 64)).astype(np.float32))
+def test_an_index_of_codes_is_charged_for_the_fitting_that_another_one_shares():
+    codes = SharedBinarisers(np.random.default_rng(0).normal(size=(300, 64)).astype(np.float32))
     first, again = codes(16), codes(16)
     assert first is again
-    assert len(codes.asked) == 2
-    assert codes.asked[0] == codes.asked[1]
-    assert codes.asked[0].seconds > 0
+    assert len(codes.fit_times) == 2
+    assert codes.fit_times[0] == codes.fit_times[1]
+    assert codes.fit_times[0].seconds > 0
 
 
 def test_every_rival_finds_what_is_near_and_more_effort_finds_no_less():
     found = Pareto(**SMALL).run(lambda step: None)
     rows = {name: [row for row in found.rows if row["index"] == name] for name in RIVALS}
     for name, rival in RIVALS.items():
-        assert len(rows[name]) == (0 if name.startswith("gpu") else len(rival.settings)), name
+        assert len(rows[name]) == (0 if name.startswith("gpu") else len(rival.search_params)), name
         for row in rows[name]:
             assert row["index_bytes"] > 0
             assert row["cpu_us"] > 0
@@ -76,21 +76,22 @@ def test_every_rival_finds_what_is_near_and_more_effort_finds_no_less():
     assert max(row["overlap_at_k"][10] for row in rows["hybrid"]) > 0.99
     for name in ("hnsw", "rabitq_fastscan", "hybrid", "hybrid_fp16"):
         assert rows[name][-1]["overlap_at_k"][10] >= rows[name][0]["overlap_at_k"][10], name
-    whole, *speed_ups = found.sheets
+    whole, *speed_ups = found.tables
     assert len(whole.rows) == len(found.rows)
-    for sheet in speed_ups:
-        assert dict((row[0], row[1:]) for row in sheet.rows)["hnsw"] == ("1.00x",) * (len(sheet.columns) - 1)
-        assert all("%" in heading for heading in sheet.columns[1:]), "no speed-up without its recall"
+    for table in speed_ups:
+        ratios = {row.texts[0]: row.texts[1:] for row in table.rows}
+        assert ratios["hnsw"] == ("1.00x",) * (len(table.columns) - 1)
+        assert all("%" in column.name for column in table.columns[1:]), "no speed-up without its recall"
 
 
 def test_a_setting_changes_what_a_built_index_finds():
     items = np.random.default_rng(0).normal(size=(600, 256)).astype(np.float32)
-    making = Making(len(items), 1, Codes(items))
+    context = BuildContext(len(items), 1, SharedBinarisers(items))
     for name in ("ivf_sq8", "multi_hash", "scan_rerank"):
-        searcher = RIVALS[name].make(making)
+        searcher = RIVALS[name].make(context)
         searcher.add(items)
         found = []
-        for setting in (RIVALS[name].settings[0], RIVALS[name].settings[-1]):
+        for setting in (RIVALS[name].search_params[0], RIVALS[name].search_params[-1]):
             tune(searcher, setting)
             found.append(searcher.search(items[:50] + 1, 10).indices)
         assert not np.array_equal(*found), name
@@ -118,7 +119,7 @@ def test_what_cannot_be_compared_is_refused(changed, told):
 def test_memory_is_asked_for_all_indexes_together(monkeypatch):
     need = max(size for _, size in Pareto(**SMALL).predicted().values())
     for free, fits in ((need + 1, True), (need - 1, False)):
-        monkeypatch.setattr(machine, "free_memory", lambda free=free: free)
+        monkeypatch.setattr(resources, "free_memory", lambda free=free: free)
         if fits:
             Pareto(**SMALL).check()
         else:
@@ -136,7 +137,7 @@ def test_every_setting_searches_every_query_once_and_other_ones_than_the_setting
     monkeypatch.setattr(Trial, "measure", spied)
     Pareto(**(SMALL | {"rivals": ["flat", "hnsw"], "rounds": 3})).run(lambda step: None)
     trials = {trial for trial, _ in asked}
-    assert len(trials) == 1 + len(RIVALS["hnsw"].settings)
+    assert len(trials) == 1 + len(RIVALS["hnsw"].search_params)
     for trial in trials:
         assert sorted(part for own, part in asked if own == trial) == [0, 1, 2, 3]
     for (_, before), (_, after) in zip(asked, asked[1 : len(trials)], strict=False):

@@ -6,6 +6,7 @@ from fico.bench.table7 import device_limits
 from fico.bench.table7 import gpu as table7_gpu
 from fico.bench.table7.gpu import Table7Gpu
 from fico.errors import UsageError
+from fico.report.table.markdown import as_markdown
 
 SMALL = {"queries": 60, "items": 700, "dim": 48, "bits": 32, "hybrid_bits": 32, "ks": (1, 50), "truth": 20}
 
@@ -33,20 +34,20 @@ def test_exact_searches_find_everything_and_rows_say_what_was_measured(no_gpu):
     assert rows["flat"]["roofline_seconds"] == pytest.approx(2 * 48 * pairs / 1e12)
     assert rows["popcount"]["roofline_seconds"] == pytest.approx(2 * 32 * pairs / 2e12)
     assert rows["hybrid"]["roofline_seconds"] == pytest.approx(2 * 32 * pairs / 2e12 + 60 * 50 * 2 * 48 / 1e11)
-    assert outcome.settings["half_operations_per_second"] == 1e12
+    assert outcome.details["half_operations_per_second"] == 1e12
     assert told[-3:] == ["flat", "popcount", "hybrid"]
-    text = outcome.sheets[0].markdown()
+    text = as_markdown(outcome.tables[0])
     assert "one none" in text
-    assert len(outcome.sheets[0].rows) == 3
+    assert len(outcome.tables[0].rows) == 3
 
 
 def test_the_paper_stands_beside_its_sizes(no_gpu):
     row = {name: 1.0 for name in ("build_seconds", "encode_seconds", "search_seconds", "roofline_seconds")}
     row |= {"index": "popcount", "settings": "p", "gpu": "g", "index_bytes": 1}
     row |= {kind: {1: 0.5, 100: 0.5, 1000: 0.5} for kind in ("top1_in_k", "overlap_at_k")}
-    table = table7_gpu.gpu_sheet([row], 1_000_000, 5_000_000, (1, 100, 1000))
-    assert table.rows[1][:4] == ("  the paper", "", "", "692.8")
-    assert table.rows[1][7:10] == ("6.9", "56.1", "84.3")
+    table = table7_gpu.gpu_table([row], 1_000_000, 5_000_000, (1, 100, 1000))
+    assert table.rows[1].texts[:4] == ("paper", "", "", "692.8")
+    assert table.rows[1].texts[7:10] == ("6.9", "56.1", "84.3")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_the_paper_stands_beside_its_sizes(no_gpu):
         ({"truth": None}, "bench.truth is None"),
         ({"seed": "x"}, "bench.seed is 'x'"),
         ({"indexes": ("hnsw",)}, "'hnsw' is unknown"),
-        ({"candidates": 10}, "bench.candidates is 10, but bench.ks asks for 50"),
+        ({"candidates": 10}, "bench.candidates is 10, but the largest of bench.ks is 50"),
         ({"queries": 0}, "bench.queries is 0"),
         ({"ks": (1, 701)}, "1 to the 700 items"),
         ({"hybrid_bits": 64}, "bench.hybrid_bits is 64.* at most 48"),

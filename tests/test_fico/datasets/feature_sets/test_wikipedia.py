@@ -7,7 +7,7 @@ from fico.datasets import load_dataset
 from fico.datasets.feature_sets.wikipedia import Wikipedia
 from fico.errors import DataError, UsageError
 from fico.features import model_inputs
-from fico.report.html.page import thumbnail
+from fico.report.html.environment import thumbnail
 
 CLASSES = ("art", "sport", "warfare")
 COUNTS = {"train": (40, 25, 15), "test": (9, 4, 7)}

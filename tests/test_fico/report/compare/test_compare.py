@@ -56,9 +56,9 @@ def write(folder, name="ucch", noise=1.0, seed=0, *, bits=None, data=None, confi
     return result
 
 
-def numbers(grid, name):
+def numbers(table, name):
     """Value, difference and p of the second column of a metric."""
-    row = next(row for row in grid.rows if row.cells[0].text == name)
+    row = next(row for row in table.rows if row.cells[0].text == name)
     return row.cells
 
 
@@ -66,7 +66,7 @@ class TestTest:
     @pytest.mark.parametrize("bits", [None, 16])
     def test_p_is_that_of_sign_flips_of_whole_images_on_the_values_per_query(self, tmp_path, bits):
         first, second = write(tmp_path / "a", "scan", 0.8, bits=bits), write(tmp_path / "b", "vsrn", 1.0, bits=bits)
-        grid, _ = compare_runs([tmp_path / "a", tmp_path / "b"])
+        table, _ = compare_runs([tmp_path / "a", tmp_path / "b"])
         for way, name, key in (
             ("t2i", "R@1", "instance/R@1"),
             ("i2t", "R@10", "instance/R@10"),
@@ -75,32 +75,32 @@ class TestTest:
             task = key.split("/")[0]
             sides = [result.per_query[way].values[key] for result in (second, first)]
             wanted = sign_flip_test(*sides, first.per_query[way].images)
-            p = numbers(grid, f"{task}/{way}/{name}")[5]
+            p = numbers(table, f"{task}/{way}/{name}")[5]
             assert p.numbers["uncorrected"] == pytest.approx(wanted.p)
             assert p.numbers[""] >= wanted.p
 
     def test_the_difference_is_that_of_the_metrics_and_has_its_sign(self, tmp_path):
         first, second = write(tmp_path / "a", "scan", 0.5), write(tmp_path / "b", "vsrn", 1.5)
-        grid, _ = compare_runs([tmp_path / "a", tmp_path / "b"])
+        table, _ = compare_runs([tmp_path / "a", tmp_path / "b"])
         for name in ("instance/t2i/R@1", "category/i2t/mAP@10"):
             wanted = 100 * (second.metrics[name] - first.metrics[name])
-            assert numbers(grid, name)[4].numbers[""] == pytest.approx(wanted)
-            assert numbers(grid, name)[4].text == f"{wanted:+.2f}".replace("-", "−")
-        assert numbers(grid, "instance/t2i/R@1")[4].text.startswith("−")
-        assert numbers(grid, "instance/t2i/MedR")[4].text.startswith("+")
+            assert numbers(table, name)[4].numbers[""] == pytest.approx(wanted)
+            assert numbers(table, name)[4].text == f"{wanted:+.2f}".replace("-", "−")
+        assert numbers(table, "instance/t2i/R@1")[4].text.startswith("−")
+        assert numbers(table, "instance/t2i/MedR")[4].text.startswith("+")
 
     def test_equal_runs_do_not_differ_and_none_is_best(self, tmp_path):
         for name in ("scan", "vsrn"):
             write(tmp_path / name, name)
-        grid, _ = compare_runs([tmp_path / "scan", tmp_path / "vsrn"])
-        assert numbers(grid, "instance/t2i/R@1")[5].numbers[""] == 1
-        assert not any(cell.is_best for row in grid.rows for cell in row.cells)
+        table, _ = compare_runs([tmp_path / "scan", tmp_path / "vsrn"])
+        assert numbers(table, "instance/t2i/R@1")[5].numbers[""] == 1
+        assert not any(cell.is_best for row in table.rows for cell in row.cells)
 
     def test_the_median_rank_is_no_mean_and_has_no_p(self, tmp_path):
         for name, noise in (("scan", 0.5), ("vsrn", 1.5)):
             write(tmp_path / name, name, noise)
-        grid, _ = compare_runs([tmp_path / "scan", tmp_path / "vsrn"])
-        assert numbers(grid, "instance/t2i/MedR")[5].text == "–"
+        table, _ = compare_runs([tmp_path / "scan", tmp_path / "vsrn"])
+        assert numbers(table, "instance/t2i/MedR")[5].text == "–"
 
     def test_holm_is_the_textbooks(self):
         assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
@@ -113,9 +113,9 @@ class TestTest:
         path = tmp_path / "vsrn" / "per_query.csv.gz"
         text = gzip.decompress(path.read_bytes()).decode().splitlines()
         path.write_bytes(gzip.compress("\n".join([*text[:2], *text[3:]]).encode()))
-        grid, _ = compare_runs([tmp_path / "scan", tmp_path / "vsrn"])
-        assert numbers(grid, "instance/i2t/R@1")[5].text == "–"
-        assert numbers(grid, "instance/t2i/R@1")[5].text != "–"
+        table, _ = compare_runs([tmp_path / "scan", tmp_path / "vsrn"])
+        assert numbers(table, "instance/i2t/R@1")[5].text == "–"
+        assert numbers(table, "instance/t2i/R@1")[5].text != "–"
 
     def test_images_come_from_the_embeddings_where_the_queries_do_not_tell(self, tmp_path):
         results = {name: write(tmp_path / name, name, noise) for name, noise in (("scan", 0.9), ("vsrn", 1.1))}
@@ -139,11 +139,11 @@ class TestSides:
     def test_seeds_are_averaged_and_their_values_tested_as_means(self, tmp_path):
         first = [write(tmp_path / f"a{seed}", "scan", 0.9, seed) for seed in (0, 1)]
         second = write(tmp_path / "b", "vsrn", 1.2)
-        grid, _ = compare_runs([tmp_path / "b", tmp_path / "a0", tmp_path / "a1"])
-        assert [column.group for column in grid.columns[2:]] == ["vsrn", "scan", "scan", "scan"]
+        table, _ = compare_runs([tmp_path / "b", tmp_path / "a0", tmp_path / "a1"])
+        assert [column.group for column in table.columns[2:]] == ["vsrn", "scan", "scan", "scan"]
         key = "instance/t2i/R@1"
         values = [result.metrics[key] for result in first]
-        cells = numbers(grid, key)
+        cells = numbers(table, key)
         assert cells[3].numbers[""] == pytest.approx(100 * np.mean(values))
         assert cells[3].numbers["sd"] == pytest.approx(100 * np.std(values, ddof=1))
         mean = np.mean([result.per_query["t2i"].values["instance/R@1"] for result in first], axis=0)
@@ -153,21 +153,21 @@ class TestSides:
     def test_where_only_seeds_differ_they_are_the_columns(self, tmp_path):
         for seed in (0, 1):
             write(tmp_path / str(seed), seed=seed)
-        grid, _ = compare_runs([tmp_path])
-        assert [column.group for column in grid.columns[2:4]] == ["ucch, seed 0", "ucch, seed 1"]
+        table, _ = compare_runs([tmp_path])
+        assert [column.group for column in table.columns[2:4]] == ["ucch, seed 0", "ucch, seed 1"]
 
     def test_the_same_seed_again_is_a_column_of_its_own(self, tmp_path):
         write(tmp_path / "before", noise=1.0)
         write(tmp_path / "after", noise=1.0, commit="d" * 40)
-        grid, _ = compare_runs([tmp_path / "before", tmp_path / "after"])
-        assert [column.group for column in grid.columns[2:4]] == ["ucch [before]", "ucch [after]"]
-        assert "The runs were made with different code: cccccccc, dddddddd." in grid.notes
+        table, _ = compare_runs([tmp_path / "before", tmp_path / "after"])
+        assert [column.group for column in table.columns[2:4]] == ["ucch [before]", "ucch [after]"]
+        assert "The runs were made with different code: cccccccc, dddddddd." in table.notes
 
     def test_the_best_is_marked_ranks_and_costs_by_the_least(self, tmp_path):
         write(tmp_path / "a", "scan", 0.5)
         write(tmp_path / "b", "vsrn", 1.5, bits=16)
-        grid, _ = compare_runs([tmp_path / "a", tmp_path / "b"])
-        best = {row.cells[0].text: [cell.is_best for cell in row.cells] for row in grid.rows}
+        table, _ = compare_runs([tmp_path / "a", tmp_path / "b"])
+        best = {row.cells[0].text: [cell.is_best for cell in row.cells] for row in table.rows}
         for name in ("instance/t2i/R@1", "instance/t2i/MedR"):
             assert best[name] == [False, False, True, False, False, False]
         assert best["embeddings"] == [False, False, False, True, False, False]
@@ -175,9 +175,9 @@ class TestSides:
     def test_times_of_other_machines_are_not_ranked(self, tmp_path):
         write(tmp_path / "a", "scan")
         write(tmp_path / "b", "vsrn", hardware={"cpu": "another"}, efficiency={"encode_seconds": 9.0})
-        grid, _ = compare_runs([tmp_path / "a", tmp_path / "b"])
-        assert not any(cell.is_best for cell in numbers(grid, "encode"))
-        assert any("different machines" in note for note in grid.notes)
+        table, _ = compare_runs([tmp_path / "a", tmp_path / "b"])
+        assert not any(cell.is_best for cell in numbers(table, "encode"))
+        assert any("different machines" in note for note in table.notes)
 
     def test_a_metric_that_one_run_lacks_is_a_dash(self, tmp_path):
         write(tmp_path / "a", "scan", 0.5)
@@ -227,8 +227,8 @@ class TestRefusals:
         (tmp_path / "stopped" / "run.log").touch()
         with pytest.raises(DataError, match="stopped"):
             compare_runs([tmp_path / "scan", tmp_path / "stopped"])
-        grid, left_out = compare_runs([tmp_path])
-        assert len(grid.columns) == 6
+        table, left_out = compare_runs([tmp_path])
+        assert len(table.columns) == 6
         assert [folder.name for folder, _ in left_out] == ["stopped"]
 
 
@@ -244,6 +244,17 @@ class TestCommand:
         assert done.exit_code == 0, done.output
         assert re.search(r"instance/t2i/R@1 +2\.50 ", done.output)
         assert r"\begin{tabular}" in (tmp_path / "table.tex").read_text()
+
+    def test_a_pipe_gets_every_column_whole(self, runs, tmp_path):
+        for name in ("dadh", "ucch", "imram"):
+            write(tmp_path / name, name, 1.0)
+        done = CliRunner().invoke(
+            app, ["compare", *runs, *(str(tmp_path / name) for name in ("dadh", "ucch", "imram"))]
+        )
+        line = next(line for line in done.output.splitlines() if line.startswith("instance/t2i/R@1 "))
+        assert len(line) > 100
+        assert "…" not in done.output
+        assert len(re.findall(r"< 0\.001|[01]\.\d{3}(?!\d)", line)) == 4, "a p-value for each other run"
 
     def test_markdown_marks_the_best(self, runs):
         done = CliRunner().invoke(app, ["compare", *runs, "--markdown", "--all"])

@@ -1,7 +1,5 @@
 """The paper's tables from runs written by our own writer."""
 
-import csv
-import io
 import json
 import re
 from dataclasses import replace
@@ -15,21 +13,14 @@ from fico.cli.app import app
 from fico.cli.report import report_runs
 from fico.errors import UsageError
 from fico.report.paper.figures import precision_recall_figure
-from fico.report.paper.numbers import paper_model
+from fico.report.paper.published_metrics import paper_model
 from fico.report.paper.report import paper_report
+from fico.report.results.metric import Metric
 from fico.report.results.per_query import QueryTable, read_queries
 from fico.report.results.runs import find_runs
-from fico.report.results.schema import (
-    DataInfo,
-    Metric,
-    ModelInfo,
-    Results,
-    SearchRow,
-    write_results,
-)
-from fico.report.results.seeds import settings
-from fico.report.table.table import Cell, Column, Grid, Row
-from fico.report.table.text import comma_separated, latex, latex_escaped, markdown
+from fico.report.results.schema import DataInfo, ModelInfo, Results, SearchRow, write_results
+from fico.report.results.seeds import group_seeds
+from fico.report.table.markdown import as_markdown
 
 FAMILIES = {"ucch": "coarse", "dadh": "coarse", "adv": "coarse", "scan": "fine", "vsrn": "fine", "xvlm": "vlp"}
 
@@ -93,19 +84,19 @@ def results(model="ucch", bits=64, seed=0, value=0.5, data=None, size="tiny", co
 
 
 def filled(*runs):
-    return {grid.key: grid for grid in paper_report(runs).grids}
+    return {table.key: table for table in paper_report(runs).tables}
 
 
-def cells(grid, kind="run"):
-    return [[cell.text for cell in row.cells] for row in grid.rows if row.kind == kind]
+def cells(table, kind="run"):
+    return [[cell.text for cell in row.cells] for row in table.rows if row.kind == kind]
 
 
 class TestAverages:
     def test_seeds_of_one_setting_are_one_row_with_mean_and_sample_deviation(self):
-        grid = filled(results(seed=0, value=0.50), results(seed=1, value=0.56), results(seed=2, value=0.53))[
+        table = filled(results(seed=0, value=0.50), results(seed=1, value=0.56), results(seed=2, value=0.53))[
             "table2-shapes"
         ]
-        (row,) = [row for row in grid.rows if row.kind == "run"]
+        (row,) = [row for row in table.rows if row.kind == "run"]
         assert [cell.text for cell in row.cells[:4]] == ["ucch", "64", "tiny", "0, 1, 2"]
         assert (row.cells[4].text, row.cells[4].note) == ("53.00", "± 3.00")
         assert row.cells[4].numbers[""] == pytest.approx(53)
@@ -123,7 +114,7 @@ class TestAverages:
         other = results(
             seed=1, config={"dataset": {"root": "elsewhere"}, "metric": {"bootstrap": 10}, "index": {"a": 1}}
         )
-        assert [setting.seeds for setting in settings([results(), other])] == [(0, 1)]
+        assert [setting.seeds for setting in group_seeds([results(), other])] == [(0, 1)]
 
     def test_runs_of_the_two_tasks_each_fill_their_own_table_under_the_plain_name(self):
         whole = results()
@@ -138,8 +129,8 @@ class TestAverages:
         assert [cells(tables[f"table{n}-shapes"])[0][0] for n in (2, 3, 4)] == ["ucch"] * 3
 
     def test_seeds_with_different_code_are_told(self):
-        grid = filled(results(seed=0), results(seed=1, commit="d" * 40))["table2-shapes"]
-        assert "The seeds of ucch, 64 bits ran with different code: cccccccc, dddddddd." in grid.notes
+        table = filled(results(seed=0), results(seed=1, commit="d" * 40))["table2-shapes"]
+        assert "The seeds of ucch, 64 bits ran with different code: cccccccc, dddddddd." in table.notes
 
     def test_a_mean_over_fewer_seeds_than_the_row_says_so(self):
         whole = results(seed=0)
@@ -152,24 +143,24 @@ class TestPaper:
     COCO = DataInfo("coco", "test", 5000, 25010, 80, "cd" * 32)
 
     def test_the_difference_is_ours_minus_the_papers(self):
-        grid = filled(results(data=self.COCO, size="paper", value=0.082))["table2-coco"]
-        assert cells(grid, "paper")[0][4:7] == ["6.2", "17.9", "26.5"]
-        assert cells(grid, "difference")[0][4:7] == ["+2.00", "−9.70", "−18.30"]
+        table = filled(results(data=self.COCO, size="paper", value=0.082))["table2-coco"]
+        assert cells(table, "paper")[0][4:7] == ["6.2", "17.9", "26.5"]
+        assert cells(table, "difference")[0][4:7] == ["+2.00", "−9.70", "−18.30"]
 
     @pytest.mark.parametrize(
         "changed",
         [{"size": "tiny"}, {"bits": 32}, {"data": replace(COCO, split="val")}, {"data": replace(COCO, images=1000)}],
     )
     def test_another_size_code_length_split_or_subset_gets_no_number_of_the_paper(self, changed):
-        grid = filled(results(**{"data": self.COCO, "size": "paper", **changed}))
-        table = next(found for key, found in grid.items() if key.startswith("table2"))
+        tables = filled(results(**{"data": self.COCO, "size": "paper", **changed}))
+        table = next(found for key, found in tables.items() if key.startswith("table2"))
         assert not cells(table, "paper")
         assert any("No row has the paper's" in note for note in table.notes)
 
     def test_what_is_not_known_of_the_paper_is_a_dash(self):
-        grid = filled(results("xvlm", data=self.COCO, size="paper", value=0.8))["table2-coco"]
-        assert cells(grid, "paper")[0][4:10] == ["81.0", "–", "–", "63.0", "–", "–"]
-        assert cells(grid, "difference")[0][4:10] == ["−1.00", "–", "–", "+17.00", "–", "–"]
+        table = filled(results("xvlm", data=self.COCO, size="paper", value=0.8))["table2-coco"]
+        assert cells(table, "paper")[0][4:10] == ["81.0", "–", "–", "63.0", "–", "–"]
+        assert cells(table, "difference")[0][4:10] == ["−1.00", "–", "–", "+17.00", "–", "–"]
 
     @pytest.mark.parametrize(
         ("name", "bits", "wanted"),
@@ -196,14 +187,14 @@ class TestHonesty:
     def test_other_contents_of_a_data_set_stand_in_a_table_of_their_own_and_are_told(self):
         other = DataInfo("shapes", "test", 100, 500, 20, "99" * 32)
         report = paper_report([results(), results("dadh", data=other)])
-        tables = [grid for grid in report.grids if grid.key.startswith("table2")]
-        assert [grid.key for grid in tables] == ["table2-shapes-abababab", "table2-shapes-99999999"]
-        assert [len(cells(grid)) for grid in tables] == [1, 1]
+        tables = [table for table in report.tables if table.key.startswith("table2")]
+        assert [table.key for table in tables] == ["table2-shapes-abababab", "table2-shapes-99999999"]
+        assert [len(cells(table)) for table in tables] == [1, 1]
         assert "must not be compared" in report.remarks[0]
 
     def test_other_definitions_stand_in_a_table_of_their_own(self):
         report = paper_report([results(), results("dadh", config={"metric": {"ties": "optimistic"}})])
-        titles = [grid.title for grid in report.grids if grid.key.startswith("table2")]
+        titles = [table.title for table in report.tables if table.key.startswith("table2")]
         assert len(titles) == 2
         assert sum("ties=optimistic" in title for title in titles) == 1
 
@@ -221,9 +212,9 @@ class TestHonesty:
     def test_a_missing_metric_is_a_dash_and_named(self):
         whole = results()
         holed = {key: metric for key, metric in whole.metrics.items() if key != "test/instance/t2i/R@5"}
-        grid = filled(replace(whole, metrics=holed))["table2-shapes"]
-        assert cells(grid)[0][8] == "–"
-        assert any("ucch, 64 bits was not measured" in note and "t2i R@5" in note for note in grid.notes)
+        table = filled(replace(whole, metrics=holed))["table2-shapes"]
+        assert cells(table)[0][8] == "–"
+        assert any("ucch, 64 bits was not measured" in note and "t2i R@5" in note for note in table.notes)
 
     def test_models_of_the_paper_without_a_run_are_named(self):
         grids = filled(results("ucch"), results("scan"))
@@ -231,9 +222,9 @@ class TestHonesty:
         assert "No finished run here of adv, dadh." in grids["table3-shapes"].notes
 
     def test_chance_stands_below_and_a_definition_beside_every_metric(self):
-        grid = filled(results())["table4-shapes"]
-        assert cells(grid, "chance") == [["chance", "", "", "", *["5.00"] * 6]]
-        assert "mAP@N: mAP@N is; ties: expected." in grid.notes
+        table = filled(results())["table4-shapes"]
+        assert cells(table, "chance") == [["chance", "", "", "", *["5.00"] * 6]]
+        assert "mAP@N: mAP@N is; ties: expected." in table.notes
 
     def test_only_codes_are_in_table_3(self):
         assert [row[0] for row in cells(filled(results("ucch"), results("scan"))["table3-shapes"])] == ["ucch"]
@@ -254,10 +245,10 @@ class TestCosts:
 
     def test_storage_at_the_largest_size_is_that_of_the_paper(self):
         flickr = DataInfo("flickr30k", "test", 1000, 5000, 80, "ef" * 32)
-        grid = filled(results(data=flickr, size="paper", efficiency={
+        table = filled(results(data=flickr, size="paper", efficiency={
             "encode_seconds": 0.4, "embedding_bytes": 6000 * 8, "unpacked_embedding_bytes": 6000 * 64,
         }))["table5-flickr30k"]  # fmt: skip
-        ours, paper = grid.rows
+        ours, paper = table.rows
         assert pytest.approx(paper.cells[13].numbers[""] / 2**30, abs=0.005) == 6e6 * 64 / 2**30
         assert ours.cells[13].note == "366.2 MiB"
         assert [cell.text for cell in paper.cells[6:10]] == ["400 ms", "4.12 s", "60.57 s", "488.28 s"]
@@ -265,10 +256,10 @@ class TestCosts:
     def test_attention_that_costs_the_square_has_exponent_2(self):
         sizes = [DataInfo("shapes", "test", n, 5 * n, 20, str(n) * 8) for n in (100, 200, 400)]
         runs = [results("scan", data=d, efficiency={"attention_seconds": 1e-4 * d.images**2}) for d in sizes]
-        grid = filled(*runs, results("ucch"))["table6"]
-        assert [row[8] for row in cells(grid)] == ["2.00", "", ""]
-        assert [row[6] for row in cells(grid)] == ["20.00"] * 3
-        assert "No attention at query time: ucch." in grid.notes
+        table = filled(*runs, results("ucch"))["table6"]
+        assert [row[8] for row in cells(table)] == ["2.00", "", ""]
+        assert [row[6] for row in cells(table)] == ["20.00"] * 3
+        assert "No attention at query time: ucch." in table.notes
 
     def test_one_size_has_no_exponent(self):
         assert cells(filled(results("scan"))["table6"])[0][8] == "–"
@@ -276,8 +267,8 @@ class TestCosts:
     def test_the_indexes_of_an_older_run_of_the_same_setting_stay(self):
         row = SearchRow("flat", 100, 500, 0.1, 0.2, 1000, {1: 1.0}, {1: 1.0}, {"direction": "i2t"})
         old, new = results(search=(row,)), results(search=(replace(row, index="hnsw"),))
-        grid = {g.key: g for g in paper_report([new], [old]).grids}["table7-shapes"]
-        assert sorted(cells[1] for cells in cells(grid)) == ["flat", "hnsw"]
+        table = {g.key: g for g in paper_report([new], [old]).tables}["table7-shapes"]
+        assert sorted(cells[1] for cells in cells(table)) == ["flat", "hnsw"]
 
 
 class TestFinding:
@@ -315,48 +306,14 @@ class TestFinding:
             find_runs([tmp_path / name])
 
 
-class TestFormats:
-    AWKWARD = "a_b & 100% #1 {x} ~ ^ \\ <b> $|*"
-    GRID = Grid(
-        "table9-x",
-        AWKWARD,
-        (Column("model", is_text=True), Column("R@1", "image to text")),
-        (Row((Cell(AWKWARD), Cell("1.00", "± 0.50", {"": 1.0, "sd": 0.5}, is_best=True))),),
-        (AWKWARD,),
-    )
-
-    def test_latex_is_escaped(self):
-        text = latex(self.GRID)
-        wanted = (
-            r"a\_b \& 100\% \#1 \{x\} \textasciitilde{} \textasciicircum{} \textbackslash{} "
-            r"\textless{}b\textgreater{} \$|*"
-        )
-        assert text.count(wanted) == 3
-        assert r"\textbf{1.00} {\scriptsize $\pm$ 0.50}" in text
-        assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
-        assert latex_escaped("[before]") == "{[}before{]}"
-
-    def test_markdown_keeps_its_columns(self):
-        lines = [line for line in markdown(self.GRID).splitlines() if line.startswith("|")]
-        assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {3}
-        assert "<b>" not in markdown(self.GRID)
-
-    def test_csv_holds_numbers_unrounded_in_columns_of_their_own(self):
-        (row,) = csv.DictReader(io.StringIO(comma_separated(self.GRID)))
-        assert row == {"row": "run", "model": self.AWKWARD, "image to text R@1": "1", "image to text R@1 sd": "0.5"}
-
-    def test_a_row_of_another_width_is_refused(self):
-        with pytest.raises(ValueError, match="2 columns"):
-            Grid("x", "", self.GRID.columns, (Row((Cell(""),)),))
-
-    def test_a_small_table_is_the_golden_one(self):
-        flickr = DataInfo("flickr30k", "test", 1000, 5000, 80, "ef" * 32)
-        runs = [
-            *(results(seed=seed, value=0.12 + seed / 100, data=flickr, size="paper") for seed in (0, 1)),
-            results("scan", data=flickr, size="paper", value=0.6),
-        ]
-        golden = Path(__file__).resolve().parents[3] / "golden" / "table2.md"
-        assert markdown(filled(*runs)["table2-flickr30k"]) == golden.read_text()
+def test_a_small_table_is_the_golden_one():
+    flickr = DataInfo("flickr30k", "test", 1000, 5000, 80, "ef" * 32)
+    runs = [
+        *(results(seed=seed, value=0.12 + seed / 100, data=flickr, size="paper") for seed in (0, 1)),
+        results("scan", data=flickr, size="paper", value=0.6),
+    ]
+    golden = Path(__file__).resolve().parents[3] / "golden" / "table2.md"
+    assert as_markdown(filled(*runs)["table2-flickr30k"]) == golden.read_text()
 
 
 class TestCommand:
@@ -413,11 +370,11 @@ class TestCommand:
             search=(row,),
             config={"model": None, "metric": None, "dataset": None, "stage": []},
         )
-        (grid,) = paper_report([bench]).grids
-        assert grid.title == "Table 7: indexes, 100,000 synthetic queries in 500,000 items, seed 1338"
-        assert grid.rows[0].cells[0].text == "vectors"
-        assert [row.kind for row in grid.rows] == ["run", "paper"]
-        assert [cell.text for cell in grid.rows[1].cells[8:10]] == ["10.7", "60.6"]
+        (table,) = paper_report([bench]).tables
+        assert table.title == "Table 7: indexes, 100,000 synthetic queries in 500,000 items, seed 1338"
+        assert table.rows[0].cells[0].text == "vectors"
+        assert [row.kind for row in table.rows] == ["run", "paper"]
+        assert [cell.text for cell in table.rows[1].cells[8:10]] == ["10.7", "60.6"]
 
 
 def test_the_curves_of_a_model_are_the_mean_over_its_seeds():

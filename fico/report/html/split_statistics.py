@@ -1,4 +1,4 @@
-"""What a split of a data set consists of, in numbers: counts, lengths, labels, and what chance reaches on it."""
+"""Statistics of a split of a data set: counts, lengths, labels, and the level of chance of each metric."""
 
 from dataclasses import dataclass
 
@@ -16,8 +16,8 @@ SHOWN = {"instance": ("R@1", "R@5", "R@10"), "category": ("mAP@10", "mAP@100", "
 
 
 @dataclass(frozen=True, slots=True)
-class SplitNumbers:
-    """Numbers of one split.
+class SplitStatistics:
+    """Statistics of one split.
 
     Args:
         name: Of the split.
@@ -29,9 +29,9 @@ class SplitNumbers:
         unlabelled: Images without a category; None without labels.
         labels_per_image: Mean over all images.
         images_per_class: Images of each category, in the order of the columns.
-        density: Share of pairs of images, an image with itself too, that share a category.
+        density: Fraction of pairs of images, an image with itself too, that share a category.
         counted: Images over which density and chance of the category task were counted.
-        chance: Values that chance reaches, by ``task/direction/metric``.
+        chance: Expected values of a random ranking, by ``task/direction/metric``.
         fingerprint: Of the split.
     """
 
@@ -50,8 +50,8 @@ class SplitNumbers:
     fingerprint: str
 
 
-def split_numbers(split: RetrievalSplit) -> SplitNumbers:
-    """Count one split; of a large one the relevance of 5,000 images."""
+def split_statistics(split: RetrievalSplit) -> SplitStatistics:
+    """Statistics of one split; relevance is counted over at most 5,000 images."""
     images, owners = len(split.image_ids), split.correspondence.caption_to_image
     held = np.bincount(owners, minlength=images)
     chosen = np.sort(hash_order(split.image_ids, "numbers")[:MOST_IMAGES])
@@ -63,7 +63,7 @@ def split_numbers(split: RetrievalSplit) -> SplitNumbers:
         shared = _shared(labels[chosen])
         density = float(shared.mean())
         chance |= _category_chance(shared, held[chosen])
-    return SplitNumbers(
+    return SplitStatistics(
         name=split.name,
         images=images,
         captions=len(owners),
@@ -99,16 +99,16 @@ def _instance_chance(held: Int64[np.ndarray, " images"], captions: int) -> dict[
 
 def _category_chance(shared: Bool[np.ndarray, "images images"], held: Int64[np.ndarray, " images"]) -> dict[str, float]:
     """A caption has the categories of its image."""
-    right_captions, right_images = shared @ held, shared.sum(axis=1)
+    relevant_captions, relevant_images = shared @ held, shared.sum(axis=1)
     return {
-        **_means("category", "i2t", right_captions, int(held.sum())),
-        **_means("category", "t2i", np.repeat(right_images, held), len(held)),
+        **_means("category", "i2t", relevant_captions, int(held.sum())),
+        **_means("category", "t2i", np.repeat(relevant_images, held), len(held)),
     }
 
 
-def _means(task: Task, direction: str, right: Int64[np.ndarray, " queries"], items: int) -> dict[str, float]:
-    distinct, queries = np.unique(right, return_counts=True)
-    settings = EvaluationOptions()
-    means = queries @ chance_values(task, distinct, items, settings) / queries.sum()
-    columns = settings.columns(task)
+def _means(task: Task, direction: str, relevant: Int64[np.ndarray, " queries"], items: int) -> dict[str, float]:
+    distinct, queries = np.unique(relevant, return_counts=True)
+    options = EvaluationOptions()
+    means = queries @ chance_values(task, distinct, items, options) / queries.sum()
+    columns = options.columns(task)
     return {f"{task}/{direction}/{name}": float(means[columns.index(name)]) for name in SHOWN[task]}

@@ -1,0 +1,33 @@
+"""Table 1 of the paper: what each model makes of an image and a caption."""
+
+from collections.abc import Sequence
+
+from fico.report.paper.published_metrics import ARCHITECTURE, paper_model
+from fico.report.results.schema import Results
+from fico.report.results.seeds import group_seeds
+from fico.report.table.table import NOTHING, Column, Row, Table, text_cells
+
+FAMILIES = {"vlp": "vision-language pre-trained", "fine": "fine-grained", "coarse": "coarse-grained", None: NOTHING}
+
+
+def architecture_table(runs: Sequence[Results]) -> Table:
+    """One row for each model and size, with the paper's widths where they are known.
+
+    Args:
+        runs: Finished runs on any data.
+    """
+    columns = (
+        *(Column(name, is_text=True) for name in ("model", "size", "family", "embedding", "attention at query time")),
+        *(Column(name, "paper", is_text=True) for name in ("embedding", "image feature", "text feature")),
+    )
+    rows = dict.fromkeys(_texts(group.first) for group in group_seeds(runs))
+    note = "The paper's Table 1 is known here for BLIP-2, X-VLM and BEiT-3 only; – is not known."
+    return Table("table1", "Table 1: architecture", columns, tuple(Row(text_cells(*texts)) for texts in rows), (note,))
+
+
+def _texts(results: Results) -> tuple[str, ...]:
+    model = results.model
+    kind = f"{model.bits} bits" if model.bits else f"{model.dim} x {model.dtype}" if model.dim else "scores only"
+    known = ARCHITECTURE.get(paper_model(results) or "", (NOTHING,) * 3)
+    attention = "yes" if model.query_time_attention else "no"
+    return model.name, model.size or NOTHING, FAMILIES[model.family], kind, attention, *known

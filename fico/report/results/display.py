@@ -1,0 +1,46 @@
+"""How metrics and directions are written for a reader: percents, ranks, intervals."""
+
+from fico.report.results.metric import Metric, is_rank
+from fico.report.results.schema import Results
+
+DIRECTION_NAMES = {"i2t": "image to text", "t2i": "text to image"}
+SHOWN = {
+    "instance": ("R@1", "R@5", "R@10", "MedR"),
+    "category": ("mAP@10", "mAP@100", "mAP@N"),
+}
+
+
+def metric_text(name: str, value: float) -> str:
+    """A metric's value: percent without the sign, or a rank as it is."""
+    if not is_rank(name):
+        return f"{100 * value:.2f}"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}".removesuffix(".0")
+
+
+def interval_text(name: str, metric: Metric) -> str:
+    """The 95 % interval, as ``low–high`` in the unit of ``metric_text``."""
+    return _span(name, metric.low, metric.high)
+
+
+def tie_bounds_text(name: str, metric: Metric) -> str:
+    """The value under the worst and the best order of tied items, low to high; empty without ties."""
+    if metric.pessimistic is None or metric.optimistic is None:
+        return ""
+    return _span(name, *sorted((metric.pessimistic, metric.optimistic)))
+
+
+def metric_names(results: Results, task: str) -> list[str]:
+    """Names of a task's metrics in their order, without the points of curves (``PR@...``) and chance."""
+    names: dict[str, None] = {}
+    for key in results.metrics:
+        _, found, direction, name = [*key.split("/", 3), "", "", ""][:4]
+        if found == task and direction in DIRECTION_NAMES and "/" not in name and not name.startswith("PR@"):
+            names[name] = None
+    return list(names)
+
+
+def _span(name: str, start: float, end: float) -> str:
+    """Both ends, short: one digit behind the point, no thousands separator, so that a table fits its columns."""
+    if is_rank(name):
+        return "–".join(metric_text(name, value).replace(",", "") for value in (start, end))
+    return f"{100 * start:.1f}–{100 * end:.1f}"

@@ -1,0 +1,79 @@
+"""The metrics of one task of a run: percents, each with its 95 % interval and the level of chance beside it."""
+
+from collections.abc import Sequence
+
+from fico.report.results.display import DIRECTION_NAMES, SHOWN, interval_text, metric_text, tie_bounds_text
+from fico.report.results.metric import Metric, is_rank
+from fico.report.results.schema import Results
+from fico.report.table.table import NOTHING, Cell, Column, Row, Scale, Table
+
+TITLES = {
+    "instance": "Instance level: the matching pair is relevant",
+    "category": "Category level: every item that shares a label is relevant",
+}
+
+
+def metric_table(results: Results, task: str, names: Sequence[str] | None = None) -> Table | None:
+    """One row for each metric, both directions side by side.
+
+    Args:
+        results: A finished run.
+        task: ``instance`` or ``category``.
+        names: Of the metrics; the usual ones if not given.
+
+    Returns:
+        None where the run has none of them.
+    """
+    names = SHOWN[task] if names is None else names
+    found = {
+        name: [metric for direction in DIRECTION_NAMES if (metric := results.metric(f"{task}/{direction}/{name}"))]
+        for name in names
+    }
+    has_ties = any(tie_bounds_text(name, metric) for name, metrics in found.items() for metric in metrics)
+    rows = tuple(_row(results, task, name, has_ties) for name, metrics in found.items() if metrics)
+    columns = [Column("metric", is_text=True)]
+    for direction in DIRECTION_NAMES:
+        columns += _columns(direction, has_ties)
+    return Table(task, TITLES[task], tuple(columns), rows) if rows else None
+
+
+def _columns(direction: str, has_ties: bool) -> list[Column]:
+    group = DIRECTION_NAMES[direction].replace(" ", "\n", 1)
+    return [
+        Column("value", group, emphasis="strong", tone=direction),
+        Column("95 %\ninterval", group),
+        *([Column("tie\nbounds", group, emphasis="faint")] if has_ties else []),
+        Column("chance", group, emphasis="faint"),
+    ]
+
+
+def _row(results: Results, task: str, name: str, has_ties: bool) -> Row:
+    """Name and cells; a dash where the metric does not apply in a direction."""
+    keys = [f"{task}/{direction}/{{}}{name}" for direction in DIRECTION_NAMES]
+    metrics = [results.metric(key.format("")) for key in keys]
+    cells = [Cell(name, hint=next(metric.definition for metric in metrics if metric))]
+    for key, metric in zip(keys, metrics, strict=True):
+        cells += _cells(name, metric, results.metric(key.format("chance/")), has_ties)
+    return Row(tuple(cells))
+
+
+def _cells(name: str, metric: Metric | None, chance: Metric | None, has_ties: bool) -> list[Cell]:
+    if metric is None:
+        return [Cell(NOTHING)] * (4 if has_ties else 3)
+    factor = 1 if is_rank(name) else 100
+    ends = {"low": factor * metric.low, "high": factor * metric.high}
+    return [
+        Cell(metric_text(name, metric.value), numbers={"": factor * metric.value}),
+        Cell(interval_text(name, metric), numbers=ends, scale=_scale(name, metric, chance)),
+        *([Cell(tie_bounds_text(name, metric) or NOTHING)] if has_ties else []),
+        Cell(NOTHING) if chance is None else Cell(metric_text(name, chance.value)),
+    ]
+
+
+def _scale(name: str, metric: Metric, chance: Metric | None) -> Scale | None:
+    """Percents; ranks have no scale of their own."""
+    if is_rank(name):
+        return None
+    return Scale(
+        100 * metric.value, 100 * metric.low, 100 * metric.high, None if chance is None else 100 * chance.value
+    )

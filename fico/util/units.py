@@ -1,0 +1,26 @@
+"""Bytes, seconds and fractions as a reader wants them."""
+
+_BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def bytes_text(size: float) -> str:
+    """A size in the binary unit that leaves one to four digits before the point."""
+    unit = 0
+    while abs(size) >= 1024 and unit < len(_BINARY) - 1:
+        size, unit = size / 1024, unit + 1
+    return f"{size:,.0f} {_BINARY[unit]}" if unit == 0 else f"{size:,.1f} {_BINARY[unit]}"
+
+
+def seconds_text(seconds: float) -> str:
+    """A duration in the unit that leaves one to three digits before the point."""
+    if seconds == 0:
+        return "0 s"
+    for limit, factor, unit in ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms")):
+        if seconds < limit:
+            return f"{seconds * factor:.3g} {unit}"
+    return f"{seconds:.2f} s" if seconds < 600 else f"{seconds / 60:,.1f} min"
+
+
+def percent_text(fraction: float, digits: int = 1) -> str:
+    """A fraction in percent, without the sign, which stands in the heading."""
+    return f"{100 * fraction:.{digits}f}"

@@ -1,0 +1,51 @@
+"""Sample queries of a page: chosen by the seed, marked by correspondence and labels."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from fico.report.html.samples import exact_rank, sample_queries
+
+
+class TestSamples:
+    def test_hits_are_marked_by_the_correspondence_and_the_labels(self, split, embeddings):
+        owner = split.correspondence.caption_to_image
+        samples = sample_queries(exact_rank(*embeddings, "inner"), split, per_direction=18, hits=4)
+        for sample in samples:
+            side = (
+                (split.image_ids, split.caption_ids)
+                if sample.direction == "i2t"
+                else (split.caption_ids, split.image_ids)
+            )
+            image_of = (np.arange(9), owner) if sample.direction == "i2t" else (owner, np.arange(9))
+            query = image_of[0][side[0].index(sample.query.item_id)]
+            found = [image_of[1][side[1].index(hit.item.item_id)] for hit in sample.hits]
+            assert [hit.is_match for hit in sample.hits] == [image == query for image in found]
+            assert [hit.shares_label for hit in sample.hits] == [image % 3 == query % 3 for image in found]
+            assert [hit.score for hit in sample.hits] == sorted((hit.score for hit in sample.hits), reverse=True)
+
+    def test_the_rank_of_the_first_match_is_that_of_the_whole_gallery(self, split, embeddings):
+        samples = sample_queries(exact_rank(*embeddings, "inner"), split, per_direction=18, hits=2)
+        ranks = {s.query.item_id: s.first_match_rank for s in samples if s.direction == "t2i"}
+        assert {ranks[f"caption{row}"] for row in range(2, 18)} == {1}
+        assert {ranks["caption0"], ranks["caption1"]} == {9}
+
+    def test_queries_with_and_without_a_match_are_shown(self, split, embeddings):
+        samples = sample_queries(exact_rank(*embeddings, "inner"), split, per_direction=4, hits=2)
+        ranks = [s.first_match_rank for s in samples if s.direction == "t2i"]
+        assert ranks == [1, 1, 9, 9]
+
+    def test_too_few_misses_are_filled_up_with_hits(self, split, embeddings):
+        images, texts = embeddings
+        samples = sample_queries(exact_rank(images, abs(texts), "inner"), split, per_direction=6)
+        assert [len([s for s in samples if s.direction == way]) for way in ("i2t", "t2i")] == [6, 6]
+
+    def test_the_seed_decides(self, split, embeddings):
+        rank = exact_rank(*embeddings, "inner")
+        one, same, other = (sample_queries(rank, split, per_direction=4, seed=seed) for seed in (1, 1, 2))
+        assert one == same
+        assert one != other
+
+    def test_without_labels_no_hit_is_marked_by_category(self, split, embeddings):
+        samples = sample_queries(exact_rank(*embeddings, "cosine"), replace(split, labels=None))
+        assert {hit.shares_label for s in samples for hit in s.hits} == {None}

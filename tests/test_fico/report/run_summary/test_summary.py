@@ -1,0 +1,72 @@
+"""What a run prints."""
+
+import io
+import re
+from dataclasses import replace
+
+import pytest
+
+from fico.report.results.display import metric_text
+from fico.report.results.metric import Metric
+from fico.report.run_summary.summary import print_results
+from fico.util.units import bytes_text, seconds_text
+
+
+class TestTables:
+    def text(self, results):
+        file = io.StringIO()
+        print_results(results, file)
+        return file.getvalue()
+
+    def test_values_stand_in_percent_with_interval_and_chance(self, results):
+        line = next(line for line in self.text(results).splitlines() if line.strip().startswith("R@1 "))
+        assert re.findall(r"[\d.,]+–[\d.,]+|[\d.,]+", line)[1:] == ["12.34", "7.3–17.3", "0.40"] * 2
+
+    def test_ranks_are_no_percents(self, results):
+        assert re.search(r"MedR +12\.5 +9\.5–15\.5 +250 ", self.text(results))
+
+    @pytest.mark.parametrize("ties", [False, True])
+    def test_everything_fits_100_columns_and_nothing_is_cut(self, results, ties):
+        bounds = {"pessimistic": 0.1, "optimistic": 0.9999} if ties else {}
+        wide = {name: m if "MedR" in name else replace(m, **bounds) for name, m in results.metrics.items()}
+        for name in ("i2t", "t2i"):
+            wide[f"test/instance/{name}/MedR"] = Metric(
+                12345.5, 11111.5, 23456.5, 500, "", *([9e4, 1.1e4] if ties else [])
+            )
+            wide[f"test/category/{name}/mAP@10"] = Metric(1.0, 1.0, 1.0, 500, "", **bounds)
+        text = self.text(replace(results, metrics=wide))
+        assert max(map(len, text.splitlines())) <= 100
+        assert "…" not in text
+
+    def test_an_index_is_named_with_its_direction(self, results):
+        assert re.search(r"hnsw t2i +500 in 2,500 +200 ms +1 ms", self.text(results))
+
+    def test_a_pipe_gets_no_colour_codes(self, results):
+        assert "\x1b" not in self.text(results)
+
+    def test_a_task_that_was_not_run_is_left_out(self, results):
+        only = {name: m for name, m in results.metrics.items() if "instance" in name}
+        text = self.text(replace(results, metrics=only, search=()))
+        assert "R@1" in text
+        assert "mAP" not in text
+        assert "top 1" not in text
+
+    def test_units_are_chosen_to_be_read(self):
+        assert [bytes_text(size) for size in (0, 1023, 1024, 3 * 2**30)] == ["0 B", "1,023 B", "1.0 KiB", "3.0 GiB"]
+        assert [seconds_text(s) for s in (0, 2e-6, 0.0123, 5, 1200)] == ["0 s", "2 µs", "12.3 ms", "5.00 s", "20.0 min"]
+        assert [metric_text("R@1", 0.5), metric_text("MedR", 3.0), metric_text("MeanR", 1234.56)] == [
+            "50.00",
+            "3",
+            "1,235",
+        ]
+
+    def test_tie_bounds_are_printed_low_to_high(self, results):
+        name = "test/instance/i2t/MedR"
+        tied = replace(results.metrics[name], pessimistic=14.0, optimistic=11.0)
+        text = self.text(replace(results, metrics=results.metrics | {name: tied}))
+        assert re.search(r"MedR .* 11–14 ", text)
+
+    def test_no_attention_at_query_time_is_not_a_time_of_0_seconds(self, results):
+        text = self.text(replace(results, efficiency={"encode_seconds": 1.5, "attention_seconds": 0.0}))
+        assert "Encode 1.50 s" in text
+        assert "Attention" not in text
