@@ -30,7 +30,7 @@ class PairScorer(Protocol):
 
 @runtime_checkable
 class Matcher(Protocol):
-    """Scores aligned pairs, for example by cross-attention; `fico.Rerank` applies it to the candidates of a first stage."""
+    """Scores aligned pairs, for example by cross-attention; `fico.Rerank` applies it to a first stage's candidates."""
 
     def match(
         self, image_states: Tensor, text_states: Tensor, lengths: Tensor | None = None

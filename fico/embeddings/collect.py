@@ -29,8 +29,8 @@ class Collector:
     Args:
         images: Images of the split, with the ids 0 to ``images - 1``.
         texts: Captions of the split.
-        folder: Where the rows are kept when they take more than a GiB; None keeps them in memory. The files are unlinked
-            at once, so that they are gone when the process ends, however it ends.
+        folder: Where the rows are kept when they take more than a GiB; None keeps them in memory. The files are
+            unlinked at once, so that they are gone when the process ends, however it ends.
     """
 
     def __init__(self, images: int, texts: int, folder: Path | None = None) -> None:
@@ -97,7 +97,7 @@ class Collector:
         if needed > free:
             raise FicoError(
                 f"the encoded split takes about {needed / 2**30:.1f} GiB, but the disk of {self._folder} has only "
-                f"{free / 2**30:.1f} free; free some, choose another folder (hydra.run.dir), or set model.precision=bf16"
+                f"{free / 2**30:.1f} free; free some, choose another folder (hydra.run.dir), or model.precision=bf16"
             )
         return True
 

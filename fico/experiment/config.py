@@ -3,25 +3,24 @@
 This module imports neither torch nor Lightning, so that a mistyped key is answered at once.
 """
 
-import difflib
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from hydra.utils import get_object
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from fico.datasets.karpathy.layouts import check_prepared
 from fico.errors import UsageError
+from fico.experiment.hydra_errors import did_you_mean
 
 SPLITS = ("train", "val", "test")
 STAGES = ("fit", "test")
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".tar", ".ckpt")
 
-# Keys of a node beside the arguments of its `_target_`.
+# Keys of a node that are no arguments of its `_target_`.
 DATASET_EXTRAS = frozenset({"split", "model_size", "inputs", "rerank_k"})
 MODEL_KEYS = frozenset(
     {
@@ -29,6 +28,18 @@ MODEL_KEYS = frozenset(
         "inputs", "batch_size", "epochs", "gradient_clip", "monitor", "module", "rerank", "precision", "vocabulary",
     }
 )  # fmt: skip
+# Arguments of the trainer that a run sets, with what to set instead.
+TRAINER_KEYS = {
+    "max_epochs": "set model.epochs",
+    "gradient_clip_val": "set model.gradient_clip",
+    "callbacks": "add +callbacks.NAME._target_=CLASS",
+    "logger": "choose logger=csv, wandb or none, or add +logger.NAME._target_=CLASS",
+    "default_root_dir": "set hydra.run.dir",
+    "use_distributed_sampler": "leave it out: the data module shards the batches without repeating a sample",
+    "num_sanity_val_steps": "leave it out: a sanity check of some batches has no metrics of a whole split",
+}
+REQUIRED_CALLBACKS = ("encoded", "scores", "retrieval")  # without them there is nothing to select or to report
+MONITOR = re.compile(r"val/(instance|category)/(i2t|t2i|mean)/\S+")
 CHOICES = {
     "model.size": ("tiny", "paper"),
     "model.precision": ("bf16", "fp16"),
@@ -90,7 +101,7 @@ def check_config(config: DictConfig) -> None:
     Raises:
         UsageError: All faults in one message, each with its key path.
     """
-    faults = [*_unknown_keys(config), *(_beside_a_bench(config) or _wrong_choices(config))]
+    faults = [*_unknown_keys(config), *(_beside_a_bench(config) or [*_wrong_choices(config), *_run_keys(config)])]
     faults += [] if faults else _wrong_values(config)  # resolves the whole config, which needs right choices
     faults += [] if faults else _wrong_targets(config)  # imports the targets, which is slow
     if faults:
@@ -128,7 +139,7 @@ def _unknown_keys(config: DictConfig) -> Iterator[str]:
     for prefix, node, keys in (("", config, known), ("model.", config.get("model") or {}, MODEL_KEYS)):
         for key in node:
             if key not in keys:
-                yield f"unknown key {prefix}{key!s}{_meant(str(key), keys)}"
+                yield f"unknown key {prefix}{key!s}{did_you_mean(str(key), keys)}"
 
 
 def _wrong_choices(config: DictConfig) -> Iterator[str]:
@@ -136,6 +147,26 @@ def _wrong_choices(config: DictConfig) -> Iterator[str]:
         value = OmegaConf.select(config, path)
         if value is not None and value not in allowed:
             yield f"{path} is {value!r}, but must be one of {', '.join(allowed)}"
+
+
+def _run_keys(config: DictConfig) -> Iterator[str]:
+    """What a run sets or requires itself: a user's value would be replaced or missing."""
+    if config.get("bench"):
+        return
+    for key, advice in TRAINER_KEYS.items():
+        if key in (config.get("trainer") or {}):
+            yield f"trainer.{key} is set by the run; {advice}"
+    for name in REQUIRED_CALLBACKS:
+        if not OmegaConf.select(config, f"callbacks.{name}"):
+            yield f"callbacks.{name} is missing, but every run evaluates with it; leave callbacks.{name} in"
+    monitor = OmegaConf.select(config, "model.monitor")
+    if not MONITOR.fullmatch(str(monitor)):
+        yield f"model.monitor is {monitor!r}, but must be val/TASK/DIRECTION/METRIC, such as val/instance/mean/R@10"
+    test, training = OmegaConf.select(config, "model.precision"), OmegaConf.select(config, "trainer.precision")
+    if test is not None and str(training) not in ("32-true", "32"):
+        yield f"model.precision={test} and trainer.precision={training} both set the test's precision; leave one out"
+    if str(training) in ("bf16-true", "16-true") and OmegaConf.select(config, "model.query_time_attention"):
+        yield f"trainer.precision={training} cannot score pairs; use {str(training).removesuffix('true')}mixed"
 
 
 def _wrong_values(config: DictConfig) -> Iterator[str]:
@@ -199,7 +230,7 @@ def _unbound(
     parameters = signature.parameters
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         for key in sorted(keys - set(parameters)):
-            yield f"unknown key {path}.{key}{_meant(key, parameters)}; {target} takes {', '.join(parameters)}"
+            yield f"unknown key {path}.{key}{did_you_mean(key, parameters)}; {target} takes {', '.join(parameters)}"
     if not is_partial:
         for name, parameter in parameters.items():
             is_required = parameter.default is parameter.empty and parameter.kind in (
@@ -216,36 +247,3 @@ def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
             yield path, node
         for key in node:
             yield from _targets(node[key], f"{path}.{key!s}" if path else str(key))
-
-
-def _meant(key: str, keys: Any) -> str:
-    close = difflib.get_close_matches(key, [str(known) for known in keys], n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
-
-
-def sentence(error: Exception) -> str:
-    """One line for an error that Hydra or OmegaConf raised while composing.
-
-    Args:
-        error: What composing raised.
-
-    Returns:
-        Its statement, with the available options or the key that was probably meant.
-    """
-    cause = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if isinstance(cause, UsageError):
-        return str(cause)
-    if isinstance(error, MissingConfigException):
-        options = lines[2 : lines.index("Config search path:")] if "Config search path:" in lines else []
-        return f"{lines[0]}; available: {', '.join(options)}" if options else lines[0]
-    if isinstance(cause, ConfigKeyError | ConfigAttributeError):  # its advice to append the key would be wrong
-        unknown = lines[0].rstrip(".")
-        key = unknown.removesuffix("'").rsplit("'", maxsplit=1)[-1].rsplit(".", maxsplit=1)[-1]
-        return f"{unknown}: there is no such key{_meant(key, cause.parent_node or ())}"
-    return " ".join(lines) or type(error).__name__
-
-
-def is_wrong_usage(error: BaseException) -> bool:
-    """Whether the command line or a YAML file is at fault, not the program."""
-    return isinstance(error, ConfigCompositionException | HydraException | OmegaConfBaseException)

@@ -72,16 +72,14 @@ class Rerank:
 
         Args:
             encoded: Embeddings of both sides, with ``image_states``, ``text_states`` and ``text_lengths``.
-            scores: First-stage scores where they are no inner product of embeddings; None computes them from ``encoded``.
+            scores: First-stage scores where they are no inner product of embeddings; None computes them.
 
         Raises:
             DataError: The states are missing, the embeddings are no single vectors and no scores are given, or ``path``
                 holds a part of other scores.
         """
         if encoded.image_states is None or encoded.text_states is None:
-            raise DataError(
-                "there are no states to score pairs with; encode with a module that returns image_states and text_states"
-            )
+            raise DataError("there are no states to score pairs with; encode with image_states and text_states")
         first = candidates(encoded.images, encoded.texts, self.k, scores)
         return first.filled(self._scored(encoded, first.pairs), self.rule)
 

@@ -62,7 +62,7 @@ class ScoreFile:
     def _check(self, found: str, key: str) -> None:
         if found != key:
             raise DataError(
-                f"{self._part} holds a part of other scores (other embeddings, weights, settings, precision or tile sizes); "
+                f"{self._part} holds a part of other scores (other embeddings, weights, settings, precision, tiles); "
                 f"repeat the call that began it, or delete it and {self._journal.name} to start again"
             )
 
