@@ -19,6 +19,8 @@ def sentence(error: Exception) -> str:
         Its statement, with the available options or the key that was probably meant.
     """
     cause = error.__cause__
+    if _is_null_group(error):
+        return "a group takes the name of an option, as model=ucch, and not null; leave out the override"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if isinstance(cause, UsageError):
         return str(cause)
@@ -34,7 +36,14 @@ def sentence(error: Exception) -> str:
 
 def is_wrong_usage(error: BaseException) -> bool:
     """Whether the command line or a YAML file is at fault, not the program."""
-    return isinstance(error, ConfigCompositionException | HydraException | OmegaConfBaseException)
+    return isinstance(error, ConfigCompositionException | HydraException | OmegaConfBaseException) or _is_null_group(
+        error
+    )
+
+
+def _is_null_group(error: BaseException) -> bool:
+    """Whether Hydra refused ``GROUP=null``, for which it has a bare ValueError."""
+    return isinstance(error, ValueError) and str(error).startswith("Config group override must be")
 
 
 def did_you_mean(key: str, keys: Any) -> str:

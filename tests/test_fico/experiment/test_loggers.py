@@ -2,6 +2,8 @@
 
 import csv
 import json
+import struct
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +17,7 @@ from fico.experiment.loggers import open_loggers
 from fico.run_context import EpochOutputs
 from fico.types import EncodedBatch
 
+pytestmark = pytest.mark.filterwarnings("ignore:Experiment logs directory")
 CONF = Path(__file__).parents[3] / "conf"
 RUN = {"name": "run", "group": "sweep", "job_type": "fit+test", "tags": ["fine", "shapes"], "config": {"seed": 0}}
 
@@ -25,18 +28,32 @@ def composed(*overrides):
         return compose("config", list(overrides)).logger
 
 
+def payloads(data):
+    """Records of a LevelDB log: blocks of 32 KiB, chunks of checksum, length, kind (full, first, middle, last)."""
+    at, payload = 7, b""  # behind the file's own header
+    while at + 7 <= len(data):
+        left = 32_768 - at % 32_768
+        if left < 7:
+            at += left
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, at)
+        payload += data[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):
+            yield payload
+            payload = b""
+
+
 def wandb_settings(folder):
     """What the offline file of W&B says of its run."""
     from wandb.proto import wandb_internal_pb2
-    from wandb.sdk.internal.datastore import DataStore
 
-    store = DataStore()
-    store.open_for_scan(str(next((folder / "wandb").glob("offline-run-*/*.wandb"))))
-    records = []
-    while data := store.scan_data():
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(data)
-        records.append(record)
+    file, records = next((folder / "wandb").glob("offline-run-*/*.wandb")), []
+    deadline = time.monotonic() + 30
+    while "exit" not in [record.WhichOneof("record_type") for record in records]:  # its own process writes it
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+        records = [wandb_internal_pb2.Record.FromString(payload) for payload in payloads(file.read_bytes())]
     run = next(record.run for record in records if record.WhichOneof("record_type") == "run")
     history = {}
     for record in records:
