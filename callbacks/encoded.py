@@ -1,4 +1,4 @@
-"""The embeddings of an epoch, collected once for the callbacks behind."""
+"""The embeddings of an epoch, collected once for the callbacks that follow."""
 
 from dataclasses import replace
 from typing import Any
@@ -64,7 +64,7 @@ def _without_states(batch: EncodedBatch) -> EncodedBatch:
 
 
 def _exchange(collector: Collector, trainer: L.Trainer) -> None:
-    """Give every process the rows of all others, piece by piece."""
+    """Exchange the rows of all processes, piece by piece."""
     own = collector.parts()
     while True:
         pieces: list[Any] = [None] * trainer.world_size

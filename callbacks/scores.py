@@ -18,7 +18,7 @@ class PairScores(L.Callback):
     """Computes the score matrix of a pair scorer at the end of an epoch; does nothing for an encoder.
 
     A re-ranker scores its candidates after the test epoch. A validation epoch is judged by the first stage alone:
-    re-ranking in every epoch would cost more than it tells.
+    re-ranking every epoch would be too costly.
 
     The test scores are written tile by tile to ``scores.npy`` of the run's folder, so that a matrix that takes hours
     can be resumed and need not fit into memory; those of a re-ranking to ``rerank.npy``. Scoring runs under the

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytorch_lightning as L
 
-from fico.run_context import RunContext
+from fico.run_context import STAMP, RunContext
 
 
 class ConfigStamp(L.Callback):
@@ -14,10 +14,8 @@ class ConfigStamp(L.Callback):
         context: The run's.
     """
 
-    KEY = "fico"
-
     def __init__(self, context: RunContext) -> None:
         self._stamp = {"model": dict(context.model), "data": context.fingerprint}
 
     def on_save_checkpoint(self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        checkpoint[self.KEY] = self._stamp
+        checkpoint[STAMP] = self._stamp

@@ -12,6 +12,8 @@ from fico.search.base import Searcher
 from fico.similarity import Similarity
 from fico.types import EncodedBatch
 
+STAMP = "fico"  # key of a checkpoint under which its model config and data fingerprint are stored
+
 
 @dataclass(slots=True, eq=False)
 class EpochOutputs:

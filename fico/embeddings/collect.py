@@ -79,7 +79,7 @@ class Collector:
         """All rows in the order of their ids.
 
         Raises:
-            FicoError: An id is missing, repeated or unknown. A recall over such a gallery would be wrong.
+            FicoError: An id is missing, repeated or unknown. Recall over such a gallery would be invalid.
         """
         for side, expected in self._counts.items():
             _check(self._ids[side], side, expected)

@@ -81,7 +81,7 @@ def _measured(bench: Bench, config: DictConfig, plain: dict[str, Any], folder: P
 
 
 def _quiet() -> None:
-    """Keep what libraries tell their developers out of the user's log."""
+    """Keep the developer advice of libraries out of the user's log."""
     warnings.filterwarnings("ignore", ".*Experiment logs directory .* exists.*")  # ours: Hydra has made it
     logging.getLogger("faiss").setLevel(logging.ERROR)
 

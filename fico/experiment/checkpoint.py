@@ -12,11 +12,10 @@ from fico.errors import DataError, UsageError
 from fico.experiment.build import build
 from fico.experiment.config import WEIGHT_SUFFIXES
 from fico.networks.checkpoint_io.load import load_strictly
+from fico.run_context import STAMP
 from fico.util.atomic import sha256
 
 log = logging.getLogger(__name__)
-
-STAMP = "fico"  # the key under which callbacks/stamp.py writes
 
 
 def fill_sizes(module: DictConfig, sizes: dict[str, int]) -> DictConfig:

@@ -81,7 +81,7 @@ def _run_name(*, _root_: DictConfig) -> str:
 
 
 def dataset_name(config: DictConfig) -> str:
-    """Give the data set's ``name``, or else the name of its class."""
+    """The data set's ``name``, or else the name of its class."""
     return str(config.dataset.get("name") or str(config.dataset._target_).rsplit(".", maxsplit=1)[-1].lower())
 
 
@@ -96,16 +96,16 @@ def check_data(config: DictConfig) -> None:
 
 
 def check_config(config: DictConfig) -> None:
-    """Refuse what cannot run: unknown keys, values out of range, targets that do not fit their keys.
+    """Refuse what cannot run: unknown keys, values out of range, targets whose signature does not take their keys.
 
     Raises:
-        UsageError: All faults in one message, each with its key path.
+        UsageError: All errors in one message, each with its key path.
     """
-    faults = [*_unknown_keys(config), *(_beside_a_bench(config) or [*_wrong_choices(config), *_run_keys(config)])]
-    faults += [] if faults else _wrong_values(config)  # resolves the whole config, which needs right choices
-    faults += [] if faults else _wrong_targets(config)  # imports the targets, which is slow
-    if faults:
-        raise UsageError("; ".join(faults))
+    errors = [*_unknown_keys(config), *(_unused_by_a_bench(config) or [*_wrong_choices(config), *_run_keys(config)])]
+    errors += [] if errors else _wrong_values(config)  # resolves the whole config, which requires valid choices
+    errors += [] if errors else _wrong_targets(config)  # imports the targets, which is slow
+    if errors:
+        raise UsageError("; ".join(errors))
 
 
 def check_pairing(config: DictConfig) -> None:
@@ -127,9 +127,9 @@ def check_pairing(config: DictConfig) -> None:
         )
 
 
-def _kind(side: str, given: Any) -> Any:
+def _kind(side: str, reader: Any) -> Any:
     """Name of a side's features; a node is a reader of the images or captions themselves."""
-    return {"image": "pixels", "text": "tokens"}[side] if isinstance(given, DictConfig) else given
+    return {"image": "pixels", "text": "tokens"}[side] if isinstance(reader, DictConfig) else reader
 
 
 def _unknown_keys(config: DictConfig) -> Iterator[str]:
@@ -193,11 +193,11 @@ def _wrong_values(config: DictConfig) -> Iterator[str]:
         if is_path and not file.exists():
             yield f"{key} is {file}, but there is no such file or folder; correct the path"
     for key in sorted(OmegaConf.missing_keys(config)):
-        yield f"{key} is not given; add {key}=VALUE to the command line"
+        yield f"{key} is not set; add {key}=VALUE to the command line"
 
 
-def _beside_a_bench(config: DictConfig) -> list[str]:
-    """A bench makes its own data: what was given for a model would be ignored."""
+def _unused_by_a_bench(config: DictConfig) -> list[str]:
+    """A bench makes its own data: settings of a model would be ignored."""
     if not config.get("bench"):
         return []
     for group in ("model", "dataset", "metric", "index", "callbacks", "trainer"):
@@ -238,7 +238,7 @@ def _unbound(
                 parameter.KEYWORD_ONLY,
             )
             if is_required and name not in keys:
-                yield f"{path}.{name} is missing; {target} needs it"
+                yield f"{path}.{name} is missing; {target} requires it"
 
 
 def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:

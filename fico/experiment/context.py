@@ -55,14 +55,14 @@ def build_callbacks(nodes: DictConfig, context: RunContext) -> list[L.Callback]:
         UsageError: A node cannot be built, or is no Lightning callback; its key is named.
     """
     callbacks = []
-    for name, node in nodes.items():
+    for key, node in nodes.items():
         if node is None:
             continue
-        arguments = {key: value for key, value in node.items() if key != "_partial_"}
+        arguments = {name: value for name, value in node.items() if name != "_partial_"}
         takes_context = "context" in arguments and arguments["context"] is None
         callback = build(arguments, context=context) if takes_context else build(arguments)
         if not isinstance(callback, L.Callback):
-            raise UsageError(f"callbacks.{name} is a {type(callback).__name__}, but must be a callback of Lightning")
+            raise UsageError(f"callbacks.{key!s} is a {type(callback).__name__}, but must be a callback of Lightning")
         callbacks.append(callback)
     return callbacks
 

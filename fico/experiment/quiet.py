@@ -1,4 +1,4 @@
-"""Keeping what libraries tell their developers out of the user's log."""
+"""Keeping the developer advice of libraries out of the user's log."""
 
 import logging
 import warnings

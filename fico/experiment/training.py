@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as L
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.precision import MixedPrecision
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from fico.errors import UsageError
 from fico.experiment.build import build

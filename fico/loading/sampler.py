@@ -25,7 +25,7 @@ class ShardedBatchSampler(Sampler[list[int]]):
         if batch_size < 1 or world_size < 1 or not 0 <= rank < world_size:
             raise ValueError(
                 f"got batch_size {batch_size}, rank {rank}, world_size {world_size}; "
-                "sizes start at 1 and rank lies below world_size"
+                "sizes start at 1 and rank is below world_size"
             )
         self.dataset_len = dataset_len
         self.batch_size = batch_size

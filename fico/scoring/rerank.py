@@ -75,7 +75,7 @@ class Rerank:
             scores: First-stage scores where they are no inner product of embeddings; None computes them.
 
         Raises:
-            DataError: The states are missing, the embeddings are no single vectors and no scores are given, or ``path``
+            DataError: The states are missing, items have several vectors each and ``scores`` is None, or ``path``
                 holds a part of other scores.
         """
         if encoded.image_states is None or encoded.text_states is None:

@@ -84,7 +84,7 @@ def test_only_hashing_models_have_bits():
         ("stage=test", "stage=[test]"),
         ("seed=-1", "at least 0"),
         ("seed=abc", "seed is 'abc'"),
-        ("dataset=karpathy", "dataset.root is not given"),
+        ("dataset=karpathy", "dataset.root is not set"),
         ("model.module._target_=fico.nowhere.Net", "cannot be imported"),
         ("~model.module.loss", "model.module.loss is missing"),
     ],

@@ -5,6 +5,7 @@ import torch
 
 from fico.embeddings.encode import encode
 from fico.errors import DataError
+from fico.experiment.checkpoint import check_checkpoint
 from fico.losses.triplet import TripletHinge
 from fico.networks.imram import IMRAM
 from fico.networks.scan import SCAN
@@ -81,3 +82,14 @@ def test_a_split_is_encoded_in_batches_and_scored_in_tiles_as_in_one(kind):
     encoded = module.test_step(whole, 0)
     wanted = module.score(encoded.images, encoded.texts, encoded.text_lengths)
     torch.testing.assert_close(torch.from_numpy(scores), wanted.detach(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "target"), [("scan", "models.scan.SCANModule"), ("imram", "models.imram.IMRAMModule")]
+)
+def test_a_checkpoint_of_an_earlier_target_fits(kind, target, tmp_path):
+    """The keys of the state dict are those of the network, whatever the module was called."""
+    stamp = {"model": {"module": {"_target_": target}}, "data": "f"}
+    torch.save({"fico": stamp, "state_dict": _module(kind).state_dict()}, tmp_path / "best.ckpt")
+    assert all(key.startswith("network.") for key in _module(kind).state_dict())
+    check_checkpoint(tmp_path / "best.ckpt", _module(kind), "f")

@@ -95,7 +95,7 @@ def test_processes_share_the_batches_of_one_process(items, world):
 
 @pytest.mark.parametrize("wrong", [(5, 0), (5, 2, 1, 1), (5, 2, -1, 2), (5, 2, 0, 0)])
 def test_senseless_shares_are_refused(wrong):
-    with pytest.raises(ValueError, match="rank lies below world_size"):
+    with pytest.raises(ValueError, match="rank is below world_size"):
         ShardedBatchSampler(*wrong)
 
 
