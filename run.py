@@ -12,8 +12,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from fico.errors import FicoError
-from fico.experiment.config import check_config, check_data, check_pairing, register_resolvers
+from fico.experiment.config import check_config, check_data, check_pairing
 from fico.experiment.hydra_errors import is_wrong_usage, sentence
+from fico.experiment.resolvers import register_resolvers
 from fico.experiment.sweep import sweep_name
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach main() as they were raised

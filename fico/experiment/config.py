@@ -1,11 +1,11 @@
-"""Checks of a composed config, before anything is built, and the resolvers its YAML uses.
+"""Checks of a composed config before anything is built.
 
 This module imports neither torch nor Lightning, so that a mistyped key is answered at once.
 """
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from fico.datasets.karpathy.layouts import check_prepared
 from fico.errors import UsageError
 from fico.experiment.hydra_errors import did_you_mean
+from fico.experiment.resolvers import dataset_name
 
 SPLITS = ("train", "val", "test")
 STAGES = ("fit", "test")
@@ -52,37 +53,6 @@ CHOICES = {
     "metric.median": ("floor", "exact"),
     "logger.mode": ("offline", "online"),
 }
-
-
-def register_resolvers() -> None:
-    """Make ``by_size``, ``stages`` and ``run_name`` known to OmegaConf; may be called again."""
-    for name, resolver in (("by_size", _by_size), ("stages", _stages), ("run_name", _run_name)):
-        OmegaConf.register_new_resolver(name, resolver, replace=True)
-
-
-def _by_size(values: Mapping[str, Any], *, _root_: DictConfig) -> Any:
-    """``${by_size:{tiny: 1, paper: 2}}``: the value of ``model.size``."""
-    size = str(_root_.model.size)
-    if size not in values:
-        raise UsageError(f"model.size is {size!r}, but must be one of {', '.join(values)}")
-    return values[size]
-
-
-def _stages(*, _root_: DictConfig) -> ListConfig:
-    """Released weights are tested as they are; everything else is trained first."""
-    return ListConfig(["test"] if _root_.model.weights else ["fit", "test"])
-
-
-def _run_name(*, _root_: DictConfig) -> str:
-    """``<model>[-<bits>]-<dataset>-s<seed>``."""
-    model, dataset = _root_.model, dataset_name(_root_)
-    bits = f"-{model.bits}" if "bits" in model else ""
-    return f"{model.name}{bits}-{dataset}-s{_root_.seed}"
-
-
-def dataset_name(config: DictConfig) -> str:
-    """The data set's ``name``, or else the name of its class."""
-    return str(config.dataset.get("name") or str(config.dataset._target_).rsplit(".", maxsplit=1)[-1].lower())
 
 
 def check_data(config: DictConfig) -> None:

@@ -8,7 +8,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from fico.errors import UsageError
-from fico.experiment.config import check_config, register_resolvers
+from fico.experiment.config import check_config
+from fico.experiment.resolvers import register_resolvers
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 

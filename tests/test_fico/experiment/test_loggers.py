@@ -11,9 +11,9 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from fico.experiment.config import register_resolvers
 from fico.experiment.efficiency import efficiency, log_efficiency
 from fico.experiment.loggers import open_loggers
+from fico.experiment.resolvers import register_resolvers
 from fico.run_context import EpochOutputs
 from fico.types import EncodedBatch
 
