@@ -8,7 +8,11 @@ from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).resolve().parents[1]
 # Shapes in signatures are checked; not in fico.metrics.kernels, whose functions numba compiles.
-METRICS = [f"fico.metrics.{path.stem}" for path in sorted((ROOT / "fico" / "metrics").glob("[!_]*.py"))]
+METRICS = [
+    f"fico.metrics.{path.stem}"
+    for path in sorted((ROOT / "fico" / "metrics").glob("[!_]*.py"))
+    if path.stem != "options"  # its own sentences refuse values of another type
+]
 install_import_hook(["fico.networks", "fico.losses", "fico.types", *METRICS], "beartype.beartype")
 
 os.environ.setdefault("WANDB_MODE", "offline")

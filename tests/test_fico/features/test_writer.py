@@ -72,7 +72,7 @@ def test_a_stopped_run_goes_on_where_it_was_saved(tmp_path, monkeypatch):
 def test_a_process_that_is_killed_leaves_what_the_next_one_needs(tmp_path):
     code = (
         "import os, signal, sys\nfrom pathlib import Path\n"
-        "from fico.features import rows\nfrom tests_rows import Steps, file_in\nrows.SAVED_SECONDS = 0.0\n"
+        "from fico.features import writer as rows\nfrom tests_rows import Steps, file_in\nrows.SAVED_SECONDS = 0.0\n"
         "class Killed(Steps):\n"
         "    def __call__(self, done):\n"
         "        for number, step in enumerate(super().__call__(done)):\n"

@@ -42,7 +42,7 @@ def test_a_caption_has_one_vector_whatever_surrounds_it(model):
 
 def test_a_process_with_another_hash_seed_agrees(model):
     code = (
-        "import hashlib; from fico.features import doc2vec\n"
+        "import hashlib; from fico.features.text import doc2vec\n"
         f"captions = {CAPTIONS!r}\n"
         "rows = doc2vec.infer(doc2vec.fit(captions, progress=False), captions[:9], progress=False)\n"
         "print(hashlib.sha256(rows.tobytes()).hexdigest())"
