@@ -19,14 +19,9 @@ except MissingExtra as error:
     sys.stderr.write(f"{error}\n")
     raise SystemExit(error.exit_code) from None
 
-from fico.experiment.config import (
-    check_config,
-    check_data,
-    check_pairing,
-    is_wrong_usage,
-    register_resolvers,
-    sentence,
-)
+from fico.experiment.config import check_config, check_data, check_pairing
+from fico.experiment.hydra_errors import is_wrong_usage, sentence
+from fico.experiment.resolvers import register_resolvers
 from fico.experiment.sweep import sweep_name
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach main() as they were raised
@@ -35,7 +30,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 class Interrupted(BaseException):
-    """SIGINT or SIGTERM. Not an Exception, so that nothing on the way takes it for a failed step."""
+    """SIGINT or SIGTERM. A BaseException, so that no handler on the way takes it for a failed step."""
 
 
 class Stop(BaseException):
@@ -65,7 +60,7 @@ def job(config: DictConfig) -> None:
 
 
 def main() -> int:
-    """Run the jobs and turn their end into the exit code."""
+    """Run the jobs and return the exit code."""
     register_resolvers()
     os.environ.setdefault("FICO_SWEEP", sweep_name(sys.argv[1:]))
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -73,9 +68,9 @@ def main() -> int:
     try:
         job()
     except (FicoError, Stop) as error:
-        fault = error.args[0] if isinstance(error, Stop) else error
-        sys.stderr.write(f"{fault}\n")
-        return fault.exit_code
+        reason = error.args[0] if isinstance(error, Stop) else error
+        sys.stderr.write(f"{reason}\n")
+        return reason.exit_code
     except Interrupted as error:
         sys.stderr.write(f"interrupted by {signal.Signals(error.args[0]).name}; nothing was finished\n")
         return 128 + int(error.args[0])

@@ -1,1 +1,4 @@
-"""What happens around the test loop: evaluation, storing, measuring. No callback looks another up."""
+"""What happens around the loops: collecting, scoring, evaluation, storing, measuring.
+
+A callback takes the run's `fico.run_context.RunContext` and fills its ``outputs``; no callback looks another one up.
+"""

@@ -9,33 +9,43 @@ from typing import Any
 import pytorch_lightning as L
 import torch
 
+from fico.run_context import RunContext
+
 _PROC = Path("/proc/self")  # psutil can neither read nor reset the peak of the resident set on Linux
 
 
 class Efficiency(L.Callback):
-    """Measures the encoding of the test split: seconds of the forward passes and peak memory.
+    """Measures the test epoch: seconds of the forward passes, wall-clock time of encoding, and peak memory.
 
-    Attributes:
-        encode_seconds: From the start to the end of each test batch, summed; loading the data is left out.
-        peak_memory_bytes: Of the GPU where there is one, else of this process from the start of the test epoch.
+    It must stand before the callbacks that do work at the end of a batch: Lightning calls them in order, and their
+    time would count as the network's. Peak memory is the GPU's where there is one, else the process's from the start
+    of the test epoch.
+
+    Args:
+        context: The run's.
     """
 
-    def __init__(self) -> None:
-        self.encode_seconds = 0.0
-        self.peak_memory_bytes = 0
+    def __init__(self, context: RunContext) -> None:
+        self._outputs = context.outputs
+        self._epoch_started = self._batch_started = 0.0
 
     def on_test_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self.encode_seconds = 0.0
+        self._outputs.encode_seconds = 0.0
         _reset_peak()
+        self._epoch_started = time.perf_counter()
 
     def on_test_batch_start(self, *_: Any) -> None:
         _synchronize()
-        self._started = time.perf_counter()
+        self._batch_started = time.perf_counter()
 
     def on_test_batch_end(self, *_: Any) -> None:
         _synchronize()
-        self.encode_seconds += time.perf_counter() - self._started
-        self.peak_memory_bytes = _peak()
+        seconds = time.perf_counter() - self._batch_started
+        self._outputs.encode_seconds = (self._outputs.encode_seconds or 0.0) + seconds
+
+    def on_test_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self._outputs.encode_wall_seconds = time.perf_counter() - self._epoch_started
+        self._outputs.peak_memory_bytes = _peak()
 
 
 def _synchronize() -> None:

@@ -1,8 +1,6 @@
-"""The embeddings of an epoch, collected once and read by the callbacks that come after."""
+"""The embeddings of an epoch, collected once for the callbacks that follow."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as L
@@ -10,55 +8,46 @@ import torch.distributed as dist
 
 from fico.embeddings.collect import Collector
 from fico.embeddings.store import check_finite
+from fico.run_context import RunContext
 from fico.types import EncodedBatch
 
 
 class EncodedEpoch(L.Callback):
-    """Collects what ``validation_step`` and ``test_step`` return, from all processes.
+    """Collects what ``validation_step`` and ``test_step`` return, from all processes, into ``outputs.encoded``.
 
-    It stands first in the trainer's list; the callbacks that need the embeddings get it as an argument and read
-    ``embeddings`` in their own epoch end.
+    It stands before the callbacks that read the embeddings at the end of the epoch. Rows of more than a GiB are kept in
+    files of the run's folder; the states of a re-ranker are kept in a test epoch only.
 
     Args:
-        folder: The run's folder, where rows that take more than a GiB lie in files while the process runs.
-        rerank: Re-ranking of the model; without it the states that it needs are not kept.
+        context: The run's.
     """
 
-    def __init__(self, folder: Path | None = None, rerank: Mapping[str, Any] | None = None) -> None:
-        self._folder = folder
-        self._reranks = rerank is not None
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
         self._collector: Collector | None = None
-        self._embeddings: EncodedBatch | None = None
-
-    @property
-    def embeddings(self) -> EncodedBatch:
-        """Embeddings of the whole split in the order of the ids, on the CPU, the same in every process."""
-        if self._embeddings is None:
-            raise RuntimeError("no epoch has ended; EncodedEpoch must stand before the callbacks that read it")
-        return self._embeddings
 
     def _start(self, trainer: L.Trainer, *_: Any) -> None:
         split = trainer.datamodule.evaluated_split(trainer)
-        self._collector = Collector(len(split.image_ids), len(split.caption_ids), self._folder)
-        self._embeddings = None
+        self._collector = Collector(len(split.image_ids), len(split.caption_ids), self._context.folder)
+        self._context.outputs.encoded = None
 
     def on_test_batch_end(self, trainer: L.Trainer, module: L.LightningModule, outputs: EncodedBatch, *_: Any) -> None:
-        self._collected.add(outputs if self._reranks else _without_states(outputs))
+        self._collected.add(_without_states(outputs) if self._context.rerank is None else outputs)
 
     def on_validation_batch_end(
         self, trainer: L.Trainer, module: L.LightningModule, outputs: EncodedBatch, *_: Any
     ) -> None:
-        self._collected.add(_without_states(outputs))  # an epoch is judged by its embeddings
+        self._collected.add(_without_states(outputs))  # a validation epoch is judged by its embeddings
 
     def _end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         collector = self._collected
         if trainer.world_size > 1:
             _exchange(collector, trainer)
-        joined = collector.finish()
+        encoded = collector.finish()
         split = trainer.datamodule.evaluated_split(trainer)
-        check_finite(joined.images, split.image_ids, "image", type(module).__name__)
-        check_finite(joined.texts, split.caption_ids, "caption", type(module).__name__)
-        self._embeddings, self._collector = joined, None
+        check_finite(encoded.images, split.image_ids, "image", type(module).__name__)
+        check_finite(encoded.texts, split.caption_ids, "caption", type(module).__name__)
+        self._context.outputs.encoded, self._collector = encoded, None
 
     @property
     def _collected(self) -> Collector:
@@ -75,13 +64,13 @@ def _without_states(batch: EncodedBatch) -> EncodedBatch:
 
 
 def _exchange(collector: Collector, trainer: L.Trainer) -> None:
-    """Give every process the rows of all others, piece by piece."""
+    """Exchange the rows of all processes, piece by piece."""
     own = collector.parts()
     while True:
-        shares: list[Any] = [None] * trainer.world_size
-        dist.all_gather_object(shares, next(own, None))
-        others = [share for rank, share in enumerate(shares) if rank != trainer.global_rank and share is not None]
-        if not any(share is not None for share in shares):
+        pieces: list[Any] = [None] * trainer.world_size
+        dist.all_gather_object(pieces, next(own, None))
+        if all(piece is None for piece in pieces):
             return
-        for share in others:
-            collector.add(share)
+        for rank, piece in enumerate(pieces):
+            if rank != trainer.global_rank and piece is not None:
+                collector.add(piece)

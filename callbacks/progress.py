@@ -5,14 +5,20 @@ import time
 
 import pytorch_lightning as L
 
+from fico.run_context import RunContext
+
 log = logging.getLogger(__name__)
 
 
 class EpochLines(L.Callback):
-    """Logs loss, the watched validation metric and the time left after each epoch."""
+    """Logs loss, the monitored validation metric and the remaining time after each epoch.
 
-    def __init__(self, monitor: str | None) -> None:
-        self._monitor = monitor
+    Args:
+        context: The run's.
+    """
+
+    def __init__(self, context: RunContext) -> None:
+        self._monitor = context.monitor
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._started, self._first = time.monotonic(), trainer.current_epoch

@@ -1,71 +1,51 @@
-"""Runs the configured indexes on the embeddings just made."""
-
-from collections.abc import Callable, Mapping
-from typing import Any
+"""Compares the configured indexes on the embeddings of the test epoch."""
 
 import pytorch_lightning as L
 
-from callbacks.encoded import EncodedEpoch
 from fico.bench.indexes.comparison import check_indexes, compare_indexes
 from fico.bench.indexes.figure import draw
 from fico.bench.indexes.task import TaskMetrics
 from fico.bench.loggers import log_rows
-from fico.search.base import Searcher
+from fico.run_context import RunContext
 
 
 class SearchScaling(L.Callback):
-    """Compares every index with exact search on the tested embeddings, in both directions.
+    """Compares every index with exact search on the test embeddings, in both directions.
 
     Beside recall relative to exact search each row has, under ``task``, R@K and mAP@K of the task through that index.
-    Where an index makes codes of floats, a second row has the codes learnt from both sides. The rows go to the
-    loggers as a table, as numbers and as a plot.
+    Where an index binarises floats, a second row has the codes learnt from both sides. The rows go to the loggers as a
+    table, as numbers and as a plot.
 
     Args:
-        encoded: Where the embeddings are read.
-        indexes: A maker of each index by name.
-        similarity: Measure of the model, which exact search uses.
-        bits: Code length of a hashing model, None for floats.
-        metric: Options of the evaluation; ``tasks``, ``ap`` and ``empty`` are followed here.
+        context: The run's.
 
     Raises:
-        UsageError: An index refuses its settings or the code length: told before the training, not after it.
+        UsageError: An index refuses its settings or the code length; raised before training, not after it.
     """
 
-    def __init__(
-        self,
-        encoded: EncodedEpoch,
-        indexes: Mapping[str, Callable[..., Searcher]],
-        similarity: str,
-        bits: int | None,
-        metric: Mapping[str, Any] | None = None,
-    ) -> None:
-        check_indexes(indexes, bits)
-        self._encoded = encoded
-        self._indexes = indexes
-        self._similarity = similarity
-        self._bits = bits
-        self._metric = dict(metric or {})
-        self.rows: list[dict[str, Any]] = []
-        """Rows of `results.json`'s ``search``."""
+    def __init__(self, context: RunContext) -> None:
+        check_indexes(context.indexes, context.bits)
+        self._context = context
 
     def on_test_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        embeddings = self._encoded.embeddings
+        context, embeddings = self._context, self._context.outputs.embeddings
         is_indexable = embeddings.images.ndim == 2  # a pair scorer has no single vector that an index could hold
-        if trainer.is_global_zero and self._indexes and is_indexable:
-            self.rows = compare_indexes(
+        if trainer.is_global_zero and context.indexes and is_indexable:
+            rows = compare_indexes(
                 embeddings.images,
                 embeddings.texts,
-                self._indexes,
-                similarity=self._similarity,
-                bits=self._bits,
+                context.indexes,
+                similarity=context.similarity,
+                bits=context.bits,
                 judge=self._judge(trainer),
                 both_sides=True,
             )
-            log_rows(trainer.loggers, "search", self.rows, lambda: {"recall_and_time": draw(self.rows)})
+            context.outputs.search_rows = rows
+            log_rows(trainer.loggers, "search", rows, lambda: {"recall_and_time": draw(rows)})
 
     def _judge(self, trainer: L.Trainer) -> TaskMetrics:
-        split = trainer.datamodule.evaluated_split(trainer)
-        tasks = self._metric.get("tasks", ("instance", "category"))
-        options = {name: self._metric[name] for name in ("ap", "empty") if name in self._metric}
+        split, metric = trainer.datamodule.evaluated_split(trainer), self._context.metric
+        tasks = metric.get("tasks", ("instance", "category"))
+        options = {name: metric[name] for name in ("ap", "empty") if name in metric}
         labels = split.labels if "category" in tasks else None
         return TaskMetrics(split.correspondence, len(split.image_ids), labels, recall=("instance" in tasks), **options)

@@ -1,23 +1,21 @@
-"""Makes every checkpoint say how to build its module."""
+"""Stamps every checkpoint with the config of its model."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as L
 
+from fico.run_context import STAMP, RunContext
+
 
 class ConfigStamp(L.Callback):
-    """Puts the resolved model config into the checkpoint, as plain values that load without pickle.
+    """Adds the resolved model config to the checkpoint, as plain values that load without pickle.
 
     Args:
-        model: The resolved ``model`` node, sizes from the data filled in.
-        fingerprint: Fingerprint of the training split.
+        context: The run's.
     """
 
-    KEY = "fico"
-
-    def __init__(self, model: Mapping[str, Any], fingerprint: str) -> None:
-        self._stamp = {"model": dict(model), "data": fingerprint}
+    def __init__(self, context: RunContext) -> None:
+        self._stamp = {"model": dict(context.model), "data": context.fingerprint}
 
     def on_save_checkpoint(self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        checkpoint[self.KEY] = self._stamp
+        checkpoint[STAMP] = self._stamp

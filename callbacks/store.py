@@ -1,44 +1,34 @@
-"""Writes the tested embeddings, so that every later question needs no second encoding."""
-
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+"""Stores the test embeddings, so that later questions need no second encoding."""
 
 import pytorch_lightning as L
 
-from callbacks.encoded import EncodedEpoch
 from fico.embeddings.store import EmbeddingStore
+from fico.run_context import RunContext
 
 
 class EmbeddingWriter(L.Callback):
-    """Stores the embeddings of the test epoch with their ids and origin; codes are packed to bits.
+    """Writes the embeddings of the test epoch with their ids and origin to ``embeddings/``; codes are packed to bits.
 
     Args:
-        encoded: Where the embeddings are read.
-        folder: The run's folder; the store is its subfolder ``embeddings``.
-        bits: Code length of a hashing model, None for floats.
-        origin: What made the embeddings: model, config, data fingerprint.
+        context: The run's.
     """
 
-    def __init__(self, encoded: EncodedEpoch, folder: Path, bits: int | None, origin: Mapping[str, Any]) -> None:
-        self._encoded = encoded
-        self._folder = folder / "embeddings"
-        self._bits = bits
-        self._origin = dict(origin)
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
 
     def on_test_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if not trainer.is_global_zero:
             return
-        split = trainer.datamodule.evaluated_split(trainer)
+        split, embeddings = trainer.datamodule.evaluated_split(trainer), self._context.outputs.embeddings
         EmbeddingStore.write(
-            self._folder,
-            images=self._encoded.embeddings.images,
-            texts=self._encoded.embeddings.texts,
+            self._context.folder / "embeddings",
+            images=embeddings.images,
+            texts=embeddings.texts,
             image_ids=split.image_ids,
             caption_ids=split.caption_ids,
             correspondence=split.correspondence,
             labels=split.labels,
-            text_lengths=self._encoded.embeddings.text_lengths,
-            bits=self._bits,
-            origin=self._origin | {"split": split.name, "data": split.fingerprint},
+            text_lengths=embeddings.text_lengths,
+            bits=self._context.bits,
+            origin={**self._context.origin, "split": split.name, "data": split.fingerprint},
         )

@@ -8,20 +8,20 @@ from torch import Tensor
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Embeds each side alone. A hashing model is an encoder of +1 and -1 with an attribute ``bits``."""
+    """Embeds each side alone. A hashing model encodes to +1 and -1 and has an attribute ``bits``."""
 
     def encode_images(self, images: Tensor) -> Float[Tensor, "images dim"]:
-        """Embed images, given as descriptors ``images dim`` or region features ``images regions dim``."""
+        """Embed images: descriptors ``images dim``, region features ``images regions dim`` or pixels."""
         ...
 
     def encode_texts(self, texts: Tensor, lengths: Tensor | None = None) -> Float[Tensor, "texts dim"]:
-        """Embed texts, given as features ``texts dim`` or as padded word ids with their ``lengths``."""
+        """Embed texts: features ``texts dim``, or padded word ids with their ``lengths``."""
         ...
 
 
 @runtime_checkable
 class PairScorer(Protocol):
-    """Needs both sides at once, for example for attention between regions and words."""
+    """Scores from both sides at once, for example by attention between regions and words."""
 
     def score(self, images: Tensor, texts: Tensor, lengths: Tensor | None = None) -> Float[Tensor, "images texts"]:
         """Score every image with every text; higher is nearer."""
@@ -30,7 +30,7 @@ class PairScorer(Protocol):
 
 @runtime_checkable
 class Matcher(Protocol):
-    """Scores aligned pairs, for example with attention between image and text; `fico.Rerank` hands it the best few."""
+    """Scores aligned pairs, for example by cross-attention; `fico.Rerank` applies it to a first stage's candidates."""
 
     def match(
         self, image_states: Tensor, text_states: Tensor, lengths: Tensor | None = None
@@ -38,9 +38,9 @@ class Matcher(Protocol):
         """Score image ``i`` with text ``i``; higher is nearer.
 
         Args:
-            image_states: ``pairs ...``, of the encoded batch. Where all pairs share one image its rows are one and the
-                same memory (``stride(0) == 0``), so that what depends on the image alone can be computed once.
+            image_states: ``pairs ...``, of the encoded batch. Where all pairs share one image the rows are an expanded
+                view (``stride(0) == 0``), so that what depends on the image alone can be computed once.
             text_states: ``pairs words ...``, padded: hidden states, or token ids.
-            lengths: Real words of each text.
+            lengths: Words of each text without padding.
         """
         ...

@@ -1,1 +1,1 @@
-"""LightningModules: one file per model. Parts come in built, encodings go out."""
+"""LightningModules: built parts come in, encodings go out."""

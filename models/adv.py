@@ -16,6 +16,7 @@ from fico.networks.adv import ADV
 from fico.networks.blocks.balanced import ConceptHead
 from fico.types import EncodedBatch, PairBatch
 from models._base import OptimizerFactory, SchedulerFactory
+from models._optim import with_epoch_schedule
 
 ANGULAR_DECAY_EPOCHS = 5  # the angular weight falls to a tenth after so many
 LAST_ANGULAR_EPOCH = 20
@@ -26,8 +27,8 @@ class VariantBatch(PairBatch):
     """A training batch whose data set also holds variants of its captions.
 
     Args:
-        rephrased: ``texts variants ...``: the same in other words.
-        falsified: ``texts variants ...``: with a word exchanged, so that they are not true of the image.
+        rephrased: ``texts variants ...``: paraphrases of each caption.
+        falsified: ``texts variants ...``: captions with a word exchanged, no longer true of the image.
     """
 
     rephrased: Tensor | None = None
@@ -35,27 +36,27 @@ class VariantBatch(PairBatch):
 
 
 class ADVModule(L.LightningModule):
-    """Trains ADV (Li, Mu et al., ICME 2021) and hands out its codes.
+    """Trains ADV (Li, Mu et al., ICME 2021) and returns its codes.
 
     The loss is ``triplets + w angular + 0.5 (rephrase + adversary + concept) + 0.01 weight norms`` with ``w`` 0.5 in
-    the first five epochs, a tenth of that in the next five, and so on, and 0 behind epoch 20.
+    the first five epochs, a tenth of that in the next five, and so on, and 0 after epoch 20.
 
     Args:
         network: Image and text side.
-        triplet: Over the batch's matrix of cosines.
-        optimizer: Makes the optimiser from the parameters that are not frozen.
-        adversary: Over falsified captions, where there are any.
-        concept: Reads the batch's labels from the text codes; nothing where the data have none, or ``classes`` is 0.
-        exchange: Falsifies captions, given as word ids, where the batch brings none; nothing where ``variants`` is 0.
-        scheduler: Makes the learning-rate schedule, stepped once per epoch; constant when not given.
-        angular_weight: ``w`` of the first epochs.
-        variant_weight: Of rephrase, adversary and concept each.
-        first_variant_epoch: Those three are off in the epochs before.
-        norm_weight: Of the weight norms of the image side.
+        triplet: Triplet loss over the batch's cosine matrix.
+        optimizer: Builds the optimizer from the trainable parameters.
+        adversary: Loss over falsified captions, where there are any.
+        concept: Classifies the text codes by the batch's labels; off without labels, or where ``classes`` is 0.
+        exchange: Falsifies captions of word ids where the batch has no falsified ones; off where ``variants`` is 0.
+        scheduler: Builds the learning-rate schedule, stepped once per epoch; None keeps the rate constant.
+        angular_weight: ``w`` in the first epochs.
+        variant_weight: Weight of rephrase, adversary and concept each.
+        first_variant_epoch: First epoch with those three terms.
+        norm_weight: Weight of the image encoder's weight norms.
 
     Differs:
         Concepts are the categories of the data set; the original adds over a thousand words and phrases from captions.
-        Rephrased captions come from a translation machine there, and take part here where a `VariantBatch` holds them.
+        Its rephrased captions come from machine translation; here they are used where a `VariantBatch` holds them.
         The original configures gradient clipping at 2 that never acts; here there is none. It chooses the best epoch
         by recall on the test split; here the validation split chooses it.
     """
@@ -142,9 +143,7 @@ class ADVModule(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self._make_optimizer(p for p in self.parameters() if p.requires_grad)
-        if self._make_scheduler is None:
-            return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": self._make_scheduler(optimizer)}
+        return with_epoch_schedule(optimizer, self._make_scheduler)
 
 
 def _variants(batch: PairBatch) -> tuple[Tensor | None, Tensor | None]:

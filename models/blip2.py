@@ -6,26 +6,26 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn.functional import pad
 
-from fico.embeddings.encode import Halving, by_length
+from fico.embeddings.encode import AutoBatchSize, by_length
 from fico.losses.captioning import caption_loss
 from fico.losses.gather import gather_rows, max_over_ranks
 from fico.losses.image_text_matching import HardNegatives, ImageTextMatching
 from fico.losses.same_image_contrast import SameImageContrast, same_image
 from fico.networks.blip2 import BLIP2
 from fico.types import EncodedBatch, PairBatch
-from models._optim import NetworkOptimizer, StepScheduler, optimisation
+from models._optim import NetworkOptimizer, StepScheduler, with_step_schedule
 
 
 class BLIP2Module(L.LightningModule):
-    """Trains BLIP-2 (Li et al., ICML 2023) and hands out its vectors, and what re-ranking needs of each item.
+    """Trains BLIP-2 (Li et al., ICML 2023) and returns its vectors and the states that re-ranking needs.
 
     The loss is contrast + matching, + captioning where the network has that head, each with weight 1.
 
     Args:
-        network: Encoder, pair scorer and head for reranking.
-        optimizer: Makes the optimiser from the network.
-        scheduler: Makes the learning-rate schedule, stepped once per step; constant when not given.
-        smoothing: Of the targets of contrast, 0..1.
+        network: Encoder, pair scorer and matching head.
+        optimizer: Builds the optimizer from the network.
+        scheduler: Builds the learning-rate schedule, stepped once per step; None keeps the rate constant.
+        smoothing: Label smoothing of the contrast's targets, 0..1.
         most_words: Longest text in training, in word pieces with both markers.
     """
 
@@ -43,15 +43,15 @@ class BLIP2Module(L.LightningModule):
         self.negatives = HardNegatives()
         self.matching = ImageTextMatching()
         self.most_words = most_words
-        self._encode_images = Halving(self._image_side)
-        self._encode_texts = Halving(network.encode_texts)
+        self._encode_images = AutoBatchSize(self._image_side)
+        self._encode_texts = AutoBatchSize(network.encode_texts)
         self._make_optimizer = optimizer
         self._make_scheduler = scheduler
 
     def encode(self, batch: PairBatch) -> EncodedBatch:
         """One vector per query of an image and one per text; states of the images and the texts' ids for `match`."""
         images, states = self._encode_images(batch.images)
-        texts, lengths = cut(batch, batch.texts.shape[1])
+        texts, lengths = truncated(batch, batch.texts.shape[1])
         return EncodedBatch(
             images=images,
             image_ids=batch.image_ids,
@@ -76,24 +76,24 @@ class BLIP2Module(L.LightningModule):
 
     def losses(self, batch: PairBatch) -> dict[str, Tensor]:
         """The terms of the loss by name."""
-        network, (texts, lengths) = self.network, cut(batch, self.most_words)
+        network, (texts, lengths) = self.network, truncated(batch, self.most_words)
         images, states = self._image_side(batch.images)
         vectors = network.encode_texts(texts, lengths)
         i2t = network.score(images, gather_rows(vectors)) / network.temp
         t2i = network.score(gather_rows(images), vectors).T / network.temp
         is_same = same_image(batch.image_ids, gather_rows(batch.image_ids))
         other_image, other_text = self.negatives(t2i, is_same), self.negatives(i2t, is_same)
-        every_text, every_length = _every_text(texts, lengths)
-        width = every_text.shape[1]
+        all_texts, all_lengths = _gathered_texts(texts, lengths)
+        width = all_texts.shape[1]
         logits = network.match_logits(
             torch.cat([states, gather_rows(states, "all")[other_image], states]),
-            torch.cat([_widened(texts, width), _widened(texts, width), every_text[other_text]]),
-            torch.cat([lengths, lengths, every_length[other_text]]),
+            torch.cat([_padded(texts, width), _padded(texts, width), all_texts[other_text]]),
+            torch.cat([lengths, lengths, all_lengths[other_text]]),
         )
-        own = len(states)
+        positives = len(states)
         terms = {
             "contrast": self.contrast(i2t, t2i, is_same),
-            "matching": self.matching(logits[:own], logits[own:]),
+            "matching": self.matching(logits[:positives], logits[positives:]),
         }
         if network.caption_head is not None:
             terms["captioning"] = caption_loss(network.caption_logits(states, texts, lengths), texts, lengths)
@@ -112,11 +112,11 @@ class BLIP2Module(L.LightningModule):
     test_step = predict_step = validation_step
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        return optimisation(self, self._make_optimizer(self.network), self._make_scheduler)
+        return with_step_schedule(self, self._make_optimizer(self.network), self._make_scheduler)
 
 
-def cut(batch: PairBatch, most: int) -> tuple[Tensor, Tensor]:
-    """Texts of at most so many word pieces, the end marker kept, and their lengths."""
+def truncated(batch: PairBatch, most: int) -> tuple[Tensor, Tensor]:
+    """Truncate texts to at most ``most`` word pieces, keeping the end marker; also give their lengths."""
     texts, lengths = batch.texts, batch.lengths
     if lengths is None:
         lengths = torch.full((len(texts),), texts.shape[1], device=texts.device)
@@ -129,11 +129,11 @@ def cut(batch: PairBatch, most: int) -> tuple[Tensor, Tensor]:
     return texts, lengths.clamp(max=most)
 
 
-def _every_text(texts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Texts of all processes, padded to the widest."""
+def _gathered_texts(texts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Texts and lengths of all processes, padded to the widest."""
     width = max_over_ranks(texts.shape[1], texts.device)
-    return gather_rows(_widened(texts, width)), gather_rows(lengths)
+    return gather_rows(_padded(texts, width)), gather_rows(lengths)
 
 
-def _widened(texts: Tensor, width: int) -> Tensor:
+def _padded(texts: Tensor, width: int) -> Tensor:
     return pad(texts, (0, width - texts.shape[1]))

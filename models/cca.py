@@ -13,7 +13,7 @@ from fico.types import EncodedBatch, PairBatch
 
 
 class CCAModule(L.LightningModule):
-    """Fits linear CCA and hands out its unit vectors: the classic baseline.
+    """Fits linear CCA and returns its unit vectors: the classic baseline.
 
     A step adds its batch to the sums of the epoch and solves for the directions in closed form, so one epoch is a
     whole training. The loss is one minus the mean cosine of the pairs, before the step.
@@ -29,7 +29,7 @@ class CCAModule(L.LightningModule):
     def setup(self, stage: str) -> None:
         if stage == "fit" and self.trainer.world_size > 1:
             raise UsageError(
-                f"CCA is fitted in one process, but {self.trainer.world_size} were asked for; set trainer.devices=1"
+                f"CCA is fitted in one process, but there are {self.trainer.world_size}; set trainer.devices=1"
             )
 
     def encode(self, batch: PairBatch) -> EncodedBatch:
@@ -64,10 +64,10 @@ class CCAModule(L.LightningModule):
 
 
 class ClosedForm(Optimizer):
-    """Sets the parameters to the solution of all pairs observed; no gradient is looked at.
+    """Sets the parameters to the solution of all pairs observed; gradients are not used.
 
     Args:
-        network: What is solved for.
+        network: The network whose parameters are solved for.
     """
 
     def __init__(self, network: CCA) -> None:

@@ -16,7 +16,7 @@ from models._base import OptimizerFactory, SchedulerFactory
 
 
 class DADHModule(L.LightningModule):
-    """Trains DADH (Bai et al., ICMR 2020) and hands out its codes.
+    """Trains DADH (Bai et al., ICMR 2020) and returns its codes.
 
     Each step trains the feature discriminator, then the code discriminator, then the generator with
     ``alpha * triplets + beta * quantisation + gamma * adversarial``; each epoch ends with the discrete codes and the
@@ -27,9 +27,9 @@ class DADHModule(L.LightningModule):
         discriminators: Of the same ``bits`` and ``hidden_dim``.
         triplet: Used in both directions.
         codes: The discrete codes, one row per training pair.
-        optimizer: Makes the generator's optimiser.
-        discriminator_optimizer: Makes each discriminator's.
-        scheduler: Makes the generator's learning-rate schedule, stepped once per epoch; constant when not given.
+        optimizer: Builds the generator's optimizer.
+        discriminator_optimizer: Builds each discriminator's optimizer.
+        scheduler: Builds the generator's learning-rate schedule, stepped once per epoch; None keeps the rate constant.
         alpha: Weight of the triplets.
         beta: Weight of the quantisation; 1.1 is the published 1 with the 0.1 that the code adds before it starts.
         gamma: Weight of the adversarial terms.
@@ -37,7 +37,7 @@ class DADHModule(L.LightningModule):
     Differs:
         The original keeps its generator's rate above 1e-6, which the published settings never reach. It chooses the
         best epoch by mAP on the test queries; here the validation split chooses it. One process trains: each step
-        moves three optimisers and one shared code matrix.
+        updates three optimizers and one shared code matrix.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class DADHModule(L.LightningModule):
     def on_fit_start(self) -> None:
         if self.trainer.world_size > 1:
             raise UsageError(
-                f"DADH trains in one process, but {self.trainer.world_size} were asked for; set trainer.devices=1"
+                f"DADH trains in one process, but there are {self.trainer.world_size}; set trainer.devices=1"
             )
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
@@ -164,7 +164,7 @@ class DADHModule(L.LightningModule):
 def _labels(batch: PairBatch) -> Tensor:
     if batch.labels is None or batch.labels.shape[1] == 0:
         raise DataError(
-            "DADH needs the labels of the training images, because its triplets and its codes are made from them, but "
-            "this data set has none; give a data set with labels, or train model=ucch, which needs none"
+            "DADH is supervised: its triplets and codes are made from the labels of the training images, but this data "
+            "set has none; use a data set with labels, or model=ucch, which needs none"
         )
     return batch.labels.bool()

@@ -9,21 +9,22 @@ from fico.losses.cross_modal_ranking import CrossModalRanking
 from fico.networks.ucch import UCCH
 from fico.types import EncodedBatch, PairBatch
 from models._base import OptimizerFactory, SchedulerFactory
+from models._optim import with_epoch_schedule
 
 
 class UCCHModule(L.LightningModule):
-    """Trains UCCH (Hu et al., TPAMI 2023) and hands out its codes.
+    """Trains UCCH (Hu et al., TPAMI 2023) and returns its codes.
 
     The loss is ``alpha * contrast + (1 - alpha) * ranking``. No label is used.
 
     Args:
-        network: Both perceptrons.
+        network: Both multilayer perceptrons.
         contrast: Contrastive hashing loss with its memory bank of one row per training caption.
         ranking: Cross-modal ranking loss.
-        optimizer: Makes the optimiser from the parameters.
-        scheduler: Makes the learning-rate schedule, stepped once per epoch; constant when not given.
+        optimizer: Builds the optimizer from the trainable parameters.
+        scheduler: Builds the learning-rate schedule, stepped once per epoch; None keeps the rate constant.
         alpha: Weight of the contrastive loss, in 0..1 (``beta`` in the paper).
-        warmup_epochs: First epochs, in which the keys come from the batch.
+        warmup_epochs: First epochs, whose keys come from the batch instead of the memory bank.
 
     Differs:
         The original chooses the best epoch by labels on the first 2,000 training rows; here the validation
@@ -76,6 +77,4 @@ class UCCHModule(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self._make_optimizer(p for p in self.parameters() if p.requires_grad)
-        if self._make_scheduler is None:
-            return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": self._make_scheduler(optimizer)}
+        return with_epoch_schedule(optimizer, self._make_scheduler)

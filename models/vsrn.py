@@ -10,10 +10,11 @@ from fico.networks.blocks.captioner import Captioner
 from fico.networks.vsrn import VSRN
 from fico.types import EncodedBatch, PairBatch
 from models._base import OptimizerFactory, SchedulerFactory
+from models._optim import with_epoch_schedule
 
 
 class VSRNModule(L.LightningModule):
-    """Trains VSRN (Li et al., ICCV 2019) and hands out its embeddings.
+    """Trains VSRN (Li et al., ICCV 2019) and returns its embeddings.
 
     The loss is retrieval plus captioning, 1 : 1. The captioner is used in training only.
 
@@ -21,13 +22,13 @@ class VSRNModule(L.LightningModule):
         network: Image and text encoder.
         captioner: Its ``region_dim`` is the network's ``embed_dim``.
         loss: Retrieval loss over the batch's matrix of inner products.
-        optimizer: Makes the optimiser from the parameters.
-        scheduler: Makes the learning-rate schedule, stepped once per epoch; constant when not given.
+        optimizer: Builds the optimizer from the trainable parameters.
+        scheduler: Builds the learning-rate schedule, stepped once per epoch; None keeps the rate constant.
         max_len: Longest caption for the captioner, in words with both markers; longer ones are cut.
 
     Differs:
-        The original names the captioner's parameters twice in the optimiser, which doubles their update and
-        their share of the clipped norm; here each counts once. It decodes ``max_len - 1`` steps for every
+        The original names the captioner's parameters twice in the optimizer, which doubles their update and
+        their part of the clipped norm; here each counts once. It decodes ``max_len - 1`` steps for every
         batch; here decoding stops where the longest caption of the batch ends, which gives the same loss. It
         chooses the best epoch by R@1 + R@5 of both directions.
     """
@@ -71,8 +72,8 @@ class VSRNModule(L.LightningModule):
     def _caption_loss(self, regions: Tensor, batch: PairBatch) -> Tensor:
         labels, mask = caption_targets(batch.texts, batch.lengths, self.max_len)
         steps = min(self.max_len, int(mask.sum(dim=1).max())) - 1
-        said = self.captioner(regions, labels[:, :steps])
-        return self.caption_loss(said, labels[:, 1 : steps + 1], mask[:, 1 : steps + 1])
+        logits = self.captioner(regions, labels[:, :steps])
+        return self.caption_loss(logits, labels[:, 1 : steps + 1], mask[:, 1 : steps + 1])
 
     def validation_step(self, batch: PairBatch, batch_idx: int) -> EncodedBatch:
         return self.encode(batch)
@@ -81,6 +82,4 @@ class VSRNModule(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self._make_optimizer(p for p in self.parameters() if p.requires_grad)
-        if self._make_scheduler is None:
-            return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": self._make_scheduler(optimizer)}
+        return with_epoch_schedule(optimizer, self._make_scheduler)

@@ -5,28 +5,28 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from fico.embeddings.encode import by_length, halving
+from fico.embeddings.encode import AutoBatchSize, by_length
 from fico.losses.gather import gather_rows
 from fico.losses.image_text_matching import HardNegatives, ImageTextMatching
 from fico.losses.same_image_contrast import SameImageContrast, same_image
 from fico.networks.xvlm import XVLM
 from fico.types import EncodedBatch, PairBatch
-from models._optim import NetworkOptimizer, StepScheduler, optimisation
+from models._optim import NetworkOptimizer, StepScheduler, with_step_schedule
 
 
 class XVLMModule(L.LightningModule):
-    """Trains X-VLM (Zeng et al., ICML 2022) and hands out its vectors, and what re-ranking needs of each item.
+    """Trains X-VLM (Zeng et al., ICML 2022) and returns its vectors and the states that re-ranking needs.
 
     The loss is contrast + matching, each with weight 1.
 
     Args:
-        network: Encoder of both sides, and scorer of pairs.
-        optimizer: Makes the optimiser from the network.
-        scheduler: Makes the learning-rate schedule, stepped after every optimiser step; constant when not given.
+        network: Encoder of both sides, pair scorer and matching head.
+        optimizer: Builds the optimizer from the network.
+        scheduler: Builds the learning-rate schedule, stepped once per step; None keeps the rate constant.
 
     Differs:
         The original chooses the best epoch by the mean recall of the TEST split, here the validation split does; it
-        varies training images by RandAugment too; and it lets the temperature and the matching head's norm decay.
+        also augments training images by RandAugment; and it lets the temperature and the matching head's norm decay.
     """
 
     def __init__(self, network: XVLM, optimizer: NetworkOptimizer, scheduler: StepScheduler | None = None) -> None:
@@ -37,8 +37,8 @@ class XVLMModule(L.LightningModule):
         self.matching = ImageTextMatching()
         self._make_optimizer = optimizer
         self._make_scheduler = scheduler
-        self._encode_images = halving(self._image_side)
-        self._encode_texts = halving(self._text_side)
+        self._encode_images = AutoBatchSize(self._image_side)
+        self._encode_texts = AutoBatchSize(self._text_side)
 
     def encode(self, batch: PairBatch) -> EncodedBatch:
         """Unit vectors of both sides; image tokens and word states for `match`."""
@@ -67,8 +67,8 @@ class XVLMModule(L.LightningModule):
         i2t = images @ gather_rows(texts, "local").T / temp
         t2i = texts @ gather_rows(images, "local").T / temp
         contrast = self.contrast(i2t, t2i, same_image(ids, gather_rows(ids)))
-        own, is_same = images @ texts.T / temp, same_image(ids, ids)  # negatives come from the own process alone
-        other_image, other_text = self.negatives(own.T, is_same), self.negatives(own, is_same)
+        local, is_same = images @ texts.T / temp, same_image(ids, ids)  # negatives come from this process alone
+        other_image, other_text = self.negatives(local.T, is_same), self.negatives(local, is_same)
         logits = self.network.match_logits(
             torch.cat([image_states, image_states[other_image], image_states]),
             torch.cat([text_states, text_states, text_states[other_text]]),
@@ -97,7 +97,7 @@ class XVLMModule(L.LightningModule):
     test_step = predict_step = validation_step
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        return optimisation(self, self._make_optimizer(self.network), self._make_scheduler)
+        return with_step_schedule(self, self._make_optimizer(self.network), self._make_scheduler)
 
 
 def _lengths(batch: PairBatch) -> Tensor:

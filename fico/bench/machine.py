@@ -6,6 +6,7 @@ import threading
 from typing import Any, Self
 
 from fico.util.provenance import hardware
+from fico.util.resources import resident_memory
 
 
 def conditions() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""From encoded batches to the embeddings of a whole split, each image and caption exactly once."""
+"""Embeddings of a whole split without a trainer, and encoding in batches that fit into the memory of a GPU."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -29,13 +29,13 @@ def encode(
         batches: Together every image and every caption of the split once, in any order.
         images: Number of images of the split.
         texts: Number of captions of the split.
-        folder: Where rows that do not fit into memory well are kept in files that vanish with the process.
+        folder: Where rows of more than a GiB are kept in temporary files; None keeps them in memory.
 
     Returns:
         All embeddings on the CPU, in the order of their ids.
 
     Raises:
-        FicoError: The ids are not exactly those of the split, or the folder has no room.
+        FicoError: The ids are not exactly those of the split, or the folder's disk is too small.
     """
     collector = Collector(images, texts, folder)
     for batch in batches:
@@ -43,30 +43,10 @@ def encode(
     return collector.finish()
 
 
-def join(batches: Sequence[EncodedBatch], *, images: int, texts: int) -> EncodedBatch:
-    """Put encoded batches together and in order.
+class AutoBatchSize:
+    """Halves the batch size of an encoder whenever the GPU runs out of memory.
 
-    Args:
-        batches: Encoded batches.
-        images: Number of images that must be there, with the ids 0 to ``images - 1``.
-        texts: Number of captions that must be there.
-
-    Returns:
-        All embeddings on the CPU in the order of their ids.
-
-    Raises:
-        FicoError: An id is missing, repeated or unknown. A recall over such a gallery would be wrong.
-    """
-    collector = Collector(images, texts)
-    for batch in batches:
-        collector.add(batch)
-    return collector.finish()
-
-
-class Halving:
-    """Lets an encoder take half as many rows at once whenever the GPU's memory does not hold them.
-
-    What it learnt holds for the next batches too. A single row that does not fit raises torch's error.
+    The reduced size is kept for later batches. A single row that does not fit raises torch's error.
 
     Args:
         encode: Takes tensors with one row per item and returns a tensor, or a tuple of tensors, with as many rows.
@@ -75,29 +55,26 @@ class Halving:
     def __init__(self, encode: Callable[..., Any]) -> None:
         self._encode = encode
         self.most: int | None = None
-        """Most rows that fit; None as long as all did."""
+        """Largest batch size that fits; None until memory has run out."""
 
     def __call__(self, *values: Tensor | None) -> Any:
-        """Encode the rows of a batch; a None among the arguments is handed on."""
+        """Encode the rows of a batch; an argument that is None is passed on."""
         rows = len(next(value for value in values if value is not None))
         size = rows if self.most is None else min(self.most, rows)
-        done: list[Any] = []
+        parts: list[Any] = []
         start = 0
         while start < rows:
             try:
-                done.append(self._encode(*(None if value is None else value[start : start + size] for value in values)))
+                parts.append(
+                    self._encode(*(None if value is None else value[start : start + size] for value in values))
+                )
                 start += size
             except torch.cuda.OutOfMemoryError:
                 if size == 1:
                     raise
                 torch.cuda.empty_cache()
                 self.most = size = max(1, size // 2)
-        return _joined(done)
-
-
-def halving(encode: Callable[..., Any]) -> Halving:
-    """The encoder as a `Halving`."""
-    return Halving(encode)
+        return _joined(parts)
 
 
 def by_length(
@@ -106,23 +83,23 @@ def by_length(
     lengths: Int64[Tensor, " texts"],
     size: int = 128,
 ) -> Any:
-    """Encode captions sorted by length in parts, so that little padding is computed.
+    """Encode captions in parts of similar length, which avoids most of the padding.
 
     Args:
         encode: Takes ids ``texts words`` and ``lengths`` and returns a tensor, or a tuple of tensors, with one row per
             text; of a tensor with more axes than two the second counts words and is padded.
         texts: Padded token ids.
-        lengths: Real ids of each text.
-        size: Texts of a part.
+        lengths: Number of ids of each text without padding.
+        size: Texts per part.
 
     Returns:
-        What ``encode`` gives for all texts in their own order.
+        What ``encode`` returns, for all texts in their original order.
     """
     order = lengths.argsort(stable=True)
     parts = [encode(texts[rows, : int(lengths[rows].max())], lengths[rows]) for rows in order.split(size)]
-    back = order.argsort()
-    found = _joined(parts)
-    return tuple(values[back] for values in found) if isinstance(found, tuple) else found[back]
+    original = order.argsort()
+    encoded = _joined(parts)
+    return tuple(values[original] for values in encoded) if isinstance(encoded, tuple) else encoded[original]
 
 
 def _joined(parts: Sequence[Any]) -> Any:
@@ -132,7 +109,7 @@ def _joined(parts: Sequence[Any]) -> Any:
 
 
 def _stacked(parts: Sequence[Tensor]) -> Tensor:
-    """Rows of all parts; words of a part with shorter texts are filled up with zeros."""
+    """Rows of all parts; the second axis is padded with zeros to the longest part."""
     if parts[0].ndim > 2:
         most = max(part.shape[1] for part in parts)
         parts = [pad(part, (*(0, 0) * (part.ndim - 2), 0, most - part.shape[1])) for part in parts]

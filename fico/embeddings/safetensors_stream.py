@@ -1,4 +1,4 @@
-"""Writing safetensors block by block, so that mapped arrays larger than the memory go from disk to disk."""
+"""Writing safetensors in blocks of rows, so that memory-mapped arrays larger than the memory can be saved."""
 
 import json
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _NAMES = {
 
 
 def save_tensors(tensors: Mapping[str, np.ndarray], path: Path) -> None:
-    """Write the bytes that `safetensors.numpy.save_file` writes, without holding an array's bytes a second time.
+    """Write the same bytes as `safetensors.numpy.save_file`, without a second copy of an array in memory.
 
     Args:
         tensors: Arrays by name; mapped ones are read in blocks of rows.

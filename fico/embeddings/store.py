@@ -1,4 +1,4 @@
-"""Embeddings on disk: two safetensors files, and a manifest that says what they are and proves them whole."""
+"""Embeddings on disk: two safetensors files, and a manifest with their origin and checksums."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from fico.util.atomic import atomic_write, sha256
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 FILES = {"images": "images.safetensors", "texts": "texts.safetensors"}
-CHECKED_ROWS = 65_536  # rows looked at in one go, so that mapped ones never lie in memory as a whole
+CHECKED_ROWS = 65_536  # rows checked at once, so that mapped ones are never in memory as a whole
 NAMED = 3  # ids that an error spells out before it only counts
 
 Embeddings = Tensor | Shaped[np.ndarray, "items dim"]
@@ -79,10 +79,10 @@ class EmbeddingStore:
         labels: Bool[np.ndarray, "images classes"] | None = None,
         text_lengths: Tensor | Int64[np.ndarray, " captions"] | None = None,
     ) -> Self:
-        """Checks the embeddings and writes them; the manifest comes last, so a broken write leaves no store.
+        """Check the embeddings and write them; the manifest last, so that a broken write leaves no store.
 
         Args:
-            folder: Made if it is missing; an older store in it is replaced.
+            folder: Created if missing; an older store in it is replaced.
             images: ``images dim`` floats, or codes of +1 and -1 (or 1 and 0) where ``bits`` is given; of a pair
                 scorer ``images regions dim``.
             texts: ``captions dim``, in the same form; of a pair scorer ``captions words dim``.
@@ -95,7 +95,7 @@ class EmbeddingStore:
             text_lengths: Words of each caption, from a pair scorer.
 
         Returns:
-            The store as ``load`` would give it.
+            The store as ``load`` would return it.
 
         Raises:
             DataError: Counts disagree, a value is NaN or infinite, or a code holds a third value.
@@ -129,7 +129,7 @@ class EmbeddingStore:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Reads a store and checks every file against the manifest.
+        """Read a store and check every file against the manifest.
 
         Raises:
             DataError: The manifest is missing or of another version, a file (named) is missing, truncated
@@ -163,9 +163,7 @@ class EmbeddingStore:
                     f"{len(rows)} {side} were embedded, but {len(ids)} ids were given; each row needs its id"
                 )
             if len(set(ids)) != len(ids):
-                raise DataError(
-                    f"the ids of the {side} are not unique; {len(ids) - len(set(ids))} stand more than once"
-                )
+                raise DataError(f"the ids of the {side} are not unique; {len(ids) - len(set(ids))} are repeated")
         self.correspondence.check(len(self.images), len(self.texts))
         if self.images.shape[-1] != self.texts.shape[-1]:
             raise DataError(

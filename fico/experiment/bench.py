@@ -5,7 +5,6 @@ import io
 import json
 import logging
 import random
-import sys
 import time
 import warnings
 from collections.abc import Mapping
@@ -22,7 +21,8 @@ from fico.bench.loggers import log_outcome
 from fico.bench.outcome import Bench, Outcome, predictions
 from fico.bench.page import write_page
 from fico.experiment.build import build
-from fico.experiment.sweep import content_key, is_finished
+from fico.experiment.folder import print_folder, write_config
+from fico.experiment.sweep import is_finished, run_key
 from fico.report.figures.files import write_figures
 from fico.report.results.schema import RESULTS, DataInfo, ModelInfo, Results, SearchRow
 from fico.report.table.markdown import as_markdown
@@ -43,19 +43,17 @@ def run(config: DictConfig) -> Path:
         The run's folder, whose path is also the last line of standard output. ``results.json`` is in it.
 
     Raises:
-        FicoError: Whatever the user can mend; what does not fit into memory before anything starts.
+        FicoError: Whatever the user can fix; what does not fit into memory is refused before anything starts.
     """
     begin, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     bench: Bench = build(config.bench)
     bench.check()
     folder = Path(HydraConfig.get().runtime.output_dir)
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    key = content_key(plain, [])
+    key = run_key(plain, [])
     if is_finished(folder, key):
         log.info("%s holds the results of the same config and code; nothing to do", folder)
-        return _told(folder)
-    from fico.experiment.outputs import write_config
-
+        return print_folder(folder)
     _quiet()
     random.seed(bench.seed)
     np.random.seed(bench.seed)  # noqa: NPY002  libraries draw from it
@@ -65,7 +63,7 @@ def run(config: DictConfig) -> Path:
     outcome = _measured(bench, config, plain, folder)
     results = _results(bench, outcome, plain, key=key, started=started, seconds=time.perf_counter() - begin)
     _write(folder, results, outcome)
-    return _told(folder)
+    return print_folder(folder)
 
 
 def _measured(bench: Bench, config: DictConfig, plain: dict[str, Any], folder: Path) -> Outcome:
@@ -83,7 +81,7 @@ def _measured(bench: Bench, config: DictConfig, plain: dict[str, Any], folder: P
 
 
 def _quiet() -> None:
-    """Keep what libraries tell their developers out of the user's log."""
+    """Keep the developer advice of libraries out of the user's log."""
     warnings.filterwarnings("ignore", ".*Experiment logs directory .* exists.*")  # ours: Hydra has made it
     logging.getLogger("faiss").setLevel(logging.ERROR)
 
@@ -157,9 +155,3 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
         nested = value if isinstance(value, Mapping) else None
         flat |= {name: value} if nested is None else {f"{name}/{inner}": nested[inner] for inner in nested}
     return flat
-
-
-def _told(folder: Path) -> Path:
-    sys.stdout.write(f"{folder.resolve()}\n")
-    sys.stdout.flush()
-    return folder

@@ -1,4 +1,4 @@
-"""Builds modules from a config or from a stamped checkpoint of ours."""
+"""Builds modules from a config, and checks the checkpoints that runs wrote."""
 
 import logging
 from pathlib import Path
@@ -12,25 +12,24 @@ from fico.errors import DataError, UsageError
 from fico.experiment.build import build
 from fico.experiment.config import WEIGHT_SUFFIXES
 from fico.networks.checkpoint_io.load import load_strictly
+from fico.run_context import STAMP
 from fico.util.atomic import sha256
 
 log = logging.getLogger(__name__)
 
-STAMP = "fico"  # the key under which callbacks/stamp.py writes
-
 
 def fill_sizes(module: DictConfig, sizes: dict[str, int]) -> DictConfig:
-    """Give the sizes that only the data know to the leaves that wait for them.
+    """Fill in the sizes that only the data know.
 
     Args:
-        module: The ``model.module`` node. A leaf named like a size and left ``null`` takes the size.
+        module: The ``model.module`` node. A leaf named like a size and left ``null`` takes it.
         sizes: Sizes by name, such as ``image_dim`` or ``vocab_size``.
 
     Returns:
         A resolved copy.
 
     Raises:
-        UsageError: A leaf was given another value than the data have, or waits for a size that they lack.
+        UsageError: A leaf has another value than the data.
     """
     filled: DictConfig = OmegaConf.create(OmegaConf.to_container(module, resolve=True))  # type: ignore[assignment]
     _fill(filled, sizes, "model.module")
@@ -49,7 +48,7 @@ def _fill(node: Any, sizes: dict[str, int], path: str) -> None:
 
 
 def build_module(model: DictConfig) -> L.LightningModule:
-    """Build the module and load released weights where ``weights`` names them.
+    """Build the module, and load the authors' weights if ``weights`` names them.
 
     Raises:
         DataError: The weights file is missing or does not fit.
@@ -62,14 +61,13 @@ def build_module(model: DictConfig) -> L.LightningModule:
 
 
 def weights_origin(weights: str | None) -> dict[str, str] | None:
-    """Say which released weights a run used.
+    """Identify the authors' weights that a run used.
 
     Args:
         weights: ``model.weights``: a file, a folder of weight files, or a hub name.
 
     Returns:
-        SHA-256 of each file by its name; for a hub name, which the hub's cache keeps, the name alone. None without
-        weights.
+        SHA-256 of each file by name; for a hub name the name alone. None without weights.
     """
     if not weights:
         return None
@@ -78,28 +76,13 @@ def weights_origin(weights: str | None) -> dict[str, str] | None:
     return {file.name: sha256(file) for file in files} or {"hub": str(weights)}
 
 
-def load_module(path: Path) -> L.LightningModule:
-    """Build a module from a checkpoint of ours, without its config files.
-
-    Args:
-        path: A ``.ckpt`` that a run wrote.
-
-    Raises:
-        DataError: The file is missing or is not such a checkpoint.
-    """
-    checkpoint = read_checkpoint(path)
-    module: L.LightningModule = build(checkpoint[STAMP]["model"]["module"])
-    module.load_state_dict(checkpoint["state_dict"])
-    return module
-
-
 def check_checkpoint(path: Path, module: L.LightningModule, data: str) -> None:
-    """Refuse a checkpoint of another model before anything starts, and say when it learnt from other data.
+    """Refuse a checkpoint of another model before anything starts; warn if it was trained on other data.
 
     Args:
         path: A ``.ckpt`` that a run wrote.
-        module: Takes its weights.
-        data: Fingerprint of the training split, which vocabularies and scales are fitted on.
+        module: The module that will take its weights.
+        data: Fingerprint of the training split, on which vocabularies and scales are fitted.
 
     Raises:
         DataError: The file is missing, is not such a checkpoint, or does not fit the module.
@@ -108,8 +91,8 @@ def check_checkpoint(path: Path, module: L.LightningModule, data: str) -> None:
     load_strictly(module, checkpoint["state_dict"], path)
     if checkpoint[STAMP]["data"] != data:
         log.warning(
-            "%s learnt from other training data than the run has: a vocabulary or scale that is fitted on them is "
-            "another one now, and the numbers mean nothing where the model uses one",
+            "%s was trained on other data than this run's: a vocabulary or scale fitted on them now differs, and "
+            "the numbers mean nothing where the model uses one",
             path,
         )
 

@@ -1,28 +1,28 @@
-"""Checks of a composed config, before anything is built, and the resolvers its YAML uses.
+"""Checks of a composed config before anything is built.
 
 This module imports neither torch nor Lightning, so that a mistyped key is answered at once.
 """
 
-import difflib
 import inspect
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from hydra.utils import get_object
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from fico.datasets.prepared import check_prepared
 from fico.errors import UsageError
 from fico.evaluation.options import option_problems
+from fico.experiment.hydra_errors import did_you_mean
+from fico.experiment.resolvers import dataset_name
 
 SPLITS = ("train", "val", "test")
 STAGES = ("fit", "test")
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".tar", ".ckpt")
 
-# Keys of a node beside the arguments of its `_target_`.
+# Keys of a node that are no arguments of its `_target_`.
 DATASET_EXTRAS = frozenset({"split", "model_size", "inputs", "rerank_k"})
 MODEL_KEYS = frozenset(
     {
@@ -30,6 +30,18 @@ MODEL_KEYS = frozenset(
         "inputs", "batch_size", "epochs", "gradient_clip", "monitor", "module", "rerank", "precision", "vocabulary",
     }
 )  # fmt: skip
+# Arguments of the trainer that a run sets, with what to set instead.
+TRAINER_KEYS = {
+    "max_epochs": "set model.epochs",
+    "gradient_clip_val": "set model.gradient_clip",
+    "callbacks": "add +callbacks.NAME._target_=CLASS",
+    "logger": "choose logger=csv, wandb or none, or add +logger.NAME._target_=CLASS",
+    "default_root_dir": "set hydra.run.dir",
+    "use_distributed_sampler": "leave it out: the data module shards the batches without repeating a sample",
+    "num_sanity_val_steps": "leave it out: a sanity check of some batches has no metrics of a whole split",
+}
+REQUIRED_CALLBACKS = ("encoded", "scores", "retrieval")  # without them there is nothing to select or to report
+MONITOR = re.compile(r"val/(instance|category)/(i2t|t2i|mean)/\S+")
 CHOICES = {
     "model.size": ("tiny", "paper"),
     "model.precision": ("bf16", "fp16"),
@@ -37,37 +49,6 @@ CHOICES = {
     "dataset.split": SPLITS,
     "logger.mode": ("offline", "online"),
 }
-
-
-def register_resolvers() -> None:
-    """Make ``by_size``, ``stages`` and ``run_name`` known to OmegaConf; may be called again."""
-    for name, resolver in (("by_size", _by_size), ("stages", _stages), ("run_name", _run_name)):
-        OmegaConf.register_new_resolver(name, resolver, replace=True)
-
-
-def _by_size(values: Mapping[str, Any], *, _root_: DictConfig) -> Any:
-    """``${by_size:{tiny: 1, paper: 2}}``: the value of ``model.size``."""
-    size = str(_root_.model.size)
-    if size not in values:
-        raise UsageError(f"model.size is {size!r}, but must be one of {', '.join(values)}")
-    return values[size]
-
-
-def _stages(*, _root_: DictConfig) -> ListConfig:
-    """Released weights are tested as they are; everything else is trained first."""
-    return ListConfig(["test"] if _root_.model.weights else ["fit", "test"])
-
-
-def _run_name(*, _root_: DictConfig) -> str:
-    """``<model>[-<bits>]-<dataset>-s<seed>``."""
-    model, dataset = _root_.model, dataset_name(_root_)
-    bits = f"-{model.bits}" if "bits" in model else ""
-    return f"{model.name}{bits}-{dataset}-s{_root_.seed}"
-
-
-def dataset_name(config: DictConfig) -> str:
-    """Give the data set's ``name``, or else the name of its class."""
-    return str(config.dataset.get("name") or str(config.dataset._target_).rsplit(".", maxsplit=1)[-1].lower())
 
 
 def check_data(config: DictConfig) -> None:
@@ -81,16 +62,16 @@ def check_data(config: DictConfig) -> None:
 
 
 def check_config(config: DictConfig) -> None:
-    """Refuse what cannot run: unknown keys, values out of range, targets that do not fit their keys.
+    """Refuse what cannot run: unknown keys, values out of range, targets whose signature does not take their keys.
 
     Raises:
-        UsageError: All faults in one message, each with its key path.
+        UsageError: All errors in one message, each with its key path.
     """
-    faults = [*_unknown_keys(config), *(_beside_a_bench(config) or _wrong_choices(config))]
-    faults += [] if faults else _wrong_values(config)  # resolves the whole config, which needs right choices
-    faults += [] if faults else _wrong_targets(config)  # imports the targets, which is slow
-    if faults:
-        raise UsageError("; ".join(faults))
+    errors = [*_unknown_keys(config), *(_unused_by_a_bench(config) or [*_wrong_choices(config), *_run_keys(config)])]
+    errors += [] if errors else _wrong_values(config)  # resolves the whole config, which requires valid choices
+    errors += [] if errors else _wrong_targets(config)  # imports the targets, which is slow
+    if errors:
+        raise UsageError("; ".join(errors))
 
 
 def check_pairing(config: DictConfig) -> None:
@@ -112,9 +93,9 @@ def check_pairing(config: DictConfig) -> None:
         )
 
 
-def _kind(side: str, given: Any) -> Any:
+def _kind(side: str, reader: Any) -> Any:
     """Name of a side's features; a node is a reader of the images or captions themselves."""
-    return {"image": "pixels", "text": "tokens"}[side] if isinstance(given, DictConfig) else given
+    return {"image": "pixels", "text": "tokens"}[side] if isinstance(reader, DictConfig) else reader
 
 
 def _unknown_keys(config: DictConfig) -> Iterator[str]:
@@ -124,7 +105,7 @@ def _unknown_keys(config: DictConfig) -> Iterator[str]:
     for prefix, node, keys in (("", config, known), ("model.", config.get("model") or {}, MODEL_KEYS)):
         for key in node:
             if key not in keys:
-                yield f"unknown key {prefix}{key!s}{_meant(str(key), keys)}"
+                yield f"unknown key {prefix}{key!s}{did_you_mean(str(key), keys)}"
 
 
 def _wrong_choices(config: DictConfig) -> Iterator[str]:
@@ -134,6 +115,26 @@ def _wrong_choices(config: DictConfig) -> Iterator[str]:
             yield f"{path} is {value!r}, but must be one of {', '.join(allowed)}"
     if isinstance(metric := config.get("metric"), DictConfig):
         yield from option_problems(OmegaConf.to_container(metric, resolve=True), "metric.")  # type: ignore[arg-type]
+
+
+def _run_keys(config: DictConfig) -> Iterator[str]:
+    """What a run sets or requires itself: a user's value would be replaced or missing."""
+    if config.get("bench"):
+        return
+    for key, advice in TRAINER_KEYS.items():
+        if key in (config.get("trainer") or {}):
+            yield f"trainer.{key} is set by the run; {advice}"
+    for name in REQUIRED_CALLBACKS:
+        if not OmegaConf.select(config, f"callbacks.{name}"):
+            yield f"callbacks.{name} is missing, but every run evaluates with it; leave callbacks.{name} in"
+    monitor = OmegaConf.select(config, "model.monitor")
+    if not MONITOR.fullmatch(str(monitor)):
+        yield f"model.monitor is {monitor!r}, but must be val/TASK/DIRECTION/METRIC, such as val/instance/mean/R@10"
+    test, training = OmegaConf.select(config, "model.precision"), OmegaConf.select(config, "trainer.precision")
+    if test is not None and str(training) not in ("32-true", "32"):
+        yield f"model.precision={test} and trainer.precision={training} both set the test's precision; leave one out"
+    if str(training) in ("bf16-true", "16-true") and OmegaConf.select(config, "model.query_time_attention"):
+        yield f"trainer.precision={training} cannot score pairs; use {str(training).removesuffix('true')}mixed"
 
 
 def _wrong_values(config: DictConfig) -> Iterator[str]:
@@ -160,11 +161,11 @@ def _wrong_values(config: DictConfig) -> Iterator[str]:
         if is_path and not file.exists():
             yield f"{key} is {file}, but there is no such file or folder; correct the path"
     for key in sorted(OmegaConf.missing_keys(config)):
-        yield f"{key} is not given; add {key}=VALUE to the command line"
+        yield f"{key} is not set; add {key}=VALUE to the command line"
 
 
-def _beside_a_bench(config: DictConfig) -> list[str]:
-    """A bench makes its own data: what was given for a model would be ignored."""
+def _unused_by_a_bench(config: DictConfig) -> list[str]:
+    """A bench makes its own data: settings of a model would be ignored."""
     if not config.get("bench"):
         return []
     for group in ("model", "dataset", "metric", "index", "callbacks", "trainer"):
@@ -197,7 +198,7 @@ def _unbound(
     parameters = signature.parameters
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         for key in sorted(keys - set(parameters)):
-            yield f"unknown key {path}.{key}{_meant(key, parameters)}; {target} takes {', '.join(parameters)}"
+            yield f"unknown key {path}.{key}{did_you_mean(key, parameters)}; {target} takes {', '.join(parameters)}"
     if not is_partial:
         for name, parameter in parameters.items():
             is_required = parameter.default is parameter.empty and parameter.kind in (
@@ -205,7 +206,7 @@ def _unbound(
                 parameter.KEYWORD_ONLY,
             )
             if is_required and name not in keys:
-                yield f"{path}.{name} is missing; {target} needs it"
+                yield f"{path}.{name} is missing; {target} requires it"
 
 
 def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
@@ -214,36 +215,3 @@ def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
             yield path, node
         for key in node:
             yield from _targets(node[key], f"{path}.{key!s}" if path else str(key))
-
-
-def _meant(key: str, keys: Any) -> str:
-    close = difflib.get_close_matches(key, [str(known) for known in keys], n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
-
-
-def sentence(error: Exception) -> str:
-    """One line for an error that Hydra or OmegaConf raised while composing.
-
-    Args:
-        error: What composing raised.
-
-    Returns:
-        Its statement, with the available options or the key that was probably meant.
-    """
-    cause = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if isinstance(cause, UsageError):
-        return str(cause)
-    if isinstance(error, MissingConfigException):
-        options = lines[2 : lines.index("Config search path:")] if "Config search path:" in lines else []
-        return f"{lines[0]}; available: {', '.join(options)}" if options else lines[0]
-    if isinstance(cause, ConfigKeyError | ConfigAttributeError):  # its advice to append the key would be wrong
-        unknown = lines[0].rstrip(".")
-        key = unknown.removesuffix("'").rsplit("'", maxsplit=1)[-1].rsplit(".", maxsplit=1)[-1]
-        return f"{unknown}: there is no such key{_meant(key, cause.parent_node or ())}"
-    return " ".join(lines) or type(error).__name__
-
-
-def is_wrong_usage(error: BaseException) -> bool:
-    """Whether the command line or a YAML file is at fault, not the program."""
-    return isinstance(error, ConfigCompositionException | HydraException | OmegaConfBaseException)

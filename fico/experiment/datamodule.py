@@ -10,8 +10,8 @@ from fico.errors import UsageError
 from fico.experiment.loader import Loader
 from fico.features import ModelInputs
 from fico.features.base import ReadRows, SplitInputs
-from fico.loading.batches import CaptionPairs, ImageGroups, Sample, collate
-from fico.loading.sampler import BatchShare
+from fico.loading.batches import CaptionPairs, ImageGroups, PairSample, collate
+from fico.loading.sampler import ShardedBatchSampler
 
 
 class RetrievalDataModule(L.LightningDataModule):
@@ -22,13 +22,13 @@ class RetrievalDataModule(L.LightningDataModule):
         inputs: Features of the same splits.
         test_split: Name of the split that is tested.
         batch_size: Caption pairs per training batch and process.
-        seed: Of the shuffling.
-        workers: Processes that load rows; 0 loads in the training process. Where none are given, rows that cost reading
-            a file are read by as many as there are cores, 8 at most.
+        seed: Seed of the shuffling.
+        workers: Processes that load rows; 0 loads in the training process. None: one per core, 8 at most, where each
+            row is read from a file, else 0.
 
     Differs:
-        Lightning's own distributed sampler repeats items until the shares are equal, which spoils recall. Here whole
-        batches are dealt to the processes and none is repeated, so one and many processes encode the same batches.
+        Lightning's distributed sampler repeats samples until the shards are equal, which spoils recall. Here whole
+        batches are sharded and none is repeated, so that any number of processes encodes the same batches.
     """
 
     # Images per evaluation batch, each with all of its captions; the same for any number of processes.
@@ -61,7 +61,7 @@ class RetrievalDataModule(L.LightningDataModule):
     def train_dataloader(self) -> Loader:
         """Shuffled caption pairs; an incomplete last batch is dropped unless it is the only one."""
         pairs = CaptionPairs(self.splits["train"], self.inputs.splits["train"])
-        sampler: DistributedSampler[Sample] = DistributedSampler(
+        sampler: DistributedSampler[PairSample] = DistributedSampler(
             pairs, self._world_size, self._rank, shuffle=True, seed=self.seed, drop_last=self._world_size > 1
         )
         return Loader(
@@ -84,13 +84,13 @@ class RetrievalDataModule(L.LightningDataModule):
     def _evaluation(self, name: str) -> Loader:
         groups = ImageGroups(self.splits[name], self.inputs.splits[name])
         images = max(1, min(self.MOST_IMAGES, len(groups) // self.LEAST_BATCHES))
-        if len(groups) < images * self._world_size:  # Lightning skips the epoch's end where there is no batch
+        if len(groups) < images * self._world_size:  # Lightning skips the epoch's end on a rank without a batch
             raise UsageError(
                 f"{self._world_size} processes cannot share the {len(groups)} images of split {name}; use fewer devices"
             )
-        share = BatchShare(len(groups), images, self._rank, self._world_size)
+        sampler = ShardedBatchSampler(len(groups), images, self._rank, self._world_size)
         workers = self._workers(groups.inputs)
-        return Loader(groups, batch_sampler=share, collate_fn=collate, num_workers=workers)
+        return Loader(groups, batch_sampler=sampler, collate_fn=collate, num_workers=workers)
 
     def _workers(self, inputs: SplitInputs) -> int:
         if self.workers is not None:

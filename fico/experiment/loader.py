@@ -1,4 +1,4 @@
-"""Batches of samples; a broken file is told by its own sentence, whichever process read it."""
+"""A data loader whose workers raise the original error of an unreadable file."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,18 +6,18 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from fico.errors import FicoError
-from fico.loading.batches import Sample
+from fico.loading.batches import PairSample
 
 
-class Loader(DataLoader[Sample]):
-    """A `DataLoader` whose processes hand on the errors that a user can mend as they were raised.
+class Loader(DataLoader[PairSample]):
+    """A `DataLoader` that raises the errors a user can fix as its workers raised them.
 
     Differs:
-        torch's own puts the traceback of the process into the message.
+        torch's own puts the worker's traceback into the message.
     """
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        """Give the batches.
+        """Iterate over the batches.
 
         Raises:
             FicoError: As the data set raised it.

@@ -29,7 +29,7 @@ def sweep_name(arguments: Sequence[str]) -> str:
         arguments: The command line without the program; options of Hydra itself do not count.
 
     Returns:
-        The overrides, joined; beyond 120 characters cut and told apart by a hash.
+        The overrides, joined; beyond 120 characters cut, with a hash.
     """
     overrides = [argument for argument in arguments if "=" in argument and not argument.startswith(("-", "hydra."))]
     name = re.sub(r"[^\w=.,+-]+", "-", "_".join(overrides)).strip("-") or "sweep"
@@ -38,12 +38,12 @@ def sweep_name(arguments: Sequence[str]) -> str:
     return f"{name[:LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def content_key(config: Mapping[str, Any], fingerprints: Sequence[str]) -> str:
+def run_key(config: Mapping[str, Any], fingerprints: Sequence[str]) -> str:
     """What a run's numbers depend on: its config, its data and the code.
 
     Args:
-        config: Resolved; logger and name do not count, they change no number.
-        fingerprints: Of the splits.
+        config: Resolved; logger and name do not count, as they change no number.
+        fingerprints: Of the splits, features and weights.
 
     Returns:
         SHA-256 in hexadecimal digits.
@@ -57,7 +57,7 @@ def content_key(config: Mapping[str, Any], fingerprints: Sequence[str]) -> str:
 
 
 def is_finished(folder: Path, key: str) -> bool:
-    """Whether the folder holds the results of a run with this content key."""
+    """Whether the folder holds the results of a run with this key."""
     from fico.report.results.schema import read_results
 
     try:

@@ -1,1 +1,1 @@
-"""Batches of a split for torch loaders, and their sharding over processes."""
+"""Torch data sets over a split, collation, and the sampler that shards evaluation over processes."""

@@ -16,7 +16,7 @@ from fico.types import PairBatch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sample:
+class PairSample:
     """One image with one caption (training) or with all of its captions (evaluation).
 
     Args:
@@ -34,15 +34,15 @@ class Sample:
     labels: np.ndarray | None
 
 
-class CaptionPairs(Dataset[Sample]):
-    """For training: item ``i`` is caption ``i`` of the split with its image.
+class CaptionPairs(Dataset[PairSample]):
+    """For training: sample ``i`` is caption ``i`` of the split with its image.
 
     Args:
-        split: Gives the correspondence.
+        split: Its correspondence pairs captions with images.
         inputs: Features of the same split.
 
     Raises:
-        DataError: The features have another number of rows than the split.
+        DataError: The number of feature rows is not that of the split.
     """
 
     def __init__(self, split: RetrievalSplit, inputs: SplitInputs) -> None:
@@ -54,19 +54,19 @@ class CaptionPairs(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.image_rows)
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> PairSample:
         return _sample(self.inputs, int(self.image_rows[index]), (index,))
 
 
-class ImageGroups(Dataset[Sample]):
-    """For evaluation: item ``i`` is image ``i`` of the split with all of its captions.
+class ImageGroups(Dataset[PairSample]):
+    """For evaluation: sample ``i`` is image ``i`` of the split with all of its captions.
 
     Args:
-        split: Gives the correspondence.
+        split: Its correspondence pairs captions with images.
         inputs: Features of the same split.
 
     Raises:
-        DataError: The features have another number of rows than the split.
+        DataError: The number of feature rows is not that of the split.
     """
 
     def __init__(self, split: RetrievalSplit, inputs: SplitInputs) -> None:
@@ -79,17 +79,17 @@ class ImageGroups(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.text_rows)
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> PairSample:
         return _sample(self.inputs, index, tuple(self.text_rows[index]))
 
 
 def _length(text: np.ndarray) -> int:
-    """Words of a caption: of its ids all, of its states those before the padding of zero rows."""
+    """Words of a caption: all of its ids, or its states before the padding of zero rows."""
     return len(text) if text.ndim == 1 else int(np.flatnonzero(text.any(axis=1)).max(initial=-1)) + 1
 
 
-def collate(samples: Sequence[Sample]) -> PairBatch:
-    """Stack samples to a batch; word ids are padded with 0, and the lengths of word ids and word states are given."""
+def collate(samples: Sequence[PairSample]) -> PairBatch:
+    """Stack samples to a batch; word ids are padded with 0, and word ids and word states come with their lengths."""
     texts = [text for sample in samples for text in sample.texts]
     labels = [sample.labels for sample in samples if sample.labels is not None]
     is_words = np.issubdtype(texts[0].dtype, np.integer)
@@ -110,8 +110,8 @@ def _padded(texts: Sequence[Int64[np.ndarray, " words"]]) -> Int64[np.ndarray, "
     return rows
 
 
-def _sample(inputs: SplitInputs, image_row: int, text_rows: tuple[int, ...]) -> Sample:
-    return Sample(
+def _sample(inputs: SplitInputs, image_row: int, text_rows: tuple[int, ...]) -> PairSample:
+    return PairSample(
         image=inputs.images[image_row],
         image_row=image_row,
         texts=tuple(inputs.texts[row] for row in text_rows),

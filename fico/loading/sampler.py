@@ -1,21 +1,21 @@
-"""Dealing an evaluation's batches to processes without repeating a row."""
+"""The sampler for several processes: shards an evaluation's batches over them without repeating a row."""
 
 from collections.abc import Iterator
 
 from torch.utils.data import Sampler
 
 
-class BatchShare(Sampler[list[int]]):
-    """Batches in file order, dealt whole: process ``r`` of ``w`` takes batches ``r, r + w, r + 2 w, ...``.
+class ShardedBatchSampler(Sampler[list[int]]):
+    """Batches in file order, sharded whole: rank ``r`` of ``w`` takes batches ``r, r + w, r + 2 w, ...``.
 
-    One process and many see the very same batches, so they compute the same embeddings to the last bit. The
-    usual distributed sampler pads the data set by repeating rows, which the metrics would count twice.
+    The batches are the same for any number of processes, so the embeddings are equal to the last bit. The usual
+    distributed sampler pads the data set by repeating rows, which the metrics would count twice.
 
     Args:
-        dataset_len: Items of the data set.
-        batch_size: Items of a batch; the last batch may have fewer.
-        rank: This process, from 0.
-        world_size: All processes. One with no batch left gets none.
+        dataset_len: Number of samples.
+        batch_size: Samples per batch; the last batch may have fewer.
+        rank: Rank of this process, from 0.
+        world_size: Number of processes. A rank beyond the last batch gets none.
 
     Raises:
         ValueError: ``batch_size`` or ``world_size`` is below 1, or ``rank`` is not below ``world_size``.
@@ -25,7 +25,7 @@ class BatchShare(Sampler[list[int]]):
         if batch_size < 1 or world_size < 1 or not 0 <= rank < world_size:
             raise ValueError(
                 f"got batch_size {batch_size}, rank {rank}, world_size {world_size}; "
-                "sizes start at 1 and rank lies below world_size"
+                "sizes start at 1 and rank is below world_size"
             )
         self.dataset_len = dataset_len
         self.batch_size = batch_size

@@ -1,1 +1,1 @@
-"""Scores of pairs: whole matrices in tiles, resumable score files, and re-ranking of candidates."""
+"""Scores of pairs: score matrices in tiles, re-ranking of candidates, and resumable score files."""

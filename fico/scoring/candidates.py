@@ -1,4 +1,4 @@
-"""Which pairs a re-ranking scores, and the matrices that come of their scores."""
+"""The candidate pairs of a re-ranking, and the score matrices made from their scores."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,18 +14,18 @@ from fico.search.exact import ExactSearch
 from fico.types import Ranking
 
 Rule = Literal["itm", "itm_plus_similarity"]
-FILL = -100.0  # score of a pair that was no candidate, as in the originals
-_QUERIES = 1024  # rows of a given score matrix that are sorted at once
+FILL = -100.0  # score of a pair that is no candidate, as in the originals
+_QUERIES = 1024  # rows of a score matrix sorted at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reranked:
-    """Scores of both directions. They are no transposes of one another: each has its own candidates.
+    """Scores of both directions. The two are not transposes of each other: each has its own candidates.
 
     Args:
         i2t: ``images captions``; `FILL` where the caption is none of the image's candidates.
         t2i: ``captions images``; `FILL` where the image is none of the caption's candidates.
-        pairs: Pairs that were scored, each once.
+        pairs: Number of distinct pairs that were scored.
     """
 
     i2t: Float32[np.ndarray, "images captions"]
@@ -47,18 +47,18 @@ class Candidates:
 
     @property
     def pairs(self) -> Int64[np.ndarray, " pairs"]:
-        """Every pair that either direction asks for, once, as ``image * captions + caption``, in this order."""
+        """Union of the candidates of both directions, as sorted keys ``image * captions + caption``."""
         return np.union1d(*self._keys())
 
     def filled(self, scores: Float32[np.ndarray, " pairs"], rule: Rule) -> Reranked:
-        """Put the scores of `pairs` in their places.
+        """Scatter the scores of `pairs` into both matrices.
 
         Args:
-            scores: Of each of `pairs`.
-            rule: What is added to them; see `fico.Rerank`.
+            scores: One per pair of `pairs`.
+            rule: Whether the first-stage score is added; see `fico.Rerank`.
 
         Raises:
-            DataError: There are more or fewer scores than pairs.
+            DataError: The number of scores is not that of the pairs.
         """
         pairs = self.pairs
         if len(scores) != len(pairs):
@@ -89,32 +89,32 @@ def candidates(
     k: int,
     scores: Float[np.ndarray, "images captions"] | None = None,
 ) -> Candidates:
-    """Find the k best of each image and of each caption, by score, then by row.
+    """The k nearest captions of each image and images of each caption, by score, then by row.
 
     Args:
         images: ``images dim``.
         texts: ``captions dim``.
-        k: Candidates of each query; a smaller gallery is taken as a whole.
-        scores: Of a first stage that is no inner product of embeddings.
+        k: Candidates per query; a smaller gallery is taken as a whole.
+        scores: First-stage scores where they are no inner product of embeddings.
 
     Raises:
-        DataError: The embeddings are several vectors an item, and no scores are given.
+        DataError: Items have several vectors each, and ``scores`` is None.
     """
     if scores is not None:
         return Candidates(_best(scores, k), _best(scores.T, k))
     if images.ndim != 2 or texts.ndim != 2:
-        raise DataError("the embeddings are several vectors an item; give the scores of the first stage")
-    found = []
+        raise DataError("items have several vectors each; pass the first stage's scores as well")
+    rankings = []
     for queries, items in ((images, texts), (texts, images)):
         search = ExactSearch("inner")
         search.add(items)
-        found.append(search.search(queries, min(k, len(items))))
-    return Candidates(found[0], found[1])
+        rankings.append(search.search(queries, min(k, len(items))))
+    return Candidates(rankings[0], rankings[1])
 
 
 def _best(scores: np.ndarray, k: int) -> Ranking:
-    """The k highest of each row, by blocks of rows."""
-    most = min(k, scores.shape[1])
+    """The k highest scores of each row, in blocks of rows."""
+    k = min(k, scores.shape[1])
     blocks = (np.array(scores[start : start + _QUERIES]) for start in range(0, len(scores), _QUERIES))
-    parts = [top_k(torch.from_numpy(block), most) for block in blocks]
+    parts = [top_k(torch.from_numpy(block), k) for block in blocks]
     return Ranking(np.concatenate([part.scores for part in parts]), np.concatenate([part.indices for part in parts]))

@@ -1,21 +1,20 @@
-"""Scores of every image with every caption by a pair scorer, in tiles, in memory or into a file that resumes.
+"""The score matrix of a pair scorer, computed in tiles, in memory or in a resumable file.
 
-Attention between all pairs would not fit into memory, so it exists for one tile of images by captions at a time.
+Attention between all pairs would not fit into memory, so it is computed for one tile of images by captions at a time.
 Captions are sorted by length first, so that a tile holds little padding.
 """
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor, nn
+from torch import Tensor
 
 from fico.protocols import PairScorer
-from fico.scoring.score_file import ScoresFile, content_key
+from fico.scoring.score_file import ScoreFile, score_key, scoring_device
 from fico.types import EncodedBatch
 from fico.util.progress import track
 
@@ -30,25 +29,23 @@ def score_matrix(
     image_tile: int | None = None,
     text_tile: int | None = None,
     path: Path | str | None = None,
-    mixed_precision: bool = False,
     progress: bool = True,
 ) -> Float[np.ndarray, "images texts"]:
     """Score all pairs.
 
     A score does not depend on the tile but for rounding: a matrix product of another shape may add in another
     order. Tile sizes change scores by less than 1e-6 relative to the largest; the same tiles on the same machine
-    give the same bits, also after a kill and a resume.
+    give the same bits, also after a kill and a resume. Under `torch.autocast` the scorer computes in mixed precision.
 
     Args:
-        scorer: Has ``score(images, texts, lengths)``; a module computes where its parameters lie, in the mode that
-            it is in.
-        encoded: Vectors of both sides with ``text_lengths``; without lengths every text is as long as it is wide.
+        scorer: Has ``score(images, texts, lengths)``; a module computes on the device of its parameters, in its
+            current mode.
+        encoded: Vectors of both sides with ``text_lengths``; without lengths every text has full width.
         image_tile: Images per tile; default 16 on a CPU, 128 on a GPU.
         text_tile: Captions per tile; default 32 on a CPU, 128 on a GPU.
-        path: Write to this ``.npy`` through a memory map. Until it is finished it is ``<path>.part``, beside it
-            ``<path>.journal`` says which tiles are done, and the same call goes on where a killed one stopped.
-        mixed_precision: Matrix products in bfloat16: about three right digits, for GPUs that are short of time.
-        progress: Show a bar with an estimate on standard error if it takes longer than two seconds.
+        path: Write to this ``.npy`` through a memory map. Until it is complete it is ``<path>.part`` with the list of
+            finished tiles in ``<path>.journal``, and the same call resumes where a killed one stopped.
+        progress: Show a progress bar on standard error if it takes longer than two seconds.
 
     Returns:
         Scores in the dtype of the embeddings, higher is nearer; with ``path`` a read-only memory map of the file.
@@ -57,32 +54,42 @@ def score_matrix(
         ValueError: A tile size is below 1.
         DataError: ``path`` holds a part of another matrix (other embeddings, weights, settings or tile sizes).
     """
-    device = _device(scorer, encoded)
+    device = scoring_device(scorer, encoded)
     default = _TILES.get(device.type, _TILES["cuda"])
     size = (default[0] if image_tile is None else image_tile, default[1] if text_tile is None else text_tile)
     if min(size) < 1:
         raise ValueError(f"tiles hold at least one image and one caption, got {size[0]} and {size[1]}")
-    shape = (len(encoded.images), len(encoded.texts))
-    compute: AbstractContextManager[object] = (
-        torch.autocast(device.type, dtype=torch.bfloat16) if mixed_precision else nullcontext()
-    )
     tiling = _Tiling(encoded, device, *size)
+    shape = (len(encoded.images), len(encoded.texts))
     dtype = torch.empty(0, dtype=encoded.images.dtype).numpy().dtype
-    file = None
-    if path is not None:
-        key = content_key(scorer, encoded, device.type, size, mixed_precision)
-        file = ScoresFile(Path(path), shape, dtype, key)
-    scores = np.empty(shape, dtype) if file is None else file.scores
-    done = set() if file is None else file.done
+    if path is None:
+        scores = np.empty(shape, dtype)
+        _fill(scores, scorer, tiling, done=frozenset(), mark=None, progress=progress)
+        return scores
+    with ScoreFile(Path(path), shape, dtype, score_key(scorer, encoded, device.type, size)) as file:
+        _fill(file.scores, scorer, tiling, done=file.done, mark=file.mark, progress=progress)
+    return file.finish()
+
+
+def _fill(
+    scores: Float[np.ndarray, "images texts"],
+    scorer: PairScorer,
+    tiling: "_Tiling",
+    *,
+    done: Set[int],
+    mark: Callable[[int], None] | None,
+    progress: bool,
+) -> None:
+    """Score every tile that is not done."""
     tiles = [tile for tile in tiling.numbers() if tile not in done]
-    with torch.inference_mode(), compute, nullcontext() if file is None else file:
-        for tile in track(tiles, len(tiles), f"scoring {shape[0]} x {shape[1]} pairs", is_shown=progress):
+    dtype = torch.from_numpy(np.empty(0, scores.dtype)).dtype
+    with torch.inference_mode():
+        for tile in track(tiles, len(tiles), f"scoring {len(scores)} x {scores.shape[1]} pairs", is_shown=progress):
             rows, texts = tiling.at(tile)
-            found = scorer.score(tiling.images(rows), texts.vectors, texts.lengths)
-            scores[rows, texts.rows] = found.to(encoded.images.dtype).cpu().numpy()
-            if file is not None:
-                file.mark(tile)
-    return scores if file is None else file.finish()
+            tile_scores = scorer.score(tiling.images(rows), texts.vectors, texts.lengths)
+            scores[rows, texts.rows] = tile_scores.to(dtype).cpu().numpy()
+            if mark is not None:
+                mark(tile)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +100,7 @@ class _TextTile:
 
 
 class _Tiling:
-    """Cuts both sides. Images are moved to the device tile by tile, captions once, without their padding."""
+    """Tiles of both sides. Images are moved to the device tile by tile, captions once, without their padding."""
 
     def __init__(self, encoded: EncodedBatch, device: torch.device, image_tile: int, text_tile: int) -> None:
         self._images, self._device = encoded.images, device
@@ -113,7 +120,7 @@ class _Tiling:
         return _TextTile(rows.numpy(), vectors.to(self._device), lengths.to(self._device))
 
     def numbers(self) -> Iterator[int]:
-        """Number of every tile; all captions of an image tile follow one another."""
+        """Numbers of all tiles; those of one image tile are consecutive."""
         return iter(range(len(self._rows) * len(self._texts)))
 
     def at(self, tile: int) -> tuple[slice, _TextTile]:
@@ -122,8 +129,3 @@ class _Tiling:
 
     def images(self, rows: slice) -> Float[Tensor, "tile regions dim"]:
         return self._images[rows].to(self._device)
-
-
-def _device(scorer: PairScorer, encoded: EncodedBatch) -> torch.device:
-    parameter = next(scorer.parameters(), None) if isinstance(scorer, nn.Module) else None
-    return encoded.images.device if parameter is None else parameter.device

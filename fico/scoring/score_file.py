@@ -1,4 +1,4 @@
-"""A matrix of scores in a file that survives a kill: a memory map beside a journal of its finished tiles."""
+"""Resumable score files: a memory-mapped matrix and a journal of its finished tiles."""
 
 import hashlib
 import os
@@ -15,30 +15,30 @@ from fico.errors import DataError
 from fico.protocols import Matcher, PairScorer
 from fico.types import EncodedBatch
 
-FLUSH_SECONDS = 20.0  # a killed run loses no more work than this
+FLUSH_SECONDS = 20.0  # a killed run loses at most this much work
 
 
-class ScoresFile:
-    """Scores that are written tile by tile.
+class ScoreFile:
+    """A score matrix that is written tile by tile and can be resumed.
 
     While it is open there are ``<path>.part``, the matrix, and ``<path>.journal``: the key in the first line, then
     the number of each tile whose scores are on disk. `finish` renames the first to ``path`` and removes the other.
 
     Args:
-        path: The ``.npy`` to make. Its folder is made too.
+        path: The ``.npy`` to write; its folder is created.
         shape: Images and captions.
-        dtype: Of the scores.
-        key: Of `content_key`: what the scores depend on.
+        dtype: Dtype of the scores.
+        key: What the scores depend on; see `score_key`.
 
     Raises:
-        DataError: A part with another key lies there.
+        DataError: There is a partial file with another key.
     """
 
     def __init__(self, path: Path, shape: tuple[int, int], dtype: np.dtype, key: str) -> None:
         self._path = path
         self._part = path.with_name(f"{path.name}.part")
         self._journal = path.with_name(f"{path.name}.journal")
-        self._waiting: list[int] = []
+        self._pending: list[int] = []
         self._flushed = time.monotonic()
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = self._journal_lines()
@@ -53,7 +53,7 @@ class ScoresFile:
             self._append(key)
 
     def _journal_lines(self) -> list[str]:
-        """What was noted; a last line that the kill cut short does not count. Empty: nothing was begun."""
+        """Lines of the journal without a last one cut short by the kill; empty if nothing was begun."""
         if not (self._part.exists() and self._journal.exists()):
             return []
         *lines, _ = self._journal.read_text().split("\n")
@@ -62,20 +62,20 @@ class ScoresFile:
     def _check(self, found: str, key: str) -> None:
         if found != key:
             raise DataError(
-                f"{self._part} holds a part of other scores (other embeddings, weights, settings or tile sizes); "
+                f"{self._part} holds a part of other scores (other embeddings, weights, settings, precision, tiles); "
                 f"repeat the call that began it, or delete it and {self._journal.name} to start again"
             )
 
     def mark(self, tile: int) -> None:
-        """Note that the scores of a tile are in the map; now and then they go to disk, and then to the journal."""
-        self._waiting.append(tile)
+        """Mark a tile as computed; every `FLUSH_SECONDS` the map is flushed to disk, then the journal."""
+        self._pending.append(tile)
         if time.monotonic() - self._flushed >= FLUSH_SECONDS:
             self._flush()
 
     def _flush(self) -> None:
         self.scores.flush()
-        self._append(*self._waiting)
-        self._waiting, self._flushed = [], time.monotonic()
+        self._append(*self._pending)
+        self._pending, self._flushed = [], time.monotonic()
 
     def _append(self, *lines: str | int) -> None:
         with self._journal.open("a") as file:
@@ -83,7 +83,7 @@ class ScoresFile:
             file.flush()
             os.fsync(file.fileno())
 
-    def __enter__(self) -> "ScoresFile":
+    def __enter__(self) -> "ScoreFile":
         return self
 
     def __exit__(
@@ -92,7 +92,7 @@ class ScoresFile:
         self._flush()
 
     def finish(self) -> Float[np.ndarray, "images texts"]:
-        """Give the file its name; every tile must be in it.
+        """Rename the complete file to its final name.
 
         Returns:
             The scores as a read-only memory map.
@@ -104,23 +104,21 @@ class ScoresFile:
         return scores
 
 
-def content_key(
-    scorer: PairScorer | Matcher, encoded: EncodedBatch, device: str, tile: tuple[int, int], mixed_precision: bool
-) -> str:
-    """Hash of all that the bits of the scores depend on.
+def score_key(scorer: PairScorer | Matcher, encoded: EncodedBatch, device: str, tile: tuple[int, int]) -> str:
+    """Hash of all that the bits of the scores depend on, the surrounding autocast too.
 
     Args:
-        scorer: A module's weights and settings count; of another scorer its ``repr``.
+        scorer: A module is known by its weights and settings, another scorer by its ``repr``.
         encoded: Embeddings and lengths.
-        device: Kind of device.
+        device: Device type.
         tile: Images and captions per tile.
-        mixed_precision: Whether matrix products are in bfloat16.
 
     Returns:
         64 hexadecimal digits.
     """
-    threads = torch.get_num_threads()
-    digest = hashlib.sha256(repr((scorer, device, tile, mixed_precision, torch.__version__, threads)).encode())
+    precision = str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else None
+    settings = (scorer, device, tile, precision, torch.__version__, torch.get_num_threads())
+    digest = hashlib.sha256(repr(settings).encode())
     weights = scorer.state_dict() if isinstance(scorer, nn.Module) else {}
     tensors: dict[str, Tensor | None] = {"images": encoded.images, "texts": encoded.texts}
     for name, tensor in (tensors | {"lengths": encoded.text_lengths} | weights).items():
@@ -128,3 +126,9 @@ def content_key(
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def scoring_device(scorer: PairScorer | Matcher, encoded: EncodedBatch) -> torch.device:
+    """Where a scorer computes: at a module's parameters, else where the embeddings lie."""
+    parameter = next(scorer.parameters(), None) if isinstance(scorer, nn.Module) else None
+    return encoded.images.device if parameter is None else parameter.device

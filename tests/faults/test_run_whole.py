@@ -87,6 +87,10 @@ def test_the_offline_run_of_wandb_holds_the_metrics(runs):
     folder, _ = runs("ucch")
     logged = next((folder / "wandb").glob("offline-run-*/*.wandb")).read_bytes()
     assert b"test/category/i2t/mAP@N" in logged
+    for name in ("efficiency/encode_seconds", "efficiency/peak_memory_bytes", "efficiency/embedding_bytes"):
+        assert name.encode() in logged
+        assert name in (folder / "metrics.csv").read_text().splitlines()[0]
+    assert b"search/i2t/hnsw/build_seconds" in logged
 
 
 def test_the_same_seed_gives_the_same_numbers(runs, tmp_path):

@@ -1,10 +1,12 @@
 """What the callbacks make of the encoded batches."""
 
+import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from pytorch_lightning.plugins.precision import MixedPrecision, Precision
 
 from callbacks.efficiency import Efficiency
 from callbacks.encoded import EncodedEpoch
@@ -17,6 +19,7 @@ from callbacks.store import EmbeddingWriter
 from fico.embeddings.store import EmbeddingStore
 from fico.errors import DataError, UsageError
 from fico.evaluation.evaluate import evaluate
+from fico.run_context import EpochOutputs, RunContext
 from fico.search.exact import ExactSearch
 from fico.search.faiss_index import FaissSearch
 from fico.search.hamming.popcount import PopcountSearch
@@ -43,28 +46,51 @@ def split():
 @pytest.fixture
 def trainer(split):
     data = SimpleNamespace(evaluated_split=lambda trainer: split, test_split="test")
-    return SimpleNamespace(datamodule=data, world_size=1, global_rank=0, is_global_zero=True, loggers=[])
+    return SimpleNamespace(
+        datamodule=data,
+        world_size=1,
+        global_rank=0,
+        is_global_zero=True,
+        loggers=[],
+        precision_plugin=Precision(),
+    )
+
+
+OPTIONS = {"tasks": ("instance", "category"), "ties": "expected", "ap": "hits", "bootstrap": 20}
+
+
+def make_context(folder, similarity="cosine", bits=None, indexes=None, outputs=None):
+    return RunContext(
+        folder=folder,
+        model={"similarity": similarity, "module": {"_target_": "x"}} | ({} if bits is None else {"bits": bits}),
+        metric=OPTIONS,
+        monitor="val/x",
+        indexes=indexes or {},
+        origin={"model": "m"},
+        fingerprint="f",
+        outputs=outputs or EpochOutputs(),
+    )
 
 
 @pytest.fixture
-def encoded(trainer):
-    """An epoch of two batches, the second half of the images first."""
+def context(tmp_path):
+    return make_context(tmp_path)
+
+
+@pytest.fixture
+def encoded(trainer, context):
+    """Embeddings of an epoch of two batches, the second half of the images first."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(IMAGES, DIM, generator=generator)
     texts = images.repeat_interleave(PER_IMAGE, 0) + 0.8 * torch.randn(IMAGES * PER_IMAGE, DIM, generator=generator)
-    epoch = EncodedEpoch()
+    epoch = EncodedEpoch(context)
     epoch.on_test_epoch_start(trainer, None)
     for rows in (torch.arange(IMAGES // 2, IMAGES), torch.arange(IMAGES // 2)):
         captions = torch.cat([torch.arange(row * PER_IMAGE, (row + 1) * PER_IMAGE) for row in rows.tolist()])
         batch = EncodedBatch(images[rows], rows, texts[captions], captions)
         epoch.on_test_batch_end(trainer, None, batch, None, 0)
     epoch.on_test_epoch_end(trainer, None)
-    return epoch
-
-
-@pytest.fixture
-def scores(encoded, tmp_path):
-    return PairScores(encoded, tmp_path)
+    return context.outputs.embeddings
 
 
 class Module:
@@ -77,69 +103,82 @@ class Module:
         self.logged |= values
 
 
-OPTIONS = {"tasks": ("instance", "category"), "ties": "expected", "ap": "hits", "bootstrap": 20}
-
-
-def test_the_epoch_is_scored_as_the_library_scores_the_arrays(encoded, scores, trainer, split):
-    retrieval, module = RetrievalEvaluation(encoded, scores, "cosine", OPTIONS), Module()
-    retrieval.on_test_epoch_end(trainer, module)
-    both = encoded.embeddings
+def test_the_epoch_is_scored_as_the_library_scores_the_arrays(encoded, context, trainer, split):
+    module = Module()
+    RetrievalEvaluation(context).on_test_epoch_end(trainer, module)
     wanted = evaluate(
-        both.images, both.texts, split.correspondence, labels=split.labels, similarity="cosine", **OPTIONS
+        encoded.images, encoded.texts, split.correspondence, labels=split.labels, similarity="cosine", **OPTIONS
     )
-    assert retrieval.result.metrics == wanted.metrics
+    assert context.outputs.result.metrics == wanted.metrics
     assert module.logged["test/instance/t2i/R@1"] == wanted.metrics["instance/t2i/R@1"]
 
 
-def test_the_mean_of_both_directions_is_logged_and_chance_is_not(encoded, scores, trainer):
+def test_the_mean_of_both_directions_is_logged_and_chance_is_not(encoded, context, trainer):
     module = Module()
-    RetrievalEvaluation(encoded, scores, "cosine", OPTIONS).on_test_epoch_end(trainer, module)
+    RetrievalEvaluation(context).on_test_epoch_end(trainer, module)
     i2t, t2i = (module.logged[f"test/category/{way}/mAP@N"] for way in ("i2t", "t2i"))
     assert module.logged["test/category/mean/mAP@N"] == pytest.approx((i2t + t2i) / 2)
     assert not [name for name in module.logged if "chance" in name]
 
 
-def test_the_scores_of_a_pair_scorer_are_what_is_evaluated(encoded, scores, trainer, split):
-    class Backwards(Module):
-        """Likes best what is farthest."""
+class Backwards(Module):
+    """A pair scorer that likes best what is farthest."""
 
-        def score(self, images, texts, lengths=None):
-            return -images @ texts.T
+    dtype = None
 
+    def score(self, images, texts, lengths=None):
+        scores = -images @ texts.T
+        self.dtype = scores.dtype
+        return scores
+
+
+def test_the_scores_of_a_pair_scorer_are_what_is_evaluated(encoded, context, trainer, split):
     module = Backwards()
-    scores.on_test_epoch_end(trainer, module)
-    retrieval = RetrievalEvaluation(encoded, scores, "inner", OPTIONS)
-    retrieval.on_test_epoch_end(trainer, module)
-    both = encoded.embeddings
+    PairScores(context).on_test_epoch_end(trainer, module)
+    RetrievalEvaluation(context).on_test_epoch_end(trainer, module)
     wanted = evaluate(
-        -both.images, both.texts, split.correspondence, labels=split.labels, similarity="inner", **OPTIONS
+        -encoded.images, encoded.texts, split.correspondence, labels=split.labels, similarity="inner", **OPTIONS
     )
-    assert retrieval.result.metrics == pytest.approx(wanted.metrics)
-    assert scores.attention_seconds > 0
+    assert context.outputs.result.metrics == pytest.approx(wanted.metrics)
+    assert context.outputs.attention_seconds > 0
 
 
-def test_an_embedding_that_is_not_finite_is_named(encoded, trainer):
-    both = encoded.embeddings
-    encoded.on_test_epoch_start(trainer, None)
-    both.texts[4, 0] = torch.nan
-    encoded.on_test_batch_end(trainer, None, both, None, 0)
+@pytest.mark.parametrize("hook", ["on_validation_epoch_end", "on_test_epoch_end"])
+def test_pairs_are_scored_under_the_precision_of_the_trainer(encoded, context, trainer, hook):
+    module, trainer.precision_plugin = Backwards(), MixedPrecision("bf16-mixed", "cpu")
+    getattr(PairScores(context), hook)(trainer, module)
+    assert module.dtype == torch.bfloat16
+    assert context.outputs.i2t.dtype == np.float32
+
+
+def test_reading_embeddings_before_they_are_collected_is_an_error(context, trainer):
+    with pytest.raises(RuntimeError, match="EncodedEpoch must stand before"):
+        EmbeddingWriter(context).on_test_epoch_end(trainer, None)
+
+
+def test_an_embedding_that_is_not_finite_is_named(encoded, context, trainer):
+    epoch = EncodedEpoch(context)
+    epoch.on_test_epoch_start(trainer, None)
+    encoded.texts[4, 0] = torch.nan
+    epoch.on_test_batch_end(trainer, None, encoded, None, 0)
     with pytest.raises(DataError, match="caption4"):
-        encoded.on_test_epoch_end(trainer, Module())
+        epoch.on_test_epoch_end(trainer, Module())
 
 
-def test_stored_embeddings_load_as_they_were_with_ids_and_labels(encoded, trainer, split, tmp_path):
-    EmbeddingWriter(encoded, tmp_path, None, {"model": "m"}).on_test_epoch_end(trainer, None)
+def test_stored_embeddings_load_as_they_were_with_ids_and_labels(encoded, context, trainer, split, tmp_path):
+    EmbeddingWriter(context).on_test_epoch_end(trainer, None)
     store = EmbeddingStore.load(tmp_path / "embeddings")
-    assert np.array_equal(store.images, encoded.embeddings.images.numpy())
+    assert np.array_equal(store.images, encoded.images.numpy())
     assert store.caption_ids == split.caption_ids
     assert np.array_equal(store.labels, split.labels)
 
 
-def test_exact_search_finds_what_exact_search_finds(encoded, trainer):
-    search = SearchScaling(encoded, {"exact": lambda: ExactSearch("cosine")}, "cosine", None)
-    search.on_test_epoch_end(trainer, None)
-    assert {row["index"] for row in search.rows} == {"exact"}
-    assert all(value == 1.0 for row in search.rows for value in row["overlap_at_k"].values())
+def test_exact_search_finds_what_exact_search_finds(encoded, context, trainer):
+    context = make_context(context.folder, indexes={"exact": lambda: ExactSearch("cosine")}, outputs=context.outputs)
+    SearchScaling(context).on_test_epoch_end(trainer, None)
+    rows = context.outputs.search_rows
+    assert {row["index"] for row in rows} == {"exact"}
+    assert all(value == 1.0 for row in rows for value in row["overlap_at_k"].values())
 
 
 @pytest.mark.parametrize(
@@ -151,43 +190,44 @@ def test_exact_search_finds_what_exact_search_finds(encoded, trainer):
         (lambda: FaissSearch("BFlat", bits=32), 64, r"bits=32.*64 bits"),
     ],
 )
-def test_an_index_that_cannot_search_is_refused_before_the_training(encoded, make, bits, told):
+def test_an_index_that_cannot_search_is_refused_before_the_training(tmp_path, make, bits, told):
     with pytest.raises(UsageError, match=told):
-        SearchScaling(encoded, {"mine": make}, "hamming" if bits else "cosine", bits)
+        SearchScaling(make_context(tmp_path, "hamming" if bits else "cosine", bits, {"mine": make}))
 
 
-def test_indexes_that_follow_the_model_are_let_through(encoded):
+def test_indexes_that_follow_the_model_are_let_through(tmp_path):
     makers = {"popcount": PopcountSearch, "same": lambda: PopcountSearch(64), "hybrid": HybridSearch}
-    SearchScaling(encoded, makers, "hamming", 64)
+    SearchScaling(make_context(tmp_path, "hamming", 64, makers))
 
 
-def test_efficiency_counts_the_seconds_inside_batches_only():
-    efficiency = Efficiency()
+def test_efficiency_counts_the_seconds_inside_batches_only(context):
+    efficiency = Efficiency(context)
     efficiency.on_test_epoch_start(None, None)
-    assert efficiency.encode_seconds == 0
+    time.sleep(0.05)
     efficiency.on_test_batch_start()
     efficiency.on_test_batch_end()
-    assert 0 < efficiency.encode_seconds < 1
-    assert efficiency.peak_memory_bytes > 10_000_000
+    efficiency.on_test_epoch_end(None, None)
+    assert 0 < context.outputs.encode_seconds < 0.05 < context.outputs.encode_wall_seconds
+    assert context.outputs.peak_memory_bytes > 10_000_000
 
 
-def test_a_stamp_loads_without_pickle(tmp_path):
+def test_a_stamp_loads_without_pickle(tmp_path, context):
     checkpoint = {"state_dict": {}}
-    ConfigStamp({"module": {"_target_": "x"}}, "f").on_save_checkpoint(None, None, checkpoint)
+    ConfigStamp(context).on_save_checkpoint(None, None, checkpoint)
     torch.save(checkpoint, tmp_path / "c.ckpt")
     assert torch.load(tmp_path / "c.ckpt", weights_only=True)["fico"]["model"]["module"]["_target_"] == "x"
 
 
-def test_an_epoch_line_tells_loss_metric_and_time_left(caplog):
+def test_an_epoch_line_tells_loss_metric_and_time_left(caplog, context):
     trainer = SimpleNamespace(current_epoch=0, max_epochs=3, callback_metrics={"train/loss": 1.5, "val/x": 0.25})
-    lines = EpochLines("val/x")
+    lines = EpochLines(context)
     lines.on_fit_start(trainer, None)
     with caplog.at_level("INFO"):
         lines.on_train_epoch_end(trainer, None)
     assert "epoch 1 of 3: train/loss 1.5000, val/x 0.2500" in caplog.text
 
 
-def test_the_rows_of_search_reach_loggers_as_numbers_table_and_image(encoded, trainer, split):
+def test_the_rows_of_search_reach_loggers_as_numbers_table_and_image(encoded, context, trainer, split):
     class Logger:
         """Keeps what it is given."""
 
@@ -205,10 +245,11 @@ def test_the_rows_of_search_reach_loggers_as_numbers_table_and_image(encoded, tr
 
     logger = Logger()
     trainer.loggers = [logger]
-    search = SearchScaling(encoded, {"exact": lambda: ExactSearch("cosine")}, "cosine", None, OPTIONS)
-    search.on_test_epoch_end(trainer, None)
-    both = encoded.embeddings
-    wanted = evaluate(both.images, both.texts, split.correspondence, labels=split.labels, ties="index", bootstrap=1)
+    context = make_context(context.folder, indexes={"exact": lambda: ExactSearch("cosine")}, outputs=context.outputs)
+    SearchScaling(context).on_test_epoch_end(trainer, None)
+    wanted = evaluate(
+        encoded.images, encoded.texts, split.correspondence, labels=split.labels, ties="index", bootstrap=1
+    )
     for way in ("i2t", "t2i"):
         assert logger.values[f"search/{way}/exact/R@1"] == pytest.approx(wanted.metrics[f"instance/{way}/R@1"])
         assert logger.values[f"search/{way}/exact/mAP@10"] == pytest.approx(wanted.metrics[f"category/{way}/mAP@10"])

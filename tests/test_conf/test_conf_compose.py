@@ -8,7 +8,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from fico.errors import UsageError
-from fico.experiment.config import check_config, register_resolvers
+from fico.experiment.config import check_config
+from fico.experiment.resolvers import register_resolvers
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
@@ -84,7 +85,7 @@ def test_only_hashing_models_have_bits():
         ("stage=test", "stage=[test]"),
         ("seed=-1", "at least 0"),
         ("seed=abc", "seed is 'abc'"),
-        ("dataset=karpathy", "dataset.root is not given"),
+        ("dataset=karpathy", "dataset.root is not set"),
         ("model.module._target_=fico.nowhere.Net", "cannot be imported"),
         ("~model.module.loss", "model.module.loss is missing"),
     ],

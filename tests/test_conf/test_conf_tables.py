@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from fico.experiment.config import check_config, check_pairing, register_resolvers
+from fico.experiment.config import check_config, check_pairing
+from fico.experiment.resolvers import register_resolvers
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 TABLES = ("table2", "table3", "table4", "table5", "table6", "figure3")

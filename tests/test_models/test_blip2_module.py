@@ -5,7 +5,7 @@ import torch
 from fico.networks.blip2 import BLIP2
 from fico.types import PairBatch
 from models._optim import adamw
-from models.blip2 import BLIP2Module, cut
+from models.blip2 import BLIP2Module, truncated
 
 SIZES = {
     "vocab_size": 30,
@@ -44,12 +44,12 @@ def _batch(words=6, pairs=4, ids=None):
 def test_long_texts_keep_their_end_marker_in_training():
     batch = _batch(words=6)
     batch.texts[0, 5], batch.texts[1, 2] = 3, 3
-    texts, lengths = cut(batch, 4)
+    texts, lengths = truncated(batch, 4)
     assert lengths.tolist() == [4, 3, 4, 4]
     assert texts[0].tolist() == [*batch.texts[0, :3].tolist(), 3]
     assert texts[1, :3].tolist() == batch.texts[1, :3].tolist()
     assert batch.texts.shape == (4, 6)  # the batch itself is as it was
-    assert cut(batch, 6)[0] is batch.texts
+    assert truncated(batch, 6)[0] is batch.texts
 
 
 def test_captioning_is_trained_only_where_the_network_has_that_head():

@@ -68,7 +68,7 @@ def _states(module):
 
 
 def test_without_labels_one_sentence_says_why():
-    with pytest.raises(DataError, match="DADH needs the labels.*made from them.*model=ucch") as caught:
+    with pytest.raises(DataError, match="made from the labels of the training images.*model=ucch") as caught:
         _module().training_step(_batch(labels=False), 0)
     assert "\n" not in str(caught.value)
 
@@ -131,5 +131,5 @@ def test_the_loss_is_the_weighted_sum_of_the_generators_terms(weights):
 def test_several_processes_are_refused():
     module = _module()
     module.trainer = type("Trainer", (), {"world_size": 2})()
-    with pytest.raises(UsageError, match=r"one process, but 2.*trainer\.devices=1"):
+    with pytest.raises(UsageError, match=r"one process, but there are 2.*trainer\.devices=1"):
         module.on_fit_start()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from models._optim import WarmupCosine, WarmupLinear, adamw, layer_decay_groups, optimisation
+from models._optim import WarmupCosine, WarmupLinear, adamw, layer_decay_groups, with_step_schedule
 
 
 class Tower(nn.Module):
@@ -27,9 +27,9 @@ def _by_name(network, groups, key):
     return {names[id(parameter)]: group[key] for group in groups for parameter in group["params"]}
 
 
-def test_biases_and_spared_tables_do_not_decay_and_nothing_is_left_out():
+def test_biases_and_no_decay_tables_do_not_decay_and_nothing_is_left_out():
     network = Tower()
-    decay = _by_name(network, layer_decay_groups(network, 0.1, spared=["bias_table"]), "weight_decay")
+    decay = _by_name(network, layer_decay_groups(network, 0.1, no_decay=["bias_table"]), "weight_decay")
     assert decay.pop("bias_table") == 0
     assert all(value == (0 if name.endswith("bias") else 0.1) for name, value in decay.items())
     assert set(decay) == {name for name, p in network.named_parameters() if p.requires_grad} - {"bias_table"}
@@ -79,4 +79,4 @@ def test_without_a_trainer_the_rate_stays():
         _trainer = None
 
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.3)
-    assert optimisation(Module(), optimizer, partial(WarmupLinear, warmup=0.1)) is optimizer
+    assert with_step_schedule(Module(), optimizer, partial(WarmupLinear, warmup=0.1)) is optimizer

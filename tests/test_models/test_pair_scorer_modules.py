@@ -5,19 +5,19 @@ import torch
 
 from fico.embeddings.encode import encode
 from fico.errors import DataError
+from fico.experiment.checkpoint import check_checkpoint
 from fico.losses.triplet import TripletHinge
 from fico.networks.imram import IMRAM
 from fico.networks.scan import SCAN
 from fico.protocols import PairScorer
 from fico.scoring.matrix import score_matrix
 from fico.types import PairBatch
-from models.imram import IMRAMModule
-from models.scan import SCANModule
+from models.pair_scorer import PairScorerModule
 
 KINDS = {
-    "scan": lambda: SCANModule(SCAN(9, 30, 8, 5), TripletHinge(), torch.optim.Adam),
-    "imram": lambda: IMRAMModule(IMRAM(9, 30, 8, 5, steps=2), TripletHinge(), torch.optim.Adam),
-    "imram-text": lambda: IMRAMModule(IMRAM(9, 30, 8, 5, mode="text"), TripletHinge(), torch.optim.Adam),
+    "scan": lambda: PairScorerModule(SCAN(9, 30, 8, 5), TripletHinge(), torch.optim.Adam),
+    "imram": lambda: PairScorerModule(IMRAM(9, 30, 8, 5, steps=2), TripletHinge(), torch.optim.Adam),
+    "imram-text": lambda: PairScorerModule(IMRAM(9, 30, 8, 5, mode="text"), TripletHinge(), torch.optim.Adam),
 }
 
 
@@ -49,7 +49,7 @@ def test_the_loss_is_the_hinge_over_the_batchs_scores(kind):
         network.encode_images(batch.images), network.encode_texts(batch.texts, batch.lengths), batch.lengths
     )
     torch.testing.assert_close(module.training_step(batch, 0), TripletHinge()(scores))
-    torch.testing.assert_close(module.logged["train/own_score"], scores.diagonal().mean())
+    torch.testing.assert_close(module.logged["train/positive_score"], scores.diagonal().mean())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -82,3 +82,14 @@ def test_a_split_is_encoded_in_batches_and_scored_in_tiles_as_in_one(kind):
     encoded = module.test_step(whole, 0)
     wanted = module.score(encoded.images, encoded.texts, encoded.text_lengths)
     torch.testing.assert_close(torch.from_numpy(scores), wanted.detach(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "target"), [("scan", "models.scan.SCANModule"), ("imram", "models.imram.IMRAMModule")]
+)
+def test_a_checkpoint_of_an_earlier_target_fits(kind, target, tmp_path):
+    """The keys of the state dict are those of the network, whatever the module was called."""
+    stamp = {"model": {"module": {"_target_": target}}, "data": "f"}
+    torch.save({"fico": stamp, "state_dict": _module(kind).state_dict()}, tmp_path / "best.ckpt")
+    assert all(key.startswith("network.") for key in _module(kind).state_dict())
+    check_checkpoint(tmp_path / "best.ckpt", _module(kind), "f")

@@ -5,7 +5,13 @@ from typing import Any
 
 from fico.report.figures.files import COLOURS, INK, MARKERS, style
 from fico.report.results.display import DIRECTION_NAMES
+from fico.util.optional import requires_extra
 from fico.util.units import bytes_text
+
+with requires_extra("report"):
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
 
 
 def draw(rows: Sequence[Mapping[str, Any]]) -> Figure:

@@ -6,7 +6,13 @@ from typing import Any
 import numpy as np
 
 from fico.report.figures.files import COLOURS, INK, MARKERS, style
+from fico.util.optional import requires_extra
 from fico.util.units import bytes_text
+
+with requires_extra("report"):
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 _TICKS = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 1.0)
 _LAST = 0.002  # added to the fraction that is missed, so that a full recall has a position

@@ -9,6 +9,11 @@ from fico.report.paper.search_table import searched_rows
 from fico.report.results.display import DIRECTION_NAMES
 from fico.report.results.schema import Results, SearchRow
 from fico.report.results.seeds import SeedGroup, group_seeds, is_untrained
+from fico.util.optional import requires_extra
+
+with requires_extra("report"):
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 DASHES = {"vlp": "-", "fine": (0, (5, 1.5)), "coarse": (0, (1, 1)), None: "-"}
 RECALL = [float(level) for level in LEVELS]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fico.embeddings.collect import Collector
-from fico.embeddings.encode import by_length, encode, halving, join
+from fico.embeddings.encode import AutoBatchSize, by_length, encode
 from fico.errors import FicoError
 from fico.types import EncodedBatch, PairBatch
 
@@ -18,8 +18,15 @@ def encoded(image_ids, text_ids):
     return EncodedBatch(rows(image_ids), torch.tensor(image_ids), rows(text_ids), torch.tensor(text_ids))
 
 
+def collected(batches, *, images, texts):
+    collector = Collector(images, texts)
+    for batch in batches:
+        collector.add(batch)
+    return collector.finish()
+
+
 def test_rows_come_in_the_order_of_their_ids():
-    joined = join([encoded([2, 0], [3, 1]), encoded([1], [0, 2])], images=3, texts=4)
+    joined = collected([encoded([2, 0], [3, 1]), encoded([1], [0, 2])], images=3, texts=4)
     assert joined.images.flatten().tolist() == [0, 1, 2]
     assert joined.texts.flatten().tolist() == [0, 1, 2, 3]
 
@@ -37,7 +44,7 @@ def test_rows_come_in_the_order_of_their_ids():
 )
 def test_a_sampler_that_repeats_or_drops_is_found(batches, told):
     with pytest.raises(FicoError, match=told):
-        join(batches, images=3, texts=1)
+        collected(batches, images=3, texts=1)
 
 
 def test_encoding_without_a_trainer_gives_the_embeddings_of_every_batch():
@@ -53,10 +60,10 @@ class Short:
     """An encoder on a device whose memory holds so many rows."""
 
     def __init__(self, most):
-        self.most, self.asked = most, []
+        self.most, self.sizes = most, []
 
     def __call__(self, values, lengths=None):
-        self.asked.append(len(values))
+        self.sizes.append(len(values))
         if len(values) > self.most:
             raise torch.cuda.OutOfMemoryError("out of memory")
         return 2 * values, values[:, :1]
@@ -64,19 +71,19 @@ class Short:
 
 def test_a_batch_that_does_not_fit_is_halved_and_later_ones_start_there():
     encoder = Short(most=3)
-    encode_parts = halving(encoder)
+    encode_parts = AutoBatchSize(encoder)
     values = torch.arange(22.0).reshape(11, 2)
     doubled, first = encode_parts(values)
     assert torch.equal(doubled, 2 * values)
     assert torch.equal(first, values[:, :1])
-    assert encoder.asked == [11, 5, 2, 2, 2, 2, 2, 1]
+    assert encoder.sizes == [11, 5, 2, 2, 2, 2, 2, 1]
     encode_parts(values, None)
-    assert max(encoder.asked[8:]) == 2
+    assert max(encoder.sizes[8:]) == 2
 
 
-def test_a_single_row_that_does_not_fit_is_told():
+def test_a_single_row_that_does_not_fit_raises():
     with pytest.raises(torch.cuda.OutOfMemoryError):
-        halving(Short(most=0))(torch.zeros(4, 2))
+        AutoBatchSize(Short(most=0))(torch.zeros(4, 2))
 
 
 def test_captions_go_by_length_and_come_back_in_their_order():
@@ -123,10 +130,10 @@ def test_rows_in_memory_and_in_files_are_the_same_and_no_file_stays(tmp_path, mo
     assert not list(tmp_path.iterdir())
 
 
-def test_a_disk_without_room_is_told_before_anything_is_written(tmp_path, monkeypatch):
+def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr("fico.embeddings.collect.IN_MEMORY_BYTES", 0)
     monkeypatch.setattr("fico.embeddings.collect.shutil.disk_usage", lambda folder: SimpleNamespace(free=10))
-    with pytest.raises(FicoError, match="has only 0.0; make room"):
+    with pytest.raises(FicoError, match="has only 0.0 free; free some"):
         Collector(4, 4, tmp_path).add(with_states([0], 1))
 
 

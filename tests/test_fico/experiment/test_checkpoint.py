@@ -56,6 +56,6 @@ def test_a_checkpoint_of_another_model_is_refused_and_one_of_other_data_is_told_
     check_checkpoint(path, module, "own")
     assert not caplog.text
     check_checkpoint(path, module, "other")
-    assert "learnt from other training data" in caplog.text
+    assert "was trained on other data" in caplog.text
     with pytest.raises(DataError, match="best.ckpt does not fit Linear: weight has shape"):
         check_checkpoint(path, torch.nn.Linear(2, 4), "own")

@@ -7,7 +7,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
 from fico.experiment import runner
-from fico.experiment.sweep import SweepTable, content_key, is_finished, sweep_name
+from fico.experiment.sweep import SweepTable, is_finished, run_key, sweep_name
 
 
 def test_the_same_command_has_the_same_name_whatever_hydra_is_told():
@@ -36,8 +36,8 @@ def test_a_name_is_one_folder():
     ],
 )
 def test_the_key_follows_what_changes_a_number(config, data, is_same):
-    key = content_key({"seed": 0, "name": "x", "logger": None}, ["a"])
-    assert (content_key(config, data) == key) is is_same
+    key = run_key({"seed": 0, "name": "x", "logger": None}, ["a"])
+    assert (run_key(config, data) == key) is is_same
 
 
 def test_a_folder_without_results_is_not_finished(tmp_path):
@@ -64,7 +64,7 @@ def test_other_weights_under_the_same_path_are_another_run(tmp_path):
     path = tmp_path / "model.safetensors"
     model = OmegaConf.create({"weights": str(path), "checkpoint": None})
     path.write_bytes(b"a")
-    before = runner._files(model)
-    assert runner._files(model) == before
+    before = runner._weight_digests(model)
+    assert runner._weight_digests(model) == before
     path.write_bytes(b"b")
-    assert runner._files(model) != before
+    assert runner._weight_digests(model) != before

@@ -11,7 +11,7 @@ from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError
 from fico.features import SplitInputs
 from fico.loading.batches import CaptionPairs, ImageGroups, collate
-from fico.loading.sampler import BatchShare
+from fico.loading.sampler import ShardedBatchSampler
 from fico.types import Correspondence
 
 ROWS = [0, 2, 1, 2, 2, 0]  # captions of three images, not in the order of the images
@@ -86,20 +86,20 @@ def test_features_of_another_split_are_refused():
 @pytest.mark.parametrize("world", [1, 2, 3, 7])
 @pytest.mark.parametrize("items", [0, 1, 13, 24])
 def test_processes_share_the_batches_of_one_process(items, world):
-    whole = list(BatchShare(items, 4))
-    shares = [list(BatchShare(items, 4, rank, world)) for rank in range(world)]
+    whole = list(ShardedBatchSampler(items, 4))
+    shares = [list(ShardedBatchSampler(items, 4, rank, world)) for rank in range(world)]
     assert [row for batch in whole for row in batch] == list(range(items))
     assert sorted(batch for share in shares for batch in share) == whole
-    assert [len(BatchShare(items, 4, rank, world)) for rank in range(world)] == list(map(len, shares))
+    assert [len(ShardedBatchSampler(items, 4, rank, world)) for rank in range(world)] == list(map(len, shares))
 
 
 @pytest.mark.parametrize("wrong", [(5, 0), (5, 2, 1, 1), (5, 2, -1, 2), (5, 2, 0, 0)])
 def test_senseless_shares_are_refused(wrong):
-    with pytest.raises(ValueError, match="rank lies below world_size"):
-        BatchShare(*wrong)
+    with pytest.raises(ValueError, match="rank is below world_size"):
+        ShardedBatchSampler(*wrong)
 
 
 def test_the_loader_takes_a_share_as_its_batches():
     groups = ImageGroups(tiny_split(), inputs())
-    loader = DataLoader(groups, batch_sampler=BatchShare(3, 2), collate_fn=collate)
+    loader = DataLoader(groups, batch_sampler=ShardedBatchSampler(3, 2), collate_fn=collate)
     assert [batch.image_ids.tolist() for batch in loader] == [[0, 1], [2]]

@@ -1,28 +1,33 @@
-"""Training of CLIP, SigLIP and other dual encoders."""
+"""Training of dual encoders by contrast within the batch: CLIP, SigLIP and BEiT-3."""
 
 import pytorch_lightning as L
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from fico.losses.image_text_contrast import ImageTextContrast
+from fico.networks.beit3 import BEiT3
 from fico.networks.dual_encoder import DualEncoder
 from fico.types import EncodedBatch, PairBatch
-from models._optim import NetworkOptimizer, StepScheduler, optimisation
+from models._optim import NetworkOptimizer, StepScheduler, with_step_schedule
 
 
 class DualEncoderModule(L.LightningModule):
-    """Trains a dual encoder of transformers by contrast and hands out its embeddings.
+    """Trains a dual encoder of transformers, or BEiT-3 (Wang et al., CVPR 2023), and returns its unit vectors.
 
     Args:
         network: Both encoders.
         loss: Contrast within the batch, at the network's own temperature.
-        optimizer: Makes the optimiser from the network.
-        scheduler: Makes the learning-rate schedule, stepped once per step; constant when not given.
+        optimizer: Builds the optimizer from the network.
+        scheduler: Builds the learning-rate schedule, stepped once per step; None keeps the rate constant.
+
+    Differs:
+        The original BEiT-3 starts from a checkpoint tuned by contrast at 224 pixels and trains all epochs to the last;
+        here the validation split chooses the best epoch.
     """
 
     def __init__(
         self,
-        network: DualEncoder,
+        network: DualEncoder | BEiT3,
         loss: ImageTextContrast,
         optimizer: NetworkOptimizer,
         scheduler: StepScheduler | None = None,
@@ -43,14 +48,14 @@ class DualEncoderModule(L.LightningModule):
         )
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
-        both = self.encode(batch)
-        loss: Tensor = self.loss(both.images, both.texts, self.network.logit_scale)
-        watched = {
+        encoded = self.encode(batch)
+        loss: Tensor = self.loss(encoded.images, encoded.texts, self.network.logit_scale)
+        levels = {
             "train/scale": self.network.logit_scale.exp(),
-            "train/own_similarity": (both.images * both.texts).sum(dim=1).mean(),
+            "train/positive_similarity": (encoded.images * encoded.texts).sum(dim=1).mean(),
         }
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(both.images))
-        self.log_dict(watched, batch_size=len(both.images))
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(encoded.images))
+        self.log_dict(levels, batch_size=len(encoded.images))
         return loss
 
     def validation_step(self, batch: PairBatch, batch_idx: int) -> EncodedBatch:
@@ -59,4 +64,4 @@ class DualEncoderModule(L.LightningModule):
     test_step = predict_step = validation_step
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        return optimisation(self, self._make_optimizer(self.network), self._make_scheduler)
+        return with_step_schedule(self, self._make_optimizer(self.network), self._make_scheduler)

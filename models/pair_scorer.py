@@ -1,4 +1,4 @@
-"""Training of SCAN."""
+"""Training of models that score a pair by attention between regions and words: SCAN and IMRAM."""
 
 import pytorch_lightning as L
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -6,30 +6,32 @@ from torch import Tensor
 
 from fico.losses.triplet import TripletHinge
 from fico.networks.blocks.region_words import refuse_empty_captions
+from fico.networks.imram import IMRAM
 from fico.networks.scan import SCAN
 from fico.types import EncodedBatch, PairBatch
 from models._base import OptimizerFactory, SchedulerFactory
+from models._optim import with_epoch_schedule
 
 
-class SCANModule(L.LightningModule):
-    """Trains SCAN (Lee et al., ECCV 2018) and hands out one vector per region and per word.
+class PairScorerModule(L.LightningModule):
+    """Trains SCAN (Lee et al., ECCV 2018) or IMRAM (Chen et al., CVPR 2020); encodes one vector per region and word.
 
     Args:
         network: The pair scorer.
-        loss: Retrieval loss over the batch's matrix of scores.
-        optimizer: Makes the optimiser from the parameters.
-        scheduler: Makes the learning-rate schedule, stepped once per epoch; constant when not given.
+        loss: Retrieval loss over the batch's score matrix.
+        optimizer: Builds the optimizer from the trainable parameters.
+        scheduler: Builds the learning-rate schedule, stepped once per epoch; None keeps the rate constant.
 
     Raises:
         DataError: While encoding: a caption has no word; its row is named.
 
     Differs:
-        The original chooses the best epoch by the sum of all six recalls.
+        Both originals choose the best epoch by the sum of all six recalls.
     """
 
     def __init__(
         self,
-        network: SCAN,
+        network: SCAN | IMRAM,
         loss: TripletHinge,
         optimizer: OptimizerFactory,
         scheduler: SchedulerFactory | None = None,
@@ -60,9 +62,9 @@ class SCANModule(L.LightningModule):
         scores = self.score(encoded.images, encoded.texts, encoded.text_lengths)
         loss = self.loss(scores)
         scores = scores.detach()
-        own, every = scores.diagonal().mean(), scores.mean()
+        levels = {"train/positive_score": scores.diagonal().mean(), "train/mean_score": scores.mean()}
         self.log("train/loss", loss, prog_bar=True, batch_size=len(scores))
-        self.log_dict({"train/own_score": own, "train/mean_score": every}, batch_size=len(scores))
+        self.log_dict(levels, batch_size=len(scores))
         return loss
 
     def validation_step(self, batch: PairBatch, batch_idx: int) -> EncodedBatch:
@@ -72,6 +74,4 @@ class SCANModule(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self._make_optimizer(p for p in self.parameters() if p.requires_grad)
-        if self._make_scheduler is None:
-            return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": self._make_scheduler(optimizer)}
+        return with_epoch_schedule(optimizer, self._make_scheduler)

@@ -1,0 +1,79 @@
+"""From a config and its data to the run's context and the callbacks that take it."""
+
+import logging
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as L
+from omegaconf import DictConfig, OmegaConf
+
+from fico.errors import UsageError
+from fico.experiment.build import build
+from fico.experiment.checkpoint import weights_origin
+from fico.experiment.datamodule import RetrievalDataModule
+from fico.run_context import RunContext
+
+log = logging.getLogger(__name__)
+
+
+def run_context(folder: Path, config: DictConfig, data: RetrievalDataModule) -> RunContext:
+    """Everything that the callbacks of a run need to know.
+
+    Args:
+        folder: The run's folder.
+        config: The composed config, with the sizes that come from the data.
+        data: The splits and features of the run.
+    """
+    model: dict[str, Any] = OmegaConf.to_container(config.model, resolve=True)  # type: ignore[assignment]
+    metric: dict[str, Any] = OmegaConf.to_container(config.metric, resolve=True)  # type: ignore[assignment]
+    return RunContext(
+        folder=folder,
+        model=model,
+        metric=metric,
+        monitor=_monitor(config, has_labels=data.splits["train"].labels is not None),
+        indexes={str(name): partial(build, index) for name, index in (config.get("index") or {}).items()},
+        origin={
+            "model": model["name"],
+            "config": model,
+            "features": data.inputs.origin,
+            "weights": weights_origin(model["weights"]),
+        },
+        fingerprint=data.splits["train"].fingerprint,
+    )
+
+
+def build_callbacks(nodes: DictConfig, context: RunContext) -> list[L.Callback]:
+    """Build the configured callbacks in order.
+
+    Args:
+        nodes: The ``callbacks`` node. A callback with a key ``context`` that is null takes the run's; every other
+            argument is the config's own.
+        context: The run's.
+
+    Raises:
+        UsageError: A node cannot be built, or is no Lightning callback; its key is named.
+    """
+    callbacks = []
+    for key, node in nodes.items():
+        if node is None:
+            continue
+        arguments = {name: value for name, value in node.items() if name != "_partial_"}
+        takes_context = "context" in arguments and arguments["context"] is None
+        callback = build(arguments, context=context) if takes_context else build(arguments)
+        if not isinstance(callback, L.Callback):
+            raise UsageError(f"callbacks.{key!s} is a {type(callback).__name__}, but must be a callback of Lightning")
+        callbacks.append(callback)
+    return callbacks
+
+
+def _monitor(config: DictConfig, *, has_labels: bool) -> str:
+    """The validation metric that selects the best epoch; an instance metric where the data have no labels."""
+    wanted = str(config.model.monitor)
+    task = wanted.split("/")[1]
+    if task in config.metric.tasks and (task == "instance" or has_labels):
+        return wanted
+    task = "instance" if "instance" in config.metric.tasks else "category"
+    instead = {"instance": "val/instance/mean/R@10", "category": "val/category/mean/mAP@N"}[task]
+    log.info("the best epoch is chosen by %s: %s is not measured here", instead, wanted)
+    return instead

@@ -1,0 +1,35 @@
+"""The data of a run: its splits and the features that the model reads."""
+
+from omegaconf import DictConfig
+
+from fico.datasets.base import RetrievalDataset
+from fico.experiment.build import build
+from fico.experiment.config import DATASET_EXTRAS
+from fico.experiment.datamodule import RetrievalDataModule
+from fico.features import model_inputs
+from fico.features.text.authors_vocabulary import AuthorsWords
+
+
+def build_data(config: DictConfig) -> RetrievalDataModule:
+    """Read the splits of the run and build the inputs of its model.
+
+    Args:
+        config: The composed config.
+
+    Raises:
+        FicoError: The data set cannot be read, or has no features of the kind that the model reads.
+    """
+    dataset: RetrievalDataset = build(
+        {key: value for key, value in config.dataset.items() if key not in DATASET_EXTRAS}
+    )
+    tested = config.dataset.split
+    # Text features (vocabulary, Doc2Vec) are fitted on the training split, which a test alone needs too.
+    names = dict.fromkeys(("train", "val", tested) if "fit" in config.stage else ("train", tested))
+    splits = {name: dataset.split(name) for name in names}
+    readers = {
+        str(side): build(node) if isinstance(node, DictConfig) else node for side, node in config.model.inputs.items()
+    }
+    if config.model.get("vocabulary"):
+        readers["text"] = AuthorsWords(config.model.vocabulary)
+    inputs = model_inputs(dataset, list(splits), **readers)
+    return RetrievalDataModule(splits, inputs, test_split=tested, batch_size=config.model.batch_size, seed=config.seed)

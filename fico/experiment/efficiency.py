@@ -1,0 +1,59 @@
+"""Times and sizes of a tested run, for its results and for the loggers."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from pytorch_lightning.loggers import Logger
+from torch import Tensor
+
+from fico.experiment.datamodule import RetrievalDataModule
+from fico.run_context import EpochOutputs
+
+
+def efficiency(outputs: EpochOutputs, data: RetrievalDataModule, bits: int | None) -> dict[str, Any]:
+    """Times in seconds and sizes in bytes, by the keys of ``efficiency`` in `results.json`.
+
+    Args:
+        outputs: Of the test epoch.
+        data: The splits and features of the run.
+        bits: Code length of a hashing model, None for floats.
+
+    Returns:
+        Sizes always; times and peak memory where they were measured. Codes count eight bits a byte as
+        ``embedding_bytes``, and one byte a bit, as the paper stores them, as ``unpacked_embedding_bytes``.
+    """
+    embeddings, times = outputs.embeddings, {}
+    if outputs.encode_seconds is not None:
+        items = len(embeddings.images) + len(embeddings.texts)
+        times = {
+            "encode_seconds": outputs.encode_seconds,
+            "encode_wall_seconds": outputs.encode_wall_seconds,
+            "items_per_second": items / max(outputs.encode_seconds, 1e-9),
+            "attention_seconds": outputs.attention_seconds,
+            "peak_memory_bytes": outputs.peak_memory_bytes,
+        }
+    values = embeddings.images.numel() + embeddings.texts.numel()
+    unpacked = values if bits else values * embeddings.images.element_size()
+    return times | {
+        "embedding_bytes": values // 8 if bits else unpacked,
+        "unpacked_embedding_bytes": unpacked,
+        "feature_bytes": _feature_bytes(outputs, data),
+    }
+
+
+def _feature_bytes(outputs: EpochOutputs, data: RetrievalDataModule) -> int:
+    """Bytes of the inputs of all items; of a re-ranker the states, which are all it needs at query time."""
+    states = (outputs.embeddings.image_states, outputs.embeddings.text_states)
+    kept: list[Tensor] = [side for side in states if side is not None]
+    if kept:
+        return sum(side.numel() * side.element_size() for side in kept)
+    split, inputs = data.splits[data.test_split], data.inputs
+    return len(split.image_ids) * inputs.bytes_per_image + len(split.caption_ids) * inputs.bytes_per_text
+
+
+def log_efficiency(loggers: Iterable[Logger], measured: dict[str, Any]) -> None:
+    """Log ``efficiency/{name}`` to every logger; they are still open then."""
+    numbers = {f"efficiency/{name}": float(value) for name, value in measured.items() if value is not None}
+    for logger in loggers:
+        logger.log_metrics(numbers)
+        logger.save()

@@ -1,0 +1,52 @@
+"""Errors of Hydra and OmegaConf as one sentence each."""
+
+import difflib
+from typing import Any
+
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from fico.errors import UsageError
+
+
+def sentence(error: Exception) -> str:
+    """One line for an error that Hydra or OmegaConf raised while composing.
+
+    Args:
+        error: What composing raised.
+
+    Returns:
+        Its statement, with the available options or the key that was probably meant.
+    """
+    cause = error.__cause__
+    if _is_null_group(error):
+        return "a group takes the name of an option, as model=ucch, and not null; leave out the override"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if isinstance(cause, UsageError):
+        return str(cause)
+    if isinstance(error, MissingConfigException):
+        options = lines[2 : lines.index("Config search path:")] if "Config search path:" in lines else []
+        return f"{lines[0]}; available: {', '.join(options)}" if options else lines[0]
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError):  # its advice to append the key would mislead
+        unknown = lines[0].rstrip(".")
+        key = unknown.removesuffix("'").rsplit("'", maxsplit=1)[-1].rsplit(".", maxsplit=1)[-1]
+        return f"{unknown}: there is no such key{did_you_mean(key, cause.parent_node or ())}"
+    return " ".join(lines) or type(error).__name__
+
+
+def is_wrong_usage(error: BaseException) -> bool:
+    """Whether the command line or a YAML file is at fault, not the program."""
+    return isinstance(error, ConfigCompositionException | HydraException | OmegaConfBaseException) or _is_null_group(
+        error
+    )
+
+
+def _is_null_group(error: BaseException) -> bool:
+    """Whether Hydra refused ``GROUP=null``, for which it has a bare ValueError."""
+    return isinstance(error, ValueError) and str(error).startswith("Config group override must be")
+
+
+def did_you_mean(key: str, keys: Any) -> str:
+    """The known key nearest to a mistyped one, in parentheses; empty if none is near."""
+    close = difflib.get_close_matches(key, [str(known) for known in keys], n=1)
+    return f" (did you mean {close[0]}?)" if close else ""

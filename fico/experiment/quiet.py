@@ -1,0 +1,22 @@
+"""Keeping the developer advice of libraries out of the user's log."""
+
+import logging
+import warnings
+
+ADVICE = (
+    ".*does not have many workers.*",  # features are read from memory; workers would only cost
+    ".*suggested max number of worker.*",  # the data module counts the cores itself
+    ".*Experiment logs directory .* exists.*",  # Hydra has created the folder
+    ".*Checkpoint directory .* exists.*",
+    ".*number of training batches .* is smaller than the logging interval.*",
+    ".*The dirpath has changed from.*",  # a checkpoint of another run, as requested
+    ".*LeafSpec.*",  # a deprecation inside Lightning
+)
+
+
+def quiet() -> None:
+    """Silence the advice of Lightning and the chatter of other libraries."""
+    for advice in ADVICE:
+        warnings.filterwarnings("ignore", advice)
+    for name in ("pytorch_lightning.utilities.rank_zero", "gensim", "faiss"):
+        logging.getLogger(name).setLevel(logging.ERROR)

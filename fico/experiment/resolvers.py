@@ -1,0 +1,39 @@
+"""The resolvers of OmegaConf that ``conf`` uses."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from fico.errors import UsageError
+
+
+def register_resolvers() -> None:
+    """Make ``by_size``, ``stages`` and ``run_name`` known to OmegaConf; may be called again."""
+    for name, resolver in (("by_size", _by_size), ("stages", _stages), ("run_name", _run_name)):
+        OmegaConf.register_new_resolver(name, resolver, replace=True)
+
+
+def _by_size(values: Mapping[str, Any], *, _root_: DictConfig) -> Any:
+    """``${by_size:{tiny: 1, paper: 2}}``: the value of ``model.size``."""
+    size = str(_root_.model.size)
+    if size not in values:
+        raise UsageError(f"model.size is {size!r}, but must be one of {', '.join(values)}")
+    return values[size]
+
+
+def _stages(*, _root_: DictConfig) -> ListConfig:
+    """Released weights are tested as they are; everything else is trained first."""
+    return ListConfig(["test"] if _root_.model.weights else ["fit", "test"])
+
+
+def _run_name(*, _root_: DictConfig) -> str:
+    """``<model>[-<bits>]-<dataset>-s<seed>``."""
+    model, dataset = _root_.model, dataset_name(_root_)
+    bits = f"-{model.bits}" if "bits" in model else ""
+    return f"{model.name}{bits}-{dataset}-s{_root_.seed}"
+
+
+def dataset_name(config: DictConfig) -> str:
+    """The data set's ``name``, or else the name of its class."""
+    return str(config.dataset.get("name") or str(config.dataset._target_).rsplit(".", maxsplit=1)[-1].lower())

@@ -1,0 +1,94 @@
+"""What a run provides to its callbacks, and what they return: the typed border between the runner and ``callbacks``."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fico.evaluation.result import RetrievalResult
+from fico.search.base import Searcher
+from fico.similarity import Similarity
+from fico.types import EncodedBatch
+
+STAMP = "fico"  # key of a checkpoint under which its model config and data fingerprint are stored
+
+
+@dataclass(slots=True, eq=False)
+class EpochOutputs:
+    """What the callbacks made of the last evaluation epoch; after a test `results.json` is written from it.
+
+    Args:
+        encoded: Embeddings of the whole split in the order of the ids, on the CPU, the same in every process.
+        i2t: ``images captions``: scores of a pair scorer or re-ranker; None where the embeddings are compared.
+        t2i: ``captions images``; of a re-ranker not the transpose of the other.
+        result: Metrics of the last test epoch.
+        encode_seconds: Time of the network alone; None where nothing measures it.
+        encode_wall_seconds: The same epoch with loading the data and collecting the rows.
+        attention_seconds: Time of scoring pairs; 0 for an encoder.
+        peak_memory_bytes: Of the GPU where there is one, else of the process.
+        search_rows: Rows of ``search`` in `results.json`.
+    """
+
+    encoded: EncodedBatch | None = None
+    i2t: np.ndarray | None = None
+    t2i: np.ndarray | None = None
+    result: RetrievalResult | None = None
+    encode_seconds: float | None = None
+    encode_wall_seconds: float | None = None
+    attention_seconds: float = 0.0
+    peak_memory_bytes: int | None = None
+    search_rows: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def embeddings(self) -> EncodedBatch:
+        """The embeddings of the epoch that has just ended.
+
+        Raises:
+            RuntimeError: No epoch has ended, or a callback reads them before they are collected.
+        """
+        if self.encoded is None:
+            raise RuntimeError("no embeddings yet: EncodedEpoch must stand before the callbacks that read them")
+        return self.encoded
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunContext:
+    """One run as its callbacks see it.
+
+    Args:
+        folder: The run's folder.
+        model: The resolved ``model`` node, with the sizes that come from the data.
+        metric: Options of `fico.evaluate` by name.
+        monitor: Validation metric that selects the best epoch.
+        indexes: Builds each index of the search comparison, by name.
+        origin: What makes the embeddings: model, config, features, weights.
+        fingerprint: Fingerprint of the training split.
+        outputs: Filled by the callbacks.
+    """
+
+    folder: Path
+    model: Mapping[str, Any]
+    metric: Mapping[str, Any]
+    monitor: str
+    indexes: Mapping[str, Callable[..., Searcher]]
+    origin: Mapping[str, Any]
+    fingerprint: str
+    outputs: EpochOutputs = field(default_factory=EpochOutputs)
+
+    @property
+    def similarity(self) -> Similarity:
+        """Measure by which the embeddings are compared; not read where a model scores pairs itself."""
+        similarity: Similarity = self.model["similarity"]
+        return similarity
+
+    @property
+    def bits(self) -> int | None:
+        """Code length of a hashing model; None for floats."""
+        return self.model.get("bits")
+
+    @property
+    def rerank(self) -> Mapping[str, Any] | None:
+        """``k`` and ``rule`` of `fico.Rerank`; None without re-ranking."""
+        return self.model.get("rerank")
