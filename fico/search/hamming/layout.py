@@ -9,7 +9,7 @@ GPU_ID_BITS = 40  # the same on a GPU
 GPU_FILL = 128  # on a GPU items are filled up to a multiple of so many
 GPU_QUERIES = 128  # queries of one product on a GPU; its items are `GPU_FILL`
 GPU_PART = 128  # bits of one product on a GPU
-_STAGES = (3, 2, 1)  # buffers of Triton's software pipeline, deepest first; 3 is Triton's own choice
+_STAGES = (3, 2, 1)  # of Triton's software pipeline, deepest first; 3 is Triton's own choice, 1 is none
 _REDUCTION_BYTES = 512  # what the least distance of a group is exchanged through
 
 
@@ -17,15 +17,16 @@ def shared_bytes(width: int, stages: int) -> int:
     """Shared memory that the first fused kernel asks for, at most.
 
     Each step of its loop loads the items of every part of the code, and the queries of every part but the first, which
-    stay in shared memory; Triton keeps as many of these steps in flight as there are stages. With 3 stages it is
-    360,960 bytes at 512 bits, which is what an H200 (232,448) refused.
+    stay in shared memory; Triton's pipeline keeps as many of these steps in flight as there are stages. With 3 stages
+    that is 360,960 bytes at 512 bits, which an H200 (232,448) refuses. Without a pipeline the operands of one product
+    lie there, beside the first queries, whatever the width.
 
     Args:
         width: Bytes of a code on the device: a sign for each bit, filled up to a power of two from 32 on.
         stages: Of the pipeline.
     """
     part = min(width, GPU_PART)
-    tiles = stages * (2 * (width // part) - 1)
+    tiles = 2 if stages == 1 else stages * (2 * (width // part) - 1)
     return part * (GPU_QUERIES + tiles * max(GPU_QUERIES, GPU_FILL)) + _REDUCTION_BYTES
 
 

@@ -56,6 +56,42 @@ def compiled(capability):
     return made
 
 
+def shared_memory(capability, width, stages):
+    """Bytes that the first kernel asks for, compiled as for aligned pointers; runs in a process of its own."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from fico.search.hamming import gpu_triton
+    from fico.search.hamming.layout import GPU_FILL, GPU_PART, GPU_QUERIES
+
+    kernel = gpu_triton._least_kernel
+    sizes = {"width": width, "part": min(width, GPU_PART), "rows": GPU_QUERIES, "columns": GPU_FILL}
+    sizes |= {"group": gpu_triton.GROUP, "steps": gpu_triton._STEPS}
+    pointers = {"queries": "*i8", "items": "*i8", "least": "*i16"}
+    kinds = {name: "constexpr" if name in sizes else pointers.get(name, "i32") for name in kernel.arg_names}
+    constants = {(kernel.arg_names.index(name),): size for name, size in sizes.items()}
+    aligned = [*pointers, "padded", "stride", "bits"]
+    attributes = {(kernel.arg_names.index(name),): [["tt.divisibility", 16]] for name in aligned}
+    source = ASTSource(kernel, kinds, constants, attributes)
+    options = {"num_warps": 8, "num_stages": stages}
+    return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options).metadata.shared
+
+
+@pytest.mark.parametrize("capability", [80, 90])
+def test_no_kernel_asks_for_more_shared_memory_than_the_bound(capability, monkeypatch):
+    from fico.search.hamming.layout import shared_bytes
+
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    cases = [(width, stages) for width in (64, 512, 1024) for stages in (3, 2, 1)]
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:
+        taken = list(other.map(shared_memory, [capability] * len(cases), *zip(*cases, strict=True)))
+    for (width, stages), size in zip(cases, taken, strict=True):
+        assert size <= shared_bytes(width, stages), (width, stages)
+        if capability == 90 and stages > 1:
+            assert size == shared_bytes(width, stages)  # the bound is no larger than it must be
+
+
 @pytest.mark.parametrize(("capability", "product"), [(80, "mma.sync.aligned"), (90, "wgmma.mma_async")])
 def test_kernels_compile_for_devices_that_are_not_here(capability, product, monkeypatch):
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
