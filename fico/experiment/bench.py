@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import random
+import sys
 import time
 import warnings
 from collections.abc import Mapping
