@@ -151,4 +151,6 @@ def run_command(command: str, checkout: Path, place: str) -> None:
     environment = os.environ | {"PATH": path, "PYTHONPATH": str(checkout)}
     done = subprocess.run(["sh", "-c", command], cwd=checkout, env=environment, capture_output=True, text=True)
     if done.returncode:
-        raise AssertionError(f"{place}: `{command}` ended with {done.returncode}\n{(done.stdout + done.stderr)[-3000:]}")
+        raise AssertionError(
+            f"{place}: `{command}` ended with {done.returncode}\n{(done.stdout + done.stderr)[-3000:]}"
+        )

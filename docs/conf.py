@@ -21,6 +21,7 @@ html_show_sourcelink = False
 myst_heading_anchors = 3
 suppress_warnings = ["misc.highlighting_failure"]
 
+autodoc_mock_imports = ["triton"]  # only GPU builds of torch bring it
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # jaxtyping's shapes are no Python names; the signatures carry them
 autodoc_preserve_defaults = True
@@ -34,7 +35,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(?!fico\.).*"),  # names of other packages, whose sites are not asked
 ]
 
-# A page of each of these packages is made from the files that are there; the public names have a page by hand, and the index.
+# A page of each package is made from the files that are there; the public names have a page by hand, and the index.
 PACKAGES = ("datasets", "embeddings", "evaluation", "losses", "metrics", "networks", "scoring", "search")
 MODULE = """{name}
 {line}
@@ -51,7 +52,9 @@ def _write_packages(app: Sphinx) -> None:
     target.mkdir(exist_ok=True)
     for package in PACKAGES:
         files = sorted((ROOT / "fico" / package).rglob("[!_]*.py"))
-        names = [".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files if file.parent.name != "kernels"]
+        names = [
+            ".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files if file.parent.name != "kernels"
+        ]
         parts = [MODULE.format(name=name, line="-" * len(name)) for name in names]
         title = f"fico.{package}"
         (target / f"{package}.rst").write_text("\n".join([title, "=" * len(title), "", *parts]))

@@ -1,5 +1,6 @@
 """The docs: the site builds without a warning, every code block is checked, and those that can be are run."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ sys.path.insert(0, str(ROOT / "docs"))
 
 from blocks import LANGUAGES, NEEDS, PAGES, BlockParser, blocks, copy_checkout, examples  # noqa: E402
 from commands_check import check  # noqa: E402
+from pictures import draw_architecture  # noqa: E402
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -65,9 +67,13 @@ def test_every_public_name_stands_in_the_reference():
     assert [name for name in fico.__all__ if f"fico.{name}\n" not in reference] == []
 
 
-def test_the_readme_is_short_and_its_links_lead_somewhere():
-    import re
+def test_the_diagram_shows_the_layers_that_hold(tmp_path):
+    draw_architecture(tmp_path / "drawn.svg")
+    held = (ROOT / "docs" / "pictures" / "architecture.svg").read_text()
+    assert (tmp_path / "drawn.svg").read_text() == held, "run `python docs/pictures.py` and commit its diagram"
 
+
+def test_the_readme_is_short_and_its_links_lead_somewhere():
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) <= 150
     links = {link.split("#")[0] for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("http")}
