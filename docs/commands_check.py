@@ -12,11 +12,13 @@ from typing import Any
 from blocks import ROOT
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 from typer.main import get_command
 
 from fico.cli.app import app
 from fico.experiment.config import check_config, check_pairing, register_resolvers
 
+FILES = ("model.checkpoint", "model.weights", "model.vocabulary")
 OTHERS = {"cd", "git", "sphinx-build", "wandb", "tensorboard", "ruff", "mypy", "lint-imports", "ls"}
 
 
@@ -67,6 +69,10 @@ def _check_run(words: list[str]) -> None:
     overrides = [word for word in words if not word.startswith("-") and word != "job"]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose("config", [_first(override) for override in overrides])
+    for override in overrides:
+        key, _, _ = override.partition("=")
+        if key in FILES:
+            OmegaConf.update(config, key, None)  # the key exists; the file is the reader's
     check_pairing(config)
     check_config(config)
 
