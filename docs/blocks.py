@@ -1,8 +1,8 @@
 """Finds the code blocks of the README and of the docs, checks every command in them and runs those that can be run.
 
 Four languages are in use. ``python`` is executed, all blocks of a page in one namespace. A ``python`` or ``yaml`` block
-whose first line is a path in a comment, such as ``# models/bag.py``, is written to that file of a copy of the checkout,
-where the page's ``sh`` blocks run, one command a line. ``text`` is output.
+whose first line is a path in a comment, such as ``# models/bag.py``, is written (without that line) to the file in a
+copy of the checkout, where the page's ``sh`` blocks run, one command a line. ``text`` is output.
 
 A comment above a block, ``<!-- needs: data -->``, says what it needs beyond the test set; such a block is not run, but
 its commands are checked all the same: a ``run.py`` line must compose, and every option must exist.
@@ -94,7 +94,7 @@ class BlockParser:
         if block.file is not None:
             target = self._checkout / block.file
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(block.source)
+            target.write_text(block.source.partition("\n")[2])
         elif block.language == "python":
             PythonEvaluator()(example)
         for command in block.commands():

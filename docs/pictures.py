@@ -100,7 +100,7 @@ def draw_architecture(target: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     contracts = project["tool"]["importlinter"]["contracts"]
     inside = next(contract for contract in contracts if contract.get("containers") == ["fico"])
-    layers = ["run.py", "models | callbacks", *(f"fico.{layer}" for layer in inside["layers"])]
+    layers = ["run.py", "models | callbacks", *(f"fico.{layer}" for layer in inside["layers"] if layer != "__main__")]
     step = max(95, 30 * len(layers) // len(STEPS))
     height = max(30 * len(layers), step * len(STEPS)) + 60
     parts = [_text(170, 28, "imports point downwards", "h"), _text(620, 28, "the way of the data", "h")]

@@ -46,10 +46,15 @@ def has_something_to_run(page):
     return any(block.need is None and (block.language in ("python", "sh") or block.file) for block in blocks(page))
 
 
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """One copy for all pages, so that the kernels are compiled in it once."""
+    return copy_checkout(tmp_path_factory.mktemp("docs") / "checkout")
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", [page for page in PAGES if has_something_to_run(page)], ids=page_name)
-def test_blocks_run(page, tmp_path, monkeypatch):
-    checkout = copy_checkout(tmp_path / "checkout")
+def test_blocks_run(page, checkout, monkeypatch):
     monkeypatch.chdir(checkout)
     for example in examples(page, BlockParser(checkout=checkout)):
         example.evaluate()
