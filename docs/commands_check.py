@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from typer.main import get_command
 
 from fico.cli.app import app
-from fico.experiment.config import check_config, check_pairing, register_resolvers
+from run import check_config, check_pairing, register_resolvers
 
 FILES = ("model.checkpoint", "model.weights", "model.vocabulary")
 OTHERS = {"cd", "git", "sphinx-build", "wandb", "tensorboard", "ruff", "mypy", "lint-imports", "ls"}

@@ -12,7 +12,6 @@ from torch import nn
 from torch.nn.functional import normalize
 
 import fico
-from fico.datasets import Shapes
 from fico.losses.triplet import TripletHinge
 
 CELLS = 12
@@ -36,7 +35,7 @@ def bags(captions: tuple, words: dict[str, int]) -> torch.Tensor:
 def main() -> None:
     """Train for some epochs and print R@10."""
     torch.manual_seed(0)
-    data = Shapes(images=300)
+    data = fico.load_dataset("shapes", images=300)
     train, test = data.split("train"), data.split("test")
     words = {word: n for n, word in enumerate(sorted({word for caption in train.tokens for word in caption}))}
     images, texts = features(train.image_paths), bags(train.tokens, words)
