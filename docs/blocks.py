@@ -55,7 +55,7 @@ class Block:
     file: str | None
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Page and line, as an editor opens them."""
         return f"{self.page.relative_to(ROOT)}:{self.line}"
 
@@ -98,7 +98,7 @@ class BlockParser:
         elif block.language == "python":
             PythonEvaluator()(example)
         for command in block.commands():
-            run_command(command, self._checkout, block.place)
+            run_command(command, self._checkout, block.location)
 
 
 def as_block(example: Example) -> Block:
@@ -141,7 +141,7 @@ def copy_checkout(target: Path) -> Path:
     return target
 
 
-def run_command(command: str, checkout: Path, place: str) -> None:
+def run_command(command: str, checkout: Path, location: str) -> None:
     """Runs one line in a copy of the checkout.
 
     Raises:
@@ -152,5 +152,5 @@ def run_command(command: str, checkout: Path, place: str) -> None:
     done = subprocess.run(["sh", "-c", command], cwd=checkout, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise AssertionError(
-            f"{place}: `{command}` ended with {done.returncode}\n{(done.stdout + done.stderr)[-3000:]}"
+            f"{location}: `{command}` ended with {done.returncode}\n{(done.stdout + done.stderr)[-3000:]}"
         )

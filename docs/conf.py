@@ -32,7 +32,7 @@ napoleon_custom_sections = ["Differs", "Source"]
 
 nitpicky = True
 nitpick_ignore_regex = [
-    ("py:.*", r"(?!fico\.).*"),  # names of other packages, whose sites are not asked
+    ("py:.*", r"(?!fico\.).*"),  # names of other packages, whose documentation is not linked
 ]
 
 # A page of each package is made from the files that are there; the public names have a page by hand, and the index.

@@ -53,13 +53,13 @@ def _draw_samples(figure: Any, run: Path, hits: int = 5) -> None:
     axes = figure.subplots(2, hits + 1, width_ratios=(*[1] * hits, 1.0))
     for line, row in zip(axes, rows, strict=True):
         shown = [*found[row], matching[row]]
-        for place, (cell, image) in enumerate(zip(line, shown, strict=True)):
-            _show(cell, split.image_paths[image], image == matching[row], place == hits)
+        for column, (cell, image) in enumerate(zip(line, shown, strict=True)):
+            _show(cell, split.image_paths[image], image == matching[row], column == hits)
         caption = line[0].annotate(f"“{split.captions[row]}”", (0, 1.1), xycoords="axes fraction", fontsize=10)
         caption.set_in_layout(False)  # or it would widen the first column
     axes[1, hits].set_xlabel("matching image", fontsize=8)
-    for place in range(hits):
-        axes[1, place].set_xlabel(f"rank {place + 1}", fontsize=8)
+    for column in range(hits):
+        axes[1, column].set_xlabel(f"rank {column + 1}", fontsize=8)
 
 
 def _show(cell: Any, path: Path, is_match: bool, is_truth: bool) -> None:
@@ -96,14 +96,14 @@ def _chance(key: str) -> str:
 
 
 def draw_architecture(target: Path) -> None:
-    """The layers of the package beside the way of the data, as SVG with text."""
+    """The layers of the package and the data flow, as SVG with text."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     contracts = project["tool"]["importlinter"]["contracts"]
     inside = next(contract for contract in contracts if contract.get("containers") == ["fico"])
     layers = ["run.py", "models | callbacks", *(f"fico.{layer}" for layer in inside["layers"] if layer != "__main__")]
     step = max(95, 30 * len(layers) // len(STEPS))
     height = max(30 * len(layers), step * len(STEPS)) + 60
-    parts = [_text(170, 28, "imports point downwards", "h"), _text(620, 28, "the way of the data", "h")]
+    parts = [_text(170, 28, "imports point downwards", "h"), _text(620, 28, "data flow", "h")]
     for row, layer in enumerate(layers):
         parts.append(
             _box(20, 45 + 30 * row, 300, 25, "app" if row < 2 else "lib") + _text(170, 62 + 30 * row, layer, "m")

@@ -20,7 +20,7 @@ def main(words: Sequence[str] | None = None) -> int:
     pages = [page.resolve() for page in options.pages] or PAGES
     if options.list:
         for block in (block for page in pages for block in blocks(page) if block.need is not None):
-            sys.stdout.write(f"{block.place}: needs {NEEDS[block.need]}\n")
+            sys.stdout.write(f"{block.location}: needs {NEEDS[block.need]}\n")
         return 0
     return sum(not _runs(page, frozenset(options.needs)) for page in pages) and 1
 

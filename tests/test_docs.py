@@ -35,7 +35,7 @@ def test_every_block_says_what_it_is():
 
 
 @pytest.mark.parametrize(
-    "block", [block for block in BLOCKS if block.need and block.commands()], ids=lambda block: block.place
+    "block", [block for block in BLOCKS if block.need and block.commands()], ids=lambda block: block.location
 )
 def test_every_command_that_is_not_run_exists(block):
     for command in block.commands():
