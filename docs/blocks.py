@@ -24,7 +24,9 @@ from sybil.parsers.markdown.lexers import FencedCodeBlockLexer
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NEEDS = {
-    "minutes": "run by `python docs/run_blocks.py --with minutes`, as it takes minutes",
+    "minutes": "minutes: `python docs/run_blocks.py --with minutes`",
+    "hours": "hours: `python docs/run_blocks.py --with hours`",
+    "hand": "somebody at the keyboard: it does not end by itself, or runs these very blocks",
     "data": "a folder, a file or a run of your own",
     "gpu": "an NVIDIA GPU",
     "network": "the network, beyond what is installed",
