@@ -15,9 +15,9 @@ def compare(
     """Runs side by side: differences, best in bold, seeds averaged, paired significance tests."""
     from fico.cli.compare import compare_runs, print_comparison, write_comparison
 
-    grid, left_out = compare_runs(runs, every=every)
+    table, left_out = compare_runs(runs, every=every)
     if out is not None:
-        write_comparison(out, grid)
-    print_comparison(grid, as_markdown=as_markdown)
+        write_comparison(out, table)
+    print_comparison(table, in_markdown=as_markdown)
     for path, reason in left_out:
         typer.echo(f"fico: left out: {path}: {reason}", err=True)

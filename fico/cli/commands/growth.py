@@ -21,14 +21,12 @@ def growth(
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to write. Default: the run.")] = None,
 ) -> None:
     """R@K and cost while real distractors join the gallery: embeddings of other splits or other data sets."""
-    from rich.console import Console
-
-    from fico.cli.growth import FILES, grow_run, table
+    from fico.cli.growth import FILES, grow_run, growth_table
+    from fico.report.table.terminal import print_table
 
     wanted = None if sizes is None else [_number(size) for size in sizes.split(",")]
     grown = grow_run(run, distractors, sizes=wanted, seed=seed, out=out)
-    console = Console()
-    Console(width=max(100, console.width)).print(table(grown))
+    print_table(growth_table(grown))
     typer.echo("\n".join(str(grown.folder / name) for name in FILES))
 
 

@@ -16,8 +16,8 @@ def report(
     from fico.cli.report import report_runs
 
     folder, found, filled = report_runs(folders, out)
-    for grid in filled.grids:
-        typer.echo(grid.title)
+    for table in filled.tables:
+        typer.echo(table.title)
     for caption in filled.captions.values():
         typer.echo(caption)
     for remark in (*filled.remarks, *(f"left out: {path}: {reason}" for path, reason in found.left_out)):
