@@ -68,8 +68,8 @@ class HashCodes:
             ids: Name of each row for errors; by default its number.
 
         Raises:
-            DataError: Another value than the two of the encoding, 0 beside -1 included: the sign of an exact 0 is the
-                model's to decide (``numpy.where(x < 0, -1, 1)``). Packed codes that are not ``uint8``.
+            DataError: Another value than the two of the encoding, which forbids 0 together with -1: the sign of an exact 0
+                is the model's to decide (``numpy.where(x < 0, -1, 1)``). Packed codes that are not ``uint8``.
             UsageError: ``bits`` fits neither the packed nor the unpacked form.
         """
         if isinstance(values, HashCodes):
@@ -167,7 +167,7 @@ class HashCodes:
 
 
 def code_length(values: Embeddings | HashCodes, bits: int | None, what: str) -> int:
-    """Length of codes, of which the first is looked at: as ``HashCodes.of`` finds it, and as the searchers need it.
+    """Length of codes as ``HashCodes.of`` finds it, from the first row, and as the searchers need it.
 
     Raises:
         DataError: As ``HashCodes.of``.

@@ -115,7 +115,7 @@ def refuse_holes(name: str, holes: Bool[np.ndarray, " rows"]) -> None:
         rows = np.flatnonzero(holes)
         raise DataError(
             f"{len(rows)} of {len(holes)} {name} hold NaN or infinite values, first at rows "
-            f"{', '.join(map(str, rows[:5]))}; look into the encoder or leave these rows out"
+            f"{', '.join(map(str, rows[:5]))}; check the encoder or leave these rows out"
         )
 
 

@@ -20,7 +20,7 @@ class Searcher(Protocol):
     """Finds the nearest items of each query.
 
     ``add`` may be called several times; items are numbered from 0 in the order in which they came. Where the
-    parameters of an index are learnt (partitions, codes), they are learnt from the first ``add``.
+    parameters of an index are trained (partitions, codes), they are trained on the first ``add``.
     """
 
     @property

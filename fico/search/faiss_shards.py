@@ -57,7 +57,7 @@ def parts_of(index: Any) -> list[Any]:
 
 
 def copies(index: Any, count: int) -> list[Any]:
-    """Copies of an index, what it learnt and holds included."""
+    """Copies of an index, with its training and its items."""
     faiss = import_faiss()
     clone = faiss.clone_binary_index if isinstance(index, faiss.IndexBinary) else faiss.clone_index
     return [clone(index) for _ in range(count)]

@@ -44,12 +44,12 @@ class HashEncoder:
         return self._is_fitted
 
     def fit(self, items: Embeddings | HashCodes, learn: bool = True, queries: Embeddings | None = None) -> None:
-        """Decides what the rows are, and learns ITQ where it is needed.
+        """Decides what the rows are, and trains ITQ where it is needed.
 
         Args:
             items: The first items.
             learn: False where floats shall stay floats.
-            queries: Rows of the other side that ITQ shall be learnt from too.
+            queries: Rows of the other side that ITQ is trained on too.
 
         Raises:
             DataError: Too few items for a code of 8 bits, NaN, or packed codes without their length.
@@ -97,9 +97,9 @@ class HashEncoder:
 
     def state(self) -> tuple[Settings, Arrays]:
         """Settings and arrays for an index file."""
-        learnt = None if self.itq is None or not self.itq.is_fitted else self.itq.state()
+        trained = None if self.itq is None or not self.itq.is_fitted else self.itq.state()
         settings = {"bits": self.bits, "seed": self.seed, "takes_codes": self.kind == "codes"}
-        return settings | {"itq": learnt and learnt[0]}, learnt[1] if learnt else {}
+        return settings | {"itq": trained and trained[0]}, trained[1] if trained else {}
 
     @classmethod
     def restored(cls, settings: Settings, arrays: Arrays) -> "HashEncoder":

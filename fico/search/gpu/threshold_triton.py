@@ -13,29 +13,29 @@ _CHUNK = 2048  # products that a program looks at together
 
 
 @triton.jit
-def _keep_kernel(products, limits, counts, values, items, columns, stride, first, room, chunk: tl.constexpr):
+def _keep_kernel(products, limits, counts, values, items, columns, stride, first, capacity, chunk: tl.constexpr):
     query = tl.program_id(0).to(tl.int64)  # only the first axis holds more than 65,535 programs
     column = tl.program_id(1) * chunk + tl.arange(0, chunk)
     product = tl.load(products + query * stride + column, column < columns, float("-inf"))
     near = (product >= tl.load(limits + query)) & (column < columns)
     if tl.max(near.to(tl.int32), 0) > 0:
         ones = tl.full((chunk,), 1, tl.int32)
-        place = tl.atomic_add(counts + query + tl.zeros((chunk,), tl.int32), ones, near, sem="relaxed")
-        fits = near & (place < room)
-        tl.store(values + query * room + place, product, fits)
-        tl.store(items + query * room + place, first + column, fits)
+        slot = tl.atomic_add(counts + query + tl.zeros((chunk,), tl.int32), ones, near, sem="relaxed")
+        fits = near & (slot < capacity)
+        tl.store(values + query * capacity + slot, product, fits)
+        tl.store(items + query * capacity + slot, first + column, fits)
 
 
 def keep(products: Tensor, limits: Tensor, first: int, counts: Tensor, values: Tensor, items: Tensor) -> None:
-    """Appends to each query what reaches its limit, in any order; what there is no room for is counted only.
+    """Appends to each query what reaches its limit, in any order; what exceeds the capacity is only counted.
 
     Args:
         products: ``queries block``, ``float16``.
         limits: ``queries``, ``float16``.
         first: Item of the block's first column.
         counts: ``queries``, ``int32``: how many there are already.
-        values: ``queries room``, ``float16``: receives the products.
-        items: ``queries room``, ``int32``: receives the items.
+        values: ``queries capacity``, ``float16``: receives the products.
+        items: ``queries capacity``, ``int32``: receives the items.
     """
     rows, columns = products.shape
     grid = (rows, triton.cdiv(columns, _CHUNK))

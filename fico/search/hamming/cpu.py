@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _TILE = 256  # queries that share one pass over the codes
 _SCRATCH = 2**22  # integers that a tile works in, at most: 32 MB
-_SAMPLED_K = 100  # from here the hits before the limit has settled cost more than a sample does
+_SAMPLED_K = 100  # from here the hits before the limit has tightened cost more than a sample does
 
 
 class CodeIndex(Protocol):

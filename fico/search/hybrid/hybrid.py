@@ -97,8 +97,8 @@ class HybridSearch:
     @property
     def size_bytes(self) -> int:
         """Bytes in memory or on the device; floats that lie in a file are counted by ``disk_bytes``."""
-        learnt = sum(int(part.nbytes) for part in self._projection or ())
-        return learnt + (0 if self._held is None else self._held.size_bytes)
+        trained = sum(int(part.nbytes) for part in self._projection or ())
+        return trained + (0 if self._held is None else self._held.size_bytes)
 
     @property
     def disk_bytes(self) -> int:

@@ -2,7 +2,7 @@
 """The compiled part of the coarse-to-fine search: partial selection and products with stored rows.
 
 Rows may be stored as ``float32``, as the bits of ``float16`` (``uint16``) or as ``int8``; the product widens them in
-registers, sixteen at a time, and asks for the next row while it works on one: rows lie far apart in memory.
+registers, sixteen at a time, and prefetches the next row while it works on one: rows lie far apart in memory.
 
 Importing this module imports numba; it compiles on first use and keeps the result in numba's cache.
 """
