@@ -3,6 +3,8 @@
 from functools import cache
 from typing import TYPE_CHECKING
 
+from fico.util.optional import requires_extra
+
 if TYPE_CHECKING:
     from nltk.tokenize import NLTKWordTokenizer  # type: ignore[import-untyped]
     from nltk.tokenize.punkt import PunktSentenceTokenizer  # type: ignore[import-untyped]
@@ -24,7 +26,8 @@ def tokenize(caption: str) -> list[str]:
 
 @cache
 def _tokenizers() -> "tuple[PunktSentenceTokenizer, NLTKWordTokenizer]":
-    from nltk.tokenize import NLTKWordTokenizer  # here, as it takes a second to import
-    from nltk.tokenize.punkt import PunktSentenceTokenizer
+    with requires_extra("text"):
+        from nltk.tokenize import NLTKWordTokenizer  # here, as it takes a second to import
+        from nltk.tokenize.punkt import PunktSentenceTokenizer
 
     return PunktSentenceTokenizer(), NLTKWordTokenizer()
