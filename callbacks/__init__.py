@@ -1,4 +1,4 @@
-"""What happens around the loops: collecting, scoring, evaluation, storing, measuring.
+"""What happens around the loops: evaluation, storing, measuring.
 
 A callback takes the run's `fico.run_context.RunContext` and fills its ``outputs``; no callback looks another one up.
 """

@@ -1,21 +1,25 @@
-"""Evaluates the embeddings of an epoch as retrieval, in both directions."""
+"""Evaluates an epoch as retrieval, in both directions, by `fico.RetrievalMetrics`."""
 
 import sys
+from dataclasses import fields, replace
 from typing import Any
 
 import pytorch_lightning as L
-import torch.distributed as dist
+from torch import Tensor
 
-from fico.evaluation.evaluate import evaluate, evaluate_scores, merge_results
+from callbacks.scores import PairScores
 from fico.evaluation.result import RetrievalResult
+from fico.evaluation.retrieval_metrics import RetrievalMetrics
 from fico.run_context import RunContext
+from fico.types import EncodedBatch
 
 
 class RetrievalEvaluation(L.Callback):
-    """Evaluates at the end of every validation and test epoch and logs ``{split}/{task}/{direction}/{metric}``.
+    """Updates the metric with what each validation and test step returns; computes and logs it after the epoch.
 
-    The mean of both directions is logged as ``{split}/{task}/mean/{metric}``, by which the best epoch is chosen. Each
-    process evaluates its rank's shard of the queries against the whole gallery.
+    Logged are ``{split}/{task}/{direction}/{metric}`` and the mean of both directions, ``{split}/{task}/mean/{metric}``,
+    by which the best epoch is chosen. The embeddings, scores and result go into the run's ``outputs`` for the callbacks
+    that follow.
 
     Args:
         context: The run's.
@@ -23,37 +27,63 @@ class RetrievalEvaluation(L.Callback):
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
+        self._metric: RetrievalMetrics | None = None
+
+    def on_validation_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        scores = PairScores(trainer, module, progress=False)
+        # one resample: the intervals of a validation epoch are not used
+        self._start(trainer, module, scores, bootstrap=1)
+
+    def on_test_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        context, progress = self._context, trainer.is_global_zero
+        scores = PairScores(trainer, module, folder=context.folder, rerank=context.rerank, progress=progress)
+        self._start(trainer, module, scores)
+
+    def on_validation_batch_end(
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: EncodedBatch, *_: Any
+    ) -> None:
+        self._started.update(_without_states(outputs))  # a validation epoch is judged by its embeddings
+
+    def on_test_batch_end(self, trainer: L.Trainer, module: L.LightningModule, outputs: EncodedBatch, *_: Any) -> None:
+        self._started.update(_without_states(outputs) if self._context.rerank is None else outputs)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        # one resample: the intervals of a validation epoch are not used
-        self._log(module, "val", self._evaluate(trainer, bootstrap=1))
+        self._log(module, "val", self._finish())
 
     def on_test_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        result = self._evaluate(trainer)
-        self._context.outputs.result = result
+        self._context.outputs.result = result = self._finish()
         self._log(module, trainer.datamodule.test_split, result)
 
-    def _evaluate(self, trainer: L.Trainer, **changed: Any) -> RetrievalResult:
-        split, outputs = trainer.datamodule.evaluated_split(trainer), self._context.outputs
-        options: dict[str, Any] = {
-            "labels": split.labels,
-            "shard": (trainer.global_rank, trainer.world_size),
-            "progress": trainer.is_global_zero and sys.stderr.isatty(),
-            **self._context.metric,
-            **changed,
-        }
-        i2t, t2i = outputs.i2t, outputs.t2i
-        if i2t is None or t2i is None:
-            embeddings = outputs.embeddings
-            options |= {"similarity": self._context.similarity}
-            result = evaluate(embeddings.images, embeddings.texts, split.correspondence, **options)
-        else:
-            result = evaluate_scores(i2t=i2t, t2i=t2i, correspondence=split.correspondence, **options)
-        if trainer.world_size == 1:
-            return result
-        results: list[Any] = [None] * trainer.world_size
-        dist.all_gather_object(results, result)
-        return merge_results(results)
+    def _start(self, trainer: L.Trainer, module: L.LightningModule, scores: PairScores, **changed: Any) -> None:
+        split, context = trainer.datamodule.evaluated_split(trainer), self._context
+        options = {"progress": trainer.is_global_zero and sys.stderr.isatty(), **context.metric, **changed}
+        self._scores = scores
+        comparison = {"score_pairs": scores} if scores.are_needed else {"similarity": context.similarity}
+        self._metric = RetrievalMetrics(
+            split.correspondence,
+            images=len(split.image_ids),
+            labels=split.labels,
+            names=(split.image_ids, split.caption_ids),
+            folder=context.folder,
+            **comparison,
+            **options,
+        ).to(module.device)
+        context.outputs.encoded = None
+
+    def _finish(self) -> RetrievalResult:
+        metric, outputs = self._started, self._context.outputs
+        result = metric.compute()
+        outputs.encoded = _on_cpu(metric.encoded)
+        outputs.i2t, outputs.t2i = metric.scores or (None, None)
+        outputs.attention_seconds = self._scores.seconds
+        self._metric = None
+        return result
+
+    @property
+    def _started(self) -> RetrievalMetrics:
+        if self._metric is None:
+            raise RuntimeError("no epoch has begun")
+        return self._metric
 
     @staticmethod
     def _log(module: L.LightningModule, split: str, result: RetrievalResult) -> None:
@@ -62,4 +92,14 @@ class RetrievalEvaluation(L.Callback):
             reverse = name.replace("/i2t/", "/t2i/")
             if reverse in values:
                 values[name.replace("/i2t/", "/mean/")] = (values[name] + values[reverse]) / 2
-        module.log_dict({f"{split}/{name}": value for name, value in values.items()}, rank_zero_only=True)
+        # every process has the same values, whose maximum is exact where a mean would be rounded
+        module.log_dict({f"{split}/{name}": value for name, value in values.items()}, sync_dist=True, reduce_fx="max")
+
+
+def _without_states(batch: EncodedBatch) -> EncodedBatch:
+    return replace(batch, image_states=None, text_states=None)
+
+
+def _on_cpu(batch: EncodedBatch) -> EncodedBatch:
+    values = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    return EncodedBatch(**{name: value.cpu() if isinstance(value, Tensor) else value for name, value in values.items()})

@@ -5,61 +5,76 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as L
 
 from fico.errors import UsageError
 from fico.protocols import Matcher, PairScorer
-from fico.run_context import RunContext
 from fico.scoring.matrix import score_matrix
 from fico.scoring.rerank import Rerank
+from fico.types import EncodedBatch
 
 
-class PairScores(L.Callback):
-    """Computes the score matrix of a pair scorer at the end of an epoch; does nothing for an encoder.
+class PairScores:
+    """Scores of both directions by a pair scorer or re-ranker, from the rows of a whole split.
 
-    A re-ranker scores its candidates after the test epoch. A validation epoch is judged by the first stage alone:
-    re-ranking every epoch would be too costly.
-
-    The test scores are written tile by tile to ``scores.npy`` of the run's folder, so that a matrix that takes hours
-    can be resumed and need not fit into memory; those of a re-ranking to ``rerank.npy``. Scoring runs under the
-    precision of the trainer's steps.
+    A validation epoch is judged by the first stage alone: re-ranking every epoch would be too costly. Scoring runs
+    under the precision of the trainer's steps.
 
     Args:
-        context: The run's.
+        trainer: Its precision and processes.
+        module: The model.
+        folder: Where test scores are written tile by tile, so that a matrix that takes hours can be resumed and need
+            not fit into memory: ``scores.npy``, and ``rerank.npy`` of a re-ranking. None keeps them in memory.
+        rerank: ``k`` and ``rule`` of `fico.Rerank`; None without re-ranking.
+        progress: Show progress bars.
+
+    Raises:
+        UsageError: The model scores no pairs, but shall re-rank.
     """
 
-    def __init__(self, context: RunContext) -> None:
-        self._context = context
-
-    def on_validation_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        with trainer.precision_plugin.forward_context():
-            self._score(module, None, progress=False)
-
-    def on_test_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        folder = self._context.folder if trainer.world_size == 1 else None
-        rerank = self._context.rerank
-        with trainer.precision_plugin.forward_context():
-            self._score(module, folder, progress=trainer.is_global_zero)
-            if rerank is not None:
-                self._rerank(module, rerank, progress=trainer.is_global_zero)
-
-    def _score(self, module: L.LightningModule, folder: Path | None, *, progress: bool) -> None:
-        outputs = self._context.outputs
-        outputs.i2t = outputs.t2i = None
-        outputs.attention_seconds = 0.0
-        if isinstance(module, PairScorer):
-            begin = time.perf_counter()
-            path = None if folder is None else folder / "scores.npy"
-            outputs.i2t = score_matrix(module, outputs.embeddings, path=path, progress=progress)
-            outputs.t2i = outputs.i2t.T
-            outputs.attention_seconds = time.perf_counter() - begin
-
-    def _rerank(self, module: L.LightningModule, options: Mapping[str, Any], *, progress: bool) -> None:
-        if not isinstance(module, Matcher):
+    def __init__(
+        self,
+        trainer: L.Trainer,
+        module: L.LightningModule,
+        *,
+        folder: Path | None = None,
+        rerank: Mapping[str, Any] | None = None,
+        progress: bool = False,
+    ) -> None:
+        if rerank is not None and not isinstance(module, Matcher):
             raise UsageError(f"{type(module).__name__} scores no pairs, so it cannot re-rank; leave out model.rerank")
-        begin, outputs = time.perf_counter(), self._context.outputs
-        path = self._context.folder / "rerank.npy"
-        rerank = Rerank(module, options["k"], rule=options["rule"], path=path, progress=progress)
-        reranked = rerank(outputs.embeddings, outputs.i2t)
-        outputs.i2t, outputs.t2i = reranked.i2t, reranked.t2i
-        outputs.attention_seconds += time.perf_counter() - begin
+        self._trainer, self._module = trainer, module
+        self._folder, self._rerank, self._progress = folder, rerank, progress
+        self.seconds = 0.0
+        """Time that scoring took."""
+
+    @property
+    def are_needed(self) -> bool:
+        """Whether pairs are scored: of an encoder without re-ranking the embeddings are compared."""
+        return self._rerank is not None or isinstance(self._module, PairScorer)
+
+    def __call__(self, encoded: EncodedBatch) -> tuple[np.ndarray, np.ndarray]:
+        """Scores ``images captions`` and ``captions images``; of a re-ranker not transposes of each other."""
+        begin = time.perf_counter()
+        with self._trainer.precision_plugin.forward_context():
+            scores = self._matrix(encoded) if isinstance(self._module, PairScorer) else None
+            if self._rerank is None:
+                assert scores is not None
+                both = scores, scores.T
+            else:
+                both = self._reranked(encoded, scores, self._rerank)
+        self.seconds = time.perf_counter() - begin
+        return both
+
+    def _matrix(self, encoded: EncodedBatch) -> np.ndarray:
+        path = self._folder / "scores.npy" if self._folder and self._trainer.world_size == 1 else None
+        return score_matrix(self._module, encoded, path=path, progress=self._progress)
+
+    def _reranked(
+        self, encoded: EncodedBatch, scores: np.ndarray | None, options: Mapping[str, Any]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        path = None if self._folder is None else self._folder / "rerank.npy"
+        rerank = Rerank(self._module, options["k"], rule=options["rule"], path=path, progress=self._progress)
+        reranked = rerank(encoded, scores)
+        return reranked.i2t, reranked.t2i

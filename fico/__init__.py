@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fico.evaluation.relevance import CategoryRetrieval as CategoryRetrieval
     from fico.evaluation.relevance import InstanceRetrieval as InstanceRetrieval
     from fico.evaluation.result import RetrievalResult as RetrievalResult
+    from fico.evaluation.retrieval_metrics import RetrievalMetrics as RetrievalMetrics
     from fico.scoring.rerank import Rerank as Rerank
     from fico.search.exact import ExactSearch as ExactSearch
     from fico.search.faiss_index import FaissSearch as FaissSearch
@@ -46,6 +47,7 @@ _HOME = {
     "PopcountSearch": "fico.search.hamming.popcount",
     "Ranking": "fico.types",
     "Rerank": "fico.scoring.rerank",
+    "RetrievalMetrics": "fico.evaluation.retrieval_metrics",
     "RetrievalResult": "fico.evaluation.result",
     "ShardedSearch": "fico.search.sharded.shards",
     "encode": "fico.embeddings.encode",

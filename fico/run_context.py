@@ -20,7 +20,8 @@ class EpochOutputs:
     """What the callbacks made of the last evaluation epoch; after a test `results.json` is written from it.
 
     Args:
-        encoded: Embeddings of the whole split in the order of the ids, on the CPU, the same in every process.
+        encoded: The metric's rows: embeddings of the whole split in the order of the ids, on the CPU, the same in every
+            process.
         i2t: ``images captions``: scores of a pair scorer or re-ranker; None where the embeddings are compared.
         t2i: ``captions images``; of a re-ranker not the transpose of the other.
         result: Metrics of the last test epoch.
@@ -46,10 +47,10 @@ class EpochOutputs:
         """The embeddings of the epoch that has just ended.
 
         Raises:
-            RuntimeError: No epoch has ended, or a callback reads them before they are collected.
+            RuntimeError: No epoch has ended, or a callback reads them before the metric is computed.
         """
         if self.encoded is None:
-            raise RuntimeError("no embeddings yet: EncodedEpoch must stand before the callbacks that read them")
+            raise RuntimeError("no embeddings yet: RetrievalEvaluation must stand before the callbacks that read them")
         return self.encoded
 
 

@@ -1,8 +1,8 @@
-"""Collecting encoded batches into arrays ordered by id, in memory or in temporary files."""
+"""Collecting encoded batches into rows ordered by id: on a GPU, in memory or in temporary files."""
 
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
@@ -17,63 +17,74 @@ from fico.types import EncodedBatch
 log = logging.getLogger(__name__)
 
 IN_MEMORY_BYTES = 2**30  # a split whose rows take more is kept in files
-PART_BYTES = 64 * 2**20  # of one exchange between processes
+DEVICE_FRACTION = 4  # rows stay on a GPU that has this many times their bytes free: processes exchange copies of them
 SIDES = {"image": ("images", "image_states"), "text": ("texts", "text_states", "text_lengths")}
+FIELDS = tuple(name for names in SIDES.values() for name in names)
 
 
 class Collector:
     """Collects the embeddings of a split, and the states that a re-ranker needs.
 
-    The arrays are allocated when the first batch shows the width of the rows; nothing is held twice.
+    The arrays are allocated when the first batch shows the width of the rows and are filled in the order of arrival;
+    rows that arrive in the order of their ids are never copied again.
 
     Args:
         images: Images of the split, with the ids 0 to ``images - 1``.
         texts: Captions of the split.
-        folder: Where the rows are kept when they take more than a GiB; None keeps them in memory. The files are
-            unlinked at once, so that they are gone when the process ends, however it ends.
+        folder: Where the rows are kept when they take more than a GiB and no GPU holds them; None keeps them in
+            memory. The files are unlinked at once, so that they are gone when the process ends, however it ends.
+        device: Where the rows are kept; of a GPU only if it has several times their bytes free, else on the CPU.
     """
 
-    def __init__(self, images: int, texts: int, folder: Path | None = None) -> None:
+    def __init__(
+        self, images: int, texts: int, folder: Path | None = None, device: torch.device | str = "cpu"
+    ) -> None:
         self._counts = {"image": images, "text": texts}
         self._folder = folder
+        self._wanted = torch.device(device)
+        self.device = torch.device("cpu")
         self._is_mapped: bool | None = None
         self._arrays: dict[str, Tensor] = {}
         self._ids: dict[str, list[Tensor]] = {"image": [], "text": []}
 
     def add(self, batch: EncodedBatch) -> None:
-        """Write the rows of a batch at their ids.
+        """Append the rows of a batch.
 
         Raises:
-            FicoError: The first batch shows that the folder's disk is too small for the split.
+            FicoError: There are more rows than the split has, or the first batch shows that the folder's disk is too
+                small for it.
         """
         if self._is_mapped is None:
-            self._is_mapped = self._wants_files(batch)
+            self._place(batch)
         for side, names in SIDES.items():
-            ids = getattr(batch, f"{side}_ids").cpu()
-            self._ids[side].append(ids)
-            is_known = ids < self._counts[side]
+            start = sum(map(len, self._ids[side]))
+            self._ids[side].append(getattr(batch, f"{side}_ids").cpu())
+            stop = start + len(self._ids[side][-1])
+            if stop > self._counts[side]:
+                _check(self.ids(side), side, self._counts[side])
             for name in names:
                 values = getattr(batch, name)
                 if values is not None:
-                    values = _stored(name, values.detach())
+                    values = _stored(name, values.detach(), self.device)
                     array = self._array(name, self._counts[side], values)
-                    array[ids[is_known]] = _padded(name, values[is_known], array)
+                    array[start:stop] = _padded(name, values, array)
 
-    def parts(self) -> Iterator[EncodedBatch]:
-        """The rows added so far, in pieces for another process."""
-        ids = {side: torch.cat([torch.empty(0, dtype=torch.int64), *parts]) for side, parts in self._ids.items()}
-        sizes = {
-            side: max(1, PART_BYTES // max(1, sum(_row_bytes(self._arrays[n]) for n in names if n in self._arrays)))
-            for side, names in SIDES.items()
-        }
-        pieces = {side: ids[side].split(sizes[side]) for side in SIDES}
-        for number in range(max(map(len, pieces.values())) if self._arrays else 0):
-            rows = {side: part[number] if number < len(part) else ids[side][:0] for side, part in pieces.items()}
-            fields = {
-                name: self._arrays[name][rows[side]]
-                for side, names in SIDES.items() for name in names if name in self._arrays
-            }  # fmt: skip
-            yield EncodedBatch(image_ids=rows["image"], text_ids=rows["text"], **fields)
+    def ids(self, side: str) -> Tensor:
+        """Ids of one side's rows in the order of arrival, on the CPU."""
+        return torch.cat([torch.empty(0, dtype=torch.int64), *self._ids[side]])
+
+    def rows(self, name: str) -> Tensor | None:
+        """The rows of a field added so far, in the order of arrival and not copied; None where no batch has it."""
+        side = next(side for side, names in SIDES.items() if name in names)
+        array = self._arrays.get(name)
+        return None if array is None else array[: sum(map(len, self._ids[side]))]
+
+    def parts(self) -> dict[str, list[Tensor]]:
+        """Ids and fields as `merge` takes them: one tensor each, empty where there are no rows."""
+        fields = {name: self.rows(name) for name in FIELDS}
+        empty = torch.empty(0, device=self.device)
+        ids = {f"{side}_ids": [self.ids(side).to(self.device)] for side in SIDES}
+        return ids | {name: [empty if rows is None else rows] for name, rows in fields.items()}
 
     def finish(self) -> EncodedBatch:
         """All rows in the order of their ids.
@@ -82,44 +93,95 @@ class Collector:
             FicoError: An id is missing, repeated or unknown. Recall over such a gallery would be invalid.
         """
         for side, expected in self._counts.items():
-            _check(self._ids[side], side, expected)
-        ids = {f"{side}_ids": torch.arange(count) for side, count in self._counts.items()}
-        return EncodedBatch(**ids, **self._arrays)
+            _check(self.ids(side), side, expected)
+        return self.merge(self.parts())
 
-    def _wants_files(self, batch: EncodedBatch) -> bool:
+    def merge(self, parts: Mapping[str, Sequence[Tensor]]) -> EncodedBatch:
+        """The rows of several processes in the order of their ids, kept where this collector keeps its own.
+
+        An id that comes several times, as from a sampler that pads the shards to equal length, is counted once: the
+        first process's row is taken.
+
+        Args:
+            parts: By name what each process's `parts` holds.
+
+        Raises:
+            FicoError: An id is missing or unknown.
+        """
+        merged: dict[str, Tensor] = {}
+        for side, names in SIDES.items():
+            ids, count = [part.cpu() for part in parts[f"{side}_ids"]], self._counts[side]
+            _check(torch.cat(ids).unique(), side, count)
+            merged[f"{side}_ids"] = torch.arange(count)
+            for name in names:
+                values = [part for part in parts[name] if len(part)]
+                if values:
+                    merged[name] = self._ordered(name, ids, values, count)
+        return EncodedBatch(**merged)
+
+    def allocate(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        """Zeros where the rows are kept; memory-mapped files are unlinked at once."""
+        if not self._is_mapped or self._folder is None:
+            return torch.zeros(*shape, dtype=dtype, device=self.device)
+        path = self._folder / f".encoded-{uuid4().hex}"
+        values = torch.from_file(str(path), shared=True, size=torch.Size(shape).numel(), dtype=dtype)
+        with suppress(PermissionError):  # Windows keeps an open file
+            path.unlink()
+        return values.view(*shape)
+
+    def _ordered(self, name: str, ids: list[Tensor], values: list[Tensor], count: int) -> Tensor:
+        if len(values) == 1 and torch.equal(ids[0], torch.arange(count)):
+            return values[0]
+        widest = max(values, key=lambda rows: rows.shape[1] if rows.ndim > 1 else 0)
+        array = self.allocate((count, *widest.shape[1:]), widest.dtype)
+        for own, rows in zip(reversed(ids), reversed(values), strict=True):  # the first process has the last word
+            array[own.to(array.device)] = _padded(name, rows.to(array.device), array)
+        return array
+
+    def _place(self, batch: EncodedBatch) -> None:
+        """Decide where the rows are kept, from the size of the first ones."""
         fields = [(getattr(batch, name), side) for side, names in SIDES.items() for name in names]
         needed = sum(self._counts[side] * _row_bytes(values) for values, side in fields if values is not None)
-        if self._folder is None or needed <= IN_MEMORY_BYTES:
-            return False
-        self._folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(self._folder).free
-        log.info("the encoded split takes about %.1f GiB, kept in files of %s", needed / 2**30, self._folder)
-        if needed > free:
-            raise FicoError(
-                f"the encoded split takes about {needed / 2**30:.1f} GiB, but the disk of {self._folder} has only "
-                f"{free / 2**30:.1f} free; free some, choose another folder (hydra.run.dir), or model.precision=bf16"
-            )
-        return True
+        if self._wanted.type != "cpu":
+            free = _free_bytes(self._wanted)
+            is_fitting = DEVICE_FRACTION * needed <= free
+            self.device = self._wanted if is_fitting else self.device
+            log.info(
+                "the encoded split takes about %.2f GiB, kept on %s (%.1f GiB of %s are free)",
+                needed / 2**30, self.device, free / 2**30, self._wanted,
+            )  # fmt: skip
+        self._is_mapped = self.device.type == "cpu" and self._folder is not None and needed > IN_MEMORY_BYTES
+        if self._is_mapped and self._folder is not None:
+            _check_disk(self._folder, needed)
 
     def _array(self, name: str, rows: int, values: Tensor) -> Tensor:
         """The array of a field, allocated or widened so that the values fit."""
         there = self._arrays.get(name)
         if there is None or (_has_words(name, there) and there.shape[1] < values.shape[1]):
-            array = self._allocate((rows, *values.shape[1:]), values.dtype)
+            array = self.allocate((rows, *values.shape[1:]), values.dtype)
             if there is not None:
                 array[:, : there.shape[1]] = there
             self._arrays[name] = array
         return self._arrays[name]
 
-    def _allocate(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        """Zeros; memory-mapped from a file that is unlinked at once."""
-        if not self._is_mapped or self._folder is None:
-            return torch.zeros(shape, dtype=dtype)
-        path = self._folder / f".encoded-{uuid4().hex}"
-        values = torch.from_file(str(path), shared=True, size=torch.Size(shape).numel(), dtype=dtype)
-        with suppress(PermissionError):  # Windows keeps an open file
-            path.unlink()
-        return values.view(shape)
+
+def _free_bytes(device: torch.device) -> int:
+    """Bytes of a device that this process may still take; of one that cannot tell, plenty."""
+    if device.type != "cuda":
+        return 2**62
+    reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + reserve
+
+
+def _check_disk(folder: Path, needed: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    log.info("the encoded split takes about %.1f GiB, kept in files of %s", needed / 2**30, folder)
+    if needed > free:
+        raise FicoError(
+            f"the encoded split takes about {needed / 2**30:.1f} GiB, but the disk of {folder} has only "
+            f"{free / 2**30:.1f} free; free some, choose another folder (hydra.run.dir), or model.precision=bf16"
+        )
 
 
 def _has_words(name: str, values: Tensor) -> bool:
@@ -134,20 +196,19 @@ def _padded(name: str, values: Tensor, array: Tensor) -> Tensor:
     return pad(values, (*(0, 0) * (values.ndim - 2), 0, array.shape[1] - values.shape[1]))
 
 
-def _stored(name: str, values: Tensor) -> Tensor:
-    """On the CPU; half-precision embeddings as float32, states in the precision they were computed in."""
+def _stored(name: str, values: Tensor, device: torch.device) -> Tensor:
+    """On the device; half-precision embeddings as float32, states in the precision they were computed in."""
     is_half = name in ("images", "texts") and values.dtype in (torch.bfloat16, torch.float16)
-    return (values.float() if is_half else values).cpu()
+    return (values.float() if is_half else values).to(device)
 
 
 def _row_bytes(values: Tensor) -> int:
     return values[:1].numel() * values.element_size() if len(values) else 0
 
 
-def _check(parts: list[Tensor], side: str, expected: int) -> None:
-    if not parts:
+def _check(ids: Tensor, side: str, expected: int) -> None:
+    if len(ids) == 0:
         raise FicoError(f"no {side} was encoded, but the split has {expected}")
-    ids = torch.cat(parts)
     counts = torch.bincount(ids, minlength=expected)
     unexpected = (counts != 1).nonzero().flatten().tolist()
     if len(counts) > expected or unexpected:

@@ -40,7 +40,7 @@ TRAINER_KEYS = {
     "use_distributed_sampler": "leave it out: the data module shards the batches without repeating a sample",
     "num_sanity_val_steps": "leave it out: a sanity check of some batches has no metrics of a whole split",
 }
-REQUIRED_CALLBACKS = ("encoded", "scores", "retrieval")  # without them there is nothing to select or to report
+REQUIRED_CALLBACKS = ("retrieval",)  # without it there is nothing to select or to report
 MONITOR = re.compile(r"val/(instance|category)/(i2t|t2i|mean)/\S+")
 CHOICES = {
     "model.size": ("tiny", "paper"),

@@ -9,10 +9,8 @@ import torch
 from pytorch_lightning.plugins.precision import MixedPrecision, Precision
 
 from callbacks.efficiency import Efficiency
-from callbacks.encoded import EncodedEpoch
 from callbacks.progress import EpochLines
 from callbacks.retrieval import RetrievalEvaluation
-from callbacks.scores import PairScores
 from callbacks.search_scaling import SearchScaling
 from callbacks.stamp import ConfigStamp
 from callbacks.store import EmbeddingWriter
@@ -78,23 +76,22 @@ def context(tmp_path):
 
 
 @pytest.fixture
-def encoded(trainer, context):
-    """Embeddings of an epoch of two batches, the second half of the images first."""
+def batches():
+    """An epoch of two batches, the second half of the images first."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(IMAGES, DIM, generator=generator)
     texts = images.repeat_interleave(PER_IMAGE, 0) + 0.8 * torch.randn(IMAGES * PER_IMAGE, DIM, generator=generator)
-    epoch = EncodedEpoch(context)
-    epoch.on_test_epoch_start(trainer, None)
+    encoded = []
     for rows in (torch.arange(IMAGES // 2, IMAGES), torch.arange(IMAGES // 2)):
         captions = torch.cat([torch.arange(row * PER_IMAGE, (row + 1) * PER_IMAGE) for row in rows.tolist()])
-        batch = EncodedBatch(images[rows], rows, texts[captions], captions)
-        epoch.on_test_batch_end(trainer, None, batch, None, 0)
-    epoch.on_test_epoch_end(trainer, None)
-    return context.outputs.embeddings
+        encoded.append(EncodedBatch(images[rows], rows, texts[captions], captions))
+    return encoded
 
 
 class Module:
     """Keeps what is logged."""
+
+    device = torch.device("cpu")
 
     def __init__(self):
         self.logged = {}
@@ -103,9 +100,25 @@ class Module:
         self.logged |= values
 
 
-def test_the_epoch_is_scored_as_the_library_scores_the_arrays(encoded, context, trainer, split):
-    module = Module()
-    RetrievalEvaluation(context).on_test_epoch_end(trainer, module)
+def run_epoch(context, trainer, module, batches, stage="test"):
+    """The hooks that Lightning calls in an evaluation epoch."""
+    epoch = RetrievalEvaluation(context)
+    getattr(epoch, f"on_{stage}_epoch_start")(trainer, module)
+    for number, batch in enumerate(batches):
+        getattr(epoch, f"on_{stage}_batch_end")(trainer, module, batch, None, number)
+    getattr(epoch, f"on_{stage}_epoch_end")(trainer, module)
+    return module
+
+
+@pytest.fixture
+def encoded(trainer, context, batches):
+    """Embeddings of an epoch."""
+    run_epoch(context, trainer, Module(), batches)
+    return context.outputs.embeddings
+
+
+def test_the_epoch_is_scored_as_the_library_scores_the_arrays(encoded, batches, context, trainer, split):
+    module = run_epoch(context, trainer, Module(), batches)
     wanted = evaluate(
         encoded.images, encoded.texts, split.correspondence, labels=split.labels, similarity="cosine", **OPTIONS
     )
@@ -113,9 +126,8 @@ def test_the_epoch_is_scored_as_the_library_scores_the_arrays(encoded, context, 
     assert module.logged["test/instance/t2i/R@1"] == wanted.metrics["instance/t2i/R@1"]
 
 
-def test_the_mean_of_both_directions_is_logged_and_chance_is_not(encoded, context, trainer):
-    module = Module()
-    RetrievalEvaluation(context).on_test_epoch_end(trainer, module)
+def test_the_mean_of_both_directions_is_logged_and_chance_is_not(batches, context, trainer):
+    module = run_epoch(context, trainer, Module(), batches)
     i2t, t2i = (module.logged[f"test/category/{way}/mAP@N"] for way in ("i2t", "t2i"))
     assert module.logged["test/category/mean/mAP@N"] == pytest.approx((i2t + t2i) / 2)
     assert not [name for name in module.logged if "chance" in name]
@@ -132,10 +144,8 @@ class Backwards(Module):
         return scores
 
 
-def test_the_scores_of_a_pair_scorer_are_what_is_evaluated(encoded, context, trainer, split):
-    module = Backwards()
-    PairScores(context).on_test_epoch_end(trainer, module)
-    RetrievalEvaluation(context).on_test_epoch_end(trainer, module)
+def test_the_scores_of_a_pair_scorer_are_what_is_evaluated(encoded, batches, context, trainer, split):
+    run_epoch(context, trainer, Backwards(), batches)
     wanted = evaluate(
         -encoded.images, encoded.texts, split.correspondence, labels=split.labels, similarity="inner", **OPTIONS
     )
@@ -143,26 +153,23 @@ def test_the_scores_of_a_pair_scorer_are_what_is_evaluated(encoded, context, tra
     assert context.outputs.attention_seconds > 0
 
 
-@pytest.mark.parametrize("hook", ["on_validation_epoch_end", "on_test_epoch_end"])
-def test_pairs_are_scored_under_the_precision_of_the_trainer(encoded, context, trainer, hook):
+@pytest.mark.parametrize("stage", ["validation", "test"])
+def test_pairs_are_scored_under_the_precision_of_the_trainer(batches, context, trainer, stage):
     module, trainer.precision_plugin = Backwards(), MixedPrecision("bf16-mixed", "cpu")
-    getattr(PairScores(context), hook)(trainer, module)
+    run_epoch(context, trainer, module, batches, stage)
     assert module.dtype == torch.bfloat16
     assert context.outputs.i2t.dtype == np.float32
 
 
 def test_reading_embeddings_before_they_are_collected_is_an_error(context, trainer):
-    with pytest.raises(RuntimeError, match="EncodedEpoch must stand before"):
+    with pytest.raises(RuntimeError, match="RetrievalEvaluation must stand before"):
         EmbeddingWriter(context).on_test_epoch_end(trainer, None)
 
 
 def test_an_embedding_that_is_not_finite_is_named(encoded, context, trainer):
-    epoch = EncodedEpoch(context)
-    epoch.on_test_epoch_start(trainer, None)
     encoded.texts[4, 0] = torch.nan
-    epoch.on_test_batch_end(trainer, None, encoded, None, 0)
     with pytest.raises(DataError, match="caption4"):
-        epoch.on_test_epoch_end(trainer, Module())
+        run_epoch(context, trainer, Module(), [encoded])
 
 
 def test_stored_embeddings_load_as_they_were_with_ids_and_labels(encoded, context, trainer, split, tmp_path):

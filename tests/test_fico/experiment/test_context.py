@@ -100,7 +100,7 @@ def test_what_is_no_callback_is_refused_by_its_key(context, target, arguments, t
         ("+trainer.max_epochs=1", "set model.epochs"),
         ("+trainer.num_sanity_val_steps=2", "trainer.num_sanity_val_steps is set by the run"),
         ("~callbacks.retrieval", "callbacks.retrieval is missing"),
-        ("~callbacks", "callbacks.encoded is missing"),
+        ("~callbacks", "callbacks.retrieval is missing"),
         ("model.monitor=abc", "model.monitor is 'abc', but must be val/TASK/DIRECTION/METRIC"),
     ],
 )
