@@ -36,9 +36,7 @@ class Collector:
         device: Where the rows are kept; of a GPU only if it has several times their bytes free, else on the CPU.
     """
 
-    def __init__(
-        self, images: int, texts: int, folder: Path | None = None, device: torch.device | str = "cpu"
-    ) -> None:
+    def __init__(self, images: int, texts: int, folder: Path | None = None, device: torch.device | str = "cpu") -> None:
         self._counts = {"image": images, "text": texts}
         self._folder = folder
         self._wanted = torch.device(device)

@@ -18,7 +18,7 @@ from fico.embeddings.store import check_finite
 from fico.errors import UsageError
 from fico.evaluation.evaluate import evaluate, evaluate_scores, merge_results
 from fico.evaluation.gather import gather_rows
-from fico.evaluation.options import OptionKeywords, EvaluationOptions, bind_options
+from fico.evaluation.options import EvaluationOptions, OptionKeywords, bind_options
 from fico.evaluation.result import RetrievalResult
 from fico.similarity import Similarity
 from fico.types import Correspondence, EncodedBatch

@@ -137,18 +137,23 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(tmp_path
         Collector(4, 4, tmp_path).add(with_states([0], 1))
 
 
-def test_another_process_gets_all_rows_piece_by_piece(monkeypatch):
-    monkeypatch.setattr("fico.embeddings.collect.PART_BYTES", 50)
+def test_the_rows_of_several_processes_are_merged_by_id():
     whole, own, other = Collector(4, 4), Collector(4, 4), Collector(4, 4)
     for batch in (with_states([2, 0], 2), with_states([3], 5)):
         whole.add(batch)
         own.add(batch)
     whole.add(with_states([1], 1))
-    other.add(with_states([1], 1))
-    pieces = list(own.parts())
-    assert len(pieces) > 1
-    for piece in pieces:
-        other.add(piece)
-    assert list(Collector(4, 4).parts()) == []
+    for batch in (with_states([1], 1), with_states([0], 3)):  # a padded shard repeats a row
+        other.add(batch)
+    merged = own.merge({name: [*parts, *other.parts()[name]] for name, parts in own.parts().items()})
     for name in ("images", "texts", "image_states", "text_states", "text_lengths"):
-        assert torch.equal(getattr(other.finish(), name), getattr(whole.finish(), name)), name
+        assert torch.equal(getattr(merged, name), getattr(whole.finish(), name)), name
+    with pytest.raises(FicoError, match=r"images.*\(1, 0\)"):
+        own.merge(own.parts())
+
+
+def test_more_rows_than_the_split_has_are_refused_when_they_come():
+    collector = Collector(3, 3)
+    collector.add(encoded([0, 1, 2], [0]))
+    with pytest.raises(FicoError, match=r"images.*\(1, 2\)"):
+        collector.add(encoded([1], [1]))
