@@ -17,9 +17,8 @@ from fico.types import EncodedBatch
 class RetrievalEvaluation(L.Callback):
     """Updates the metric with what each validation and test step returns; computes and logs it after the epoch.
 
-    Logged are ``{split}/{task}/{direction}/{metric}`` and the mean of both directions, ``{split}/{task}/mean/{metric}``,
-    by which the best epoch is chosen. The embeddings, scores and result go into the run's ``outputs`` for the callbacks
-    that follow.
+    Logged are ``{split}/{task}/{direction}/{metric}`` and the mean of both directions as ``mean``, by which the best
+    epoch is chosen. Embeddings, scores and result go into the run's ``outputs`` for the callbacks that follow.
 
     Args:
         context: The run's.

@@ -68,7 +68,7 @@ class PairScores:
         return both
 
     def _matrix(self, encoded: EncodedBatch) -> np.ndarray:
-        path = self._folder / "scores.npy" if self._folder and self._trainer.world_size == 1 else None
+        path = None if self._folder is None else self._folder / "scores.npy"
         return score_matrix(self._module, encoded, path=path, progress=self._progress)
 
     def _reranked(

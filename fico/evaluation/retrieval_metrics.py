@@ -71,10 +71,11 @@ class RetrievalMetrics(Metric):
     is_differentiable = False
     full_state_update = True  # one more batch changes the gallery, and so the rank of every query
 
-    image_ids: list[Tensor]
-    images: list[Tensor]
-    text_ids: list[Tensor]
-    texts: list[Tensor]
+    encoded: EncodedBatch | None
+    """Rows of the whole split in the order of their ids, after `compute`; on the device where they are kept."""
+    scores: tuple[np.ndarray, np.ndarray] | None
+    """Scores ``images captions`` and ``captions images``, after `compute` with ``score_pairs``."""
+    _collector: Collector | None
 
     def __init__(
         self,
@@ -96,7 +97,7 @@ class RetrievalMetrics(Metric):
         self.similarity, self.bits, self.score_pairs = similarity, bits, score_pairs
         self._counts = (_count_images(correspondence, images, labels), len(correspondence.caption_to_image))
         correspondence.check(*self._counts)
-        self._names = names or tuple(range(count) for count in self._counts)
+        self._names = names or tuple([str(row) for row in range(count)] for count in self._counts)
         self._folder = folder
         for name in STATES:  # one tensor each; None: gathered tensors stay a list, which is not copied once more
             self.add_state(name, [], dist_reduce_fx=None)
@@ -135,11 +136,7 @@ class RetrievalMetrics(Metric):
     def reset(self) -> None:
         """Forgets all rows and frees their memory."""
         super().reset()
-        self._collector: Collector | None = None
-        self.encoded: EncodedBatch | None = None
-        """Rows of the whole split in the order of their ids, after `compute`; where they were kept."""
-        self.scores: tuple[np.ndarray, np.ndarray] | None = None
-        """Scores ``images captions`` and ``captions images``, after `compute` with ``score_pairs``."""
+        self._collector = self.encoded = self.scores = None
         # every process has one tensor a state, so that one without rows gathers as many times as the others
         self._set_states({name: [torch.empty(0, device=self.device)] for name in STATES})
 
@@ -160,8 +157,7 @@ class RetrievalMetrics(Metric):
                 encoded.images, encoded.texts, self.correspondence, labels=self.labels, similarity=self.similarity,
                 bits=self.bits, options=options,
             )  # fmt: skip
-        self.scores = self.score_pairs(encoded)
-        i2t, t2i = self.scores
+        self.scores = i2t, t2i = self.score_pairs(encoded)
         return evaluate_scores(
             i2t=i2t, t2i=t2i, correspondence=self.correspondence, labels=self.labels, options=options
         )

@@ -4,7 +4,7 @@ Attention between all pairs would not fit into memory, so it is computed for one
 Captions are sorted by length first, so that a tile holds little padding.
 """
 
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,9 @@ from torch import Tensor
 
 from fico.protocols import PairScorer
 from fico.scoring.score_file import ScoreFile, score_key, scoring_device
+from fico.scoring.shards import gather_parts, rank_and_world_size
 from fico.types import EncodedBatch
+from fico.util.atomic import atomic_write
 from fico.util.progress import track
 
 # On a CPU the attention of a tile should stay in its cache; a GPU wants work for all of its cores.
@@ -35,7 +37,8 @@ def score_matrix(
 
     A score does not depend on the tile but for rounding: a matrix product of another shape may add in another
     order. Tile sizes change scores by less than 1e-6 relative to the largest; the same tiles on the same machine
-    give the same bits, also after a kill and a resume. Under `torch.autocast` the scorer computes in mixed precision.
+    give the same bits, also after a kill and a resume, or when several processes score shards of the image tiles. Under
+    `torch.autocast` the scorer computes in mixed precision.
 
     Args:
         scorer: Has ``score(images, texts, lengths)``; a module computes on the device of its parameters, in its
@@ -44,7 +47,8 @@ def score_matrix(
         image_tile: Images per tile; default 16 on a CPU, 128 on a GPU.
         text_tile: Captions per tile; default 32 on a CPU, 128 on a GPU.
         path: Write to this ``.npy`` through a memory map. Until it is complete it is ``<path>.part`` with the list of
-            finished tiles in ``<path>.journal``, and the same call resumes where a killed one stopped.
+            finished tiles in ``<path>.journal``, and the same call resumes where a killed one stopped. Of several
+            processes the first writes the file, once it is complete.
         progress: Show a progress bar on standard error if it takes longer than two seconds.
 
     Returns:
@@ -62,26 +66,37 @@ def score_matrix(
     tiling = _Tiling(encoded, device, *size)
     shape = (len(encoded.images), len(encoded.texts))
     dtype = torch.empty(0, dtype=encoded.images.dtype).numpy().dtype
-    if path is None:
+    rank, processes = rank_and_world_size()
+    if path is None or processes > 1:
+        own = tiling.shard(rank, processes)
         scores = np.empty(shape, dtype)
-        _fill(scores, scorer, tiling, done=frozenset(), mark=None, progress=progress)
-        return scores
+        _fill(scores, scorer, tiling, own, mark=None, progress=progress and rank == 0)
+        return scores if processes == 1 else _gathered(scores[tiling.image_rows(own)], path)
     with ScoreFile(Path(path), shape, dtype, score_key(scorer, encoded, device.type, size)) as file:
-        _fill(file.scores, scorer, tiling, done=file.done, mark=file.mark, progress=progress)
+        missing = [tile for tile in tiling.shard(0, 1) if tile not in file.done]
+        _fill(file.scores, scorer, tiling, missing, mark=file.mark, progress=progress)
     return file.finish()
+
+
+def _gathered(shard: Float[np.ndarray, "shard texts"], path: Path | str | None) -> Float[np.ndarray, "images texts"]:
+    """The whole matrix from the shards of all processes."""
+    scores = np.concatenate(gather_parts(shard))
+    if path is not None and rank_and_world_size()[0] == 0:
+        with atomic_write(Path(path)) as temporary, temporary.open("wb") as stream:
+            np.save(stream, scores)
+    return scores
 
 
 def _fill(
     scores: Float[np.ndarray, "images texts"],
     scorer: PairScorer,
     tiling: "_Tiling",
+    tiles: Sequence[int],
     *,
-    done: Set[int],
     mark: Callable[[int], None] | None,
     progress: bool,
 ) -> None:
-    """Score every tile that is not done."""
-    tiles = [tile for tile in tiling.numbers() if tile not in done]
+    """Score the numbered tiles."""
     dtype = torch.from_numpy(np.empty(0, scores.dtype)).dtype
     with torch.inference_mode():
         for tile in track(tiles, len(tiles), f"scoring {len(scores)} x {scores.shape[1]} pairs", is_shown=progress):
@@ -119,9 +134,15 @@ class _Tiling:
             vectors = vectors[:, : int(lengths.max())]
         return _TextTile(rows.numpy(), vectors.to(self._device), lengths.to(self._device))
 
-    def numbers(self) -> Iterator[int]:
-        """Numbers of all tiles; those of one image tile are consecutive."""
-        return iter(range(len(self._rows) * len(self._texts)))
+    def shard(self, rank: int, processes: int) -> range:
+        """Numbers of the tiles of a process: all of successive image tiles, whose numbers follow each other."""
+        first, last = (len(self._rows) * n // processes for n in (rank, rank + 1))
+        return range(first * len(self._texts), last * len(self._texts))
+
+    def image_rows(self, tiles: range) -> slice:
+        """Rows of the image tiles of a shard."""
+        numbers = sorted({tile // len(self._texts) for tile in tiles})
+        return slice(self._rows[numbers[0]].start, self._rows[numbers[-1]].stop) if numbers else slice(0, 0)
 
     def at(self, tile: int) -> tuple[slice, _TextTile]:
         row, column = divmod(tile, len(self._texts))

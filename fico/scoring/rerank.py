@@ -3,11 +3,10 @@
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
@@ -16,6 +15,7 @@ from fico.errors import DataError, UsageError
 from fico.protocols import Matcher
 from fico.scoring.candidates import Reranked, Rule, candidates
 from fico.scoring.score_file import ScoreFile, score_key, scoring_device
+from fico.scoring.shards import gather_parts, rank_and_world_size
 from fico.types import EncodedBatch
 from fico.util.atomic import atomic_write
 from fico.util.progress import track
@@ -88,7 +88,7 @@ class Rerank:
         device = scoring_device(self.scorer, encoded)
         size = self.tile or _TILES.get(device.type, _TILES["cuda"])
         tiles = _PairTiles(encoded, pairs, size, device)
-        rank, processes = _rank_and_world_size()
+        rank, processes = rank_and_world_size()
         if self._path is not None and processes == 1:
             with ScoreFile(self._path, (1, len(pairs)), np.dtype(np.float32), self._key(encoded, pairs, size)) as file:
                 self._fill(file.scores[0], tiles, range(len(tiles)), file)
@@ -96,7 +96,8 @@ class Rerank:
             return scores
         scores = np.zeros(len(pairs), np.float32)
         self._fill(scores, tiles, range(rank, len(tiles), processes), None, is_shown=rank == 0)
-        scores = _summed(scores, processes) if processes > 1 else scores
+        if processes > 1:  # each process has zeros where others scored
+            scores = np.sum(gather_parts(scores), axis=0)
         if self._path is not None and rank == 0:
             with atomic_write(self._path) as temporary, temporary.open("wb") as stream:
                 np.save(stream, scores[None])
@@ -176,15 +177,3 @@ def _on_device(values: Tensor, device: torch.device) -> Tensor:
         return values
     free, _ = torch.cuda.mem_get_info(device)
     return values.to(device) if values.numel() * values.element_size() <= free // 2 else values
-
-
-def _rank_and_world_size() -> tuple[int, int]:
-    return (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
-
-
-def _summed(scores: np.ndarray, processes: int) -> np.ndarray:
-    """Sum over the processes; each has zeros where other ranks scored."""
-    parts: list[Any] = [None] * processes
-    dist.all_gather_object(parts, scores)
-    total: np.ndarray = np.sum(parts, axis=0)
-    return total

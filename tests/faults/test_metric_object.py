@@ -1,4 +1,4 @@
-"""run.py computes its metrics by `fico.RetrievalMetrics` on the module's device, in one process and in two, and by nothing else."""
+"""run.py computes its metrics by `fico.RetrievalMetrics` on the module's device, in one process and in two."""
 
 import json
 import os

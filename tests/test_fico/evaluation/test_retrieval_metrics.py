@@ -1,4 +1,4 @@
-"""The torchmetrics object: the numbers of `fico.evaluate` for any batches and processes, and memory that it gives back."""
+"""The torchmetrics object: the numbers of `fico.evaluate` for any batches and processes, and memory that it frees."""
 
 import doctest
 import pickle

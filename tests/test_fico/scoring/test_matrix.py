@@ -218,3 +218,22 @@ def test_a_gpu_gives_the_scores_of_the_cpu(kind):
     here = score_matrix(network, encoded, progress=False)
     there = score_matrix(network.cuda(), encoded, image_tile=4, text_tile=5, progress=False)
     np.testing.assert_allclose(there, here, atol=1e-5)
+
+
+def _one_process(rank, folder, images):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    scorer = Mortal(_network(), lives=100)
+    found = score_matrix(scorer, _encoded(images), image_tile=2, text_tile=5, path=folder / "s.npy", progress=False)
+    torch.save((found, scorer.tiles), folder / str(rank))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize(("images", "tiles"), [(11, [15, 15]), (1, [0, 5])])
+def test_two_processes_score_shards_of_the_image_tiles_and_have_the_same_bits_as_one(tmp_path, images, tiles):
+    torch.multiprocessing.spawn(_one_process, args=(tmp_path, images), nprocs=2)
+    wanted = score_matrix(_network(), _encoded(images), image_tile=2, text_tile=5, progress=False)
+    for rank in (0, 1):
+        found, counted = torch.load(tmp_path / str(rank), weights_only=False)
+        assert (found == wanted).all()
+        assert counted == tiles[rank]
+    assert (np.load(tmp_path / "s.npy") == wanted).all()
