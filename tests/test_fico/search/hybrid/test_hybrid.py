@@ -66,7 +66,7 @@ def test_projection_has_the_signs_of_the_code(data):
 
 
 def random_rotation(itq, *rows):
-    """In place of ITQ's training, which takes a minute at 512 bits; the search must not care which codes it is given."""
+    """In place of the training of ITQ, which takes a minute at 512 bits: any codes serve to test the search."""
     square = np.random.default_rng(itq.bits).normal(size=(rows[0].shape[1], rows[0].shape[1]))
     itq._matrix = np.linalg.qr(square)[0][: itq.bits].astype(np.float32)
     itq._offset = np.zeros(itq.bits, np.float32)
