@@ -4,10 +4,13 @@ import sys
 from dataclasses import fields, replace
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as L
 from torch import Tensor
 
 from callbacks.scores import PairScores
+from fico.evaluation.engine import find_device
+from fico.evaluation.options import bind_options
 from fico.evaluation.result import RetrievalResult
 from fico.evaluation.retrieval_metrics import RetrievalMetrics
 from fico.run_context import RunContext
@@ -22,9 +25,13 @@ class RetrievalEvaluation(L.Callback):
 
     Args:
         context: The run's.
+
+    Raises:
+        UsageError: The metrics shall be computed on a device that is not there; raised before training, not after it.
     """
 
     def __init__(self, context: RunContext) -> None:
+        find_device(np.empty(0), bind_options(context.metric))
         self._context = context
         self._metric: RetrievalMetrics | None = None
 

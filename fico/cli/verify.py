@@ -56,7 +56,7 @@ def _evaluate_again(folder: Path, results: Results) -> RetrievalResult:
         similarity = model["similarity"]
     except (KeyError, TypeError) as error:
         raise DataError(f"the config of {folder} has no {error}; it cannot be evaluated again") from error
-    shared: dict[str, Any] = {"labels": store.labels, **metric}
+    shared: dict[str, Any] = {"labels": store.labels, **metric, "device": "auto"}  # of this machine, not of the run's
     rerank = model.get("rerank")
     scores = load_array(str(folder / "scores.npy")) if store.images.ndim == 3 else None  # of a pair scorer
     if rerank:

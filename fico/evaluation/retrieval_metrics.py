@@ -16,6 +16,7 @@ from torchmetrics import Metric
 from fico.embeddings.collect import FIELDS, SIDES, Collector
 from fico.embeddings.store import check_finite
 from fico.errors import UsageError
+from fico.evaluation.engine import find_device
 from fico.evaluation.evaluate import evaluate, evaluate_scores, merge_results
 from fico.evaluation.gather import gather_rows
 from fico.evaluation.options import EvaluationOptions, OptionKeywords, bind_options
@@ -55,7 +56,7 @@ class RetrievalMetrics(Metric):
 
     Raises:
         DataError: A caption belongs to an image behind the last one.
-        UsageError: There is no such option, or one has a value that it cannot have.
+        UsageError: There is no such option, one has a value that it cannot have, or the device is not there.
 
     Example:
         >>> import torch
@@ -93,6 +94,7 @@ class RetrievalMetrics(Metric):
     ) -> None:
         super().__init__(dist_sync_fn=self._gather)
         self.options = bind_options({**({} if options is None else asdict(options)), **keywords})
+        find_device(np.empty(0), self.options)  # before the encoding, not after it
         self.correspondence, self.labels = correspondence, labels
         self.similarity, self.bits, self.score_pairs = similarity, bits, score_pairs
         self._counts = (_count_images(correspondence, images, labels), len(correspondence.caption_to_image))

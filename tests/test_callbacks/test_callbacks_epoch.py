@@ -1,6 +1,7 @@
 """What the callbacks make of the encoded batches."""
 
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -164,6 +165,12 @@ def test_pairs_are_scored_under_the_precision_of_the_trainer(batches, context, t
 def test_reading_embeddings_before_they_are_collected_is_an_error(context, trainer):
     with pytest.raises(RuntimeError, match="RetrievalEvaluation must stand before"):
         EmbeddingWriter(context).on_test_epoch_end(trainer, None)
+
+
+def test_a_device_that_is_not_there_is_refused_before_the_training(context):
+    context = replace(context, metric={**OPTIONS, "device": "tpu"})
+    with pytest.raises(UsageError, match="'tpu' is no device of torch"):
+        RetrievalEvaluation(context)
 
 
 def test_an_embedding_that_is_not_finite_is_named(encoded, context, trainer):

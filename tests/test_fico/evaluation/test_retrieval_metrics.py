@@ -155,6 +155,10 @@ def test_bad_rows_and_arguments_are_named():
     images, texts, pairs, labels = problem(8)
     with pytest.raises(UsageError, match="unknown option tie; did you mean ties"):
         RetrievalMetrics(pairs, tie="index")
+    with pytest.raises(UsageError, match="'tpu' is no device of torch"):
+        RetrievalMetrics(pairs, device="tpu")
+    with pytest.raises(UsageError, match="engine='compiled' runs on the CPU"):
+        RetrievalMetrics(pairs, device="meta", engine="compiled")
     with pytest.raises(DataError, match="only 3 images"):
         RetrievalMetrics(pairs, images=3)
     assert RetrievalMetrics(pairs, labels=labels)._counts == (IMAGES, len(texts))
