@@ -18,7 +18,10 @@ log = logging.getLogger(__name__)
 
 IN_MEMORY_BYTES = 2**30  # a split whose rows take more is kept in files
 DEVICE_FRACTION = 4  # rows stay on a GPU that has this many times their bytes free: processes exchange copies of them
-SIDES = {"image": ("images", "image_states"), "text": ("texts", "text_states", "text_lengths")}
+SIDES = {
+    "image": ("image_ids", "images", "image_states"),
+    "text": ("text_ids", "texts", "text_states", "text_lengths"),
+}
 FIELDS = tuple(name for names in SIDES.values() for name in names)
 
 
@@ -43,7 +46,7 @@ class Collector:
         self.device = torch.device("cpu")
         self._is_mapped: bool | None = None
         self._arrays: dict[str, Tensor] = {}
-        self._ids: dict[str, list[Tensor]] = {"image": [], "text": []}
+        self._filled = {"image": 0, "text": 0}
 
     def add(self, batch: EncodedBatch) -> None:
         """Append the rows of a batch.
@@ -55,34 +58,27 @@ class Collector:
         if self._is_mapped is None:
             self._place(batch)
         for side, names in SIDES.items():
-            start = sum(map(len, self._ids[side]))
-            self._ids[side].append(getattr(batch, f"{side}_ids").cpu())
-            stop = start + len(self._ids[side][-1])
+            start, ids = self._filled[side], getattr(batch, names[0])
+            stop = start + len(ids)
             if stop > self._counts[side]:
-                _check(self.ids(side), side, self._counts[side])
+                known = self.parts()[names[0]][0]
+                _check(torch.cat([known.cpu().long(), ids.cpu()]), side, self._counts[side])
             for name in names:
                 values = getattr(batch, name)
                 if values is not None:
                     values = _stored(name, values.detach(), self.device)
                     array = self._array(name, self._counts[side], values)
                     array[start:stop] = _padded(name, values, array)
-
-    def ids(self, side: str) -> Tensor:
-        """Ids of one side's rows in the order of arrival, on the CPU."""
-        return torch.cat([torch.empty(0, dtype=torch.int64), *self._ids[side]])
-
-    def rows(self, name: str) -> Tensor | None:
-        """The rows of a field added so far, in the order of arrival and not copied; None where no batch has it."""
-        side = next(side for side, names in SIDES.items() if name in names)
-        array = self._arrays.get(name)
-        return None if array is None else array[: sum(map(len, self._ids[side]))]
+            self._filled[side] = stop
 
     def parts(self) -> dict[str, list[Tensor]]:
-        """Ids and fields as `merge` takes them: one tensor each, empty where there are no rows."""
-        fields = {name: self.rows(name) for name in FIELDS}
-        empty = torch.empty(0, device=self.device)
-        ids = {f"{side}_ids": [self.ids(side).to(self.device)] for side in SIDES}
-        return ids | {name: [empty if rows is None else rows] for name, rows in fields.items()}
+        """What `merge` takes: each field's rows in the order of arrival, not copied; empty where there are none."""
+        none = torch.empty(0, device=self.device)
+        return {
+            name: [self._arrays[name][: self._filled[side]] if name in self._arrays else none]
+            for side, names in SIDES.items()
+            for name in names
+        }
 
     def finish(self) -> EncodedBatch:
         """All rows in the order of their ids.
@@ -90,9 +86,10 @@ class Collector:
         Raises:
             FicoError: An id is missing, repeated or unknown. Recall over such a gallery would be invalid.
         """
+        parts = self.parts()
         for side, expected in self._counts.items():
-            _check(self.ids(side), side, expected)
-        return self.merge(self.parts())
+            _check(parts[f"{side}_ids"][0].cpu().long(), side, expected)
+        return self.merge(parts)
 
     def merge(self, parts: Mapping[str, Sequence[Tensor]]) -> EncodedBatch:
         """The rows of several processes in the order of their ids, kept where this collector keeps its own.
@@ -108,10 +105,10 @@ class Collector:
         """
         merged: dict[str, Tensor] = {}
         for side, names in SIDES.items():
-            ids, count = [part.cpu() for part in parts[f"{side}_ids"]], self._counts[side]
+            ids, count = [part.cpu().long() for part in parts[names[0]]], self._counts[side]
             _check(torch.cat(ids).unique(), side, count)
-            merged[f"{side}_ids"] = torch.arange(count)
-            for name in names:
+            merged[names[0]] = torch.arange(count)
+            for name in names[1:]:
                 values = [part for part in parts[name] if len(part)]
                 if values:
                     merged[name] = self._ordered(name, ids, values, count)

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torchmetrics import Metric
 
-from fico.embeddings.collect import FIELDS, SIDES, Collector
+from fico.embeddings.collect import FIELDS, Collector
 from fico.embeddings.store import check_finite
-from fico.errors import UsageError
+from fico.errors import FicoError, UsageError
 from fico.evaluation.engine import find_device
 from fico.evaluation.evaluate import evaluate, evaluate_scores, merge_results
 from fico.evaluation.gather import gather_rows
@@ -23,8 +23,6 @@ from fico.evaluation.options import EvaluationOptions, OptionKeywords, bind_opti
 from fico.evaluation.result import RetrievalResult
 from fico.similarity import Similarity
 from fico.types import Correspondence, EncodedBatch
-
-STATES = (*(f"{side}_ids" for side in SIDES), *FIELDS)
 
 ScorePairs = Callable[[EncodedBatch], tuple[np.ndarray, np.ndarray]]
 
@@ -101,7 +99,7 @@ class RetrievalMetrics(Metric):
         correspondence.check(*self._counts)
         self._names = names or tuple([str(row) for row in range(count)] for count in self._counts)
         self._folder = folder
-        for name in STATES:  # one tensor each; None: gathered tensors stay a list, which is not copied once more
+        for name in FIELDS:  # one tensor each; None: gathered tensors stay a list, which is not copied once more
             self.add_state(name, [], dist_reduce_fx=None)
         self.reset()
 
@@ -130,17 +128,14 @@ class RetrievalMetrics(Metric):
                 check_finite(values.cpu(), names, side, "the encoder")
         if not self._is_synced:
             return self._evaluate(encoded, self.options)
-        shard = (dist.get_rank(self.process_group), dist.get_world_size(self.process_group))
-        results: list[Any] = [None] * shard[1]
-        dist.all_gather_object(results, self._evaluate(encoded, replace(self.options, shard=shard)), self.process_group)
-        return merge_results(results)
+        return self._evaluate_shards(encoded)
 
     def reset(self) -> None:
         """Forgets all rows and frees their memory."""
         super().reset()
         self._collector = self.encoded = self.scores = None
         # every process has one tensor a state, so that one without rows gathers as many times as the others
-        self._set_states({name: [torch.empty(0, device=self.device)] for name in STATES})
+        self._set_states({name: [torch.empty(0, device=self.device)] for name in FIELDS})
 
     def forward(self, *_: Any, **__: Any) -> None:
         """Not supported: a batch has no value of its own.
@@ -164,11 +159,26 @@ class RetrievalMetrics(Metric):
             i2t=i2t, t2i=t2i, correspondence=self.correspondence, labels=self.labels, options=options
         )
 
+    def _evaluate_shards(self, encoded: EncodedBatch) -> RetrievalResult:
+        """This process's shard, joined with those of the others; an error in any of them is every process's."""
+        shard = (dist.get_rank(self.process_group), dist.get_world_size(self.process_group))
+        own: RetrievalResult | FicoError
+        try:
+            own = self._evaluate(encoded, replace(self.options, shard=shard))
+        except FicoError as error:
+            own = error
+        results: list[Any] = [None] * shard[1]
+        dist.all_gather_object(results, own, self.process_group)
+        for result in results:
+            if isinstance(result, FicoError):
+                raise result
+        return merge_results(results)
+
     def _collected(self) -> EncodedBatch:
         collector = self._collector or Collector(*self._counts)
         if not self._is_synced:
             return collector.finish()
-        return collector.merge({name: getattr(self, name) for name in STATES})
+        return collector.merge({name: getattr(self, name) for name in FIELDS})
 
     def _device_of_rows(self) -> torch.device:
         """The GPU of the metric or of the options, else the CPU."""

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 import fico
+from fico.embeddings.collect import FIELDS
 from fico.errors import DataError, FicoError, UsageError
 from fico.evaluation import gather, retrieval_metrics
 from fico.evaluation.evaluate import evaluate, evaluate_scores
-from fico.evaluation.retrieval_metrics import STATES, RetrievalMetrics
+from fico.evaluation.retrieval_metrics import RetrievalMetrics
 from fico.types import Correspondence, EncodedBatch
 
 IMAGES, CLASSES = 13, 5
@@ -119,7 +120,7 @@ def test_the_result_is_kept_until_a_further_update_and_reset_frees_the_rows():
     metric.reset()
     assert rows() is None
     assert metric.encoded is None
-    assert sum(part.numel() for name in STATES for part in getattr(metric, name)) == 0
+    assert sum(part.numel() for name in FIELDS for part in getattr(metric, name)) == 0
     updated(metric, batches(images, texts, shuffled(IMAGES), shuffled(len(texts))))
     same(metric.compute(), result)
 
@@ -214,8 +215,23 @@ def _one_process(rank, folder):
             result = metric.compute()
             assert sum(map(len, metric.image_ids)) == len(own)  # the rows of this process are back
             found[name, is_scored] = result, metric.encoded, metric.compute() is result
+    found["error"] = _error(pairs, labels, images, texts, rank)
     torch.save(found, f"{folder}/{rank}")
     torch.distributed.destroy_process_group()
+
+
+def _error(pairs, labels, images, texts, rank):
+    """Of a query without relevant item, which the first process evaluates."""
+    labels = labels.copy()
+    labels[:, 0] = np.arange(IMAGES) > 0
+    labels[0] = False
+    metric = RetrievalMetrics(pairs, labels=labels, empty="error", block=4, **OPTIONS)
+    own = [n for n, row in enumerate(pairs.caption_to_image) if row % 2 == rank]
+    updated(metric, batches(images, texts, range(rank, IMAGES, 2), own))
+    try:
+        metric.compute()
+    except DataError as error:
+        return str(error)
 
 
 @pytest.fixture(scope="module")
@@ -243,10 +259,17 @@ def test_two_processes_have_the_whole_result_of_one(two_processes, name, is_scor
             assert torch.equal(encoded.text_states, one.encoded.text_states)
 
 
+def test_an_error_in_one_process_is_that_of_all(two_processes):
+    messages = [found["error"] for found in two_processes]
+    assert "i2t query 0 shares no label" in messages[0]
+    assert messages[0] == messages[1]
+
+
 def test_no_rows_leave_a_gpu_that_holds_them(monkeypatch, caplog):
     """Where the rows are kept, with the device without memory that torch has on every machine."""
     images, texts, pairs, _ = problem(10)
-    for free, kept in ((4 * (IMAGES + len(texts)) * 16 * 4, "meta"), (4 * (IMAGES + len(texts)) * 16 * 4 - 1, "cpu")):
+    needed = (IMAGES + len(texts)) * (16 * 4 + 8)  # floats and an id each
+    for free, kept in ((4 * needed, "meta"), (4 * needed - 1, "cpu")):
         monkeypatch.setattr("fico.embeddings.collect._free_bytes", lambda device, free=free: free)
         monkeypatch.setattr(RetrievalMetrics, "_device_of_rows", lambda self: torch.device("meta"))
         metric = RetrievalMetrics(pairs, images=IMAGES)
