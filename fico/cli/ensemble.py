@@ -55,7 +55,7 @@ def ensemble(folders: Sequence[Path], out: Path | None) -> None:
     scores = mean_scores(members)
     store = first.store
     outputs = ModelOutputs(store.correspondence, i2t=scores, t2i=scores.T, labels=store.labels)
-    metric = dict(first.results.config["metric"])
+    metric = {**first.results.config["metric"], "device": "auto"}  # of this machine, not of the run's
     result = evaluate_outputs(outputs, metric)
     name = "+".join(member.results.model.name for member in members)
     results = results_of(

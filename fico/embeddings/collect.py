@@ -17,7 +17,7 @@ from fico.types import EncodedBatch
 log = logging.getLogger(__name__)
 
 IN_MEMORY_BYTES = 2**30  # a split whose rows take more is kept in files
-DEVICE_FRACTION = 4  # rows stay on a GPU that has this many times their bytes free: processes exchange copies of them
+FREE_MULTIPLE = 4  # rows stay on a GPU that has this many times their bytes free: processes exchange copies of them
 SIDES = {
     "image": ("image_ids", "images", "image_states"),
     "text": ("text_ids", "texts", "text_states", "text_lengths"),
@@ -114,6 +114,7 @@ class Collector:
                     merged[name] = self._ordered(name, ids, values, count)
         return EncodedBatch(**merged)
 
+    @torch.inference_mode(False)  # batches of inference mode and others may be mixed
     def allocate(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         """Zeros where the rows are kept; memory-mapped files are unlinked at once."""
         if not self._is_mapped or self._folder is None:
@@ -139,7 +140,7 @@ class Collector:
         needed = sum(self._counts[side] * _row_bytes(values) for values, side in fields if values is not None)
         if self._wanted.type != "cpu":
             free = _free_bytes(self._wanted)
-            is_fitting = DEVICE_FRACTION * needed <= free
+            is_fitting = FREE_MULTIPLE * needed <= free
             self.device = self._wanted if is_fitting else self.device
             log.info(
                 "the encoded split takes about %.2f GiB, kept on %s (%.1f GiB of %s are free)",

@@ -132,6 +132,16 @@ def test_rows_that_arrive_in_order_are_held_once():
     assert metric.images[0].data_ptr() == metric.encoded.images.data_ptr()
 
 
+def test_batches_of_inference_mode_and_others_may_be_mixed():
+    images, texts, pairs, _ = problem(12)
+    metric = RetrievalMetrics(pairs, images=IMAGES, **OPTIONS)
+    with torch.inference_mode():
+        first, *rest = batches(images, texts, shuffled(IMAGES), shuffled(len(texts)))
+        metric.update(first)
+    updated(metric, rest)
+    same(metric.compute(), evaluate(images, texts, pairs, **OPTIONS))
+
+
 def test_a_computed_metric_can_be_pickled_and_cloned():
     images, texts, pairs, _ = problem(6)
     metric = RetrievalMetrics(pairs, images=IMAGES, **OPTIONS)
