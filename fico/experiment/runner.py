@@ -23,6 +23,7 @@ from fico.experiment.outputs import write_outputs
 from fico.experiment.quiet import quiet
 from fico.experiment.sweep import is_finished, run_key
 from fico.experiment.training import train_and_test
+from fico.inference.inputs import write_inputs
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,8 @@ def run(config: DictConfig) -> Path:
         log.info("%s holds the results of the same config, data and code; nothing to do", folder)
         return print_folder(folder)
     write_config(folder, config)
+    tested = data.splits[data.test_split]
+    write_inputs(folder, data.splits["train"], tested, data.inputs, config.model.inputs.text)
     context, is_tested, measured = run_context(folder, config, data), "test" in config.stage, {}
     with open_loggers(config.logger, folder, _shown(config)) as loggers:
         trainer = train_and_test(config, data, context, loggers)

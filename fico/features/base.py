@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from fico.datasets.base import RetrievalSplit
+from fico.features.precomputed import Scale
 from fico.features.vocabulary import Vocabulary
 
 
@@ -105,6 +106,8 @@ class ModelInputs:
         bytes_per_image: Size of the stored features of one image.
         bytes_per_text: Size of the stored features of one caption; the mean for word ids.
         vocabulary: Of the word ids; None with text features and token ids.
+        is_made: By side: whether the inputs were made from images or captions, so that those of new ones can be.
+        image_scale: Scale of the fixed descriptors, where they were made here.
     """
 
     splits: dict[str, SplitInputs]
@@ -113,3 +116,5 @@ class ModelInputs:
     bytes_per_image: int
     bytes_per_text: int
     vocabulary: Vocabulary | None
+    is_made: Mapping[str, bool]
+    image_scale: Scale | None = None

@@ -12,7 +12,7 @@ from fico.datasets.base import FeatureDataset, RetrievalDataset, RetrievalSplit
 from fico.errors import UsageError
 from fico.features.base import ImageReader, ModelInputs, ReadRows, SplitInputs, TextReader
 from fico.features.image.descriptor_features import ImageKind, image_features
-from fico.features.precomputed import Features
+from fico.features.precomputed import Features, Scale
 from fico.features.text.doc2vec_features import bert_states, doc2vec_features
 from fico.features.vocabulary import MOST_UNKNOWN, Vocabulary
 
@@ -29,6 +29,8 @@ class _Side:
     origin: str
     row_bytes: int
     vocabulary: Vocabulary | None = None
+    is_made: bool = True
+    scale: Scale | None = None
 
 
 def model_inputs(
@@ -77,6 +79,8 @@ def model_inputs(
         bytes_per_image=images.row_bytes,
         bytes_per_text=texts.row_bytes,
         vocabulary=texts.vocabulary,
+        is_made={"image": images.is_made, "text": texts.is_made},
+        image_scale=images.scale,
     )
 
 
@@ -90,7 +94,7 @@ def _images(
     found = _own(dataset, read, image) or image_features(dataset.root, read, image, progress=progress)
     first = found.rows["train"]
     sizes = {"image_dim": first.shape[-1]} | ({"regions": first.shape[1]} if first.ndim == 3 else {})
-    return _Side(found.rows, sizes, found.origin, first[0].nbytes)
+    return _Side(found.rows, sizes, found.origin, first[0].nbytes, is_made=found.is_made, scale=found.scale)
 
 
 def _texts(
@@ -118,7 +122,8 @@ def _texts(
         make = bert_states if text == "bert" else partial(doc2vec_features, progress=progress)
         vectors = make(dataset.root, read)
     first = vectors.rows["train"]
-    return _Side(vectors.rows, {"text_dim": first[0].shape[-1]}, vectors.origin, _mean_bytes(first))
+    sizes = {"text_dim": first[0].shape[-1]}
+    return _Side(vectors.rows, sizes, vectors.origin, _mean_bytes(first), is_made=vectors.is_made)
 
 
 def _unknown_words(ids: Mapping[str, Sequence[np.ndarray]]) -> str:

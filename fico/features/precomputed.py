@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 
 from fico.errors import DataError
 from fico.formats.arrays import check_finite
@@ -13,11 +14,41 @@ from fico.formats.text import read_json
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Scale:
+    """Shift and scale of each value of a descriptor, fitted on the training images."""
+
+    mean: Float32[np.ndarray, " dim"]
+    deviation: Float32[np.ndarray, " dim"]
+
+    @classmethod
+    def fit(cls, rows: Float32[np.ndarray, "*rows dim"]) -> "Scale":
+        """Mean and deviation over all rows; a value that never changes gets the deviation 1 and becomes zero."""
+        flat = rows.reshape(-1, rows.shape[-1])
+        deviation = flat.std(axis=0, dtype=np.float64).astype(np.float32)
+        deviation[deviation < 1e-4] = 1
+        return cls(flat.mean(axis=0, dtype=np.float64).astype(np.float32), deviation)
+
+    def apply(self, rows: Float32[np.ndarray, "*rows dim"]) -> Float32[np.ndarray, "*rows dim"]:
+        """Bring rows to mean 0 and deviation 1 of the training images."""
+        scaled: np.ndarray = (rows - self.mean) / self.deviation
+        return scaled
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Features:
-    """Arrays by split, float32, row by row as in the split, and what made them."""
+    """Arrays by split, float32, row by row as in the split, and what made them.
+
+    Args:
+        rows: By split.
+        origin: What made them, in one sentence.
+        is_made: Whether they were made here from images or captions, so that those of a new image or caption can be.
+        scale: Of image descriptors that were made here.
+    """
 
     rows: dict[str, np.ndarray]
     origin: str
+    is_made: bool = False
+    scale: Scale | None = None
 
 
 def read_precomputed(root: Path, kind: str, ids: Mapping[str, Sequence[str]], axes: int) -> Features | None:
