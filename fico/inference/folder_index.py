@@ -56,8 +56,7 @@ def index_folder(folder: Path, encode: Encode, key: str, *, progress: bool = Tru
     known = {name: old[name] for name in files if name in old and old_stamps.get(name) == stamps[name]}
     new = {name: path for name, path in files.items() if name not in known}
     left_out: list[str] = []
-    for name, vector in _encoded(new, encode, left_out, progress):
-        known[name] = vector
+    known |= dict(_encoded(new, encode, left_out, progress))
     if not known:
         raise DataError(f"no image in {folder} can be read: {left_out[0]}")
     if new or set(old) != set(known):

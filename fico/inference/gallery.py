@@ -64,8 +64,8 @@ def stored_galleries(run: Path, stored: StoredInputs) -> tuple[Images, Captions]
     store = EmbeddingStore.load(run / "embeddings")
     if len(stored.captions) != len(store.caption_ids):
         raise DataError(
-            f"{run} stores {len(store.caption_ids)} embeddings of captions, but {len(stored.captions)} captions; its files "
-            "are of different runs: train it again"
+            f"{run} stores {len(store.caption_ids)} embeddings of captions, but {len(stored.captions)} captions; its "
+            "files are of different runs: train it again"
         )
     lengths = None if store.text_lengths is None else torch.from_numpy(store.text_lengths)
     return (

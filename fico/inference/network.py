@@ -30,12 +30,13 @@ def load_network(run: Path) -> tuple[Any, dict[str, Any]]:
         DataError: The folder is no run, or has neither a checkpoint nor released weights, or they do not fit.
     """
     path = _checkpoint(run)
-    model = _stored_config(run) if path is None else _read(path)[STAMP]["model"]
+    checkpoint = None if path is None else _read(path)
+    model = _stored_config(run) if checkpoint is None else checkpoint[STAMP]["model"]
     network: Any = build(_network_node(model, run))
-    if path is None:
+    if path is None or checkpoint is None:
         network.load_released(Path(model["weights"]))
     else:
-        state = _read(path)["state_dict"]
+        state = checkpoint["state_dict"]
         own = {name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)}
         load_strictly(network, own, path)
     if not hasattr(network, "encode_images") or not hasattr(network, "encode_texts"):

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from fico.errors import DataError
-from fico.features.base import ReadTexts
 from fico.features.image.descriptor_features import ImageKind, describe
 from fico.features.text.authors_vocabulary import AuthorsWords
 from fico.features.vocabulary import Vocabulary
@@ -46,13 +45,15 @@ class ImageInputs:
             DataError: A file is missing or broken (it is named), or the run's features cannot be made of new images.
         """
         split = as_split("search", "images", images=images)
+        if hasattr(self._reader, "features"):  # a frozen network, which is not fitted
+            return list(self._reader.features(self._stored.folder, {"images": split}, progress=progress).rows["images"])
         if self._reader is not None:
             rows = self._reader.rows(split, progress=progress)
             return [np.asarray(rows[row]) for row in range(len(images))]
         if not self._stored.is_made["image"]:
             raise DataError(
-                f"the model reads precomputed image features ({self._stored.origin['image']}), which cannot be made of new "
-                "images here; search the run's own images, or train with features that can"
+                f"the model reads precomputed image features ({self._stored.origin['image']}), which cannot be made of "
+                "new images here; search the run's own images, or train with features that can"
             )
         return list(describe(split, self._node, self._stored.scale, progress=progress))
 
@@ -110,12 +111,15 @@ class TextInputs:
         if empty:
             raise DataError(f"text {empty[0]} of {len(texts)} is empty; give at least one word")
         split = as_split("search", "texts", captions=texts, tokens=list(map(self._stored.words, texts)))
+        if hasattr(self._reader, "features"):
+            splits = {"train": self._stored.train, "texts": split}
+            return list(self._reader.features(self._stored.folder, splits, progress=False).rows["texts"])
         if self._reader is not None:
-            return self._reader.ids(split)
+            return self._reader.ids(split)  # type: ignore[no-any-return]
         if not self._stored.is_made["text"]:
             raise DataError(
-                f"the model reads precomputed text features ({self._stored.origin['text']}), which cannot be made of new "
-                "texts here; train with features that can"
+                f"the model reads precomputed text features ({self._stored.origin['text']}), which cannot be made of "
+                "new texts here; train with features that can"
             )
         if self._node == "words":
             return [self._words.encode(words) for words in split.tokens]
@@ -126,17 +130,19 @@ class TextInputs:
         raise DataError(f"the model reads {self._node!r} features of texts, which this release cannot make")
 
     @cached_property
-    def _reader(self) -> ReadTexts | None:
+    def _reader(self) -> Any:
         if self._vocabulary:
             reader: Any = AuthorsWords(self._vocabulary)
         elif isinstance(self._node, str):
             return None
         else:
             reader = build(self._node)
-        fitted: Any = reader.fitted(self._stored.train)
+        if hasattr(reader, "features"):
+            return reader
+        fitted = reader.fitted(self._stored.train)
         if hasattr(fitted, "most_unknown"):
             fitted.most_unknown = 1.0  # a query has few words; the unknown ones are named instead
-        return fitted  # type: ignore[no-any-return]
+        return fitted
 
     @cached_property
     def _words(self) -> Vocabulary:

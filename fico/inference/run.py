@@ -242,8 +242,8 @@ class TrainedRun:
     def _find_similar(self, files: Mapping[str, Path], items: Images, k: int) -> SearchResults:
         if self._is_pair_scorer:
             raise UsageError(
-                f"{self.name} scores an image with a text, so it cannot compare images with images; give a text, or search "
-                "the captions of the run"
+                f"{self.name} scores an image with a text, so it cannot compare images with images; give a text, or "
+                "search the captions of the run"
             )
         clock = _Clock()
         queries = self._encoder.encode_images(files)
