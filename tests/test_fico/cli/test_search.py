@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,21 +10,14 @@ from typer.testing import CliRunner
 
 from fico.cli.app import app
 
-ROOT = Path(__file__).resolve().parents[3]
-SMALL = ("dataset.images=40", "model.epochs=1", "index=[]", "metric.bootstrap=2", "logger=none")
-
 
 def search(*words):
     return CliRunner().invoke(app, ["search", *map(str, words)])
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, own_cache):
-    folder = tmp_path_factory.mktemp("search") / "run"
-    command = [sys.executable, ROOT / "run.py", "model=vsrn", *SMALL, f"hydra.run.dir={folder}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return folder
+@pytest.fixture
+def run(runs):
+    return runs["vsrn"]
 
 
 def test_a_sentence_finds_images(run):
@@ -35,7 +26,7 @@ def test_a_sentence_finds_images(run):
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in lines[1:4]] == ["1", "2", "3"]
     assert all(Path(line.split()[2]).is_file() for line in lines[1:4])
-    assert re.search(r"vsrn, 10 images of its test split; encode .*, search ", lines[-1])
+    assert re.search(r"vsrn, 20 images of its test split; encode .*, search ", lines[-1])
 
 
 def test_unknown_words_are_named_and_a_query_without_known_ones_is_refused(run):
