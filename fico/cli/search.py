@@ -135,7 +135,7 @@ def print_hits(found: Found) -> None:
         widest = max(len(str(hit.path or hit.caption or hit.id)) for hit in found.hits)
         console.width = max(NARROWEST, widest + 20)  # a path in a pipe stays whole
     console.print(table)
-    console.print(Text(found.summary))
+    console.print(found.summary, soft_wrap=True, markup=False)
 
 
 def write_html(path: Path, query: Query, found: Found) -> None:
