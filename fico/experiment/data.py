@@ -4,9 +4,10 @@ from omegaconf import DictConfig
 
 from fico.datasets.base import RetrievalDataset
 from fico.experiment.build import build
-from fico.experiment.config import DATASET_EXTRAS
+from fico.experiment.config import DATASET_EXTRAS, input_nodes
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.features import model_inputs
+from fico.features.base import FeatureReader
 from fico.features.text.authors_vocabulary import AuthorsWords
 
 
@@ -22,13 +23,14 @@ def build_data(config: DictConfig) -> RetrievalDataModule:
     dataset: RetrievalDataset = build(
         {key: value for key, value in config.dataset.items() if key not in DATASET_EXTRAS}
     )
+    readers = {side: build(node) if isinstance(node, DictConfig) else node for side, node in input_nodes(config).items()}
+    for reader in readers.values():
+        if isinstance(reader, FeatureReader):
+            reader.check(dataset.root)
     tested = config.dataset.split
     # Text features (vocabulary, Doc2Vec) are fitted on the training split, which a test alone needs too.
     names = dict.fromkeys(("train", "val", tested) if "fit" in config.stage else ("train", tested))
     splits = {name: dataset.split(name) for name in names}
-    readers = {
-        str(side): build(node) if isinstance(node, DictConfig) else node for side, node in config.model.inputs.items()
-    }
     if config.model.get("vocabulary"):
         readers["text"] = AuthorsWords(config.model.vocabulary)
     inputs = model_inputs(dataset, list(splits), **readers)
