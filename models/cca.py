@@ -19,8 +19,8 @@ class CCAModule(L.LightningModule):
     """Fits linear CCA and returns its unit vectors: the classic baseline.
 
     A step adds its batch to the sums of the epoch and solves for the directions in closed form, so one epoch is a
-    whole training. With a grid each epoch solves with the next of its settings, and the epoch that is best on the
-    validation split is kept as of any other model. The loss is one minus the mean cosine of the pairs, before the step.
+    whole training. With a grid each epoch solves with the next of its settings, from the sums of the first, and the epoch
+    that is best on the validation split is kept as of any other model. The loss is one minus the mean cosine of the pairs, before the step.
 
     Args:
         network: The linear maps.
@@ -34,6 +34,7 @@ class CCAModule(L.LightningModule):
         super().__init__()
         self.network = network
         self._settings = _combinations(network, grid or {})
+        self._has_sums = False  # an epoch with another of several settings solves from the sums of the first
 
     def setup(self, stage: str) -> None:
         if stage == "fit" and (self.trainer.max_epochs or 0) > len(self._settings) > 1:
@@ -56,8 +57,12 @@ class CCAModule(L.LightningModule):
         )
 
     def on_train_epoch_start(self) -> None:
-        self.network.reset()
+        if len(self._settings) == 1:
+            self.network.reset()
         self.network.regularisation = self._settings[self.current_epoch % len(self._settings)]
+
+    def on_train_epoch_end(self) -> None:
+        self._has_sums = len(self._settings) > 1
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["regularisation"] = asdict(self.network.regularisation)
@@ -65,7 +70,8 @@ class CCAModule(L.LightningModule):
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
         images, texts = self.network(batch.images, batch.texts)
         loss = 1 - (images * texts).sum(dim=1).mean()
-        self.network.update(batch.images, batch.texts)
+        if not self._has_sums:
+            self.network.update(batch.images, batch.texts)
         correlations = self.network.correlations
         terms = {"first_correlation": correlations[0], "mean_correlation": correlations.mean()}
         self.log("train/loss", loss, prog_bar=True, batch_size=len(images))

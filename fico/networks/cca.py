@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from fico.networks.checkpoint_io.load import load_strictly, read_checkpoint
 
 Vectors = Float[Tensor, "items dims"]
+Spectrum = tuple[Float[Tensor, " dim"], Float[Tensor, "dim dim"]]  # eigenvalues, rising, and eigenvectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class CCA(nn.Module):
         self._pairs = 0
         self._sum: Tensor | float = 0.0
         self._products: Tensor | float = 0.0
+        self._spectra: tuple[Spectrum, Spectrum] | None = None  # of both covariances, until further pairs come
 
     @torch.no_grad()
     def update(self, images: Float[Tensor, "pairs image_dim"], texts: Float[Tensor, "pairs text_dim"]) -> None:
@@ -80,6 +82,7 @@ class CCA(nn.Module):
         self._pairs += len(both)
         self._sum = self._sum + both.sum(dim=0)
         self._products = self._products + both.T @ both
+        self._spectra = None
 
     @torch.no_grad()
     def solve(self) -> None:
@@ -96,8 +99,10 @@ class CCA(nn.Module):
         covariance = self._products / self._pairs - torch.outer(mean, mean)
         size = len(self.image_mean)
         how, components = self.regularisation, self._components
-        image_whitening = _whitening(covariance[:size, :size], how.image_ridge, components)
-        text_whitening = _whitening(covariance[size:, size:], how.text_ridge, components)
+        if self._spectra is None:
+            self._spectra = _spectrum(covariance[:size, :size]), _spectrum(covariance[size:, size:])
+        image_whitening = _whitening(self._spectra[0], how.image_ridge, components)
+        text_whitening = _whitening(self._spectra[1], how.text_ridge, components)
         left, correlations, right = torch.linalg.svd(
             image_whitening.T @ covariance[:size, size:] @ text_whitening, full_matrices=False
         )
@@ -136,15 +141,18 @@ class CCA(nn.Module):
         return self
 
 
-def _whitening(
-    covariance: Float[Tensor, "dim dim"], ridge: float, components: int | None
-) -> Float[Tensor, "dim components"]:
+def _spectrum(covariance: Float[Tensor, "dim dim"]) -> Spectrum:
+    values, vectors = torch.linalg.eigh(covariance)
+    return values, vectors
+
+
+def _whitening(spectrum: Spectrum, ridge: float, components: int | None) -> Float[Tensor, "dim components"]:
     """Map to uncorrelated features of variance 1, the ridge counted in; directions without any variance get 0.
 
     Of all features it is the inverse square root of the covariance; of principal components it maps onto them, and the
     ridge is a fraction of their mean variance.
     """
-    values, vectors = torch.linalg.eigh(covariance)
+    values, vectors = spectrum
     if components is not None:
         values, vectors = values[-components:], vectors[:, -components:]
     values = values + ridge * values.clamp(min=0).mean()
