@@ -1,5 +1,7 @@
 """The data of a run: its splits and the features that the model reads."""
 
+from pathlib import Path
+
 from omegaconf import DictConfig
 
 from fico.datasets.base import RetrievalDataset
@@ -20,13 +22,14 @@ def build_data(config: DictConfig) -> RetrievalDataModule:
     Raises:
         FicoError: The data set cannot be read, or has no features of the kind that the model reads.
     """
+    readers = {side: build(node) if isinstance(node, DictConfig) else node for side, node in input_nodes(config).items()}
+    root = config.dataset.get("root")
+    for reader in readers.values():
+        if isinstance(reader, FeatureReader):
+            reader.check(Path(root) if root else None)
     dataset: RetrievalDataset = build(
         {key: value for key, value in config.dataset.items() if key not in DATASET_EXTRAS}
     )
-    readers = {side: build(node) if isinstance(node, DictConfig) else node for side, node in input_nodes(config).items()}
-    for reader in readers.values():
-        if isinstance(reader, FeatureReader):
-            reader.check(dataset.root)
     tested = config.dataset.split
     # Text features (vocabulary, Doc2Vec) are fitted on the training split, which a test alone needs too.
     names = dict.fromkeys(("train", "val", tested) if "fit" in config.stage else ("train", tested))

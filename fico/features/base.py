@@ -83,8 +83,8 @@ class TextReader(Protocol):
 class FeatureReader(Protocol):
     """Gives one side of a model vectors or regions, such as `fico.features.image.lite0.Lite0` or `TfIdf`."""
 
-    def check(self, root: Path) -> None:
-        """Refuse, before a split is read, what an installation or a data set lacks."""
+    def check(self, root: Path | None) -> None:
+        """Refuse, before a data set is opened, what its folder or the installation lacks; None: it has no folder yet."""
         ...
 
     def features(self, root: Path, splits: Mapping[str, RetrievalSplit], *, progress: bool = True) -> Features:

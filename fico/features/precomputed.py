@@ -35,13 +35,16 @@ class PrecomputedFile:
     side: Literal["image", "text"] = "image"
     axes: int = 2
 
-    def check(self, root: Path) -> None:
+    def check(self, root: Path | None) -> None:
         """Look for the file.
+
+        Args:
+            root: The data set's folder.
 
         Raises:
             DataError: It is not there.
         """
-        path = root / "features" / f"{self.kind}.npy"
+        path = Path(root or "") / "features" / f"{self.kind}.npy"
         if not path.exists():
             raise DataError(
                 f"there is no {path}; run `fico features {self.kind} --root {root}` with the --dataset of the run"

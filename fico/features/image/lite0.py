@@ -63,13 +63,16 @@ class Lite0:
         if self.kind not in SHAPES:
             raise UsageError(f"kind is {self.kind!r}; choose one of {', '.join(get_args(ImageKind))}")
 
-    def check(self, root: Path) -> None:
+    def check(self, root: Path | None) -> None:
         """Find the precomputed file or the weights.
+
+        Args:
+            root: The data set's folder, if it has one yet.
 
         Raises:
             MissingExtra: Neither is there.
         """
-        if not (root / "features" / f"{FILES[self.kind]}.npy").exists():
+        if root is None or not (root / "features" / f"{FILES[self.kind]}.npy").exists():
             lite0_weights()
 
     def features(self, root: Path, splits: Mapping[str, RetrievalSplit], *, progress: bool = True) -> Features:

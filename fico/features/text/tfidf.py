@@ -41,7 +41,7 @@ class TfIdf:
         if (self.dim is not None and self.dim < 1) or self.min_count < 1:
             raise UsageError(f"dim {self.dim} and min_count {self.min_count} of tf-idf must be at least 1")
 
-    def check(self, root: Path) -> None:
+    def check(self, root: Path | None) -> None:
         """Nothing is required but the captions."""
 
     def features(self, root: Path, splits: Mapping[str, RetrievalSplit], *, progress: bool = True) -> Features:
