@@ -19,8 +19,9 @@ class CCAModule(L.LightningModule):
     """Fits linear CCA and returns its unit vectors: the classic baseline.
 
     A step adds its batch to the sums of the epoch and solves for the directions in closed form, so one epoch is a
-    whole training. With a grid each epoch solves with the next of its settings, from the sums of the first, and the epoch
-    that is best on the validation split is kept as of any other model. The loss is one minus the mean cosine of the pairs, before the step.
+    whole training. With a grid each epoch solves with the next of its settings, from the sums of the first epoch, and
+    the one that is best on the validation split is kept, as of any other model. The loss is one minus the mean cosine
+    of the pairs, before the step.
 
     Args:
         network: The linear maps.

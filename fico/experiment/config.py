@@ -127,7 +127,8 @@ def _kind(side: str, reader: Any) -> Any:
 
 def _unknown_keys(config: DictConfig) -> Iterator[str]:
     known = {
-        "model", "dataset", "features", "metric", "index", "callbacks", "trainer", "logger", "bench", "stage", "seed", "name",
+        "model", "dataset", "features", "metric", "index", "callbacks", "trainer", "logger", "bench", "stage", "seed",
+        "name",
     }  # fmt: skip
     for prefix, node, keys in (("", config, known), ("model.", config.get("model") or {}, MODEL_KEYS)):
         for key in node:

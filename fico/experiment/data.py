@@ -22,7 +22,9 @@ def build_data(config: DictConfig) -> RetrievalDataModule:
     Raises:
         FicoError: The data set cannot be read, or has no features of the kind that the model reads.
     """
-    readers = {side: build(node) if isinstance(node, DictConfig) else node for side, node in input_nodes(config).items()}
+    readers = {
+        side: build(node) if isinstance(node, DictConfig) else node for side, node in input_nodes(config).items()
+    }
     root = config.dataset.get("root")
     for reader in readers.values():
         if isinstance(reader, FeatureReader):

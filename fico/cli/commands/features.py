@@ -44,7 +44,7 @@ def lite0(
     ] = "global",
     overwrite: Overwrite = False,
 ) -> None:
-    """EfficientNet-Lite0, 1280 values per image or cell; requires the extra photographs. Resumes after an interruption."""
+    """EfficientNet-Lite0, 1280 values per image or cell; requires the extra photographs. Resumes if interrupted."""
     from fico.cli.features import make_lite0
 
     typer.echo(make_lite0(data.build(), kind=kind, overwrite=overwrite, tell=tell))

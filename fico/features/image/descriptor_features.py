@@ -56,7 +56,10 @@ def image_features(
 
 
 def _described(split: RetrievalSplit, kind: ImageKind, progress: bool) -> np.ndarray:
-    content = [descriptors.VERSION, [file_stamp(*image) for image in zip(split.image_ids, split.image_paths, strict=True)]]
+    content = [
+        descriptors.VERSION,
+        [file_stamp(*image) for image in zip(split.image_ids, split.image_paths, strict=True)],
+    ]
     return cached_rows(kind, content, (len(split.image_ids), *SHAPES[kind]), _blocks(split, kind, progress))
 
 

@@ -79,7 +79,7 @@ class Lite0:
         """Give the features of some splits, not standardised.
 
         Args:
-            root: The data set's folder; ``features/lite0.npy`` or ``features/lite0_regions.npy`` in it is taken as it is.
+            root: The data set's folder; ``features/lite0.npy`` or ``lite0_regions.npy`` in it is taken as it is.
             splits: By name.
             progress: Show a bar.
 

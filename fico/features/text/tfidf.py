@@ -19,8 +19,8 @@ from fico.features.precomputed import Features
 class TfIdf:
     """Reads captions as tf-idf vectors; words, their weights and the directions are those of the training captions.
 
-    The weight of a word that a caption has ``n`` times is ``(1 + ln n) (1 + ln((1 + N) / (1 + df)))`` with ``df`` of the
-    ``N`` training captions holding it; a vector is scaled to length 1, then projected onto the right singular vectors
+    The weight of a word that a caption has ``n`` times is ``(1 + ln n) (1 + ln((1 + N) / (1 + df)))``, where ``df`` of
+    the ``N`` training captions have it; a vector is scaled to length 1, then projected onto the right singular vectors
     of the training captions.
 
     Args:

