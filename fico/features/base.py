@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32
 
 from fico.datasets.base import RetrievalSplit
-from fico.features.precomputed import Scale
+from fico.features.precomputed import Features, Scale
 from fico.features.vocabulary import Vocabulary
 
 
@@ -75,6 +76,19 @@ class TextReader(Protocol):
 
     def fitted(self, train: RetrievalSplit) -> ReadTexts:
         """Open or fit what numbers the tokens."""
+        ...
+
+
+@runtime_checkable
+class FeatureReader(Protocol):
+    """Gives one side of a model vectors or regions, such as `fico.features.image.lite0.Lite0` or `TfIdf`."""
+
+    def check(self, root: Path | None) -> None:
+        """Refuse, before a data set is opened, what its folder (None: it has none yet) or the installation lacks."""
+        ...
+
+    def features(self, root: Path, splits: Mapping[str, RetrievalSplit], *, progress: bool = True) -> Features:
+        """Give one array for each image or for each caption; what is fitted is fitted on ``train``."""
         ...
 
 

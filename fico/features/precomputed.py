@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float32
 
+from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError
 from fico.formats.arrays import check_finite
 from fico.formats.text import read_json
@@ -49,6 +50,53 @@ class Features:
     origin: str
     is_made: bool = False
     scale: Scale | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PrecomputedFile:
+    """Reads ``features/<kind>.npy``, which must be there, where a model would otherwise take what can be made.
+
+    Args:
+        kind: ``vgg19``, ``regions``, ``doc2vec``, or somebody's own.
+        side: ``image`` or ``text``, whose ids name the rows.
+        axes: Axes of the array, the rows included.
+    """
+
+    kind: str
+    side: Literal["image", "text"] = "image"
+    axes: int = 2
+
+    def check(self, root: Path | None) -> None:
+        """Look for the file.
+
+        Args:
+            root: The data set's folder.
+
+        Raises:
+            DataError: It is not there.
+        """
+        path = Path(root or "") / "features" / f"{self.kind}.npy"
+        if not path.exists():
+            raise DataError(
+                f"there is no {path}; run `fico features {self.kind} --root {root}` with the --dataset of the run"
+            )
+
+    def features(self, root: Path, splits: Mapping[str, RetrievalSplit], *, progress: bool = True) -> Features:
+        """Give the rows of some splits.
+
+        Args:
+            root: The data set's folder.
+            splits: By name.
+            progress: Not used: the rows are memory-mapped.
+
+        Raises:
+            DataError: The file is missing or broken, or has no row for an id.
+        """
+        self.check(root)
+        ids = {n: split.image_ids if self.side == "image" else split.caption_ids for n, split in splits.items()}
+        found = read_precomputed(root, self.kind, ids, self.axes)
+        assert found is not None
+        return found
 
 
 def read_precomputed(root: Path, kind: str, ids: Mapping[str, Sequence[str]], axes: int) -> Features | None:

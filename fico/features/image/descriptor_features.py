@@ -68,11 +68,14 @@ def describe(split: RetrievalSplit, kind: ImageKind, scale: Scale, *, progress: 
 
 
 def _described(split: RetrievalSplit, kind: ImageKind, progress: bool) -> np.ndarray:
-    content = [descriptors.VERSION, [_stamp(*image) for image in zip(split.image_ids, split.image_paths, strict=True)]]
+    content = [
+        descriptors.VERSION,
+        [file_stamp(*image) for image in zip(split.image_ids, split.image_paths, strict=True)],
+    ]
     return cached_rows(kind, content, (len(split.image_ids), *SHAPES[kind]), _blocks(split, kind, progress))
 
 
-def _stamp(image_id: str, path: Path) -> tuple[str, int, int]:
+def file_stamp(image_id: str, path: Path) -> tuple[str, int, int]:
     """Say what an image's features depend on: a file that was replaced has another time, if not another size."""
     try:
         status = path.stat()
