@@ -53,8 +53,7 @@ def run(config: DictConfig) -> Path:
         log.info("%s holds the results of the same config, data and code; nothing to do", folder)
         return print_folder(folder)
     write_config(folder, config)
-    tested = data.splits[data.test_split]
-    write_inputs(folder, data.splits["train"], tested, data.inputs, config.model.inputs.text)
+    write_inputs(folder, data.splits["train"], data.splits[data.test_split], data.inputs, _readers(config))
     context, is_tested, measured = run_context(folder, config, data), "test" in config.stage, {}
     with open_loggers(config.logger, folder, _shown(config)) as loggers:
         trainer = train_and_test(config, data, context, loggers)
@@ -67,6 +66,12 @@ def run(config: DictConfig) -> Path:
             write_outputs(config, data, context, measured, key=key, started=started, seconds=seconds)
         print_folder(folder)
     return folder
+
+
+def _readers(config: DictConfig) -> dict[str, Any]:
+    """What makes the inputs of each side: a kind of features, or the node of a reader."""
+    plain: dict[str, Any] = OmegaConf.to_container(config.model.inputs, resolve=True)  # type: ignore[assignment]
+    return plain
 
 
 def _key(config: DictConfig, data: RetrievalDataModule) -> str:

@@ -31,7 +31,9 @@ SCALE, DOC2VEC = "image_scale.safetensors", "doc2vec.safetensors"
 SCHEMA_VERSION = 1
 
 
-def write_inputs(run: Path, train: RetrievalSplit, tested: RetrievalSplit, inputs: ModelInputs, text: object) -> None:
+def write_inputs(
+    run: Path, train: RetrievalSplit, tested: RetrievalSplit, inputs: ModelInputs, readers: Mapping[str, Any]
+) -> None:
     """Write the folder ``inputs`` of a run, its manifest last.
 
     Args:
@@ -39,7 +41,7 @@ def write_inputs(run: Path, train: RetrievalSplit, tested: RetrievalSplit, input
         train: The training split.
         tested: The split whose embeddings the run stores.
         inputs: Of the same splits.
-        text: The text input of the model's config: a kind, or the settings of a reader.
+        readers: By side what made them: a kind of features, or the config node of a reader.
     """
     folder = run / INPUTS
     (folder / MANIFEST).unlink(missing_ok=True)
@@ -49,11 +51,16 @@ def write_inputs(run: Path, train: RetrievalSplit, tested: RetrievalSplit, input
     if scale is not None:
         with atomic_write(folder / SCALE) as temporary:
             save_file({"mean": scale.mean, "deviation": scale.deviation}, temporary)
-    if text == "doc2vec" and inputs.is_made["text"]:
+    if readers["text"] == "doc2vec" and inputs.is_made["text"]:
         from fico.features.text.doc2vec import fitted_once, save_inference_state
 
         save_inference_state(fitted_once(train.captions), folder / DOC2VEC)
-    manifest = {"schema_version": SCHEMA_VERSION, "origin": inputs.origin, "is_made": dict(inputs.is_made)}
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "readers": dict(readers),
+        "origin": inputs.origin,
+        "is_made": dict(inputs.is_made),
+    }
     with atomic_write(folder / MANIFEST) as temporary:
         temporary.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
@@ -103,11 +110,13 @@ class StoredInputs:
 
     Args:
         folder: The folder.
-        origin: What made the inputs of each side.
+        readers: By side what made the inputs: a kind of features, or the config node of a reader.
+        origin: The same in a sentence.
         is_made: By side: whether the inputs of new images or captions can be made.
     """
 
     folder: Path
+    readers: Mapping[str, Any]
     origin: Mapping[str, str]
     is_made: Mapping[str, bool]
 
@@ -128,7 +137,7 @@ class StoredInputs:
         try:
             if manifest["schema_version"] != SCHEMA_VERSION:
                 raise DataError(f"{path} has schema_version {manifest['schema_version']}, wanted is {SCHEMA_VERSION}")
-            return cls(run / INPUTS, manifest["origin"], manifest["is_made"])
+            return cls(run / INPUTS, manifest["readers"], manifest["origin"], manifest["is_made"])
         except (KeyError, TypeError) as error:
             raise DataError(f"{path} is damaged; train the run again") from error
 

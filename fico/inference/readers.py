@@ -28,11 +28,10 @@ class ImageInputs:
 
     Args:
         stored: What the run stores of its inputs.
-        node: ``model.inputs.image`` of its config: a kind of features, or the settings of a reader.
     """
 
-    def __init__(self, stored: StoredInputs, node: Any) -> None:
-        self._stored, self._node = stored, node
+    def __init__(self, stored: StoredInputs) -> None:
+        self._stored, self._node = stored, stored.readers["image"]
 
     def rows(self, images: Mapping[str, Path], *, progress: bool = False) -> list[np.ndarray]:
         """One array for each image.
@@ -76,7 +75,7 @@ class TextInputs:
 
     def __init__(self, stored: StoredInputs, model: Mapping[str, Any]) -> None:
         self._stored = stored
-        self._node = model["inputs"]["text"]
+        self._node = stored.readers["text"]
         self._vocabulary = model.get("vocabulary")
         has_own = isinstance(self._node, Mapping) and any(self._node.get(key) for key in _FILES_OF_VOCABULARY)
         self._is_fitted = not (has_own or model.get("weights"))

@@ -106,7 +106,7 @@ class TrainedRun:
         self.folder, self.model = folder, model
         self._stored = stored
         self._texts = TextInputs(stored, model)
-        self._encoder = RunEncoder(network, ImageInputs(stored, model["inputs"]["image"]), self._texts, device)
+        self._encoder = RunEncoder(network, ImageInputs(stored), self._texts, device)
 
     @property
     def name(self) -> str:
@@ -259,7 +259,7 @@ class TrainedRun:
     @cached_property
     def _key(self) -> str:
         """What embeddings of images depend on."""
-        return f"{weights_digest(self._encoder.network)} {self._stored.scale_digest} {self.model['inputs']['image']}"
+        return f"{weights_digest(self._encoder.network)} {self._stored.scale_digest} {self._stored.readers['image']}"
 
     @property
     def _is_pair_scorer(self) -> bool:

@@ -17,7 +17,9 @@ def shapes():
 
 def stored(folder, shapes, tested=None):
     inputs = model_inputs(shapes, ["train", "test"], image="global", text="words", progress=False)
-    write_inputs(folder, shapes.split("train"), tested or shapes.split("test"), inputs, "words")
+    write_inputs(
+        folder, shapes.split("train"), tested or shapes.split("test"), inputs, {"image": "global", "text": "words"}
+    )
     return StoredInputs.load(folder)
 
 
