@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fico.errors import UsageError
 from fico.experiment.checkpoint import fill_sizes, weights_origin
+from fico.experiment.config import input_nodes
 from fico.experiment.context import run_context
 from fico.experiment.data import build_data
 from fico.experiment.datamodule import RetrievalDataModule
@@ -70,8 +71,11 @@ def run(config: DictConfig) -> Path:
 
 def _readers(config: DictConfig) -> dict[str, Any]:
     """What makes the inputs of each side: a kind of features, or the node of a reader."""
-    plain: dict[str, Any] = OmegaConf.to_container(config.model.inputs, resolve=True)  # type: ignore[assignment]
-    return plain
+    nodes = input_nodes(config)
+    return {
+        side: OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
+        for side, node in nodes.items()
+    }
 
 
 def _key(config: DictConfig, data: RetrievalDataModule) -> str:
