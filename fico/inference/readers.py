@@ -78,7 +78,7 @@ class TextInputs:
         self._node = stored.readers["text"]
         self._vocabulary = model.get("vocabulary")
         has_own = isinstance(self._node, Mapping) and any(self._node.get(key) for key in _FILES_OF_VOCABULARY)
-        self._is_fitted = not (has_own or model.get("weights"))
+        self._is_fitted = not (has_own or self._vocabulary)
 
     def unknown_words(self, text: str) -> tuple[str, ...]:
         """Words that do not occur in the training captions; none where the vocabulary is not fitted on these.

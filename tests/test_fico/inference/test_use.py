@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 import fico
 from fico.errors import DataError, UsageError
@@ -220,3 +221,32 @@ def test_precomputed_features_of_new_images_are_refused(copy, tested):
     with pytest.raises(DataError, match="precomputed image features"):
         run.encode_images([tested.image_paths[0]])
     assert run.search(texts=["a red circle"], k=1).hits[0]
+
+
+def test_a_run_that_tested_another_checkpoint_uses_that_one(copy, run, tmp_path):
+    (copy / "checkpoints" / "best.ckpt").rename(tmp_path / "other.ckpt")
+    name_in_config(copy, checkpoint=str(tmp_path / "other.ckpt"))
+    same = fico.load_run(copy).encode_texts(["a red circle"])
+    np.testing.assert_array_equal(same, run.encode_texts(["a red circle"]))
+    (tmp_path / "other.ckpt").unlink()
+    with pytest.raises(DataError, match=r"no checkpoint .*other\.ckpt"):
+        fico.load_run(copy)
+
+
+def test_a_run_that_tested_released_weights_uses_these(copy, run, tmp_path):
+    path = copy / "checkpoints" / "best.ckpt"
+    state = torch.load(path, weights_only=True)["state_dict"]
+    own = {name.removeprefix("network."): value for name, value in state.items() if name.startswith("network.")}
+    save_file(own, tmp_path / "released.safetensors")
+    path.unlink()
+    name_in_config(copy, weights=str(tmp_path / "released.safetensors"))
+    released = fico.load_run(copy)
+    np.testing.assert_array_equal(released.encode_texts(["a red circle"]), run.encode_texts(["a red circle"]))
+    assert released.search(texts=["a red zebra"], k=1).unknown_words == (("zebra",),)
+
+
+def name_in_config(folder, **changed):
+    manifest = folder / "embeddings" / "manifest.json"
+    content = json.loads(manifest.read_text())
+    content["origin"]["config"] |= changed
+    manifest.write_text(json.dumps(content))
