@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fico.evaluation.relevance import InstanceRetrieval as InstanceRetrieval
     from fico.evaluation.result import RetrievalResult as RetrievalResult
     from fico.evaluation.retrieval_metrics import RetrievalMetrics as RetrievalMetrics
+    from fico.inference.run import load_run as load_run
     from fico.scoring.rerank import Rerank as Rerank
     from fico.search.exact import ExactSearch as ExactSearch
     from fico.search.faiss_index import FaissSearch as FaissSearch
@@ -55,6 +56,7 @@ _HOME = {
     "evaluate_scores": "fico.evaluation.evaluate",
     "load_dataset": "fico.datasets",
     "load_index": "fico.search.sharded.saved",
+    "load_run": "fico.inference.run",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605

@@ -17,6 +17,7 @@ from fico.cli.commands.growth import growth
 from fico.cli.commands.label import label_app
 from fico.cli.commands.prepare import prepare
 from fico.cli.commands.report import report
+from fico.cli.commands.search import search
 from fico.cli.commands.split import split
 from fico.cli.commands.verify import verify
 from fico.errors import FicoError
@@ -61,7 +62,7 @@ def fico(
     """Fine-grained and coarse-grained image-text retrieval on one bench."""
 
 
-for command in (evaluate, verify, compare, report, ensemble, growth, convert, prepare, split, doctor):
+for command in (search, evaluate, verify, compare, report, ensemble, growth, convert, prepare, split, doctor):
     app.command()(command)
 app.add_typer(data_app, name="data")
 app.add_typer(features_app, name="features")

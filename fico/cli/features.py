@@ -58,6 +58,28 @@ def make_vgg19(
     return fill(file, vgg19_steps(splits, network, layer=layer, resize=resize), overwrite, tell)
 
 
+def make_lite0(option: DatasetOption, *, kind: Any, overwrite: bool, tell: Tell) -> Path:
+    """Write ``features/lite0.npy`` or ``features/lite0_regions.npy``; see `fico.features.image.lite0`.
+
+    Args:
+        option: The data set.
+        kind: ``global``: one vector an image; ``regions``: one for each of 7 x 7 cells.
+        overwrite: Replace features of other settings.
+        tell: Takes progress messages.
+
+    Raises:
+        UsageError: The weights are not installed, or features of other settings exist.
+        DataError: The data set or an image is broken.
+    """
+    from fico.features.image.lite0 import lite0_file, lite0_steps
+    from fico.networks.efficientnet_lite import lite0_weights
+
+    lite0_weights()
+    dataset = option.open()
+    splits = option.read(dataset)
+    return fill(lite0_file(dataset.root, splits, kind), lite0_steps(splits, kind), overwrite, tell)
+
+
 def make_doc2vec(option: DatasetOption, *, fit_on: str, seed: int, overwrite: bool, tell: Tell) -> Path:
     """Write ``features/doc2vec.npy``; see `fico.features.text.doc2vec`.
 

@@ -16,7 +16,7 @@ from fico.datasets.prepared import check_prepared
 from fico.errors import UsageError
 from fico.evaluation.options import option_problems
 from fico.experiment.hydra_errors import did_you_mean
-from fico.experiment.resolvers import dataset_name
+from fico.experiment.resolvers import dataset_name, features_name
 
 SPLITS = ("train", "val", "test")
 STAGES = ("fit", "test")
@@ -75,21 +75,48 @@ def check_config(config: DictConfig) -> None:
 
 
 def check_pairing(config: DictConfig) -> None:
-    """Refuse a model whose inputs the data set cannot have: one that comes as features lists them in ``inputs``.
+    """Refuse a model whose inputs the data set cannot have, or whose inputs ``features`` does not replace.
+
+    A data set that comes as features lists them in ``inputs``.
 
     Nothing is imported for it, so it may come first and answers at once.
 
     Raises:
         UsageError: One sentence that names both and what is missing.
     """
+    _check_features(config)
     offered = OmegaConf.select(config, "dataset.inputs") or {}
-    wanted = {side: _kind(side, OmegaConf.select(config, f"model.inputs.{side}")) for side in offered}
+    wanted = {side: _kind(side, reader) for side, reader in input_nodes(config).items() if side in offered}
     missing = [f"{kind} ({side})" for side, kind in wanted.items() if kind not in offered[side]]
     if missing:
         has = ", ".join(f"{kind} ({side})" for side, kinds in offered.items() for kind in kinds)
         raise UsageError(
             f"model={OmegaConf.select(config, 'model.name')} cannot run on this data set, which comes as features: it "
             f"needs {', '.join(missing)}, and there are only {has}; take a model that needs no others, such as ucch"
+        )
+
+
+def input_nodes(config: DictConfig) -> dict[str, Any]:
+    """What each side of the model reads: the kind that it names, or the reader that ``features`` has for that kind.
+
+    Returns:
+        By side, ``image`` and ``text``: a name, or the node of a reader.
+    """
+    wanted = dict((OmegaConf.select(config, "model.inputs") or {}).items())
+    readers = {side: OmegaConf.select(config, f"features.{side!s}") or {} for side in wanted}
+    return {
+        str(side): readers[side].get(kind, kind) if isinstance(kind, str) else kind for side, kind in wanted.items()
+    }
+
+
+def _check_features(config: DictConfig) -> None:
+    """Refuse features that would have no effect."""
+    name = features_name(config)
+    if name and input_nodes(config) == dict((OmegaConf.select(config, "model.inputs") or {}).items()):
+        kinds = [str(kind) for side in ("image", "text") for kind in OmegaConf.select(config, f"features.{side}") or {}]
+        raise UsageError(
+            f"features={name} has no effect on model={OmegaConf.select(config, 'model.name')}, which reads none of "
+            f"{', '.join(kinds)}; leave features out"
         )
 
 
@@ -100,7 +127,8 @@ def _kind(side: str, reader: Any) -> Any:
 
 def _unknown_keys(config: DictConfig) -> Iterator[str]:
     known = {
-        "model", "dataset", "metric", "index", "callbacks", "trainer", "logger", "bench", "stage", "seed", "name",
+        "model", "dataset", "features", "metric", "index", "callbacks", "trainer", "logger", "bench", "stage", "seed",
+        "name",
     }  # fmt: skip
     for prefix, node, keys in (("", config, known), ("model.", config.get("model") or {}, MODEL_KEYS)):
         for key in node:
@@ -171,6 +199,8 @@ def _unused_by_a_bench(config: DictConfig) -> list[str]:
     for group in ("model", "dataset", "metric", "index", "callbacks", "trainer"):
         if config.get(group):
             return [f"a bench runs without {group}, which would have no effect; leave it out, or use experiment=BENCH"]
+    if features_name(config):
+        return ["a bench runs without features, which would have no effect; leave it out, or use experiment=BENCH"]
     return [f"a bench has no stages, but stage is {config.stage}; leave it out"] if config.stage else []
 
 

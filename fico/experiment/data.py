@@ -1,12 +1,15 @@
 """The data of a run: its splits and the features that the model reads."""
 
+from pathlib import Path
+
 from omegaconf import DictConfig
 
 from fico.datasets.base import RetrievalDataset
 from fico.experiment.build import build
-from fico.experiment.config import DATASET_EXTRAS
+from fico.experiment.config import DATASET_EXTRAS, input_nodes
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.features import model_inputs
+from fico.features.base import FeatureReader
 from fico.features.text.authors_vocabulary import AuthorsWords
 
 
@@ -19,6 +22,13 @@ def build_data(config: DictConfig) -> RetrievalDataModule:
     Raises:
         FicoError: The data set cannot be read, or has no features of the kind that the model reads.
     """
+    readers = {
+        side: build(node) if isinstance(node, DictConfig) else node for side, node in input_nodes(config).items()
+    }
+    root = config.dataset.get("root")
+    for reader in readers.values():
+        if isinstance(reader, FeatureReader):
+            reader.check(Path(root) if root else None)
     dataset: RetrievalDataset = build(
         {key: value for key, value in config.dataset.items() if key not in DATASET_EXTRAS}
     )
@@ -26,9 +36,6 @@ def build_data(config: DictConfig) -> RetrievalDataModule:
     # Text features (vocabulary, Doc2Vec) are fitted on the training split, which a test alone needs too.
     names = dict.fromkeys(("train", "val", tested) if "fit" in config.stage else ("train", tested))
     splits = {name: dataset.split(name) for name in names}
-    readers = {
-        str(side): build(node) if isinstance(node, DictConfig) else node for side, node in config.model.inputs.items()
-    }
     if config.model.get("vocabulary"):
         readers["text"] = AuthorsWords(config.model.vocabulary)
     inputs = model_inputs(dataset, list(splits), **readers)

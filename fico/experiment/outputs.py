@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from fico.datasets.base import RetrievalSplit
 from fico.evaluation.result import RetrievalResult
 from fico.experiment.datamodule import RetrievalDataModule
+from fico.experiment.resolvers import features_name
 from fico.report.html.page import write_report
 from fico.report.html.samples import Rank, exact_rank, matrix_rank, sample_queries
 from fico.report.results.collect import collect_metrics, query_tables
@@ -53,7 +54,7 @@ def write_outputs(
         started=started,
         seconds=round(seconds, 3),
         commit=commit(),
-        model=_model(context.model, outputs.embeddings),
+        model=_model(context.model, outputs.embeddings, features_name(config)),
         data=_data(split),
         metrics=collect_metrics(outputs.result, split.name),
         efficiency=dict(efficiency),
@@ -88,9 +89,10 @@ def _ranks(context: RunContext) -> Rank:
     return matrix_rank(outputs.i2t, outputs.t2i)
 
 
-def _model(model: Mapping[str, Any], embeddings: EncodedBatch) -> ModelInfo:
+def _model(model: Mapping[str, Any], embeddings: EncodedBatch, features: str) -> ModelInfo:
+    """Describe the model; chosen features stand with its name, as their runs are no seeds of the model on its own."""
     return ModelInfo(
-        name=model["name"],
+        name=f"{model['name']}({features})" if features else model["name"],
         family=model["family"],
         size=model["size"],
         dim=embeddings.images.shape[-1],

@@ -28,10 +28,17 @@ def _stages(*, _root_: DictConfig) -> ListConfig:
 
 
 def _run_name(*, _root_: DictConfig) -> str:
-    """``<model>[-<bits>]-<dataset>-s<seed>``."""
+    """``<model>[-<bits>][-<features>]-<dataset>-s<seed>``."""
     model, dataset = _root_.model, dataset_name(_root_)
     bits = f"-{model.bits}" if "bits" in model else ""
-    return f"{model.name}{bits}-{dataset}-s{_root_.seed}"
+    features = features_name(_root_)
+    return f"{model.name}{bits}{features and f'-{features}'}-{dataset}-s{_root_.seed}"
+
+
+def features_name(config: DictConfig) -> str:
+    """The option of the group ``features``; empty for ``default``, the models' own."""
+    name = str((config.get("features") or {}).get("name", "default"))
+    return "" if name == "default" else name
 
 
 def dataset_name(config: DictConfig) -> str:

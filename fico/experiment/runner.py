@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fico.errors import UsageError
 from fico.experiment.checkpoint import fill_sizes, weights_origin
+from fico.experiment.config import input_nodes
 from fico.experiment.context import run_context
 from fico.experiment.data import build_data
 from fico.experiment.datamodule import RetrievalDataModule
@@ -23,6 +24,7 @@ from fico.experiment.outputs import write_outputs
 from fico.experiment.quiet import quiet
 from fico.experiment.sweep import is_finished, run_key
 from fico.experiment.training import train_and_test
+from fico.inference.inputs import write_inputs
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ def run(config: DictConfig) -> Path:
         log.info("%s holds the results of the same config, data and code; nothing to do", folder)
         return print_folder(folder)
     write_config(folder, config)
+    write_inputs(folder, data.splits["train"], data.splits[data.test_split], data.inputs, _readers(config))
     context, is_tested, measured = run_context(folder, config, data), "test" in config.stage, {}
     with open_loggers(config.logger, folder, _shown(config)) as loggers:
         trainer = train_and_test(config, data, context, loggers)
@@ -64,6 +67,15 @@ def run(config: DictConfig) -> Path:
             write_outputs(config, data, context, measured, key=key, started=started, seconds=seconds)
         print_folder(folder)
     return folder
+
+
+def _readers(config: DictConfig) -> dict[str, Any]:
+    """What makes the inputs of each side: a kind of features, or the node of a reader."""
+    nodes = input_nodes(config)
+    return {
+        side: OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
+        for side, node in nodes.items()
+    }
 
 
 def _key(config: DictConfig, data: RetrievalDataModule) -> str:

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32
 
 from fico.datasets.base import RetrievalSplit
+from fico.features.precomputed import Features, Scale
 from fico.features.vocabulary import Vocabulary
 
 
@@ -77,6 +79,19 @@ class TextReader(Protocol):
         ...
 
 
+@runtime_checkable
+class FeatureReader(Protocol):
+    """Gives one side of a model vectors or regions, such as `fico.features.image.lite0.Lite0` or `TfIdf`."""
+
+    def check(self, root: Path | None) -> None:
+        """Refuse, before a data set is opened, what its folder (None: it has none yet) or the installation lacks."""
+        ...
+
+    def features(self, root: Path, splits: Mapping[str, RetrievalSplit], *, progress: bool = True) -> Features:
+        """Give one array for each image or for each caption; what is fitted is fitted on ``train``."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SplitInputs:
     """Features of one split, row by row as in its `RetrievalSplit`.
@@ -105,6 +120,8 @@ class ModelInputs:
         bytes_per_image: Size of the stored features of one image.
         bytes_per_text: Size of the stored features of one caption; the mean for word ids.
         vocabulary: Of the word ids; None with text features and token ids.
+        is_made: By side: whether the inputs were made from images or captions, so that those of new ones can be.
+        image_scale: Scale of the fixed descriptors, where they were made here.
     """
 
     splits: dict[str, SplitInputs]
@@ -113,3 +130,5 @@ class ModelInputs:
     bytes_per_image: int
     bytes_per_text: int
     vocabulary: Vocabulary | None
+    is_made: Mapping[str, bool]
+    image_scale: Scale | None = None

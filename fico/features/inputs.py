@@ -10,9 +10,9 @@ import numpy as np
 
 from fico.datasets.base import FeatureDataset, RetrievalDataset, RetrievalSplit
 from fico.errors import UsageError
-from fico.features.base import ImageReader, ModelInputs, ReadRows, SplitInputs, TextReader
+from fico.features.base import FeatureReader, ImageReader, ModelInputs, ReadRows, SplitInputs, TextReader
 from fico.features.image.descriptor_features import ImageKind, image_features
-from fico.features.precomputed import Features
+from fico.features.precomputed import Features, Scale
 from fico.features.text.doc2vec_features import bert_states, doc2vec_features
 from fico.features.vocabulary import MOST_UNKNOWN, Vocabulary
 
@@ -29,14 +29,16 @@ class _Side:
     origin: str
     row_bytes: int
     vocabulary: Vocabulary | None = None
+    is_made: bool = True
+    scale: Scale | None = None
 
 
 def model_inputs(
     dataset: RetrievalDataset,
     splits: Sequence[str],
     *,
-    image: ImageKind | ImageReader,
-    text: TextKind | TextReader,
+    image: ImageKind | ImageReader | FeatureReader,
+    text: TextKind | TextReader | FeatureReader,
     min_count: int = 1,
     progress: bool = True,
 ) -> ModelInputs:
@@ -49,10 +51,11 @@ def model_inputs(
         dataset: Any data set.
         splits: Names of the splits wanted.
         image: ``"global"``: one descriptor an image; ``"regions"``: a set of region features; or a reader of the images
-            themselves, such as `fico.features.image.pixels.Pixels`.
+            themselves, such as `fico.features.image.pixels.Pixels`, or of their features, such as
+            `fico.features.image.lite0.Lite0`.
         text: ``"doc2vec"``: one vector a caption; ``"words"``: word ids; ``"bert"``: a frozen BERT's states of each
             caption's words, precomputed; or a reader of token ids, such as
-            `fico.features.text.tokens.WordPieces`.
+            `fico.features.text.tokens.WordPieces`, or of vectors, such as `fico.features.text.tfidf.TfIdf`.
         min_count: Words of the vocabulary occur at least so often in the training captions.
         progress: Show bars for what takes longer than a moment.
 
@@ -77,30 +80,45 @@ def model_inputs(
         bytes_per_image=images.row_bytes,
         bytes_per_text=texts.row_bytes,
         vocabulary=texts.vocabulary,
+        is_made={"image": images.is_made, "text": texts.is_made},
+        image_scale=images.scale,
     )
 
 
 def _images(
-    dataset: RetrievalDataset, read: Mapping[str, RetrievalSplit], image: ImageKind | ImageReader, progress: bool
+    dataset: RetrievalDataset,
+    read: Mapping[str, RetrievalSplit],
+    image: ImageKind | ImageReader | FeatureReader,
+    progress: bool,
 ) -> _Side:
+    if isinstance(image, FeatureReader):
+        _refuse_features_alone(dataset, "pixels")
+        return _image_side(image.features(dataset.root, read, progress=progress))
     if not isinstance(image, str):
         _refuse_features_alone(dataset, "pixels")
         rows: dict[str, ReadRows] = {name: image.rows(split, progress=progress) for name, split in read.items()}
         return _Side(rows, image.sizes, image.origin, rows["train"].row_bytes)
-    found = _own(dataset, read, image) or image_features(dataset.root, read, image, progress=progress)
+    return _image_side(_own(dataset, read, image) or image_features(dataset.root, read, image, progress=progress))
+
+
+def _image_side(found: Features) -> _Side:
     first = found.rows["train"]
     sizes = {"image_dim": first.shape[-1]} | ({"regions": first.shape[1]} if first.ndim == 3 else {})
-    return _Side(found.rows, sizes, found.origin, first[0].nbytes)
+    return _Side(found.rows, sizes, found.origin, first[0].nbytes, is_made=found.is_made, scale=found.scale)
 
 
 def _texts(
     dataset: RetrievalDataset,
     read: Mapping[str, RetrievalSplit],
-    text: TextKind | TextReader,
+    text: TextKind | TextReader | FeatureReader,
     min_count: int,
     progress: bool,
 ) -> _Side:
     has_words = any(read["train"].tokens)  # of a data set of features too, where only its images are features
+    if isinstance(text, FeatureReader):
+        if not has_words:
+            _refuse_features_alone(dataset, "tokens")
+        return _text_side(text.features(dataset.root, read, progress=progress))
     if not isinstance(text, str):
         if not has_words:
             _refuse_features_alone(dataset, "tokens")
@@ -117,8 +135,13 @@ def _texts(
     if vectors is None:
         make = bert_states if text == "bert" else partial(doc2vec_features, progress=progress)
         vectors = make(dataset.root, read)
+    return _text_side(vectors)
+
+
+def _text_side(vectors: Features) -> _Side:
     first = vectors.rows["train"]
-    return _Side(vectors.rows, {"text_dim": first[0].shape[-1]}, vectors.origin, _mean_bytes(first))
+    sizes = {"text_dim": first[0].shape[-1]}
+    return _Side(vectors.rows, sizes, vectors.origin, _mean_bytes(first), is_made=vectors.is_made)
 
 
 def _unknown_words(ids: Mapping[str, Sequence[np.ndarray]]) -> str:

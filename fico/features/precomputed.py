@@ -3,21 +3,100 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Float32
 
+from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError
 from fico.formats.arrays import check_finite
 from fico.formats.text import read_json
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Scale:
+    """Shift and scale of each value of a descriptor, fitted on the training images."""
+
+    mean: Float32[np.ndarray, " dim"]
+    deviation: Float32[np.ndarray, " dim"]
+
+    @classmethod
+    def fit(cls, rows: Float32[np.ndarray, "*rows dim"]) -> "Scale":
+        """Mean and deviation over all rows; a value that never changes gets the deviation 1 and becomes zero."""
+        flat = rows.reshape(-1, rows.shape[-1])
+        deviation = flat.std(axis=0, dtype=np.float64).astype(np.float32)
+        deviation[deviation < 1e-4] = 1
+        return cls(flat.mean(axis=0, dtype=np.float64).astype(np.float32), deviation)
+
+    def apply(self, rows: Float32[np.ndarray, "*rows dim"]) -> Float32[np.ndarray, "*rows dim"]:
+        """Bring rows to mean 0 and deviation 1 of the training images."""
+        scaled: np.ndarray = (rows - self.mean) / self.deviation
+        return scaled
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Features:
-    """Arrays by split, float32, row by row as in the split, and what made them."""
+    """Arrays by split, float32, row by row as in the split, and what made them.
+
+    Args:
+        rows: By split.
+        origin: What made them, in one sentence.
+        is_made: Whether they were made here from images or captions, so that those of a new image or caption can be.
+        scale: Of image descriptors that were made here.
+    """
 
     rows: dict[str, np.ndarray]
     origin: str
+    is_made: bool = False
+    scale: Scale | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PrecomputedFile:
+    """Reads ``features/<kind>.npy``, which must be there, where a model would otherwise take what can be made.
+
+    Args:
+        kind: ``vgg19``, ``regions``, ``doc2vec``, or somebody's own.
+        side: ``image`` or ``text``, whose ids name the rows.
+        axes: Axes of the array, the rows included.
+    """
+
+    kind: str
+    side: Literal["image", "text"] = "image"
+    axes: int = 2
+
+    def check(self, root: Path | None) -> None:
+        """Look for the file.
+
+        Args:
+            root: The data set's folder.
+
+        Raises:
+            DataError: It is not there.
+        """
+        path = Path(root or "") / "features" / f"{self.kind}.npy"
+        if not path.exists():
+            raise DataError(
+                f"there is no {path}; run `fico features {self.kind} --root {root}` with the --dataset of the run"
+            )
+
+    def features(self, root: Path, splits: Mapping[str, RetrievalSplit], *, progress: bool = True) -> Features:
+        """Give the rows of some splits.
+
+        Args:
+            root: The data set's folder.
+            splits: By name.
+            progress: Not used: the rows are memory-mapped.
+
+        Raises:
+            DataError: The file is missing or broken, or has no row for an id.
+        """
+        self.check(root)
+        ids = {n: split.image_ids if self.side == "image" else split.caption_ids for n, split in splits.items()}
+        found = read_precomputed(root, self.kind, ids, self.axes)
+        assert found is not None
+        return found
 
 
 def read_precomputed(root: Path, kind: str, ids: Mapping[str, Sequence[str]], axes: int) -> Features | None:

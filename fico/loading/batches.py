@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from jaxtyping import Int64
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from fico.datasets.base import RetrievalSplit
@@ -90,17 +91,24 @@ def _length(text: np.ndarray) -> int:
 
 def collate(samples: Sequence[PairSample]) -> PairBatch:
     """Stack samples to a batch; word ids are padded with 0, and word ids and word states come with their lengths."""
-    texts = [text for sample in samples for text in sample.texts]
+    texts, lengths = collate_texts([text for sample in samples for text in sample.texts])
     labels = [sample.labels for sample in samples if sample.labels is not None]
-    is_words = np.issubdtype(texts[0].dtype, np.integer)
     return PairBatch(
         images=torch.from_numpy(np.stack([sample.image for sample in samples])),
         image_ids=torch.tensor([sample.image_row for sample in samples]),
-        texts=torch.from_numpy(_padded(texts) if is_words else np.stack(texts)),
+        texts=texts,
         text_ids=torch.tensor([row for sample in samples for row in sample.text_rows]),
-        lengths=torch.tensor([_length(text) for text in texts]) if is_words or texts[0].ndim == 2 else None,
+        lengths=lengths,
         labels=torch.from_numpy(np.stack(labels)) if labels else None,
     )
+
+
+def collate_texts(texts: Sequence[np.ndarray]) -> tuple[Tensor, Tensor | None]:
+    """Stack texts: word ids padded with 0, word states and features as they are; lengths of all but features."""
+    is_words = np.issubdtype(texts[0].dtype, np.integer)
+    rows = torch.from_numpy(_padded(texts) if is_words else np.stack(texts))
+    has_words = is_words or texts[0].ndim == 2
+    return rows, torch.tensor([_length(text) for text in texts]) if has_words else None
 
 
 def _padded(texts: Sequence[Int64[np.ndarray, " words"]]) -> Int64[np.ndarray, "texts words"]:

@@ -185,6 +185,12 @@ class BLIP2(nn.Module):
         """Largest cosine of each text with the query vectors of each image, -1..1; ``lengths`` are not used."""
         return torch.einsum("iqd,td->iqt", images, texts).amax(dim=1)
 
+    def match_texts(
+        self, texts: Int64[Tensor, "texts words"], lengths: Int64[Tensor, " texts"] | None = None
+    ) -> Int64[Tensor, "texts words"]:
+        """What `match` takes of texts: the word pieces themselves, which are encoded together with an image."""
+        return texts
+
     def match(
         self,
         image_states: Float[Tensor, "pairs tokens width"],

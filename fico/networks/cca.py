@@ -1,5 +1,6 @@
 """Canonical correlation analysis: linear projections of images and texts of greatest correlation."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,6 +11,24 @@ from torch.nn import functional as F
 from fico.networks.checkpoint_io.load import load_strictly, read_checkpoint
 
 Vectors = Float[Tensor, "items dims"]
+Spectrum = tuple[Float[Tensor, " dim"], Float[Tensor, "dim dim"]]  # eigenvalues, rising, and eigenvectors
+
+
+@dataclass(frozen=True, slots=True)
+class Regularisation:
+    """How much of the sample's correlation is believed.
+
+    Args:
+        dims: Pairs of directions that are used, best first.
+        image_ridge: Added to the diagonal of the image covariance, as a fraction of its mean variance; 0 adds nothing.
+        text_ridge: The same of the text covariance.
+        power: Each pair of directions is weighted by its correlation to this power; 0 weights all alike.
+    """
+
+    dims: int
+    image_ridge: float
+    text_ridge: float
+    power: float = 0.0
 
 
 class CCA(nn.Module):
@@ -22,17 +41,23 @@ class CCA(nn.Module):
         text_dim: Width of the text features.
         dims: Pairs of directions, best first, at most the smaller width.
         ridge: Added to the diagonal of each covariance, as a fraction of its mean variance; 0 adds nothing.
+        components: Principal components of each side that CCA is fitted on, at most its width; None: all features.
 
     Source:
-        Hotelling, Biometrika 28, 1936; for retrieval Rasiwasia et al., ACM MM 2010.
+        Hotelling, Biometrika 28, 1936; for retrieval Rasiwasia et al., ACM MM 2010; directions weighted by a power of
+        their correlation: Gong et al., IJCV 106, 2014.
     """
 
-    def __init__(self, image_dim: int, text_dim: int, dims: int = 5, ridge: float = 1e-3) -> None:
+    def __init__(
+        self, image_dim: int, text_dim: int, dims: int = 5, ridge: float = 1e-3, components: int | None = None
+    ) -> None:
         super().__init__()
-        if not 1 <= dims <= min(image_dim, text_dim):
-            raise ValueError(f"dims must be in 1..{min(image_dim, text_dim)}, the smaller width, got {dims}")
+        least = min(image_dim, text_dim) if components is None else min(image_dim, text_dim, components)
+        if not 1 <= dims <= least:
+            raise ValueError(f"dims must be in 1..{least}, the smaller width, got {dims}")
         self.dims = dims
-        self.ridge = ridge
+        self.regularisation = Regularisation(dims, ridge, ridge)
+        self._components = components
         self.image_directions = nn.Parameter(torch.randn(image_dim, dims))
         self.text_directions = nn.Parameter(torch.randn(text_dim, dims))
         self.image_mean: Tensor
@@ -48,6 +73,7 @@ class CCA(nn.Module):
         self._pairs = 0
         self._sum: Tensor | float = 0.0
         self._products: Tensor | float = 0.0
+        self._spectra: tuple[Spectrum, Spectrum] | None = None  # of both covariances, until further pairs come
 
     @torch.no_grad()
     def update(self, images: Float[Tensor, "pairs image_dim"], texts: Float[Tensor, "pairs text_dim"]) -> None:
@@ -56,10 +82,13 @@ class CCA(nn.Module):
         self._pairs += len(both)
         self._sum = self._sum + both.sum(dim=0)
         self._products = self._products + both.T @ both
+        self._spectra = None
 
     @torch.no_grad()
     def solve(self) -> None:
-        """Set means, directions and their correlations from the pairs added so far.
+        """Set means, directions and their correlations from the pairs added so far, as ``regularisation`` says.
+
+        Directions beyond its ``dims`` become zero, so that the shapes do not depend on it.
 
         Raises:
             ValueError: No pair was added.
@@ -69,17 +98,21 @@ class CCA(nn.Module):
         mean = self._sum / self._pairs
         covariance = self._products / self._pairs - torch.outer(mean, mean)
         size = len(self.image_mean)
-        image_whitening, text_whitening = (
-            _inverse_root(part, self.ridge) for part in (covariance[:size, :size], covariance[size:, size:])
-        )
+        how, components = self.regularisation, self._components
+        if self._spectra is None:
+            self._spectra = _spectrum(covariance[:size, :size]), _spectrum(covariance[size:, size:])
+        image_whitening = _whitening(self._spectra[0], how.image_ridge, components)
+        text_whitening = _whitening(self._spectra[1], how.text_ridge, components)
         left, correlations, right = torch.linalg.svd(
-            image_whitening @ covariance[:size, size:] @ text_whitening, full_matrices=False
+            image_whitening.T @ covariance[:size, size:] @ text_whitening, full_matrices=False
         )
+        weights = correlations[: self.dims] ** how.power
+        weights[how.dims :] = 0
         self.image_mean.copy_(mean[:size])
         self.text_mean.copy_(mean[size:])
         self.correlations.copy_(correlations[: self.dims])
-        self.image_directions.copy_(image_whitening @ left[:, : self.dims])
-        self.text_directions.copy_(text_whitening @ right[: self.dims].T)
+        self.image_directions.copy_(image_whitening @ left[:, : self.dims] * weights)
+        self.text_directions.copy_(text_whitening @ right[: self.dims].T * weights)
 
     def forward(
         self, images: Float[Tensor, "pairs image_dim"], texts: Float[Tensor, "pairs text_dim"]
@@ -108,11 +141,22 @@ class CCA(nn.Module):
         return self
 
 
-def _inverse_root(covariance: Float[Tensor, "dim dim"], ridge: float) -> Float[Tensor, "dim dim"]:
-    """Inverse square root of the covariance with its ridge; directions without any variance get 0."""
+def _spectrum(covariance: Float[Tensor, "dim dim"]) -> Spectrum:
     values, vectors = torch.linalg.eigh(covariance)
+    return values, vectors
+
+
+def _whitening(spectrum: Spectrum, ridge: float, components: int | None) -> Float[Tensor, "dim components"]:
+    """Map to uncorrelated features of variance 1, the ridge counted in; directions without any variance get 0.
+
+    Of all features it is the inverse square root of the covariance; of principal components it maps onto them, and the
+    ridge is a fraction of their mean variance.
+    """
+    values, vectors = spectrum
+    if components is not None:
+        values, vectors = values[-components:], vectors[:, -components:]
     values = values + ridge * values.clamp(min=0).mean()
     smallest = values[-1] * len(values) * torch.finfo(values.dtype).eps
     roots = torch.where(values > smallest, values.clamp(min=smallest).rsqrt(), 0.0)
-    inverse_root: Tensor = (vectors * roots) @ vectors.T
-    return inverse_root
+    whitening = vectors * roots
+    return whitening if components is not None else whitening @ vectors.T

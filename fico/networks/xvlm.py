@@ -157,6 +157,12 @@ class XVLM(nn.Module):
         logits: Tensor = self.itm_head(self.fuse(image_states, text_states, lengths)[:, 0])
         return logits
 
+    def match_texts(
+        self, texts: Int64[Tensor, "texts words"], lengths: Int64[Tensor, " texts"] | None = None
+    ) -> Float[Tensor, "texts words dim"]:
+        """What `match` takes of texts: the states of the text encoder."""
+        return self.text_states(texts, lengths)
+
     def match(
         self,
         image_states: Float[Tensor, "pairs tokens wide"],

@@ -37,6 +37,21 @@ def vgg19(
 
 @features_app.command()
 @with_groups
+def lite0(
+    data: DatasetOptions,
+    kind: Annotated[
+        Literal["global", "regions"], typer.Option(help="One vector per image, or one for each of 7 x 7 cells.")
+    ] = "global",
+    overwrite: Overwrite = False,
+) -> None:
+    """EfficientNet-Lite0, 1280 values per image or cell; requires the extra photographs. Resumes if interrupted."""
+    from fico.cli.features import make_lite0
+
+    typer.echo(make_lite0(data.build(), kind=kind, overwrite=overwrite, tell=tell))
+
+
+@features_app.command()
+@with_groups
 def doc2vec(
     data: DatasetOptions,
     fit_on: Annotated[

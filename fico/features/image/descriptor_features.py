@@ -8,7 +8,7 @@ import numpy as np
 
 from fico.datasets.base import RetrievalSplit
 from fico.features.cache import cached_rows
-from fico.features.precomputed import Features, read_precomputed
+from fico.features.precomputed import Features, Scale, read_precomputed
 from fico.images import descriptors
 from fico.util.progress import track
 
@@ -45,22 +45,37 @@ def image_features(
     if precomputed is not None:
         return precomputed
     raw = {name: _described(split, kind, progress) for name, split in splits.items()}
-    train = raw["train"].reshape(-1, shape[-1])
-    mean = train.mean(axis=0, dtype=np.float64).astype(np.float32)
-    deviation = train.std(axis=0, dtype=np.float64).astype(np.float32)
-    deviation[deviation < 1e-4] = 1  # a value that never changes: zero for all
-    rows = {name: (array - mean) / deviation for name, array in raw.items()}
+    scale = Scale.fit(raw["train"])
+    rows = {name: scale.apply(array) for name, array in raw.items()}
     size = " x ".join(map(str, shape))
     origin = f"fixed {kind} descriptor v{descriptors.VERSION} (colours and edges, {size}), standardised on train"
-    return Features(rows, origin)
+    return Features(rows, origin, is_made=True, scale=scale)
+
+
+def describe(split: RetrievalSplit, kind: ImageKind, scale: Scale, *, progress: bool = True) -> np.ndarray:
+    """Fixed descriptors of new images, standardised as those of a training split; nothing is cached.
+
+    Args:
+        split: Its images are read.
+        kind: One descriptor an image, or one for each of its regions.
+        scale: Of the training images.
+        progress: Show a bar.
+
+    Raises:
+        DataError: An image file is missing or broken; its id is named.
+    """
+    return scale.apply(np.concatenate(list(_blocks(split, kind, progress))))
 
 
 def _described(split: RetrievalSplit, kind: ImageKind, progress: bool) -> np.ndarray:
-    content = [descriptors.VERSION, [_stamp(*image) for image in zip(split.image_ids, split.image_paths, strict=True)]]
+    content = [
+        descriptors.VERSION,
+        [file_stamp(*image) for image in zip(split.image_ids, split.image_paths, strict=True)],
+    ]
     return cached_rows(kind, content, (len(split.image_ids), *SHAPES[kind]), _blocks(split, kind, progress))
 
 
-def _stamp(image_id: str, path: Path) -> tuple[str, int, int]:
+def file_stamp(image_id: str, path: Path) -> tuple[str, int, int]:
     """Say what an image's features depend on: a file that was replaced has another time, if not another size."""
     try:
         status = path.stat()

@@ -150,6 +150,22 @@ class PixelRows(Sequence[np.ndarray]):
         return self._pixels.normalise(self._pixels.square(self._pixels.varied(image) if self._is_varied else image))
 
 
+def centre_crop(image: Image.Image, side: int, shorter: int) -> UInt8[np.ndarray, "side side rgb"]:
+    """Shrink or enlarge an RGB image (bilinear) and cut the square out of its centre.
+
+    Args:
+        image: Any size.
+        side: Of the square, in pixels.
+        shorter: Length that the image's shorter side takes first, in pixels.
+    """
+    width, height = image.size
+    least = min(width, height)
+    size = (shorter * width // least, shorter * height // least)
+    left, top = (round((length - side) / 2) for length in size)
+    resized = image.resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(resized.crop((left, top, left + side, top + side)))
+
+
 def _random_box(width: int, height: int) -> tuple[int, int, int, int]:
     """Corners of a part with 0.5 to 1 of the area and sides of 3:4 to 4:3, or of the middle where none fits."""
     for _ in range(10):

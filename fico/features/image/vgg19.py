@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fico.datasets.base import RetrievalSplit
 from fico.errors import UsageError
 from fico.features.image.blocks import ImageBlocks
-from fico.features.image.pixels import Pixels
+from fico.features.image.pixels import Pixels, centre_crop
 from fico.features.writer import RowFile, Step
 from fico.formats.arrays import check_finite
 from fico.images.decode import open_rgb
@@ -50,20 +50,11 @@ def preprocess(image: Image.Image, resize: Resize = "squash224") -> Float32[np.n
     if resize == "squash224":
         return _SQUASH.normalise(_SQUASH.square(image))
     if resize == "crop224":
-        return _SQUASH.normalise(_middle(image))
+        return _SQUASH.normalise(centre_crop(image, SIDE, SHORTER))
     if resize == "caffe224":
         blue_first = _SQUASH.square(image)[:, :, ::-1].astype(np.float32) - np.array(CAFFE_MEAN, np.float32)
         return np.ascontiguousarray(blue_first.transpose(2, 0, 1))
     raise UsageError(f"resize is {resize!r}; choose one of {', '.join(get_args(Resize))}")
-
-
-def _middle(image: Image.Image) -> np.ndarray:
-    width, height = image.size
-    shorter = min(width, height)
-    size = (SHORTER * width // shorter, SHORTER * height // shorter)
-    left, top = (round((side - SIDE) / 2) for side in size)
-    resized = image.resize(size, Image.Resampling.BILINEAR)
-    return np.asarray(resized.crop((left, top, left + SIDE, top + SIDE)))
 
 
 def vgg19(weights: Path | None = None, device: str = "cpu") -> Network:

@@ -63,10 +63,15 @@ class AuthorsWords:
     Raises:
         DataError: The file is missing or no such vocabulary.
 
+    Attributes:
+        most_unknown: Fraction of unknown words above which `ids` refuses a split.
+
     Source:
         The loaders of SCAN, VSRN and IMRAM: lower case, words of the Penn Treebank, punctuation among them, between a
         start and an end mark.
     """
+
+    most_unknown = MOST_UNKNOWN
 
     def __init__(self, path: Path | str) -> None:
         self._path = Path(path)
@@ -90,7 +95,7 @@ class AuthorsWords:
         """
         ids = tuple(self._vocabulary.encode(tokenize(caption)) for caption in split.captions)
         unknown, words = self._vocabulary.count_unknown(ids)
-        if unknown > MOST_UNKNOWN * words:
+        if unknown > self.most_unknown * words:
             raise DataError(
                 f"{self._path} does not know {unknown} of {words} words of split {split.name}; give the vocabulary "
                 "that belongs to the checkpoint and to this data set"

@@ -1,6 +1,7 @@
 """Doc2Vec vectors of captions, fitted on training captions and the same in every process."""
 
 import hashlib
+import json
 import zlib
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -9,8 +10,12 @@ from random import Random
 
 import numpy as np
 from jaxtyping import Float32
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
+from fico.errors import DataError
 from fico.features.text.treebank import tokenize
+from fico.util.atomic import atomic_write
 from fico.util.cache import cache_dir, ensure_folder
 from fico.util.optional import requires_extra
 from fico.util.progress import track
@@ -114,3 +119,29 @@ def _infer_one(model: Doc2Vec, words: list[str]) -> Float32[np.ndarray, " 300"]:
             doctags_lockf=np.ones(1, dtype=np.float32),
         )
     return vector.reshape(DIM)
+
+
+def save_inference_state(model: Doc2Vec, path: Path) -> None:
+    """Write what `infer` needs of a fitted model, without pickle; the vectors of its documents are left out."""
+    counts = model.wv.expandos["count"]
+    words = np.frombuffer(json.dumps(model.wv.index_to_key).encode(), dtype=np.uint8)
+    arrays = {"words": words, "counts": counts, "vectors": model.wv.vectors, "negatives": model.syn1neg}
+    with atomic_write(path) as temporary:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
+
+
+def load_inference_state(path: Path) -> Doc2Vec:
+    """A model that infers the same vectors as the one that was saved.
+
+    Raises:
+        DataError: The file is missing or damaged.
+    """
+    try:
+        arrays = load_file(path)
+        words = json.loads(arrays["words"].tobytes())
+        model = Doc2Vec(dm=1, vector_size=DIM, window=WINDOW, min_count=1, workers=1, sorted_vocab=0)
+        model.build_vocab_from_freq(dict(zip(words, arrays["counts"].tolist(), strict=True)))
+        model.wv.vectors, model.syn1neg = arrays["vectors"], arrays["negatives"]
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise DataError(f"{path} is missing or damaged ({error}); train the run again") from error
+    return model

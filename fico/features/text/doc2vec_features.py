@@ -40,7 +40,8 @@ def doc2vec_features(root: Path, splits: Mapping[str, RetrievalSplit], *, progre
         return precomputed
     fitted = _Fitted(splits["train"], progress)
     rows = {name: fitted.vectors(split) for name, split in splits.items()}
-    return Features(rows, f"Doc2Vec v{DOC2VEC_VERSION} (PV-DM, {DIM} values), fitted on the training captions")
+    origin = f"Doc2Vec v{DOC2VEC_VERSION} (PV-DM, {DIM} values), fitted on the training captions"
+    return Features(rows, origin, is_made=True)
 
 
 def bert_states(root: Path, splits: Mapping[str, RetrievalSplit]) -> Features:
@@ -79,7 +80,7 @@ class _Fitted:
         from fico.features.text import doc2vec
 
         if self._model is None:
-            self._model = doc2vec.fit(self.train.captions, progress=self.progress)
+            self._model = doc2vec.fitted_once(self.train.captions, progress=self.progress)
         yield doc2vec.infer(self._model, split.captions, progress=self.progress)
 
 

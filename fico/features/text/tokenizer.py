@@ -36,7 +36,12 @@ class FolderTokens:
 
     Raises:
         DataError: There are no such files, from which transformers would make a tokeniser that knows no word.
+
+    Attributes:
+        most_unknown: Fraction of unknown pieces, by words, above which `ids` refuses a split.
     """
+
+    most_unknown = MOST_UNKNOWN
 
     def __init__(self, source: str | Path) -> None:
         with requires_extra("models"):
@@ -95,7 +100,7 @@ class FolderTokens:
         pieces = self._tokenizer(texts, add_special_tokens=False)["input_ids"]
         words = sum(len(text.split()) for text in texts)
         missed = sum(row.count(unknown) or not row for row in pieces)
-        if missed > MOST_UNKNOWN * words:
+        if missed > self.most_unknown * words:
             raise DataError(
                 f"the tokeniser of {self._name} does not know {missed} of {words} words; give the tokeniser files that "
                 "belong to the weights"

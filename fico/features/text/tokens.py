@@ -123,7 +123,12 @@ class CaptionTokens:
         start: Ids in front of every caption.
         end: Ids behind it.
         vocab_size: Rows that a word table needs.
+
+    Attributes:
+        most_unknown: Fraction of unknown pieces, by words, above which `ids` refuses a split.
     """
+
+    most_unknown = MOST_UNKNOWN
 
     def __init__(
         self,
@@ -168,7 +173,7 @@ class CaptionTokens:
     def _check_known(self, texts: Sequence[str], pieces: Sequence[Sequence[int]]) -> None:
         words = sum(len(text.split()) for text in texts)
         unknown = sum(row.count(self._model.unknown) for row in pieces)
-        if unknown > MOST_UNKNOWN * words:
+        if unknown > self.most_unknown * words:
             row = next(row for row, ids in enumerate(pieces) if self._model.unknown in ids)
             raise DataError(
                 f"the tokeniser ({self._model.source}) does not know {unknown} of {words} words (some of "

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from fico.datasets.shapes.shapes import Shapes
+from fico.errors import DataError
 from fico.features import model_inputs
 from fico.features.text import doc2vec, treebank
 from fico.features.text import doc2vec_features as texts
@@ -116,3 +117,20 @@ def test_tokens_follow_the_treebank():
 )
 def test_tokens_are_those_of_nltks_word_tokenize(caption, words):
     assert treebank.tokenize(caption) == words.split()
+
+
+def test_a_saved_model_infers_the_same_vectors_without_its_documents(model, tmp_path):
+    path = tmp_path / "doc2vec.safetensors"
+    doc2vec.save_inference_state(model, path)
+    again = doc2vec.load_inference_state(path)
+    asked = [*CAPTIONS[:9], "a word that nobody knows", "zebra"]
+    assert np.array_equal(doc2vec.infer(again, asked, progress=False), doc2vec.infer(model, asked, progress=False))
+    assert not len(again.dv)
+
+
+def test_a_damaged_saved_model_is_named(model, tmp_path):
+    path = tmp_path / "doc2vec.safetensors"
+    doc2vec.save_inference_state(model, path)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DataError, match="damaged"):
+        doc2vec.load_inference_state(path)

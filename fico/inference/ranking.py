@@ -1,0 +1,41 @@
+"""The first stage of a search with a trained run: nearest embeddings, or the scores of all pairs."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fico.scoring.matrix import score_matrix
+from fico.search.brute_force import top_k
+from fico.search.exact import ExactSearch
+from fico.similarity import Similarity
+from fico.types import EncodedBatch, Ranking
+
+
+def nearest(queries: Tensor, items: Tensor, k: int, similarity: Similarity, bits: int | None) -> Ranking:
+    """The k nearest embeddings or codes, by exact search."""
+    search = ExactSearch(similarity, bits)
+    search.add(items)
+    return search.search(queries, k)
+
+
+def best_images(scorer: Any, images: Tensor, texts: Tensor, lengths: Tensor | None, k: int) -> Ranking:
+    """The k images of each text that a pair scorer gives the highest scores."""
+    return top_k(_scores(scorer, images, texts, lengths).T.contiguous(), k)
+
+
+def best_texts(scorer: Any, images: Tensor, texts: Tensor, lengths: Tensor | None, k: int) -> Ranking:
+    """The k texts of each image that a pair scorer gives the highest scores."""
+    return top_k(_scores(scorer, images, texts, lengths), k)
+
+
+def _scores(scorer: Any, images: Tensor, texts: Tensor, lengths: Tensor | None) -> Tensor:
+    """``images texts``."""
+    batch = EncodedBatch(
+        images=images,
+        image_ids=torch.arange(len(images)),
+        texts=texts,
+        text_ids=torch.arange(len(texts)),
+        text_lengths=lengths,
+    )
+    return torch.from_numpy(score_matrix(scorer, batch, progress=False))

@@ -1,0 +1,114 @@
+"""The group ``features``: what takes the place of a model's own inputs, and where nothing would."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from fico.errors import UsageError
+from fico.experiment.config import check_config, check_pairing, input_nodes
+from fico.experiment.resolvers import register_resolvers
+
+ROOT = Path(__file__).resolve().parents[2]
+CONF = ROOT / "conf"
+
+
+def composed(*overrides):
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", list(overrides))
+
+
+def names(group):
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("features", names("features"))
+@pytest.mark.parametrize("model", names("model"))
+def test_features_fit_a_model_or_say_that_they_have_no_effect(model, features):
+    config = composed(f"model={model}", f"features={features}")
+    nodes = input_nodes(config)
+    replaced = {side for side in nodes if nodes[side] != config.model.inputs[side]}
+    if features == "default":
+        assert not replaced, "every model as its own file says"
+        assert "default" not in config.name
+        return
+    if replaced:
+        check_pairing(config)
+        check_config(config)
+        return
+    with pytest.raises(UsageError, match=f"features={features} has no effect on model={model}"):
+        check_pairing(config)
+
+
+def test_lite0_replaces_what_each_model_names():
+    for model, kind, is_vector in (("cca", "global", True), ("ucch", "global", True), ("dadh", "global", True)):
+        nodes = input_nodes(composed(f"model={model}", "features=lite0"))
+        assert nodes["image"].kind == kind
+        assert ("TfIdf" in nodes["text"]["_target_"]) == is_vector
+    for model in ("scan", "imram", "vsrn", "adv"):
+        nodes = input_nodes(composed(f"model={model}", "features=lite0"))
+        assert (nodes["image"].kind, nodes["text"]) == ("regions", "words")
+
+
+def test_the_features_are_in_the_name_of_the_run():
+    assert composed("model=cca", "features=lite0").name == "cca-lite0-shapes-s0"
+    assert composed("model=ucch", "features=lite0").name == "ucch-64-lite0-shapes-s0"
+
+
+def test_settings_for_the_features_give_way_to_the_command_line():
+    assert composed("model=cca").model.epochs == 1
+    assert composed("model=cca", "features=lite0").model.epochs > 1
+    assert composed("model=cca", "features=lite0", "model.epochs=2").model.epochs == 2
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "features_model").glob("*.yaml")), ids=lambda path: path.stem)
+def test_settings_for_features_belong_to_a_model_and_its_features(path):
+    features, model = next(
+        (features, path.stem.removeprefix(f"{features}_"))
+        for features in sorted(names("features"), key=len, reverse=True)
+        if path.stem.startswith(f"{features}_")
+    )
+    config = composed(f"model={model}", f"features={features}")
+    given = OmegaConf.load(path)
+    assert OmegaConf.merge(config.model, given) == config.model, "what the file says is what a run takes"
+
+
+def test_the_grid_of_cca_has_one_epoch_for_each_combination():
+    model = composed("model=cca", "features=lite0").model
+    assert isinstance(model.module.grid, DictConfig)
+    count = 1
+    for values in model.module.grid.values():
+        count *= len(values)
+    assert model.epochs == count
+
+
+def test_a_data_set_of_features_alone_is_refused():
+    config = composed("model=cca", "features=lite0", "dataset=wikipedia", "dataset.root=somewhere")
+    with pytest.raises(UsageError, match="needs pixels"):
+        check_pairing(config)
+
+
+def test_a_bench_has_no_features():
+    with pytest.raises(UsageError, match="a bench runs without features"):
+        check_config(composed("experiment=table7", "features=lite0"))
+
+
+def test_without_the_extra_one_sentence_names_it_before_anything_is_read(tmp_path):
+    """An empty folder has no split file, and that is not what is told of."""
+    code = (
+        "import sys, runpy; import importlib.util as u; find = u.find_spec;"
+        "u.find_spec = lambda name, *more: None if name.startswith('efficientnet') else find(name, *more);"
+        "sys.argv = ['run.py', *sys.argv[1:]]; runpy.run_path('run.py', run_name='__main__')"
+    )
+    options = ("model=cca", "features=lite0", "dataset=karpathy", f"dataset.root={tmp_path}")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *options, f"hydra.run.dir={tmp_path}/run"],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr[-2000:]
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert 'pip install "fico[photographs]"' in done.stderr
