@@ -117,7 +117,10 @@ def _combinations(network: CCA, grid: Mapping[str, Sequence[float]]) -> list[Reg
     plain = asdict(network.regularisation)
     if unknown := [name for name in grid if name not in plain]:
         raise UsageError(f"model.module.grid names {', '.join(unknown)}; it takes {', '.join(plain)}")
-    settings = [Regularisation(**plain | dict(zip(grid, values, strict=True))) for values in product(*grid.values())]
+    settings = [
+        Regularisation(**plain | {name: type(plain[name])(value) for name, value in zip(grid, values, strict=True)})
+        for values in product(*grid.values())
+    ]
     if not settings or not all(1 <= setting.dims <= network.dims for setting in settings):
         raise UsageError(
             f"model.module.grid needs values of each field, and dims in 1..{network.dims}, those of the network; got "

@@ -54,7 +54,7 @@ def write_outputs(
         started=started,
         seconds=round(seconds, 3),
         commit=commit(),
-        model=_model(context.model, outputs.embeddings, features_name(config)),
+        model=_model(context.model, outputs.embeddings, _features_label(config)),
         data=_data(split),
         metrics=collect_metrics(outputs.result, split.name),
         efficiency=dict(efficiency),
@@ -87,6 +87,11 @@ def _ranks(context: RunContext) -> Rank:
     if outputs.i2t is None or outputs.t2i is None:
         return exact_rank(outputs.embeddings.images, outputs.embeddings.texts, context.similarity)
     return matrix_rank(outputs.i2t, outputs.t2i)
+
+
+def _features_label(config: DictConfig) -> str:
+    """The chosen features; those of a network that may have seen the test are marked in every table."""
+    return features_name(config) + (", exposed" if config.features.get("is_exposed") else "")
 
 
 def _model(model: Mapping[str, Any], embeddings: EncodedBatch, features: str) -> ModelInfo:

@@ -59,6 +59,14 @@ def test_the_features_are_in_the_name_of_the_run():
     assert composed("model=ucch", "features=lite0").name == "ucch-64-lite0-shapes-s0"
 
 
+def test_a_text_network_that_may_have_seen_the_test_is_marked_in_results():
+    from fico.experiment.outputs import _features_label
+
+    assert _features_label(composed("model=cca", "features=lite0")) == "lite0"
+    assert _features_label(composed("model=cca", "features=lite0_minilm")) == "lite0_minilm, exposed"
+    assert _features_label(composed("model=cca")) == ""
+
+
 def test_settings_for_the_features_give_way_to_the_command_line():
     assert composed("model=cca").model.epochs == 1
     assert composed("model=cca", "features=lite0").model.epochs > 1
