@@ -12,12 +12,18 @@ from fico.metrics.ties import MOST_COUNTED
 
 DEVICE_BYTES = 8 * 2**30  # the default memory limit on a GPU, if twice as much is free
 _SORTED_BYTES = 120  # per score: a sort, and the tied blocks of a gallery in which every item is relevant and distinct
+_CODE_BYTES = 24  # per score: cell of the histogram, relevance and the cells of the relevant items
 _COUNTED_BYTES = 4  # per score, beside it: comparisons with the relevant items
 _RESULT_COPIES = 4  # of the values of a query: the columns, stacked, and in two tie bounds
 
 
 def plan_device(
-    instance: InstanceRetrieval, dim: int, dtype: np.dtype, options: EvaluationOptions, device: torch.device
+    instance: InstanceRetrieval,
+    dim: int,
+    dtype: np.dtype,
+    options: EvaluationOptions,
+    device: torch.device,
+    is_codes: bool = False,
 ) -> MemoryPlan:
     """Blocks for a gallery of this size on a device.
 
@@ -27,6 +33,7 @@ def plan_device(
         dtype: Precision of the scores.
         options: Tasks, memory limit, block.
         device: The device.
+        is_codes: The embeddings are binary codes.
 
     Raises:
         UsageError: Not even one row of scores fits.
@@ -38,7 +45,7 @@ def plan_device(
     rows, used = {}, 0
     for direction in DIRECTIONS:
         queries, items = (len(side) for side in instance.images_of(direction))
-        row_bytes = items * score_bytes(instance, direction, dtype, options)
+        row_bytes = items * score_bytes(instance, direction, dtype, options, is_codes)
         fitting = (room - fixed) // row_bytes
         if fitting < 1:
             raise UsageError(
@@ -52,9 +59,11 @@ def plan_device(
 
 
 def score_bytes(
-    instance: InstanceRetrieval, direction: Direction, dtype: np.dtype, options: EvaluationOptions
+    instance: InstanceRetrieval, direction: Direction, dtype: np.dtype, options: EvaluationOptions, is_codes: bool
 ) -> int:
     """Most bytes that one score needs at a time."""
+    if is_codes and options.ties != "index":
+        return _CODE_BYTES + dtype.itemsize
     most = int(np.diff(instance.positives(direction)[0]).max(initial=0))
     if "category" in options.tasks or most > MOST_COUNTED:
         return _SORTED_BYTES + 2 * dtype.itemsize

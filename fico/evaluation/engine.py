@@ -56,6 +56,7 @@ class Evaluator:
         labels: Multi-hot ``images classes``, or None.
         options: What is computed, and how.
         device: The torch device that computes; None for the compiled kernels of the CPU.
+        is_codes: The embeddings are binary codes.
 
     Raises:
         DataError: Labels of another shape, or values other than 0 and 1.
@@ -71,12 +72,13 @@ class Evaluator:
         labels: Any,
         options: EvaluationOptions,
         device: torch.device | None = None,
+        is_codes: bool = False,
     ) -> None:
         if labels is None and options.tasks == ("category",):
             raise UsageError("the category task has no labels; give labels=, multi-hot images x classes")
         self.correspondence, self.images, self.dim, self.dtype = correspondence, images, dim, dtype
         self.labels = None if labels is None else check_labels(_numpy(labels), images)
-        self.options, self.device = options, device
+        self.options, self.device, self.is_codes = options, device, is_codes
 
     def evaluate(
         self, source: Callable[[Fold, MemoryPlan], Any], directions: tuple[Direction, ...] = DIRECTIONS
@@ -125,7 +127,7 @@ class Evaluator:
         if self.device is None:
             plan = plan_memory(images, texts, self.dim, self.dtype, self.options)
         else:
-            plan = plan_device(fold.instance, self.dim, self.dtype, self.options, self.device)
+            plan = plan_device(fold.instance, self.dim, self.dtype, self.options, self.device, self.is_codes)
         level = logging.INFO if plan.predicted_bytes > _LOGGED_BYTES else logging.DEBUG
         _LOG.log(level, "%d images, %d captions: at most %.0f MiB", images, texts, plan.predicted_bytes / 2**20)
         scores, states = source(fold, plan), {}

@@ -34,6 +34,8 @@ from fico.metrics.ties import (
     refuse_nan,
 )
 
+_JOINED = 1.25  # tied blocks per score up to which three orders at once need less memory than the sort did
+_HEAD = 8  # cut-offs within this fraction of the gallery need the heads of the rankings alone
 Rankings = dict[Task, tuple[TiedBlocks, TiedBlocks]]  # with ties, and as ties="index" orders them
 
 
@@ -128,18 +130,28 @@ class TensorEngine:
         chosen = rules.get(self.options.ties, blocks)
         if bounds and self.options.ties not in rules:
             chosen = bounds[self.options.ties == "optimistic"]
-        orders = [chosen, *bounds]
-        is_small = sum(len(order.above) for order in orders) <= blocks.items * len(blocks.all_relevant)
-        parts = [join_rankings(orders)] if is_small else orders  # beyond that one at a time, for the memory
-        tables = torch.cat([self._columns(task, part) for part in parts]).cpu().numpy()
-        values, *low_high = np.split(tables, len(orders))
+        columns = self._category if task == "category" else self._instance
+        values, *low_high = columns([chosen, *bounds]).cpu().numpy()
         return TaskValues(blocks.all_relevant.cpu().numpy(), values, (low_high[0], low_high[1]) if low_high else None)
 
-    def _columns(self, task: Task, ranking: TiedBlocks) -> Float[Tensor, "queries columns"]:
-        options = self.options
-        if task == "category":
-            columns = [ap_of_ranking(ranking, k, options.ap) for k in (*options.map_at, None)]
-            return torch.stack([*columns, *precision_of_ranking(ranking).T, ndcg_of_ranking(ranking, 10)], dim=1)
+    def _category(self, orders: list[TiedBlocks]) -> Float[Tensor, "orders queries columns"]:
+        """Values of the same rankings in several orders: all at once, but whole rankings one by one if they are large."""
+        items, ap = orders[0].items, self.options.ap
+        shallow = [k for k in self.options.map_at if k <= items // _HEAD]
+        deep = [*self.options.map_at[len(shallow) :], None]
+        is_small = sum(len(order.above) for order in orders) <= _JOINED * len(orders[0].all_relevant) * items
+        parts = [join_rankings(orders)] if is_small else orders
+        head = join_rankings([part.until(max(10, *shallow, 10)) for part in parts])
+        first = [ap_of_ranking(head, k, ap) for k in shallow]
+        whole = torch.cat([
+            torch.stack([*(ap_of_ranking(part, k, ap) for k in deep), *precision_of_ranking(part).T], dim=1)
+            for part in parts
+        ])  # fmt: skip
+        columns = [*(column[:, None] for column in first), whole, ndcg_of_ranking(head, 10)[:, None]]
+        return torch.cat(columns, dim=1).unflatten(0, (len(orders), -1))
+
+    def _instance(self, orders: list[TiedBlocks]) -> Float[Tensor, "orders queries columns"]:
+        options, ranking = self.options, join_rankings(orders)
         first = ranking.first()
         if options.recall == "fraction":
             columns = [fraction_found(ranking, k) for k in options.recall_at]
@@ -147,8 +159,8 @@ class TensorEngine:
             cuts = torch.tensor(options.recall_at, device=self.device)
             columns = list(any_found(*(part[:, None] for part in first), cuts).T)
         columns += [expected_rank(*first), expected_reciprocal(*first), ndcg_of_ranking(ranking, 10)]
-        values = torch.stack(columns, dim=1)
-        return values.masked_fill((ranking.offsets.diff() == 0)[:, None], torch.nan)
+        values = torch.stack(columns, dim=1).masked_fill((ranking.all_relevant == 0)[:, None], torch.nan)
+        return values.unflatten(0, (len(orders), -1))
 
     def _no_queries(self, task: Task) -> TaskValues:
         return TaskValues(np.zeros(0, dtype=np.int64), np.zeros((0, len(self.options.columns(task)))), None)

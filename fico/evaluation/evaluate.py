@@ -75,7 +75,9 @@ def evaluate(
         return embedding_source(*sides, similarity, bits, plan, device)
 
     dtype = np.dtype(np.float64) if similarity == "euclidean" else score_dtype(image_rows)
-    evaluator = Evaluator(correspondence, len(image_rows), image_rows.shape[1], dtype, labels, chosen, device)
+    is_codes = similarity == "hamming"
+    dim = (device and bits) or image_rows.shape[1]  # codes are unpacked on a device
+    evaluator = Evaluator(correspondence, len(image_rows), dim, dtype, labels, chosen, device, is_codes)
     return evaluator.evaluate(source)
 
 

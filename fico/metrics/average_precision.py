@@ -76,6 +76,8 @@ def _precision_sums(blocks: TiedBlocks, positions: Int64[Tensor, " blocks"]) -> 
     """
     sums = (blocks.before + 1).double() / (blocks.above + 1)  # of a single item
     several = (blocks.tied > 1).nonzero()[:, 0]
+    if len(several) == 0:
+        return sums
     before, above, tied, relevant, count = (
         part[several].double() for part in (blocks.before, blocks.above, blocks.tied, blocks.relevant, positions)
     )
