@@ -41,7 +41,7 @@ class TensorScores:
 
     def __init__(self, images: Tensor, texts: Tensor, similarity: Similarity) -> None:
         self._sides = {"i2t": (images, texts), "t2i": (texts, images)}
-        self._similarity = similarity
+        self._weights = {way: _item_weights(items, similarity) for way, (_, items) in self._sides.items()}
         self.device = images.device
         self.bits = images.shape[1] if similarity == "hamming" else None
 
@@ -50,12 +50,10 @@ class TensorScores:
         queries, items = self._sides[direction]
         with full_precision():
             scores = queries[start:stop] @ items.T
-        if self._similarity == "cosine":
-            norms = torch.linalg.vector_norm(items, dim=1, dtype=torch.float64)
-            scores *= torch.where(norms > 0, 1 / norms, 0).to(scores.dtype)
-        elif self._similarity == "euclidean":
-            scores.mul_(2).sub_((items * items).sum(dim=1))
-        return scores
+        scale, shift = self._weights[direction]
+        if scale is not None:
+            scores *= scale
+        return scores if shift is None else scores.sub_(shift)
 
     def scored(self, direction: Direction, start: int, stop: int) -> None:
         """Every item is scored."""
@@ -86,6 +84,16 @@ class MatrixTensors:
     def scored(self, direction: Direction, start: int, stop: int) -> np.ndarray | None:
         """Of the block that was read last."""
         return self._scored
+
+
+def _item_weights(items: Tensor, similarity: Similarity) -> tuple[Tensor | None, Tensor | None]:
+    """What makes scores of inner products, per item: a factor, and a term to subtract."""
+    if similarity == "euclidean":
+        return None, (items * items).sum(dim=1) / 2  # q g - g g / 2 orders items as -|q - g| does
+    if similarity != "cosine":
+        return None, None
+    norms = torch.linalg.vector_norm(items, dim=1, dtype=torch.float64)
+    return torch.where(norms > 0, 1 / norms, 0).to(items.dtype), None
 
 
 @contextmanager
