@@ -11,7 +11,7 @@ from fico.metrics.specification import DIRECTIONS, Direction
 from fico.metrics.ties import MOST_COUNTED
 
 DEVICE_BYTES = 8 * 2**30  # the default memory limit on a GPU, if twice as much is free
-_SORTED_BYTES = 112  # per score: a sort, and the tied blocks of a gallery in which every item is relevant and distinct
+_SORTED_BYTES = 60  # per score: a sort, and the tied blocks of a gallery in which every item is relevant and distinct
 _CODE_BYTES = 32  # per score: cell of the histogram, relevance and the cells of the relevant items
 _COUNTED_BYTES = 4  # per score, beside it: comparisons with the relevant items
 _RESULT_COPIES = 4  # of the values of a query: the columns, stacked, and in two tie bounds

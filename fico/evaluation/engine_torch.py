@@ -34,7 +34,7 @@ from fico.metrics.ties import (
     refuse_nan,
 )
 
-_JOINED = 1.25  # tied blocks per score up to which three orders at once need less memory than the sort did
+_JOINED = 1.1  # tied blocks per score up to which three orders at once need less memory than the sort did
 _HEAD = 8  # cut-offs within this fraction of the gallery need the heads of the rankings alone
 Rankings = dict[Task, tuple[TiedBlocks, TiedBlocks]]  # with ties, and as ties="index" orders them
 
@@ -61,14 +61,16 @@ class TensorEngine:
     def blocks(self, source: DeviceScores, ranges: list[tuple[int, int]]) -> Iterator[BlockValues]:
         """Values of each range of queries."""
         for start, stop in ranges:
-            curves = None
-            if source.bits is None:
-                rankings = self._rank(source.scores(self.direction, start, stop), start, stop)
-            else:
-                rankings, curves = self._rank_codes(source, start, stop)
-            yield BlockValues(start, self._tasks(rankings), source.scored(self.direction, start, stop), curves)
+            yield self._block(source, start, stop)  # keeps nothing of the block before
         if not ranges:
             yield BlockValues(0, {task: self._no_queries(task) for task in self.tasks})
+
+    def _block(self, source: DeviceScores, start: int, stop: int) -> BlockValues:
+        if source.bits is not None:
+            rankings, curves = self._rank_codes(source, start, stop)
+        else:
+            rankings, curves = self._rank(source.scores(self.direction, start, stop), start, stop), None
+        return BlockValues(start, self._tasks(rankings), source.scored(self.direction, start, stop), curves)
 
     def _rank(self, scores: Float[Tensor, "queries items"], start: int, stop: int) -> Rankings:
         """Rankings by scores."""
@@ -132,7 +134,7 @@ class TensorEngine:
             chosen = bounds[self.options.ties == "optimistic"]
         columns = self._category if task == "category" else self._instance
         values, *low_high = columns([chosen, *bounds]).cpu().numpy()
-        return TaskValues(blocks.all_relevant.cpu().numpy(), values, (low_high[0], low_high[1]) if low_high else None)
+        return TaskValues(blocks.all_relevant.long().cpu().numpy(), values, (low_high[0], low_high[1]) if low_high else None)
 
     def _category(self, orders: list[TiedBlocks]) -> Float[Tensor, "orders queries columns"]:
         """Values of the same rankings in several orders: all at once, but whole rankings one by one if they are large."""

@@ -3,7 +3,7 @@
 from typing import get_args
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fico.metrics.base import MeanOverQueries
@@ -67,7 +67,7 @@ def ap_of_ranking(
     return values
 
 
-def _precision_sums(blocks: TiedBlocks, positions: Int64[Tensor, " blocks"]) -> Float[Tensor, " blocks"]:
+def _precision_sums(blocks: TiedBlocks, positions: Int[Tensor, " blocks"]) -> Float[Tensor, " blocks"]:
     """Mean sum of the precisions at the relevant items among the first positions of each block.
 
     Position i of a block of t with r relevant items, h of them before it, holds a relevant item with probability r/t,

@@ -74,9 +74,9 @@ def precision_of_ranking(ranking: TiedBlocks) -> Float[Tensor, "queries 11"]:
 
 def _blocks_reaching(ranking: TiedBlocks, needed: Int[Tensor, "queries levels"]) -> Int[Tensor, "queries levels"]:
     """Block of each query that holds its n-th relevant item; the first for 0."""
-    found = ranking.relevant.cumsum(0)  # through all queries
+    found = ranking.relevant.cumsum(0, dtype=ranking.relevant.dtype)  # through all queries, as many as scores at most
     earlier = torch.nn.functional.pad(found, (1, 0))[ranking.offsets[:-1], None]
-    return torch.searchsorted(found, earlier + needed.clamp(min=1))
+    return torch.searchsorted(found, earlier + needed.clamp(min=1).to(found.dtype))
 
 
 def precision_recall_within_radius(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
-from jaxtyping import Bool, Float, Int64, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from fico.metrics.specification import Ties
@@ -21,6 +21,8 @@ class TiedBlocks:
     Every metric is its exact mean over all orders of the tied items. A block without non-relevant items is free of
     ties, so one set of formulas serves every tie rule: ``ordered`` gives the blocks of the other orders.
 
+    Counts are of 32 bits unless the scores are too many: they are most of the memory of an evaluation.
+
     Args:
         offsets: First block of each query, and the number of all blocks.
         above: Items scored higher than the block.
@@ -31,16 +33,16 @@ class TiedBlocks:
         items: Size of the gallery.
     """
 
-    offsets: Int64[Tensor, " bounds"]
-    above: Int64[Tensor, " blocks"]
-    tied: Int64[Tensor, " blocks"]
-    relevant: Int64[Tensor, " blocks"]
-    before: Int64[Tensor, " blocks"]
-    all_relevant: Int64[Tensor, " queries"]
+    offsets: Int[Tensor, " bounds"]
+    above: Int[Tensor, " blocks"]
+    tied: Int[Tensor, " blocks"]
+    relevant: Int[Tensor, " blocks"]
+    before: Int[Tensor, " blocks"]
+    all_relevant: Int[Tensor, " queries"]
     items: int
 
     @property
-    def query(self) -> Int64[Tensor, " blocks"]:
+    def query(self) -> Int[Tensor, " blocks"]:
         """Query of each block."""
         return torch.repeat_interleave(self.offsets.diff(), output_size=len(self.above))
 
@@ -65,7 +67,7 @@ class TiedBlocks:
         offsets = torch.searchsorted(rows, self.offsets)
         return TiedBlocks(offsets, above, tied, relevant, before, self.all_relevant, self.items)
 
-    def first(self) -> tuple[Int64[Tensor, " queries"], Int64[Tensor, " queries"], Int64[Tensor, " queries"]]:
+    def first(self) -> tuple[Int[Tensor, " queries"], Int[Tensor, " queries"], Int[Tensor, " queries"]]:
         """Items above the first block of each query, and its non-relevant and relevant items; all 0 without one."""
         known = self.offsets.diff() > 0
         if len(self.above) == 0:
@@ -93,14 +95,14 @@ _JOINED = ("above", "tied", "relevant", "before", "all_relevant")
 
 
 def _segments(
-    values: Float[Tensor, " values"], reduce: Literal["sum", "max"], bounds: Int64[Tensor, " bounds"]
+    values: Float[Tensor, " values"], reduce: Literal["sum", "max"], bounds: Int[Tensor, " bounds"]
 ) -> Float[Tensor, " segments"]:
     """Sum or maximum of successive values between successive bounds; 0 for none. The same on every run."""
     return torch.segment_reduce(values, reduce, offsets=bounds, initial=0, unsafe=True)
 
 
 def segment_maxima(
-    values: Float[Tensor, " values"], bounds: Int64[Tensor, " bounds"]
+    values: Float[Tensor, " values"], bounds: Int[Tensor, " bounds"]
 ) -> Float[Tensor, " segments"]:
     """Maximum of the values between successive bounds; 0 for none."""
     return _segments(values, "max", bounds)
@@ -131,38 +133,45 @@ def rank_blocks(
     return blocks if ties == "expected" else blocks.ordered(relevant_first=ties == "optimistic")
 
 
-def block_ends(ordered: Float[Tensor, "queries items"]) -> Int64[Tensor, " ends"]:
+def block_ends(ordered: Float[Tensor, "queries items"]) -> Int[Tensor, " ends"]:
     """Last position of each block of equal scores, counted through all rankings, one after the other."""
     is_end = torch.ones_like(ordered, dtype=torch.bool)
     torch.ne(ordered[:, :-1], ordered[:, 1:], out=is_end[:, :-1])
-    return is_end.flatten().nonzero()[:, 0]
+    return is_end.flatten().nonzero()[:, 0].to(_count_dtype(ordered))
 
 
-def blocks_of_ranking(ends: Int64[Tensor, " ends"], hits: Bool[Tensor, "queries items"]) -> TiedBlocks:
+def blocks_of_ranking(ends: Int[Tensor, " ends"], hits: Bool[Tensor, "queries items"]) -> TiedBlocks:
     """Tied blocks of rankings.
 
     Args:
         ends: As ``block_ends`` gives them.
         hits: Relevance along each ranking, best first.
     """
-    found = hits.flatten().cumsum(0)[ends]
+    found = hits.flatten().cumsum(0, dtype=ends.dtype).index_select(0, ends)
     relevant = found.diff(prepend=found.new_zeros(1))
     kept = relevant.nonzero()[:, 0]
-    tied = ends.diff(prepend=ends.new_full((1,), -1))[kept]
-    return _blocks(ends[kept], tied, relevant[kept], found[kept], hits.shape)
+    found, relevant = found[kept], relevant[kept]
+    tied, ends = ends.diff(prepend=ends.new_full((1,), -1))[kept], ends[kept]
+    del kept
+    return _blocks(ends, tied, relevant, found, hits.shape)
 
 
 def blocks_of_positions(hits: Bool[Tensor, "queries items"]) -> TiedBlocks:
     """Rankings without ties: each relevant item is a block."""
-    ends = hits.flatten().nonzero()[:, 0]
+    ends = hits.flatten().nonzero()[:, 0].to(_count_dtype(hits))
     ones = torch.ones_like(ends)
-    return _blocks(ends, ones, ones, ones.cumsum(0), hits.shape)
+    return _blocks(ends, ones, ones, ones.cumsum(0, dtype=ends.dtype), hits.shape)
+
+
+def _count_dtype(table: Tensor) -> torch.dtype:
+    """Integers that count the elements of a table in three orders."""
+    return torch.int32 if table.numel() < 2**29 else torch.int64
 
 
 def _blocks(ends: Tensor, tied: Tensor, relevant: Tensor, found: Tensor, shape: torch.Size) -> TiedBlocks:
     """Blocks from their last positions and relevant items up to there, both counted through all rankings."""
     queries, items = shape
-    starts = items * torch.arange(queries + 1, device=ends.device)
+    starts = items * torch.arange(queries + 1, device=ends.device, dtype=ends.dtype)
     offsets = torch.searchsorted(ends, starts)
     query = torch.repeat_interleave(offsets.diff(), output_size=len(ends))
     earlier = torch.nn.functional.pad(found, (1, 0))[offsets]
@@ -171,7 +180,7 @@ def _blocks(ends: Tensor, tied: Tensor, relevant: Tensor, found: Tensor, shape: 
 
 
 def count_blocks(
-    scores: Float[Tensor, "queries items"], positives: Int64[Tensor, "queries most"], by_index: bool = False
+    scores: Float[Tensor, "queries items"], positives: Int[Tensor, "queries most"], by_index: bool = False
 ) -> TiedBlocks:
     """Tied blocks of a few relevant items per query, by counting: no more than those items are ordered.
 
@@ -197,7 +206,7 @@ def count_blocks(
 
 def _count(
     scores: Tensor, own: Tensor, item: Tensor, by_index: bool
-) -> tuple[Int64[Tensor, " queries"], Int64[Tensor, " queries"]]:
+) -> tuple[Int[Tensor, " queries"], Int[Tensor, " queries"]]:
     """Items above one item of each query, and those in its block."""
     above, equal = (scores > own).sum(dim=1), scores == own
     if not by_index:
@@ -207,7 +216,7 @@ def _count(
 
 
 def blocks_of_counts(
-    counts: Int64[Tensor, "queries values"], relevant: Int64[Tensor, "queries values"], items: int
+    counts: Int[Tensor, "queries values"], relevant: Int[Tensor, "queries values"], items: int
 ) -> TiedBlocks:
     """Tied blocks of scores that take few values.
 

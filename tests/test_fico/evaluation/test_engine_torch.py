@@ -1,5 +1,7 @@
 """The torch engine: the numbers of the compiled kernels on adversarial inputs, few operations, memory as predicted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -34,7 +36,7 @@ def agree(first, second, tolerance=1e-10):
 
 def random_inputs(generator):
     """Embeddings with ties, uneven captions, labels with empty rows; all exact in any order of additions."""
-    images, captions = int(generator.integers(4, 60)), int(generator.choice([1, 3, 20, 40]))
+    images, captions = int(generator.integers(4, 30)), int(generator.choice([1, 3, 20, 40]))
     rows = np.repeat(np.arange(images), generator.integers(0, captions + 1, images))
     rows = generator.permutation(np.append(rows, 0))
     classes = int(generator.choice([1, 7, 130, 1000]))
@@ -58,7 +60,7 @@ def random_options(generator):
     }
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(15))
 def test_embeddings_give_the_result_of_the_kernels(seed):
     generator = np.random.default_rng(seed)
     sides, pairs, labels = random_inputs(generator)
@@ -71,7 +73,7 @@ def test_embeddings_give_the_result_of_the_kernels(seed):
         agree(wanted, evaluate(*halves, pairs, engine="torch", **options))
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_codes_give_the_result_of_the_kernels(seed):
     generator = np.random.default_rng(100 + seed)
     bits = int(generator.choice([1, 8, 70]))
@@ -84,7 +86,7 @@ def test_codes_give_the_result_of_the_kernels(seed):
     agree(*(evaluate(*packed, pairs, engine=engine, bits=bits, **options) for engine in ("compiled", "torch")))
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_score_matrices_give_the_result_of_the_kernels(seed):
     """With the fill values of a re-ranking, among which relevant items are, and in half precision."""
     generator = np.random.default_rng(200 + seed)
@@ -113,17 +115,24 @@ def test_a_collapsed_encoder_is_at_chance_on_a_large_gallery():
             assert value == pytest.approx(got.metrics[f"{task}/{direction}/chance/{metric}"], rel=1e-9), key
 
 
-@pytest.mark.parametrize(("work", "most"), [("float", 2000), ("codes", 2000)])
-def test_an_evaluation_of_5k_25k_in_8_gib_dispatches_few_operations(work, most):
-    counted = count_operations(problem, work, 5_000, 25_000, scale=20)
-    assert counted.blocks <= 4
-    assert counted.operations <= most
+def tied_problem(*sizes):
+    """Whole numbers: every cut-off lies inside a block of equal scores."""
+    data = problem(*sizes)
+    return replace(data, images=np.round(0.7 * data.images), texts=np.round(0.7 * data.texts))
 
 
-def test_operations_grow_with_the_blocks_alone():
-    small, large = (count_operations(problem, "float", 5_000, 25_000, scale=scale) for scale in (50, 10))
-    assert small.blocks == large.blocks
-    assert abs(small.operations - large.operations) <= 0.1 * large.operations
+@pytest.mark.parametrize(("work", "make"), [("float", problem), ("float", tied_problem), ("codes", problem)])
+def test_an_evaluation_of_5k_25k_in_8_gib_dispatches_at_most_2000_operations(work, make):
+    small, large = (count_operations(make, work, 5_000, 25_000, scale=scale, dim=64) for scale in (50, 20))
+    assert small.blocks == large.blocks <= 4
+    assert large.operations <= 2000
+    assert large.operations <= 1.25 * small.operations  # the formulas that are needed, not the size
+
+
+def test_operations_grow_with_the_blocks():
+    few, many = (count_operations(problem, "float", 5_000, 25_000, scale=50, room=room) for room in (2**33, 2**31))
+    assert many.blocks >= 3 * few.blocks
+    assert many.operations <= many.blocks / few.blocks * few.operations
 
 
 @pytest.mark.parametrize(
