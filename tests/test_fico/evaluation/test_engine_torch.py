@@ -183,3 +183,19 @@ def test_what_a_training_chose_for_its_products_is_left_as_it_was():
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("similarity", ["cosine", "inner", "euclidean", "hamming"])
+def test_a_gpu_gives_the_result_of_the_kernels_within_its_memory(similarity):
+    data = tied_problem(200, 1000, 16, 64)
+    sides = [data.image_codes, data.text_codes] if similarity == "hamming" else [data.images, data.texts]
+    pairs, options = Correspondence(data.pairs), {"labels": data.labels, "similarity": similarity, "bootstrap": 10}
+    if similarity == "cosine":  # quotients may round otherwise there: codes have equal norms
+        sides = [np.sign(side) + (side == 0) for side in sides]
+    wanted = evaluate(*sides, pairs, engine="compiled", **options)
+    there = [torch.from_numpy(side).cuda() for side in sides]
+    torch.cuda.reset_peak_memory_stats()
+    before, limit = torch.cuda.memory_allocated(), 64 * 2**20
+    agree(wanted, evaluate(*there, pairs, memory_limit=limit, **options))
+    assert torch.cuda.max_memory_allocated() - before <= limit
