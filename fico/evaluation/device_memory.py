@@ -14,6 +14,8 @@ DEVICE_BYTES = 8 * 2**30  # the default memory limit on a GPU, if twice as much 
 _SORTED_BYTES = 60  # per score: a sort, and the tied blocks of a gallery in which every item is relevant and distinct
 _CODE_BYTES = 32  # per score: cell of the histogram, relevance and the cells of the relevant items
 _COUNTED_BYTES = 4  # per score, beside it: comparisons with the relevant items
+_DISTANCE_BYTES = 64  # per query and Hamming distance: counts and their sums
+_LABEL_BYTES = 4
 _RESULT_COPIES = 4  # of the values of a query: the columns, stacked, and in two tie bounds
 
 
@@ -23,7 +25,9 @@ def plan_device(
     dtype: np.dtype,
     options: EvaluationOptions,
     device: torch.device,
+    *,
     is_codes: bool = False,
+    classes: int = 0,
 ) -> MemoryPlan:
     """Blocks for a gallery of this size on a device.
 
@@ -34,6 +38,7 @@ def plan_device(
         options: Tasks, memory limit, block.
         device: The device.
         is_codes: The embeddings are binary codes.
+        classes: Columns of the labels, which are brought there too.
 
     Raises:
         UsageError: Not even one row of scores fits.
@@ -41,11 +46,12 @@ def plan_device(
     images, texts = instance.images, len(instance.caption_to_image)
     room = options.memory_limit or default_room(device)
     columns = sum(len(options.columns(task)) for task in options.tasks)
-    fixed = (images + texts) * (dim * dtype.itemsize + columns * 8 * _RESULT_COPIES)
+    fixed = (images + texts) * (dim * dtype.itemsize + columns * 8 * _RESULT_COPIES) + images * classes * _LABEL_BYTES
+    query_bytes = classes * _LABEL_BYTES + (dim + 1) * _DISTANCE_BYTES * is_codes
     rows, used = {}, 0
     for direction in DIRECTIONS:
         queries, items = (len(side) for side in instance.images_of(direction))
-        row_bytes = items * score_bytes(instance, direction, dtype, options, is_codes)
+        row_bytes = items * score_bytes(instance, direction, dtype, options, is_codes) + query_bytes
         fitting = (room - fixed) // row_bytes
         if fitting < 1:
             raise UsageError(

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from fico.errors import DataError, UsageError
+from fico.evaluation.device_memory import plan_device
 from fico.evaluation.engine_cpu import CodeSource, CpuEngine
 from fico.evaluation.engine_torch import TensorEngine
-from fico.evaluation.device_memory import plan_device
 from fico.evaluation.memory import MemoryPlan, plan_memory
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval, check_labels
@@ -127,7 +127,10 @@ class Evaluator:
         if self.device is None:
             plan = plan_memory(images, texts, self.dim, self.dtype, self.options)
         else:
-            plan = plan_device(fold.instance, self.dim, self.dtype, self.options, self.device, self.is_codes)
+            classes = 0 if fold.category is None else fold.category.labels.shape[1]
+            plan = plan_device(
+                fold.instance, self.dim, self.dtype, self.options, self.device, is_codes=self.is_codes, classes=classes
+            )
         level = logging.INFO if plan.predicted_bytes > _LOGGED_BYTES else logging.DEBUG
         _LOG.log(level, "%d images, %d captions: at most %.0f MiB", images, texts, plan.predicted_bytes / 2**20)
         scores, states = source(fold, plan), {}

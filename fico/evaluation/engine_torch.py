@@ -133,17 +133,18 @@ class TensorEngine:
         if bounds and self.options.ties not in rules:
             chosen = bounds[self.options.ties == "optimistic"]
         columns = self._category if task == "category" else self._instance
-        values, *low_high = columns([chosen, *bounds]).cpu().numpy()
-        return TaskValues(blocks.all_relevant.long().cpu().numpy(), values, (low_high[0], low_high[1]) if low_high else None)
+        values = columns([chosen, *bounds]).cpu().numpy()
+        counts = blocks.all_relevant.long().cpu().numpy()
+        return TaskValues(counts, values[0], (values[1], values[2]) if bounds else None)
 
     def _category(self, orders: list[TiedBlocks]) -> Float[Tensor, "orders queries columns"]:
-        """Values of the same rankings in several orders: all at once, but whole rankings one by one if they are large."""
+        """Values of the same rankings in several orders, at once; whole rankings one order at a time if large."""
         items, ap = orders[0].items, self.options.ap
         shallow = [k for k in self.options.map_at if k <= items // _HEAD]
         deep = [*self.options.map_at[len(shallow) :], None]
         is_small = sum(len(order.above) for order in orders) <= _JOINED * len(orders[0].all_relevant) * items
         parts = [join_rankings(orders)] if is_small else orders
-        head = join_rankings([part.until(max(10, *shallow, 10)) for part in parts])
+        head = join_rankings([part.until(max([10, *shallow])) for part in parts])
         first = [ap_of_ranking(head, k, ap) for k in shallow]
         whole = torch.cat([
             torch.stack([*(ap_of_ranking(part, k, ap) for k in deep), *precision_of_ranking(part).T], dim=1)

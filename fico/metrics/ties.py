@@ -101,9 +101,7 @@ def _segments(
     return torch.segment_reduce(values, reduce, offsets=bounds, initial=0, unsafe=True)
 
 
-def segment_maxima(
-    values: Float[Tensor, " values"], bounds: Int[Tensor, " bounds"]
-) -> Float[Tensor, " segments"]:
+def segment_maxima(values: Float[Tensor, " values"], bounds: Int[Tensor, " bounds"]) -> Float[Tensor, " segments"]:
     """Maximum of the values between successive bounds; 0 for none."""
     return _segments(values, "max", bounds)
 

@@ -323,9 +323,7 @@ def check_distractors(case):
     """More images than captions, without labels: images without caption are left out of i2t and distract t2i."""
     scores = torch.from_numpy(case.arrays["sim"])
     pairs = Correspondence(case.arrays["caption_to_image"])
-    got = evaluate_scores(
-        i2t=scores, t2i=scores.T, correspondence=pairs, ties="index", bootstrap=2, engine=case.engine
-    )
+    got = evaluate_scores(i2t=scores, t2i=scores.T, correspondence=pairs, ties="index", bootstrap=2, engine=case.engine)
     for side, matrix in (("i2t", scores), ("t2i", scores.T)):
         own = relevance(case, side, labels=False)
         answered = own.any(dim=1)

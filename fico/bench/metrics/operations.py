@@ -3,6 +3,7 @@
 Counted on the CPU, on data small enough for it, in as many blocks of queries as the full size takes within its memory.
 """
 
+import math
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from fico.bench.metrics.peers import Problem
+from fico.errors import UsageError
 from fico.evaluation.device_memory import plan_device
 from fico.evaluation.evaluate import evaluate
 from fico.evaluation.options import EvaluationOptions
@@ -26,7 +28,7 @@ _CPU = torch.device("cpu")
 
 
 class OperationCount(TorchDispatchMode):
-    """Counts the operations of a ``with`` block, and the bytes of the tensors that they make and that live at a time."""
+    """Counts the operations of a ``with`` block, and the most bytes of tensors made in it that live at a time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,7 +80,7 @@ def block_counts(images: int, captions: int, dim: int, room: int, is_codes: bool
     """Blocks of each direction within some memory."""
     options = EvaluationOptions(memory_limit=room)
     instance = InstanceRetrieval(Correspondence(np.arange(captions) * images // captions), images)
-    plan = plan_device(instance, dim, np.dtype(np.float32), options, _CPU, is_codes)
+    plan = plan_device(instance, dim, np.dtype(np.float32), options, _CPU, is_codes=is_codes, classes=80)
     return -(-images // plan.i2t_rows), -(-captions // plan.t2i_rows)
 
 
@@ -92,20 +94,21 @@ def scaled_room(images: int, captions: int, scale: int, dim: int, room: int, is_
     low, high = 1, room
     while low < high:  # the number of blocks falls with the memory
         middle = (low + high) // 2
-        if _counts_or_none(images // scale, captions // scale, dim, middle, is_codes) > wanted:
+        if _blocks_within(images // scale, captions // scale, dim, middle, is_codes) > wanted:
             low = middle + 1
         else:
             high = middle
-    if _counts_or_none(images // scale, captions // scale, dim, low, is_codes) != wanted:
+    if _blocks_within(images // scale, captions // scale, dim, low, is_codes) != wanted:
         raise ValueError(f"no memory gives {images // scale} images {wanted} blocks; take another scale")
     return low
 
 
-def _counts_or_none(images: int, captions: int, dim: int, room: int, is_codes: bool) -> tuple[float, float]:
+def _blocks_within(images: int, captions: int, dim: int, room: int, is_codes: bool) -> tuple[float, float]:
+    """As ``block_counts``; infinitely many where not even one row fits."""
     try:
         return block_counts(images, captions, dim, room, is_codes)
-    except Exception:
-        return float("inf"), float("inf")
+    except UsageError:
+        return math.inf, math.inf
 
 
 def count_operations(

@@ -151,7 +151,7 @@ def test_operations_grow_with_the_blocks():
 @pytest.mark.parametrize("density", [0.1, 1.0])
 def test_memory_stays_below_the_prediction_and_the_limit(inputs, options, density):
     generator = np.random.default_rng(5)
-    images, texts, limit = 300, 1500, 24 * 2**20
+    images, texts, limit = 300, 1500, 16 * 2**20
     rows, labels = np.arange(texts) // 5, generator.random((images, 1)) < density
     kinds = {"distinct": np.float32, "tied": np.float32, "codes": np.int8, "double": np.float64}
     sides = [generator.standard_normal((n, 16)).astype(np.float64) for n in (images, texts)]
@@ -160,7 +160,7 @@ def test_memory_stays_below_the_prediction_and_the_limit(inputs, options, densit
     chosen = EvaluationOptions(memory_limit=limit, bootstrap=0, **options)
     instance = InstanceRetrieval(Correspondence(rows), images)
     dtype = np.dtype(np.float64 if inputs == "double" else np.float32)
-    plan = plan_device(instance, 16, dtype, chosen, CPU, inputs == "codes")
+    plan = plan_device(instance, 16, dtype, chosen, CPU, is_codes=inputs == "codes", classes=1)
     assert plan.predicted_bytes <= limit
     similarity = "hamming" if inputs == "codes" else "inner"
     with OperationCount() as count:
