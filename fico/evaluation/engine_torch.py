@@ -151,7 +151,7 @@ class TensorEngine:
             for part in parts
         ])  # fmt: skip
         columns = [*(column[:, None] for column in first), whole, ndcg_of_ranking(head, 10)[:, None]]
-        return torch.cat(columns, dim=1).unflatten(0, (len(orders), -1))
+        return torch.cat(columns, dim=1).view(len(orders), -1, len(self.options.columns("category")))
 
     def _instance(self, orders: list[TiedBlocks]) -> Float[Tensor, "orders queries columns"]:
         options, ranking = self.options, join_rankings(orders)
@@ -160,10 +160,11 @@ class TensorEngine:
             columns = [fraction_found(ranking, k) for k in options.recall_at]
         else:
             cuts = torch.tensor(options.recall_at, device=self.device)
-            columns = list(any_found(*(part[:, None] for part in first), cuts).T)
+            above, others, hits = (part[:, None] for part in first)
+            columns = list(any_found(above, others, hits, cuts).T)
         columns += [expected_rank(*first), expected_reciprocal(*first), ndcg_of_ranking(ranking, 10)]
         values = torch.stack(columns, dim=1).masked_fill((ranking.all_relevant == 0)[:, None], torch.nan)
-        return values.unflatten(0, (len(orders), -1))
+        return values.view(len(orders), -1, values.shape[1])
 
     def _no_queries(self, task: Task) -> TaskValues:
         return TaskValues(np.zeros(0, dtype=np.int64), np.zeros((0, len(self.options.columns(task)))), None)

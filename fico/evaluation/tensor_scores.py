@@ -18,8 +18,10 @@ from fico.similarity import Similarity, refuse_holes, score_dtype
 class DeviceScores(Protocol):
     """Scores by blocks of queries on a device."""
 
-    device: torch.device
-    bits: int | None  # length of codes, whose scores are inner products of +1 and -1; else None
+    @property
+    def bits(self) -> int | None:
+        """Length of codes, whose scores are inner products of +1 and -1; else None."""
+        ...
 
     def scores(self, direction: Direction, start: int, stop: int) -> Float[Tensor, "queries items"]:
         """Scores of the queries from ``start`` to before ``stop`` with every item."""
@@ -68,7 +70,7 @@ class MatrixTensors:
         items: Size of the gallery by direction.
     """
 
-    bits = None
+    bits: int | None = None
 
     def __init__(self, matrices: ScoreSource, device: torch.device, items: dict[Direction, int]) -> None:
         self._matrices, self.device, self._items = matrices, device, items

@@ -231,8 +231,9 @@ def _select(kept: Tensor, above: Tensor, tied: Tensor, relevant: Tensor, before:
     """The kept blocks of tables with a row per query."""
     offsets = torch.nn.functional.pad(kept.sum(dim=1).cumsum(0), (1, 0))
     rows = kept.flatten().nonzero()[:, 0]
-    parts = (part.flatten()[rows] for part in (above, tied, relevant, before))
-    return TiedBlocks(offsets, *parts, all_relevant=relevant.sum(dim=1), items=items)
+    totals = relevant.sum(dim=1)
+    above, tied, relevant, before = (part.flatten()[rows] for part in (above, tied, relevant, before))
+    return TiedBlocks(offsets, above, tied, relevant, before, totals, items)
 
 
 def refuse_nan(scores: Float[Tensor, "queries items"]) -> None:
