@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 
 from fico.errors import DataError, UsageError
+from fico.evaluation.device_memory import plan_device
 from fico.evaluation.engine_cpu import CodeSource, CpuEngine
-from fico.evaluation.engine_torch import TensorEngine, TensorScores
+from fico.evaluation.engine_torch import TensorEngine
 from fico.evaluation.memory import MemoryPlan, plan_memory
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval, check_labels
 from fico.evaluation.result import RetrievalResult
 from fico.evaluation.state import BlockValues, DirectionState, EvaluationState, FoldState, join_blocks
 from fico.evaluation.summary import summarise
+from fico.evaluation.tensor_scores import MatrixTensors, TensorScores
 from fico.metrics.specification import DIRECTIONS, Direction
 from fico.types import Correspondence
 from fico.util.progress import ProgressBar
@@ -53,6 +55,8 @@ class Evaluator:
         dtype: Precision of the scores.
         labels: Multi-hot ``images classes``, or None.
         options: What is computed, and how.
+        device: The torch device that computes; None for the compiled kernels of the CPU.
+        is_codes: The embeddings are binary codes.
 
     Raises:
         DataError: Labels of another shape, or values other than 0 and 1.
@@ -67,12 +71,14 @@ class Evaluator:
         dtype: np.dtype,
         labels: Any,
         options: EvaluationOptions,
+        device: torch.device | None = None,
+        is_codes: bool = False,
     ) -> None:
         if labels is None and options.tasks == ("category",):
             raise UsageError("the category task has no labels; give labels=, multi-hot images x classes")
         self.correspondence, self.images, self.dim, self.dtype = correspondence, images, dim, dtype
         self.labels = None if labels is None else check_labels(_numpy(labels), images)
-        self.options = options
+        self.options, self.device, self.is_codes = options, device, is_codes
 
     def evaluate(
         self, source: Callable[[Fold, MemoryPlan], Any], directions: tuple[Direction, ...] = DIRECTIONS
@@ -118,7 +124,13 @@ class Evaluator:
         bar: ProgressBar,
     ) -> FoldState:
         images, texts = len(fold.image_rows), len(fold.text_rows)
-        plan = plan_memory(images, texts, self.dim, self.dtype, self.options)
+        if self.device is None:
+            plan = plan_memory(images, texts, self.dim, self.dtype, self.options)
+        else:
+            classes = 0 if fold.category is None else fold.category.labels.shape[1]
+            plan = plan_device(
+                fold.instance, self.dim, self.dtype, self.options, self.device, is_codes=self.is_codes, classes=classes
+            )
         level = logging.INFO if plan.predicted_bytes > _LOGGED_BYTES else logging.DEBUG
         _LOG.log(level, "%d images, %d captions: at most %.0f MiB", images, texts, plan.predicted_bytes / 2**20)
         scores, states = source(fold, plan), {}
@@ -133,16 +145,19 @@ class Evaluator:
         return FoldState(fold.image_rows, fold.text_rows, states)
 
     def _ranges(self, queries: int, rows: int) -> list[tuple[int, int]]:
-        """Blocks of this process's shard; their limits do not depend on the number of processes."""
-        ranges = [(first, min(first + rows, queries)) for first in range(0, queries, rows)]
+        """Blocks of this process's shard; on the CPU their limits do not depend on the number of processes."""
         rank, world = self.options.shard
+        if self.device is not None:  # few large blocks, as many queries for each process
+            first, last = (queries * n // world for n in (rank, rank + 1))
+            return [(start, min(start + rows, last)) for start in range(first, last, rows)]
+        ranges = [(first, min(first + rows, queries)) for first in range(0, queries, rows)]
         return ranges[len(ranges) * rank // world : len(ranges) * (rank + 1) // world]
 
     def _values(
         self, fold: Fold, direction: Direction, scores: Any, ranges: list[tuple[int, int]], rows: int
     ) -> Iterator[BlockValues]:
         parts = (direction, fold.instance, fold.category, self.options)
-        if isinstance(scores, TensorScores):
+        if isinstance(scores, TensorScores | MatrixTensors):
             return TensorEngine(*parts, scores.device).blocks(scores, ranges)
         engine = CpuEngine(*parts, find_fills=self.dim == 0)
         return engine.codes(scores, ranges) if isinstance(scores, CodeSource) else engine.floats(scores, ranges, rows)

@@ -1,81 +1,42 @@
-"""Blocks of queries on a GPU (or any torch device): the pure metric functions on one sorted ranking per task.
+"""Blocks of queries on a GPU (or any torch device): a few large blocks, one pass or one sort each.
 
-Nothing is read back before a block's values are complete, and no sort runs on the host.
+A task's ranking is reduced to its tied blocks with relevant items, from which the pure metric functions give every
+value in closed form. Where those are few per query they are found by counting, those of codes by counting items per
+distance, and all others by one sort.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from fico.codes import HashCodes
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
 from fico.evaluation.state import BlockValues, TaskValues
+from fico.evaluation.tensor_scores import DeviceScores
 from fico.metrics.average_precision import ap_of_ranking
 from fico.metrics.ndcg import ndcg_of_ranking
-from fico.metrics.precision_recall import precision_of_ranking, precision_recall_within_radius
+from fico.metrics.precision_recall import precision_of_ranking, precision_recall_of_counts
 from fico.metrics.rank import expected_rank, expected_reciprocal
 from fico.metrics.recall import any_found, fraction_found
 from fico.metrics.specification import Direction, Task
-from fico.metrics.ties import TiedRanking, rank_blocks
-from fico.similarity import Similarity, refuse_holes, score_dtype
+from fico.metrics.ties import (
+    MOST_COUNTED,
+    TiedBlocks,
+    block_ends,
+    blocks_of_counts,
+    blocks_of_positions,
+    blocks_of_ranking,
+    count_blocks,
+    join_rankings,
+    refuse_nan,
+)
 
-
-class TensorScores:
-    """Scores of embeddings on a device.
-
-    Args:
-        images: ``images dim``, checked for holes.
-        texts: ``captions dim``.
-        similarity: Codes under ``hamming`` come as +1 and -1, whose inner product orders them.
-    """
-
-    def __init__(self, images: Tensor, texts: Tensor, similarity: Similarity) -> None:
-        self._sides = {"i2t": (images, texts), "t2i": (texts, images)}
-        self._similarity = similarity
-
-    @property
-    def bits(self) -> int | None:
-        """Length of the codes; None for embeddings."""
-        return self._sides["i2t"][0].shape[1] if self._similarity == "hamming" else None
-
-    @property
-    def device(self) -> torch.device:
-        """Where the scores are computed."""
-        return self._sides["i2t"][0].device
-
-    def scores(self, direction: Direction, start: int, stop: int) -> Float[Tensor, "queries items"]:
-        """Scores of some queries with every item."""
-        queries, items = self._sides[direction]
-        scores = queries[start:stop] @ items.T
-        if self._similarity == "cosine":
-            norms = items.norm(dim=1)
-            scores *= torch.where(norms > 0, 1 / norms, 0)
-        elif self._similarity == "euclidean":
-            scores = 2 * scores - (items * items).sum(dim=1)
-        return scores
-
-
-def signs(codes: HashCodes) -> Tensor:
-    """Codes as +1 and -1, float32: products of up to 2^24 bits are exact."""
-    return torch.from_numpy(codes.to_signs())
-
-
-def on_device(name: str, side: np.ndarray | Tensor, similarity: Similarity, device: torch.device) -> Tensor:
-    """Embeddings on the device in the precision of the scores.
-
-    Raises:
-        DataError: NaN or infinite rows.
-    """
-    dtype = np.dtype(np.float64) if similarity == "euclidean" else score_dtype(side)
-    tensor = side if isinstance(side, Tensor) else torch.from_numpy(np.ascontiguousarray(side))
-    tensor = tensor.to(device, torch.float64 if dtype == np.float64 else torch.float32)
-    refuse_holes(name, (~tensor.isfinite().all(dim=1)).cpu().numpy())
-    return tensor
+_JOINED = 1.1  # tied blocks per score up to which three orders at once need less memory than the sort did
+_HEAD = 8  # cut-offs within this fraction of the gallery need the heads of the rankings alone
+Rankings = dict[Task, tuple[TiedBlocks, TiedBlocks]]  # with ties, and as ties="index" orders them
 
 
 class TensorEngine:
@@ -92,65 +53,132 @@ class TensorEngine:
         self.direction: Direction = direction
         self.options, self.device = options, device
         self.images = [torch.from_numpy(side).to(device) for side in instance.images_of(direction)]
+        self.positives = _positives_table(instance, direction, device)
         self.labels = torch.from_numpy(category.labels).to(device).float() if category else None
         self.tasks: tuple[Task, ...] = tuple(t for t in options.tasks if t == "instance" or category)
 
-    def blocks(self, source: TensorScores, ranges: list[tuple[int, int]]) -> Iterator[BlockValues]:
+    @torch.no_grad()
+    def blocks(self, source: DeviceScores, ranges: list[tuple[int, int]]) -> Iterator[BlockValues]:
         """Values of each range of queries."""
-        for start, stop in ranges or [(0, 0)]:
-            scores = source.scores(self.direction, start, stop)
-            relevant = {task: self._relevant(task, start, stop) for task in self.tasks}
-            tasks = {task: self._task(task, scores, relevant[task]) for task in self.tasks}
-            yield BlockValues(start, tasks, curves=_curves(scores, relevant.get("category"), source.bits))
+        for start, stop in ranges:
+            yield self._block(source, start, stop)  # keeps nothing of the block before
+        if not ranges:
+            yield BlockValues(0, {task: self._no_queries(task) for task in self.tasks})
+
+    def _block(self, source: DeviceScores, start: int, stop: int) -> BlockValues:
+        if source.bits is not None:
+            rankings, curves = self._rank_codes(source, start, stop)
+        else:
+            rankings, curves = self._rank(source.scores(self.direction, start, stop), start, stop), None
+        return BlockValues(start, self._tasks(rankings), source.scored(self.direction, start, stop), curves)
+
+    def _rank(self, scores: Float[Tensor, "queries items"], start: int, stop: int) -> Rankings:
+        """Rankings by scores."""
+        refuse_nan(scores)
+        by_index = self.options.ties == "index"
+        rankings: Rankings = {}
+        if "instance" in self.tasks and self.positives is not None:
+            positives = self.positives[start:stop]
+            blocks = count_blocks(scores, positives)
+            rankings["instance"] = (blocks, count_blocks(scores, positives, by_index=True) if by_index else blocks)
+        others = [task for task in self.tasks if task not in rankings]
+        if others:
+            ordered, indices = scores.sort(dim=1, descending=True, stable=by_index)
+            del scores
+            ends = block_ends(ordered)
+            hits = {task: self._relevant(task, start, stop).gather(1, indices) for task in others}
+            del ordered, indices
+            for task in others:
+                blocks = blocks_of_ranking(ends, hits[task])
+                rankings[task] = (blocks, blocks_of_positions(hits[task]) if by_index else blocks)
+        return rankings
+
+    def _rank_codes(self, source: DeviceScores, start: int, stop: int) -> tuple[Rankings, np.ndarray | None]:
+        """Rankings by Hamming distance, and the sums of precision and recall within each radius."""
+        scores, bits = source.scores(self.direction, start, stop), source.bits or 0
+        queries, items = scores.shape
+        rankings = self._rank(scores, start, stop) if self.options.ties == "index" else {}
+        cells = scores.mul_(-0.5).add_(bits / 2).int()  # distances; the scores are products of +1 and -1
+        del scores
+        cells += (bits + 1) * torch.arange(queries, dtype=torch.int32, device=self.device)[:, None]
+        cell_count = queries * (bits + 1)
+        counts = torch.bincount(cells.flatten(), minlength=cell_count).view(queries, -1)
+        curves = None
+        for task in self.tasks:
+            hits = cells.masked_select(self._relevant(task, start, stop))
+            relevant = torch.bincount(hits, minlength=cell_count).view(queries, -1)
+            blocks = blocks_of_counts(counts, relevant, items)
+            rankings.setdefault(task, (blocks, blocks))
+            if task == "category":
+                sums = [curve.sum(dim=0) for curve in precision_recall_of_counts(counts, relevant)]
+                curves = torch.stack(sums)[:, None].cpu().numpy()
+        return rankings, curves
 
     def _relevant(self, task: Task, start: int, stop: int) -> Bool[Tensor, "queries items"]:
         queries, items = self.images[0][start:stop], self.images[1]
         if task == "instance" or self.labels is None:
             return queries[:, None] == items
-        return (self.labels[queries] @ self.labels.T > 0)[:, items]
+        relevant = self.labels[queries] @ self.labels.T > 0
+        return relevant if self.direction == "t2i" else relevant[:, items]  # the items are the images themselves
 
-    def _task(
-        self, task: Task, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]
-    ) -> TaskValues:
-        if len(scores) == 0:
-            empty = np.zeros((0, len(self.options.columns(task))))
-            return TaskValues(np.zeros(0, dtype=np.int64), empty, None)
-        blocks = rank_blocks(scores, relevant)
-        chosen = blocks
-        if self.options.ties == "index":
-            chosen = rank_blocks(scores, relevant, "index")
-        elif self.options.ties != "expected":
-            chosen = blocks.ordered(self.options.ties == "optimistic")
-        orders = (chosen, blocks.ordered(False), blocks.ordered(True))
-        values, low, high = torch.stack([self._values(task, order) for order in orders]).cpu().numpy()
-        mixed = bool(((blocks.relevant > 0) & (blocks.relevant < blocks.tied)).any())
-        return TaskValues(relevant.sum(dim=1).cpu().numpy(), values, (low, high) if mixed else None)
+    def _tasks(self, rankings: Rankings) -> dict[Task, TaskValues]:
+        is_mixed = any(bool(blocks.is_mixed.any()) for blocks, _ in rankings.values())
+        return {task: self._values(task, *rankings[task], is_mixed) for task in self.tasks}
 
-    def _values(self, task: Task, ranking: TiedRanking) -> Float[Tensor, "queries columns"]:
-        options = self.options
-        if task == "category":
-            cuts: tuple[Any, ...] = (*options.map_at, None)
-            columns = [ap_of_ranking(ranking, k, options.ap) for k in cuts]
-            columns += [*precision_of_ranking(ranking).T, ndcg_of_ranking(ranking, 10)]
-            return torch.stack(columns, dim=1)
-        first = (ranking.relevant > 0).long().argmax(dim=1, keepdim=True)
-        above, tied, hits = (n.gather(1, first)[:, 0] for n in (ranking.above, ranking.tied, ranking.relevant))
-        block = (above, tied - hits, hits)  # of the first relevant item
+    def _values(self, task: Task, blocks: TiedBlocks, by_index: TiedBlocks, is_mixed: bool) -> TaskValues:
+        """Values under the tie rule, and in the pessimistic and the optimistic order if some block is mixed."""
+        bounds = [blocks.ordered(False), blocks.ordered(True)] if is_mixed else []
+        rules = {"expected": blocks, "index": by_index}
+        chosen = rules.get(self.options.ties, blocks)
+        if bounds and self.options.ties not in rules:
+            chosen = bounds[self.options.ties == "optimistic"]
+        columns = self._category if task == "category" else self._instance
+        values = columns([chosen, *bounds]).cpu().numpy()
+        counts = blocks.all_relevant.long().cpu().numpy()
+        return TaskValues(counts, values[0], (values[1], values[2]) if bounds else None)
+
+    def _category(self, orders: list[TiedBlocks]) -> Float[Tensor, "orders queries columns"]:
+        """Values of the same rankings in several orders, at once; whole rankings one order at a time if large."""
+        items, ap = orders[0].items, self.options.ap
+        shallow = [k for k in self.options.map_at if k <= items // _HEAD]
+        deep = [*self.options.map_at[len(shallow) :], None]
+        is_small = sum(len(order.above) for order in orders) <= _JOINED * len(orders[0].all_relevant) * items
+        parts = [join_rankings(orders)] if is_small else orders
+        head = join_rankings([part.until(max([10, *shallow])) for part in parts])
+        first = [ap_of_ranking(head, k, ap) for k in shallow]
+        whole = torch.cat([
+            torch.stack([*(ap_of_ranking(part, k, ap) for k in deep), *precision_of_ranking(part).T], dim=1)
+            for part in parts
+        ])  # fmt: skip
+        columns = [*(column[:, None] for column in first), whole, ndcg_of_ranking(head, 10)[:, None]]
+        return torch.cat(columns, dim=1).view(len(orders), -1, len(self.options.columns("category")))
+
+    def _instance(self, orders: list[TiedBlocks]) -> Float[Tensor, "orders queries columns"]:
+        options, ranking = self.options, join_rankings(orders)
+        first = ranking.first()
         if options.recall == "fraction":
             columns = [fraction_found(ranking, k) for k in options.recall_at]
         else:
-            columns = [any_found(*block, k) for k in options.recall_at]
-        columns += [expected_rank(*block), expected_reciprocal(*block), ndcg_of_ranking(ranking, 10)]
-        values = torch.stack(columns, dim=1)
-        return values.masked_fill((ranking.all_relevant == 0)[:, None], torch.nan)
+            cuts = torch.tensor(options.recall_at, device=self.device)
+            above, others, hits = (part[:, None] for part in first)
+            columns = list(any_found(above, others, hits, cuts).T)
+        columns += [expected_rank(*first), expected_reciprocal(*first), ndcg_of_ranking(ranking, 10)]
+        values = torch.stack(columns, dim=1).masked_fill((ranking.all_relevant == 0)[:, None], torch.nan)
+        return values.view(len(orders), -1, values.shape[1])
+
+    def _no_queries(self, task: Task) -> TaskValues:
+        return TaskValues(np.zeros(0, dtype=np.int64), np.zeros((0, len(self.options.columns(task)))), None)
 
 
-def _curves(
-    scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"] | None, bits: int | None
-) -> Float64[np.ndarray, "2 1 radii"] | None:
-    """Sums over the queries of precision and recall within each Hamming radius; None without codes or labels."""
-    if bits is None or relevant is None:
+def _positives_table(
+    instance: InstanceRetrieval, direction: Direction, device: torch.device
+) -> Int64[Tensor, "queries most"] | None:
+    """Relevant items of each query, filled with -1; None where a query has too many to count for each."""
+    starts, items = instance.positives(direction)
+    counts = np.diff(starts)
+    most = max(1, int(counts.max(initial=0)))
+    if most > MOST_COUNTED:
         return None
-    distances = ((bits - scores) / 2).round().long()  # the scores are inner products of codes of +1 and -1
-    curves = precision_recall_within_radius(distances, relevant, bits)
-    return torch.stack([curve.sum(dim=0) for curve in curves])[:, None].cpu().numpy()
+    table = np.full((len(counts), most), -1, dtype=np.int64)
+    table[np.arange(most) < counts[:, None]] = items  # items lie query after query
+    return torch.from_numpy(table).to(device)

@@ -16,6 +16,7 @@ from fico.evaluation.result import RetrievalResult
 from fico.evaluation.score_sources import MatrixScores, embedding_source, matrix_side
 from fico.evaluation.state import DirectionState, EvaluationState, FoldState, join_blocks
 from fico.evaluation.summary import summarise
+from fico.evaluation.tensor_scores import MatrixTensors
 from fico.metrics.specification import Direction
 from fico.similarity import SIMILARITIES, Similarity, check_pair, score_dtype
 from fico.types import Correspondence
@@ -74,7 +75,9 @@ def evaluate(
         return embedding_source(*sides, similarity, bits, plan, device)
 
     dtype = np.dtype(np.float64) if similarity == "euclidean" else score_dtype(image_rows)
-    evaluator = Evaluator(correspondence, len(image_rows), image_rows.shape[1], dtype, labels, chosen)
+    is_codes = similarity == "hamming"
+    dim = (device and bits) or image_rows.shape[1]  # codes are unpacked on a device
+    evaluator = Evaluator(correspondence, len(image_rows), dim, dtype, labels, chosen, device, is_codes)
     return evaluator.evaluate(source)
 
 
@@ -119,13 +122,16 @@ def evaluate_scores(
     matrices = {direction: matrix_side(direction, matrix, shapes[direction]) for direction, matrix in found.items()}
     correspondence.check(images, captions)
 
-    def source(fold: Fold, plan: MemoryPlan) -> MatrixScores:
-        if chosen.folds == 1:
-            return MatrixScores(matrices)
-        rows = (fold.image_rows, fold.text_rows)
-        return MatrixScores(matrices, {"i2t": rows, "t2i": rows[::-1]})
+    device = find_device(next(iter(matrices.values())), chosen) if chosen.engine == "torch" else None
 
-    evaluator = Evaluator(correspondence, images, 0, MatrixScores(matrices).dtype, labels, chosen)
+    def source(fold: Fold, plan: MemoryPlan) -> MatrixScores | MatrixTensors:
+        rows = (fold.image_rows, fold.text_rows)
+        scores = MatrixScores(matrices, None if chosen.folds == 1 else {"i2t": rows, "t2i": rows[::-1]})
+        if device is None:
+            return scores
+        return MatrixTensors(scores, device, {"i2t": len(fold.text_rows), "t2i": len(fold.image_rows)})
+
+    evaluator = Evaluator(correspondence, images, 0, MatrixScores(matrices).dtype, labels, chosen, device)
     return evaluator.evaluate(source, tuple(matrices))
 
 

@@ -9,6 +9,7 @@ from fico.evaluation.options import EvaluationOptions
 from fico.metrics.bootstrap import RESAMPLING_BYTES
 from fico.similarity import CAST_BYTES
 
+CPU_BYTES = 512 * 2**20  # the default memory limit on the CPU
 _BUFFER_BYTES = 8 * 2**20  # scores of one block: small enough for the cache, large enough for the product
 
 
@@ -50,7 +51,7 @@ def plan_memory(
     Raises:
         UsageError: Not even one row of scores fits.
     """
-    memory_limit, block = options.memory_limit, options.block
+    memory_limit, block = options.memory_limit or CPU_BYTES, options.block
     columns = sum(len(options.columns(task)) for task in options.tasks)
     results = (images + texts) * columns * 8 * 2  # values as they come in blocks, and joined
     keep = memory_limit // 8

@@ -44,10 +44,11 @@ class EvaluationOptions:
         bootstrap: Resamples of the 95 % intervals, over images with all their captions; 0 gives no intervals.
         seed: Seed of the resamples.
         device: Device that compares embeddings: ``cpu``, ``cuda`` or another of torch; ``auto`` is where they are.
-            Score matrices are evaluated on the CPU.
+            Score matrices are evaluated on the CPU, unless ``engine`` is ``torch``.
         engine: ``compiled`` is the kernels of the CPU, ``torch`` runs on any device, the CPU too; ``auto`` takes the
             kernels on the CPU and torch elsewhere.
-        memory_limit: Bytes beyond the inputs; ``fico.evaluation.memory.plan_memory`` predicts the need.
+        memory_limit: Bytes beyond the inputs; ``fico.evaluation.memory.plan_memory`` predicts the need. None takes
+            512 MiB on the CPU, and on a GPU half of what is free there, 8 GiB at most.
         block: Queries per block; None plans it from the limit.
         progress: Show a progress bar with the remaining time.
         shard: ``(rank, world size)``: evaluate the queries of this process alone; ``merge_results`` joins them.
@@ -69,7 +70,7 @@ class EvaluationOptions:
     seed: int = 0
     device: str = field(default="auto", compare=False)
     engine: Engine = field(default="auto", compare=False)
-    memory_limit: int = field(default=512 * 2**20, compare=False)
+    memory_limit: int | None = field(default=None, compare=False)
     block: int | None = field(default=None, compare=False)
     progress: bool = field(default=False, compare=False)
     shard: tuple[int, int] = field(default=(0, 1), compare=False)
@@ -106,7 +107,7 @@ class OptionKeywords(TypedDict, total=False):
     seed: int
     device: str
     engine: Engine
-    memory_limit: int
+    memory_limit: int | None
     block: int | None
     progress: bool
     shard: tuple[int, int]
@@ -153,6 +154,10 @@ def _whole(least: int, most: int | None = None) -> _Check:
     return lambda value: None if _is_whole(value, least, most) else wanted
 
 
+def _whole_or_none(value: Any) -> str | None:
+    return None if value is None or _is_whole(value, 1) else "None or a whole number of at least 1"
+
+
 def _is_whole(value: Any, least: int, most: int | None = None) -> bool:
     is_number = isinstance(value, int | np.integer) and not isinstance(value, bool)
     return is_number and value >= least and (most is None or value <= most)
@@ -191,8 +196,8 @@ _CHECKS: dict[str, _Check] = {
     "seed": _whole(0, 2**63 - 1),
     "device": lambda value: None if isinstance(value, str) else "auto, cpu, cuda or another device of torch",
     "engine": _choice(Engine),
-    "memory_limit": _whole(1),
-    "block": lambda value: None if value is None or _is_whole(value, 1) else "None or a whole number of at least 1",
+    "memory_limit": _whole_or_none,
+    "block": _whole_or_none,
     "progress": lambda value: None if isinstance(value, bool) else "True or False",
     "shard": _shard,
 }

@@ -10,8 +10,8 @@ from torch import Tensor
 from fico.codes import HashCodes
 from fico.errors import DataError
 from fico.evaluation.engine_cpu import CodeSource, ScoreSource
-from fico.evaluation.engine_torch import TensorScores, on_device, signs
 from fico.evaluation.memory import MemoryPlan
+from fico.evaluation.tensor_scores import TensorScores, on_device, signs
 from fico.metrics.specification import Direction
 from fico.similarity import (
     EmbeddingScores,

@@ -3,12 +3,12 @@
 from typing import get_args
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fico.metrics.base import MeanOverQueries
 from fico.metrics.specification import Denominator, Empty, Ties
-from fico.metrics.ties import TiedRanking, check_cut, log_choose, rank_blocks
+from fico.metrics.ties import CHUNK, TiedBlocks, check_cut, rank_blocks
 
 
 def average_precision(
@@ -39,7 +39,7 @@ def average_precision(
 
 
 def ap_of_ranking(
-    ranking: TiedRanking, k: int | None = None, denominator: Denominator = "hits"
+    ranking: TiedBlocks, k: int | None = None, denominator: Denominator = "hits"
 ) -> Float[Tensor, " queries"]:
     """AP of each ranking; arguments as in ``average_precision``.
 
@@ -50,43 +50,78 @@ def ap_of_ranking(
         raise ValueError(f"denominator must be one of {get_args(Denominator)}, got {denominator!r}")
     if k is not None:
         check_cut(k)
-    items = ranking.above.shape[1]
-    cut = items if k is None else min(k, items)
-    precisions = _mean_precisions(ranking)
-    if denominator == "hits" and cut < items:
-        return _over_found(ranking, precisions, cut)
-    wanted = ranking.all_relevant.clamp(max=cut) if denominator == "min_k_r" else ranking.all_relevant
-    return precisions[:, :cut].sum(dim=1) / wanted.clamp(min=1)
+    wanted = ranking.all_relevant.clamp(min=1)
+    if k is None or k >= ranking.items:
+        return ranking.total(_precision_sums(ranking, ranking.tied)) / wanted
+    blocks = ranking.until(k)
+    positions = (k - blocks.above).minimum(blocks.tied)
+    sums = _precision_sums(blocks, positions)
+    if denominator != "hits":
+        return blocks.total(sums) / (wanted.clamp(max=k) if denominator == "min_k_r" else wanted)
+    values = blocks.total(sums) / blocks.total(positions.minimum(blocks.relevant)).clamp(min=1)
+    is_cut = blocks.is_mixed & (positions < blocks.tied)  # at most one block of a query
+    cut = blocks.where(is_cut)
+    if len(cut.above):
+        queries = cut.query
+        values[queries] = _over_found(cut, blocks.total(sums.masked_fill(is_cut, 0))[queries], k)
+    return values
 
 
-def _mean_precisions(ranking: TiedRanking) -> Float[Tensor, "queries items"]:
-    """Mean contribution of every position: the probability of a hit times the mean precision there.
+def _precision_sums(blocks: TiedBlocks, positions: Int[Tensor, " blocks"]) -> Float[Tensor, " blocks"]:
+    """Mean sum of the precisions at the relevant items among the first positions of each block.
 
-    Given a relevant item at a position, the other relevant items of the block lie evenly over its other positions.
+    Position i of a block of t with r relevant items, h of them before it, holds a relevant item with probability r/t,
+    and then (i-1)(r-1)/(t-1) of those before it do on average: sum_i (r/t)(h+1+(i-1)q)/(a+i) with q = (r-1)/(t-1),
+    which the harmonic numbers close.
     """
-    inside = ranking.positions - ranking.above
-    density = (ranking.relevant - 1).double() / (ranking.tied - 1).clamp(min=1)
-    return ranking.relevance * (ranking.before + 1 + inside * density) / (ranking.positions + 1)
-
-
-def _over_found(
-    ranking: TiedRanking, precisions: Float[Tensor, "queries items"], cut: int
-) -> Float[Tensor, " queries"]:
-    """Mean of (sum of precisions / hits), both of which depend on the order of the block at the cut-off.
-
-    The hits x among the ``inside`` positions before the cut-off are hypergeometric; given x they lie evenly over them.
-    """
-    above, tied, relevant, hits = (
-        part[:, cut - 1, None] for part in (ranking.above, ranking.tied, ranking.relevant, ranking.before)
+    sums = (blocks.before + 1).double() / (blocks.above + 1)  # of a single item
+    several = (blocks.tied > 1).nonzero()[:, 0]
+    if len(several) == 0:
+        return sums
+    before, above, tied, relevant, count = (
+        part[several].double() for part in (blocks.before, blocks.above, blocks.tied, blocks.relevant, positions)
     )
-    inside = cut - above
-    before = (precisions * (ranking.positions < above)).sum(dim=1, keepdim=True)
-    found = torch.arange(cut + 1, dtype=torch.float64, device=above.device)  # torch divides integers in float32
-    probability = log_choose(relevant, found) + log_choose(tied - relevant, inside - found) - log_choose(tied, inside)
-    step = (found - 1) / (inside - 1).clamp(min=1)
-    inverse = torch.digamma((cut + 1.0) * torch.ones_like(above).double()) - torch.digamma(above.double() + 1)
-    sums = found / inside * ((hits + 1 - step * (above + 1)) * inverse + step * inside)
-    return (probability.exp() * (before + sums) / (hits + found).clamp(min=1)).sum(dim=1)
+    density, step = relevant / tied, (relevant - 1) / (tied - 1)
+    sums[several] = density * ((before + 1 - step * (above + 1)) * _inverse_ranks(above, count) + step * count)
+    return sums
+
+
+def _inverse_ranks(above: Float[Tensor, "*rows"], count: Float[Tensor, "*rows"]) -> Float[Tensor, "*rows"]:
+    """Sum of 1 / rank over ``count`` ranks after ``above``."""
+    return torch.digamma(above + count + 1) - torch.digamma(above + 1)
+
+
+def _over_found(cut: TiedBlocks, totals: Float[Tensor, " blocks"], k: int) -> Float[Tensor, " blocks"]:
+    """Mean of (sum of precisions / hits) of queries whose cut-off lies inside a block of both kinds.
+
+    The hits x among the positions before the cut-off are hypergeometric; given x they lie evenly over them.
+
+    Args:
+        cut: These blocks, one per query.
+        totals: Sum of the precisions above each of them.
+        k: Cut-off.
+    """
+    most = int((k - cut.above).minimum(cut.relevant).max())
+    step = max(1, CHUNK // (most + 1))
+    parts = (totals, cut.above, cut.tied, cut.relevant, cut.before)
+    pieces = ([part[n : n + step, None].double() for part in parts] for n in range(0, len(totals), step))
+    return torch.cat([_over_found_piece(k, most, *piece) for piece in pieces])
+
+
+def _over_found_piece(
+    k: int, most: int, total: Tensor, above: Tensor, tied: Tensor, relevant: Tensor, before: Tensor
+) -> Float[Tensor, " rows"]:
+    found = torch.arange(most + 1, dtype=torch.float64, device=above.device)
+    positions = k - above
+    left_over = tied - relevant - positions
+    least, last = (-left_over).clamp(min=0), positions.minimum(relevant)
+    ratios = (relevant - found) * (positions - found) / ((found + 1) * (left_over + found + 1))
+    logs = torch.where((found >= least) & (found < last), ratios, 1).log().cumsum(dim=1).roll(1, dims=1)
+    logs[:, 0] = 0
+    probability = logs.masked_fill((found < least) | (found > last), -torch.inf).softmax(dim=1)
+    step = (found - 1) / (positions - 1).clamp(min=1)
+    sums = found / positions * ((before + 1 - step * (above + 1)) * _inverse_ranks(above, positions) + step * positions)
+    return (probability * (total + sums) / (before + found).clamp(min=1)).sum(dim=1)
 
 
 class MeanAveragePrecision(MeanOverQueries):

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from fico.metrics.base import MeanOverQueries
 from fico.metrics.specification import Empty, Ties
-from fico.metrics.ties import TiedRanking, check_cut, rank_blocks
+from fico.metrics.ties import TiedBlocks, check_cut, rank_blocks
 
 
 def ndcg_at_k(
@@ -28,11 +28,14 @@ def ndcg_at_k(
     return ndcg_of_ranking(rank_blocks(scores, relevant, ties), k)
 
 
-def ndcg_of_ranking(ranking: TiedRanking, k: int) -> Float[Tensor, " queries"]:
+def ndcg_of_ranking(ranking: TiedBlocks, k: int) -> Float[Tensor, " queries"]:
     """NDCG of each ranking."""
-    discounts = 1 / torch.log2(ranking.positions[:k].double() + 2)
-    best = discounts.cumsum(0)[ranking.all_relevant.clamp(1, len(discounts)) - 1]
-    return (ranking.relevance[:, :k] * discounts).sum(dim=1) / best
+    last = min(k, ranking.items)
+    ranks = torch.arange(1, last + 1, dtype=torch.float64, device=ranking.above.device)
+    discounts = torch.nn.functional.pad((1 / torch.log2(1 + ranks)).cumsum(0), (1, 0))  # of the first n ranks
+    blocks = ranking.until(last)
+    weights = discounts[(blocks.above + blocks.tied).clamp(max=last)] - discounts[blocks.above]
+    return blocks.total(blocks.relevant * weights / blocks.tied) / discounts[ranking.all_relevant.clamp(1, last)]
 
 
 class NormalisedGain(MeanOverQueries):

@@ -1,12 +1,12 @@
 """Precision at a cut-off, over eleven levels of recall, and within every Hamming radius."""
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from fico.metrics.base import MeanOverQueries
 from fico.metrics.specification import Empty, Ties
-from fico.metrics.ties import TiedRanking, check_cut, rank_blocks
+from fico.metrics.ties import TiedBlocks, check_cut, rank_blocks, segment_maxima
 
 
 def precision_at_k(
@@ -22,7 +22,9 @@ def precision_at_k(
         ValueError: ``k`` is below 1, or ``ties`` is unknown.
     """
     check_cut(k)
-    return rank_blocks(scores, relevant, ties).relevance[:, :k].sum(dim=1) / k
+    blocks = rank_blocks(scores, relevant, ties).until(k)
+    found = blocks.relevant * (k - blocks.above).minimum(blocks.tied).double() / blocks.tied
+    return blocks.total(found) / k
 
 
 def interpolated_precision(
@@ -47,19 +49,34 @@ def interpolated_precision(
     return precision_of_ranking(rank_blocks(scores, relevant, ties))
 
 
-def precision_of_ranking(ranking: TiedRanking) -> Float[Tensor, "queries 11"]:
-    """Interpolated precision of each ranking."""
-    found, ends = ranking.before + ranking.relevant, ranking.above + ranking.tied
-    later = (found.double() / ends).flip(1).cummax(1).values.flip(1)
-    levels = torch.arange(11, device=found.device).double() / 10
-    needed = (levels * ranking.all_relevant[:, None] + 0.9).floor().long()
-    position = torch.searchsorted(found, needed).clamp(max=found.shape[1] - 1)
+def precision_of_ranking(ranking: TiedBlocks) -> Float[Tensor, "queries 11"]:
+    """Interpolated precision of each ranking.
+
+    Precision is monotone along a block, so its maximum is where the level is reached, or at the end of a later block.
+    """
+    all_relevant = ranking.all_relevant
+    if len(ranking.above) == 0:
+        return torch.zeros(len(all_relevant), 11, dtype=torch.float64, device=all_relevant.device)
+    levels = torch.arange(11, device=all_relevant.device).double() / 10
+    needed = (levels * all_relevant[:, None] + 0.9).floor().long()
+    block = _blocks_reaching(ranking, needed)
+    bounds = torch.cat([block.flatten(), ranking.offsets[-1:]])
+    ends = (ranking.before + ranking.relevant).double() / (ranking.above + ranking.tied)
+    later = segment_maxima(ends, bounds).view(-1, 11).flip(1).cummax(dim=1).values.flip(1)
+    block = block.clamp(max=len(ends) - 1)
     above, tied, relevant, before = (
-        part.gather(1, position) for part in (ranking.above, ranking.tied, ranking.relevant, ranking.before)
+        part[block] for part in (ranking.above, ranking.tied, ranking.relevant, ranking.before)
     )
-    reached = above + (needed - before) * tied.double() / relevant.clamp(min=1)
+    reached = above + (needed - before) * tied.double() / relevant
     precision = torch.where(needed > 0, needed / reached.clamp(min=1), 0)
-    return torch.where(ranking.all_relevant[:, None] > 0, later.gather(1, position).maximum(precision), 0)
+    return torch.where(all_relevant[:, None] > 0, later.maximum(precision), 0)
+
+
+def _blocks_reaching(ranking: TiedBlocks, needed: Int[Tensor, "queries levels"]) -> Int[Tensor, "queries levels"]:
+    """Block of each query that holds its n-th relevant item; the first for 0."""
+    found = ranking.relevant.cumsum(0, dtype=ranking.relevant.dtype)  # through all queries, as many as scores at most
+    earlier = torch.nn.functional.pad(found, (1, 0))[ranking.offsets[:-1], None]
+    return torch.searchsorted(found, earlier + needed.clamp(min=1).to(found.dtype))
 
 
 def precision_recall_within_radius(
@@ -79,7 +96,14 @@ def precision_recall_within_radius(
     seen, found = torch.zeros(2, *size, dtype=torch.float64, device=distances.device)
     seen.scatter_add_(1, distances.long(), torch.ones_like(distances, dtype=torch.float64))
     found.scatter_add_(1, distances.long(), relevant.double())
-    seen, found = seen.cumsum(1), found.cumsum(1)
+    return precision_recall_of_counts(seen, found)
+
+
+def precision_recall_of_counts(
+    counts: Shaped[Tensor, "queries radii"], relevant: Shaped[Tensor, "queries radii"]
+) -> tuple[Float[Tensor, "queries radii"], Float[Tensor, "queries radii"]]:
+    """Precision and recall within each radius, from the items and the relevant items at each distance."""
+    seen, found = counts.double().cumsum(1), relevant.double().cumsum(1)
     return found / seen.clamp(min=1), found / found[:, -1:].clamp(min=1)
 
 

@@ -10,7 +10,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from fico.metrics.base import MeanOverQueries
 from fico.metrics.specification import Median, Ties
-from fico.metrics.ties import log_choose, refuse_nan
+from fico.metrics.ties import CHUNK, refuse_nan
 
 
 def first_hits(
@@ -94,12 +94,24 @@ def reciprocal_ranks(
 
 def expected_reciprocal(above: Tensor, others: Tensor, hits: Tensor) -> Float[Tensor, " queries"]:
     """Mean of 1 / rank of the first relevant item over the orders of its block: of ``others`` and ``hits`` items."""
-    if len(above) == 0:
-        return above.double()
-    above, others, hits = above[:, None], others[:, None], hits[:, None]
-    positions = torch.arange(1, int(others.max()) + 2, device=above.device)
-    tied = others + hits
-    probability = (log_choose(tied - positions, hits - 1) - log_choose(tied, hits)).exp()
+    values, tied = 1 / (above + 1).double(), (others + hits).clamp(min=1)
+    one = torch.digamma((above + tied + 1).double()) - torch.digamma((above + 1).double())
+    values = torch.where((others > 0) & (hits == 1), one / tied, values)
+    rows = ((others > 0) & (hits > 1)).nonzero()[:, 0]
+    if len(rows):
+        most = int(others[rows].max()) + 1
+        parts = (part[rows, None].double() for part in (above, others, hits))
+        pieces = zip(*(part.split(max(1, CHUNK // most)) for part in parts), strict=True)
+        values[rows] = torch.cat([_reciprocal_of_several(most, *piece) for piece in pieces])
+    return values
+
+
+def _reciprocal_of_several(most: int, above: Tensor, others: Tensor, hits: Tensor) -> Float[Tensor, " rows"]:
+    positions = torch.arange(1, most + 1, dtype=torch.float64, device=above.device)
+    probability = (others + 1 - positions).clamp(min=0) / (others + hits + 1 - positions).clamp(min=1)
+    probability = probability.cumprod(dim=1).roll(1, dims=1)  # that no position before holds a relevant item
+    probability[:, 0] = 1
+    probability *= hits / (others + hits + 1 - positions).clamp(min=1)
     return (torch.where(positions <= others + 1, probability, 0) / (above + positions)).sum(dim=1)
 
 

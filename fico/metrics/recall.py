@@ -9,7 +9,7 @@ from torch import Tensor
 from fico.metrics.base import MeanOverQueries
 from fico.metrics.rank import first_hits
 from fico.metrics.specification import Empty, RecallKind, Ties
-from fico.metrics.ties import TiedRanking, check_cut, log_choose, rank_blocks, refuse_nan
+from fico.metrics.ties import CHUNK, TiedBlocks, check_cut, rank_blocks, refuse_nan
 
 
 def recall_at_k(
@@ -51,15 +51,35 @@ def recall_at_k(
     return found
 
 
-def any_found(above: Tensor, others: Tensor, hits: Tensor, k: int) -> Float[Tensor, " queries"]:
-    """Probability that the first relevant item ranks among the first ``k``, over the orders of its block."""
+def any_found(above: Tensor, others: Tensor, hits: Tensor, k: int | Tensor) -> Float[Tensor, "..."]:
+    """Probability that the first relevant item ranks among the first ``k``, over the orders of its block.
+
+    Arguments broadcast: columns of queries with a row of cut-offs give a table.
+
+    None does with the probability C(n, m) / C(n + r, m), the product of (n - m + i) / (n + i) for i from 1 to r.
+    """
     positions = (k - above).clamp(min=0).minimum(others + hits)
-    return 1 - (log_choose(others, positions) - log_choose(others + hits, positions)).exp()
+    is_reached = (positions > 0) & (hits > 0)
+    found, is_mixed = is_reached.double(), is_reached & (others > 0)
+    parts = [part.expand_as(positions)[is_mixed][:, None].double() for part in (others, hits, positions)]
+    if len(parts[0]):
+        most = int(parts[1].max())
+        pieces = zip(*(part.split(max(1, CHUNK // most)) for part in parts), strict=True)
+        found[is_mixed] = torch.cat([1 - _none_found(most, *piece) for piece in pieces])
+    return found
 
 
-def fraction_found(ranking: TiedRanking, k: int) -> Float[Tensor, " queries"]:
+def _none_found(most: int, others: Tensor, hits: Tensor, positions: Tensor) -> Float[Tensor, " rows"]:
+    steps = torch.arange(1, most + 1, dtype=torch.float64, device=hits.device)
+    factors = (others - positions + steps).clamp(min=0) / (others + steps)
+    return torch.where(steps <= hits, factors, 1).prod(dim=1)
+
+
+def fraction_found(ranking: TiedBlocks, k: int) -> Float[Tensor, " queries"]:
     """Mean fraction of the relevant items among the first ``k``."""
-    return ranking.relevance[:, :k].sum(dim=1) / ranking.all_relevant.clamp(min=1)
+    blocks = ranking.until(k)
+    found = blocks.relevant * (k - blocks.above).minimum(blocks.tied).double() / blocks.tied
+    return blocks.total(found) / ranking.all_relevant.clamp(min=1)
 
 
 class RecallAtK(MeanOverQueries):

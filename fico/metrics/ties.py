@@ -1,61 +1,114 @@
-"""Rankings with ties: the tied block that each position of a ranking belongs to."""
+"""Rankings with ties, as the tied blocks that hold relevant items: all that any metric here needs of a ranking."""
 
-from dataclasses import dataclass
-from typing import get_args
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from fico.metrics.specification import Ties
 
+CHUNK = 2**24  # elements of a table with a row per query and a column per position of a tied block
+MOST_COUNTED = 16  # relevant items per query up to which two passes over the scores for each beat a sort
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TiedRanking:
-    """For every position of every ranking, best first, the block of equal scores that it belongs to.
+class TiedBlocks:
+    """Blocks of equal scores that hold relevant items, best first, of one query after the other.
+
+    Every metric is its exact mean over all orders of the tied items. A block without non-relevant items is free of
+    ties, so one set of formulas serves every tie rule: ``ordered`` gives the blocks of the other orders.
+
+    Counts are of 32 bits unless the scores are too many: they are most of the memory of an evaluation.
 
     Args:
+        offsets: First block of each query, and the number of all blocks.
         above: Items scored higher than the block.
         tied: Items in the block.
-        relevant: Relevant items in the block.
+        relevant: Relevant items in the block, at least one.
         before: Relevant items above the block.
+        all_relevant: Relevant items of each query.
+        items: Size of the gallery.
     """
 
-    above: Int64[Tensor, "queries items"]
-    tied: Int64[Tensor, "queries items"]
-    relevant: Int64[Tensor, "queries items"]
-    before: Int64[Tensor, "queries items"]
+    offsets: Int[Tensor, " bounds"]
+    above: Int[Tensor, " blocks"]
+    tied: Int[Tensor, " blocks"]
+    relevant: Int[Tensor, " blocks"]
+    before: Int[Tensor, " blocks"]
+    all_relevant: Int[Tensor, " queries"]
+    items: int
 
     @property
-    def positions(self) -> Int64[Tensor, " items"]:
-        """Positions from 0."""
-        return torch.arange(self.above.shape[1], device=self.above.device)
+    def query(self) -> Int[Tensor, " blocks"]:
+        """Query of each block."""
+        return torch.repeat_interleave(self.offsets.diff(), output_size=len(self.above))
 
     @property
-    def all_relevant(self) -> Int64[Tensor, " queries"]:
-        """Relevant items of each query."""
-        return self.before[:, -1] + self.relevant[:, -1]
+    def is_mixed(self) -> Bool[Tensor, " blocks"]:
+        """Blocks of relevant and non-relevant items."""
+        return self.tied != self.relevant
 
-    @property
-    def relevance(self) -> Float[Tensor, "queries items"]:
-        """Probability that the item at a position is relevant, over the orders of its block."""
-        return self.relevant.double() / self.tied
-
-    def ordered(self, relevant_first: bool) -> "TiedRanking":
+    def ordered(self, relevant_first: bool) -> "TiedBlocks":
         """The optimistic order (relevant items first in every block) or the pessimistic one; neither has ties."""
-        inside = self.positions - self.above
-        if relevant_first:
-            is_relevant, seen = inside < self.relevant, inside.minimum(self.relevant)
-        else:
-            others = self.tied - self.relevant
-            is_relevant, seen = inside >= others, (inside - others).clamp(min=0)
-        positions = self.positions.expand_as(self.above)
-        return TiedRanking(positions, torch.ones_like(self.tied), is_relevant.long(), self.before + seen)
+        above = self.above if relevant_first else self.above + (self.tied - self.relevant)
+        return replace(self, above=above, tied=self.relevant)
+
+    def until(self, k: int) -> "TiedBlocks":
+        """Blocks that begin among the first ``k`` items; the first block of a query is the same, or there is none."""
+        return self.where(self.above < k)
+
+    def where(self, kept: Bool[Tensor, " blocks"]) -> "TiedBlocks":
+        """Some of the blocks of each query."""
+        rows = kept.nonzero()[:, 0]
+        above, tied, relevant, before = (part[rows] for part in (self.above, self.tied, self.relevant, self.before))
+        offsets = torch.searchsorted(rows, self.offsets)
+        return TiedBlocks(offsets, above, tied, relevant, before, self.all_relevant, self.items)
+
+    def first(self) -> tuple[Int[Tensor, " queries"], Int[Tensor, " queries"], Int[Tensor, " queries"]]:
+        """Items above the first block of each query, and its non-relevant and relevant items; all 0 without one."""
+        known = self.offsets.diff() > 0
+        if len(self.above) == 0:
+            return (torch.zeros_like(self.offsets[1:]),) * 3
+        block = self.offsets[:-1].clamp(max=len(self.above) - 1)
+        parts = (self.above[block], (self.tied - self.relevant)[block], self.relevant[block])
+        above, others, hits = (part * known for part in parts)
+        return above, others, hits
+
+    def total(self, values: Shaped[Tensor, " blocks"]) -> Float[Tensor, " queries"]:
+        """Sum of a value over the blocks of each query."""
+        return _segments(values.double(), "sum", self.offsets)
+
+
+def join_rankings(rankings: Sequence[TiedBlocks]) -> TiedBlocks:
+    """The rankings of several sets of queries of one gallery, one set after the other."""
+    if len(rankings) == 1:
+        return rankings[0]
+    parts = {name: torch.cat([getattr(each, name) for each in rankings]) for name in _JOINED}
+    counts = torch.cat([each.offsets.diff() for each in rankings])
+    return TiedBlocks(torch.nn.functional.pad(counts.cumsum(0), (1, 0)), **parts, items=rankings[0].items)
+
+
+_JOINED = ("above", "tied", "relevant", "before", "all_relevant")
+
+
+def _segments(
+    values: Float[Tensor, " values"], reduce: Literal["sum", "max"], bounds: Int[Tensor, " bounds"]
+) -> Float[Tensor, " segments"]:
+    """Sum or maximum of successive values between successive bounds; 0 for none. The same on every run."""
+    return torch.segment_reduce(values, reduce, offsets=bounds, initial=0, unsafe=True)
+
+
+def segment_maxima(values: Float[Tensor, " values"], bounds: Int[Tensor, " bounds"]) -> Float[Tensor, " segments"]:
+    """Maximum of the values between successive bounds; 0 for none."""
+    return _segments(values, "max", bounds)
 
 
 def rank_blocks(
     scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"], ties: Ties = "expected"
-) -> TiedRanking:
+) -> TiedBlocks:
     """Ranks all items of each query by descending score.
 
     Args:
@@ -70,26 +123,117 @@ def rank_blocks(
     if ties not in get_args(Ties):
         raise ValueError(f"ties must be one of {get_args(Ties)}, got {ties!r}")
     refuse_nan(scores)
-    ordered, indices = scores.sort(dim=1, descending=True, stable=True)
-    hits = relevant.gather(1, indices).long()
+    ordered, indices = scores.sort(dim=1, descending=True, stable=ties == "index")
+    hits = relevant.gather(1, indices)
     if ties == "index":
-        positions = torch.arange(scores.shape[1], device=scores.device).expand_as(hits)
-        return TiedRanking(positions, torch.ones_like(hits), hits, hits.cumsum(1) - hits)
-    blocks = _blocks(ordered, hits)
+        return blocks_of_positions(hits)
+    blocks = blocks_of_ranking(block_ends(ordered), hits)
     return blocks if ties == "expected" else blocks.ordered(relevant_first=ties == "optimistic")
 
 
-def _blocks(ordered: Float[Tensor, "queries items"], hits: Int64[Tensor, "queries items"]) -> TiedRanking:
-    positions = torch.arange(ordered.shape[1], device=ordered.device)
-    changes = torch.ones_like(ordered, dtype=torch.bool)
-    changes[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    above = torch.where(changes, positions, 0).cummax(1).values
-    lasts = torch.ones_like(changes)
-    lasts[:, :-1] = changes[:, 1:]
-    behind = torch.where(lasts, positions + 1, len(positions)).flip(1).cummin(1).values.flip(1)
-    found = torch.nn.functional.pad(hits.cumsum(1), (1, 0))
-    before = found.gather(1, above)
-    return TiedRanking(above, behind - above, found.gather(1, behind) - before, before)
+def block_ends(ordered: Float[Tensor, "queries items"]) -> Int[Tensor, " ends"]:
+    """Last position of each block of equal scores, counted through all rankings, one after the other."""
+    is_end = torch.ones_like(ordered, dtype=torch.bool)
+    torch.ne(ordered[:, :-1], ordered[:, 1:], out=is_end[:, :-1])
+    return is_end.flatten().nonzero()[:, 0].to(_count_dtype(ordered))
+
+
+def blocks_of_ranking(ends: Int[Tensor, " ends"], hits: Bool[Tensor, "queries items"]) -> TiedBlocks:
+    """Tied blocks of rankings.
+
+    Args:
+        ends: As ``block_ends`` gives them.
+        hits: Relevance along each ranking, best first.
+    """
+    found = hits.flatten().cumsum(0, dtype=ends.dtype).index_select(0, ends)
+    relevant = found.diff(prepend=found.new_zeros(1))
+    kept = relevant.nonzero()[:, 0]
+    found, relevant = found[kept], relevant[kept]
+    tied, ends = ends.diff(prepend=ends.new_full((1,), -1))[kept], ends[kept]
+    del kept
+    return _blocks(ends, tied, relevant, found, hits.shape)
+
+
+def blocks_of_positions(hits: Bool[Tensor, "queries items"]) -> TiedBlocks:
+    """Rankings without ties: each relevant item is a block."""
+    ends = hits.flatten().nonzero()[:, 0].to(_count_dtype(hits))
+    ones = torch.ones_like(ends)
+    return _blocks(ends, ones, ones, ones.cumsum(0, dtype=ends.dtype), hits.shape)
+
+
+def _count_dtype(table: Tensor) -> torch.dtype:
+    """Integers that count the elements of a table in three orders."""
+    return torch.int32 if table.numel() < 2**29 else torch.int64
+
+
+def _blocks(ends: Tensor, tied: Tensor, relevant: Tensor, found: Tensor, shape: torch.Size) -> TiedBlocks:
+    """Blocks from their last positions and relevant items up to there, both counted through all rankings."""
+    queries, items = shape
+    starts = items * torch.arange(queries + 1, device=ends.device, dtype=ends.dtype)
+    offsets = torch.searchsorted(ends, starts)
+    query = torch.repeat_interleave(offsets.diff(), output_size=len(ends))
+    earlier = torch.nn.functional.pad(found, (1, 0))[offsets]
+    above, before = ends + 1 - tied - starts[query], found - relevant - earlier[query]
+    return TiedBlocks(offsets, above, tied, relevant, before, earlier.diff(), items)
+
+
+def count_blocks(
+    scores: Float[Tensor, "queries items"], positives: Int[Tensor, "queries most"], by_index: bool = False
+) -> TiedBlocks:
+    """Tied blocks of a few relevant items per query, by counting: no more than those items are ordered.
+
+    Args:
+        scores: Higher is nearer; no NaN.
+        positives: Relevant items of each query; -1 fills the rows of those with fewer.
+        by_index: Equal scores rank by index, lower first, so that there are no ties.
+    """
+    known = positives >= 0
+    own = scores.gather(1, positives.clamp(min=0))
+    counts = [_count(scores, own[:, p, None], positives[:, p, None], by_index) for p in range(own.shape[1])]
+    above, tied = (torch.stack(part, dim=1) for part in zip(*counts, strict=True))
+    same = (above[:, :, None] == above[:, None, :]) & known[:, None, :]
+    relevant = same.sum(dim=2)
+    kept = known & ~same.tril(-1).any(dim=2)  # the first of several in one block stands for it
+    above = above.masked_fill(~kept, scores.shape[1])
+    order = above.argsort(dim=1)
+    above, tied, relevant, kept = (part.gather(1, order) for part in (above, tied, relevant, kept))
+    relevant = relevant * kept
+    before = relevant.cumsum(dim=1) - relevant
+    return _select(kept, above, tied, relevant, before, scores.shape[1])
+
+
+def _count(
+    scores: Tensor, own: Tensor, item: Tensor, by_index: bool
+) -> tuple[Int[Tensor, " queries"], Int[Tensor, " queries"]]:
+    """Items above one item of each query, and those in its block."""
+    above, equal = (scores > own).sum(dim=1), scores == own
+    if not by_index:
+        return above, equal.sum(dim=1)
+    equal &= torch.arange(scores.shape[1], device=scores.device) < item
+    return above + equal.sum(dim=1), torch.ones_like(above)
+
+
+def blocks_of_counts(
+    counts: Int[Tensor, "queries values"], relevant: Int[Tensor, "queries values"], items: int
+) -> TiedBlocks:
+    """Tied blocks of scores that take few values.
+
+    Args:
+        counts: Items with each value, best first.
+        relevant: Relevant items with each value.
+        items: Size of the gallery.
+    """
+    above, before = counts.cumsum(dim=1) - counts, relevant.cumsum(dim=1) - relevant
+    return _select(relevant > 0, above, counts, relevant, before, items)
+
+
+def _select(kept: Tensor, above: Tensor, tied: Tensor, relevant: Tensor, before: Tensor, items: int) -> TiedBlocks:
+    """The kept blocks of tables with a row per query."""
+    offsets = torch.nn.functional.pad(kept.sum(dim=1).cumsum(0), (1, 0))
+    rows = kept.flatten().nonzero()[:, 0]
+    totals = relevant.sum(dim=1)
+    above, tied, relevant, before = (part.flatten()[rows] for part in (above, tied, relevant, before))
+    return TiedBlocks(offsets, above, tied, relevant, before, totals, items)
 
 
 def refuse_nan(scores: Float[Tensor, "queries items"]) -> None:
@@ -113,11 +257,3 @@ def check_cut(k: int) -> None:
     """
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise ValueError(f"k must be a whole number from 1, got {k!r}")
-
-
-def log_choose(n: Tensor, k: Tensor) -> Float[Tensor, "..."]:
-    """Logarithm of n over k, minus infinity where k is outside 0 to n."""
-    possible = (k >= 0) & (k <= n)
-    n, k = n.double(), torch.where(possible, k, 0).double()
-    value = torch.lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)
-    return torch.where(possible, value, -torch.inf)

@@ -33,6 +33,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                 for path in cases(folder / model) or [None]
             ]
             metafunc.parametrize(argument, found)
+    if "engine" in metafunc.fixturenames:  # of an evaluation
+        metafunc.parametrize("engine", ["compiled", "torch"])
 
 
 @pytest.fixture(autouse=True)

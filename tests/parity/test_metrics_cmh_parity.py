@@ -122,13 +122,13 @@ def check_category(ref):
         check_djsrh(ref, relevant, k)
 
 
-def check_instance(ref):
+def check_instance(ref, engine):
     images, texts = ref.inputs["image_code"], ref.inputs["text_code"]
     hamming = (images.shape[1] - images @ texts.T) / 2
     ref.check("hamming", hamming)
     ref.check("topk", ref.meta["config"]["topk"])
     cuts, pairs = ref.meta["config"]["topk"], Correspondence(np.arange(len(texts)) // 5)
-    options = {"correspondence": pairs, "recall_at": cuts, "bootstrap": 2}
+    options = {"correspondence": pairs, "recall_at": cuts, "bootstrap": 2, "engine": engine}
     for ties, suffix in (
         ("optimistic", "tie_best"),
         ("pessimistic", "tie_worst"),
@@ -149,10 +149,10 @@ def check_instance(ref):
     ref.checked |= {"adv_i2t", "adv_t2i"}
 
 
-def test_metrics_cmh(metrics_cmh_case, reference):
+def test_metrics_cmh(metrics_cmh_case, reference, engine):
     ref = reference(metrics_cmh_case)
     if "image_code" in ref.inputs:
-        check_instance(ref)
+        check_instance(ref, engine)
     else:
         check_category(ref)
     ref.check_complete()

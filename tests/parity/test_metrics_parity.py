@@ -34,7 +34,8 @@ LEFT_OUT = {
 class Case:
     """One case file; remembers which arrays and numbers were compared."""
 
-    def __init__(self, path):
+    def __init__(self, path, engine):
+        self.engine = engine
         self.arrays = dict(np.load(path))
         self.numbers = dict(flatten(json.loads(path.with_suffix(".json").read_text())))
         self.checked = set()
@@ -140,7 +141,7 @@ def check_engine(case, scores):
     for ap, tag in (("hits", "hits"), ("min_k_r", "minKR"), ("r", "R")):
         got = evaluate_scores(
             **scores, correspondence=Correspondence(arrays["caption_to_image"]), labels=arrays["labels"], ap=ap,
-            ties="index", bootstrap=2,
+            ties="index", bootstrap=2, engine=case.engine,
         )  # fmt: skip
         for side in ("i2t", "t2i"):
             names = [name for name in case.names(f"{side}/derived/ap_{tag}_")]
@@ -171,7 +172,7 @@ def check_embeddings(case):
     """A case that also holds the embeddings: their cosine is the matrix."""
     arrays = case.arrays
     pairs = Correspondence(arrays["caption_to_image"])
-    options = {"labels": arrays.get("labels"), "ties": "index", "bootstrap": 2}
+    options = {"labels": arrays.get("labels"), "ties": "index", "bootstrap": 2, "engine": case.engine}
     got = evaluate(arrays["image_emb"], arrays["text_emb"], pairs, **options)
     wanted = evaluate_scores(i2t=arrays["sim"], t2i=arrays["sim"].T, correspondence=pairs, **options)
     for key, value in wanted.metrics.items():
@@ -221,7 +222,7 @@ def check_code_engine(case, pairs):
             for ap, tag in (("hits", "hits"), ("min_k_r", "minKR"), ("r", "R")):
                 got = evaluate(
                     images, texts, pairs, labels=arrays["labels"], similarity="hamming", bits=packed, ties=ties, ap=ap,
-                    bootstrap=2,
+                    bootstrap=2, engine=case.engine,
                 )  # fmt: skip
                 for side in ("i2t", "t2i"):
                     wanted = {f"instance/{side}/R@{k}": f"{side}/{rule}/instance/success_{k}" for k in (1, 5, 10, 200)}
@@ -245,7 +246,7 @@ def check_integer_codes(case):
         case.check(f"inner_{bits}", images.astype(np.int64) @ texts.T.astype(np.int64))
         for similarity in ("inner", "cosine", "hamming", "euclidean"):
             for ties, suffix in (("optimistic", "_optimistic"), ("pessimistic", "_pessimistic"), ("expected", "")):
-                got = evaluate(images, texts, pairs, similarity=similarity, ties=ties, bootstrap=2)
+                got = evaluate(images, texts, pairs, similarity=similarity, ties=ties, bootstrap=2, engine=case.engine)
                 for side in ("i2t", "t2i"):
                     name = f"{bits}/{side}/R@1{suffix}"
                     if name in case.numbers:
@@ -310,7 +311,7 @@ def check_zero_vector(case):
     arrays, pairs = case.arrays, Correspondence(case.arrays["caption_to_image"])
     assert not arrays["text_emb"][case.numbers["zero_caption"]].any()
     case.checked.add("zero_caption")
-    got = evaluate(arrays["image_emb"], arrays["text_emb"], pairs, ties="index", bootstrap=2)
+    got = evaluate(arrays["image_emb"], arrays["text_emb"], pairs, ties="index", bootstrap=2, engine=case.engine)
     for side, group in (("i2t", "i2t"), ("t2i", "t2i_index_asc")):
         for name in case.names(f"{group}/"):
             case.check(f"{group}/{name}", got.metrics[f"instance/{side}/R@{name.rpartition('_')[2]}"])
@@ -322,7 +323,7 @@ def check_distractors(case):
     """More images than captions, without labels: images without caption are left out of i2t and distract t2i."""
     scores = torch.from_numpy(case.arrays["sim"])
     pairs = Correspondence(case.arrays["caption_to_image"])
-    got = evaluate_scores(i2t=scores, t2i=scores.T, correspondence=pairs, ties="index", bootstrap=2)
+    got = evaluate_scores(i2t=scores, t2i=scores.T, correspondence=pairs, ties="index", bootstrap=2, engine=case.engine)
     for side, matrix in (("i2t", scores), ("t2i", scores.T)):
         own = relevance(case, side, labels=False)
         answered = own.any(dim=1)
@@ -335,9 +336,9 @@ def check_distractors(case):
     case.complete("sim", "caption_to_image")
 
 
-def test_metrics(metrics_case):
+def test_metrics(metrics_case, engine):
     """The form of a case follows from the arrays it holds."""
-    case = Case(metrics_case)
+    case = Case(metrics_case, engine)
     held = set(case.arrays)
     if "ap_a" in held:
         check_paired(case)

@@ -3,7 +3,8 @@
 Every entry computes similarity, R@1/5/10 and mAP@10/100/N in both directions where its library can; the engine gives
 all its metrics, chance levels and bootstrap intervals. ``limit`` is the least that a full evaluation of
 floats must do: two matrix products, one sort of all values and one comparison of each. Libraries that are not
-installed are skipped.
+installed are skipped. ``--device cuda`` runs the engine there, beside the peers on the CPU; ``--operations`` counts the
+torch operations that a device would have to launch.
 """
 
 import argparse
@@ -11,15 +12,19 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import torch
 from rich.console import Console
 
 from fico.bench.machine import PeakMemory
+from fico.bench.metrics.operations import count_operations, operations_table
 from fico.bench.metrics.peers import PEERS, Problem
 from fico.bench.timing import Timing, once, timed
 from fico.evaluation.evaluate import evaluate
+from fico.evaluation.options import Engine
+from fico.evaluation.result import RetrievalResult
 from fico.metrics.kernels.floats import count_above
 from fico.report.table.markdown import as_markdown
 from fico.report.table.table import Column, Row, Table, text_cells
@@ -57,14 +62,17 @@ def problem(images: int, captions: int, dim: int, bits: int, seed: int = 3) -> P
     return Problem(first, second, codes[0], codes[1], pairs, labels)
 
 
-def engine(data: Problem, work: str) -> Callable[[], object]:
+def engine(data: Problem, work: str, device: str = "cpu", kind: Engine = "auto") -> Callable[[], RetrievalResult]:
     """The full evaluation of this library, or its instance metrics alone."""
     pairs = Correspondence(data.pairs)
-    if work == "codes":
-        return lambda: evaluate(data.image_codes, data.text_codes, pairs, labels=data.labels, similarity="hamming")
-    if work == "R@K":
-        return lambda: evaluate(data.images, data.texts, pairs, tasks=("instance",))
-    return lambda: evaluate(data.images, data.texts, pairs, labels=data.labels)
+    sides = [
+        torch.from_numpy(side).to(device)
+        for side in ((data.image_codes, data.text_codes) if work == "codes" else (data.images, data.texts))
+    ]
+    return lambda: evaluate(
+        sides[0], sides[1], pairs, labels=None if work == "R@K" else data.labels,
+        similarity="hamming" if work == "codes" else "cosine", device=device, engine=kind,
+    )  # fmt: skip
 
 
 def limit(data: Problem) -> Callable[[], object]:
@@ -92,12 +100,20 @@ def measure(call: Callable[[], object], repeats: int, budget_seconds: float) -> 
     return timing, memory.grown_bytes
 
 
-def run(size: str, peers: Sequence[str], repeats: int, budget_seconds: float, console: Console) -> list[Measurement]:
+def run(
+    size: str,
+    peers: Sequence[str],
+    repeats: int,
+    budget_seconds: float,
+    console: Console,
+    device: str = "cpu",
+    kind: Engine = "auto",
+) -> list[Measurement]:
     """Measures the engine, the limit and the installed peers at one size."""
     images, captions = SIZES[size]
     data, rows = problem(images, captions, 256, 64), []
     for work in ("R@K",) if size == "100k" else ("float", "codes"):
-        calls = {"fico": engine(data, work)} | ({"limit": limit(data)} if work == "float" else {})
+        calls = {"fico": engine(data, work, device, kind)} | ({"limit": limit(data)} if work == "float" else {})
         for peer in peers:
             maker, sizes, works = PEERS[peer]
             if size in sizes and work in works:
@@ -149,12 +165,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--budget-seconds", type=float, default=30.0, help="no repeat begins later than this")
+    parser.add_argument("--device", default="cpu", help="where the engine runs; the peers run on the CPU")
+    parser.add_argument("--engine", choices=get_args(Engine), default="auto")
+    parser.add_argument("--operations", action="store_true", help="count the torch operations, and time nothing")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     console, begin = Console(stderr=True), time.perf_counter()
+    if options.operations:
+        counted = [
+            count_operations(problem, work, *SIZES[size]) for size in options.sizes if size != "100k"
+            for work in ("float", "codes")
+        ]  # fmt: skip
+        sys.stdout.write(as_markdown(operations_table(counted)))
+        return
     rows = [
         row for size in options.sizes
-        for row in run(size, options.peers, options.repeats, options.budget_seconds, console)
+        for row in run(
+            size, options.peers, options.repeats, options.budget_seconds, console, options.device, options.engine
+        )
     ]  # fmt: skip
     sys.stdout.write(as_markdown(comparison_table(rows)))
     console.print(f"{options.threads} threads, {time.perf_counter() - begin:.0f} s in all")

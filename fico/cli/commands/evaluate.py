@@ -58,7 +58,7 @@ def evaluate(
     folds: Annotated[int, typer.Option(min=1, help="Contiguous folds of the images, averaged; 5: COCO 1K.")] = 1,
     bootstrap: Annotated[int, typer.Option(min=1, help="Resamples of the 95 % intervals.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 0,
-    memory_limit: Annotated[int, typer.Option(min=1, help="MiB beyond the inputs.")] = 512,
+    memory_limit: Annotated[int | None, typer.Option(min=1, help="MiB beyond the inputs; 512 if not given.")] = None,
     name: Annotated[str, typer.Option(help="Name of the model in the results.")] = "embeddings",
     split: Annotated[str, typer.Option(help="Name in front of the metrics.")] = "test",
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the files of a run here.")] = None,
@@ -81,7 +81,7 @@ def evaluate(
         "folds": folds,
         "bootstrap": bootstrap,
         "seed": seed,
-        "memory_limit": memory_limit * 2**20,
+        "memory_limit": memory_limit and memory_limit * 2**20,
     }
     sources = Sources(
         images,

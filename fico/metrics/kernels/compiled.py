@@ -4,6 +4,7 @@ Divisions follow NumPy (no check for zero in the inner loops): the kernels guard
 """
 
 import hashlib
+import logging
 import os
 from collections.abc import Callable
 from functools import cache
@@ -13,8 +14,11 @@ from typing import Any, TypeVar, cast
 import numba
 import numpy as np
 from numba import njit
+from numba.core import event
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
+
+_LOG = logging.getLogger(__name__)
 
 Ints = NDArray[np.int64]
 Reals = NDArray[np.float64]
@@ -54,6 +58,25 @@ def _compiled(function: _Function, fast: bool) -> _Function:
         return cast(_Function, njit(cache=True, nogil=True, error_model="numpy", fastmath=flags)(function))
     finally:
         config.CACHE_DIR = before
+
+
+class CompilationMessage(event.Listener):
+    """Logs the first compilation of one of this library's kernels, which is silent work of several seconds."""
+
+    def __init__(self) -> None:
+        self._is_told = False
+
+    def on_start(self, event: event.Event) -> None:
+        """Called where no compiled kernel is in the cache."""
+        if not self._is_told and event.data["dispatcher"].py_func.__module__.startswith("fico."):
+            self._is_told = True
+            _LOG.info("compiling kernels, which takes some seconds; later runs on this machine find them on disk")
+
+    def on_end(self, event: event.Event) -> None:
+        """Nothing is told."""
+
+
+event.register("numba:compile", CompilationMessage())
 
 
 @cache

@@ -42,9 +42,7 @@ def test_the_command_line_has_the_same_defaults_and_choices():
     shared = [name for name in DEFAULTS if name in parameters]
     assert len(shared) >= 9
     for name in shared:
-        factor = 2**20 if name == "memory_limit" else 1  # MiB
-        default = parameters[name].default
-        assert (default * factor if factor > 1 else default) == DEFAULTS[name], name
+        assert parameters[name].default == DEFAULTS[name], name
         assert get_args(hints[name]) == get_args(get_type_hints(EvaluationOptions)[name]), name
 
 

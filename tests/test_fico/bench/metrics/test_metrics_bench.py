@@ -37,3 +37,17 @@ def test_peers_agree_with_the_engine_where_their_definitions_do():
     for key, value in zip([f"category/{d}/mAP@{k}" for d in ("i2t", "t2i") for k in (10, 100, "N")], loop, strict=True):
         low, high = codes.tie_bounds[key]
         assert low - 0.02 <= value <= high + 0.02
+
+
+def test_the_bench_counts_operations(capsys):
+    metrics.main(["--sizes", "1k", "--operations"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("|")[1].strip() for line in lines if "1,000 / 5,000" in line] == ["float", "codes"]
+    counts = [int(line.split("|")[4].replace(",", "")) for line in lines if "1,000 / 5,000" in line]
+    assert all(100 < count <= 2000 for count in counts)
+
+
+def test_the_bench_times_the_torch_engine():
+    data = metrics.problem(12, 36, 16, 16)
+    kernels, tensors = (metrics.engine(data, "float", "cpu", kind)() for kind in ("compiled", "torch"))
+    assert kernels.metrics.keys() == tensors.metrics.keys()
