@@ -151,7 +151,7 @@ def merge_results(results: Sequence[RetrievalResult]) -> RetrievalResult:
             block = join_blocks([fold.directions[direction].block for fold in several])
             directions[direction] = DirectionState(first.images, first.items, block)
         folds.append(FoldState(several[0].image_rows, several[0].text_rows, directions))
-    return summarise(EvaluationState(states[0].options, tuple(folds)))
+    return summarise(EvaluationState(states[0].options, tuple(folds), notes=states[0].notes))
 
 
 def _options(options: EvaluationOptions | None, keywords: OptionKeywords) -> EvaluationOptions:

@@ -8,6 +8,7 @@ from fico.evaluation.task_queries import TaskQueries, fewest_scored
 
 def notes(state: EvaluationState, folds: list[list[TaskQueries]]) -> Iterator[str]:
     """One sentence each, by task and direction over all folds."""
+    yield from state.notes
     for several in zip(*folds, strict=True):
         yield from _empty_queries(several, state.options.empty)
         first = several[0]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fico.errors import DataError, UsageError
-from fico.search.base import to_floats
+from fico.search.base import LENGTHS, to_floats, unusual_row
 from fico.util.arrays import Embeddings
 from fico.util.resources import gib
 
@@ -83,7 +83,7 @@ def to_tensor(values: Embeddings, what: str, device: str, dim: int | None = None
         dim: Width of the rows that were added before, if any.
 
     Raises:
-        DataError: Wrong shape, another width, or a row with NaN or infinity (it is named).
+        DataError: Wrong shape, another width, or a row as ``to_floats`` refuses it (it is named).
         UsageError: The device is short of memory (the predicted size is named).
     """
     if not isinstance(values, Tensor) or not _is_elsewhere(values):
@@ -99,10 +99,12 @@ def to_tensor(values: Embeddings, what: str, device: str, dim: int | None = None
         raise DataError(f"the {what} have {values.shape[1]} dimensions, but the index holds items of {dim}")
     rows = values.detach().to(device, torch.float32)
     for start in range(0, len(rows), _ROWS):
-        finite = rows[start : start + _ROWS].isfinite().all(dim=1)
-        if not finite.all():
-            row = start + int((~finite).nonzero()[0])
-            raise DataError(f"row {row} of the {what} holds NaN or infinity; drop it or fix the encoder")
+        squares = rows[start : start + _ROWS].square().sum(dim=1)
+        usual = (squares > LENGTHS[0] ** 2) & (squares < LENGTHS[1] ** 2)
+        usual |= ~values[start : start + _ROWS].to(device).any(dim=1)  # zero vectors may be compared
+        if not usual.all():
+            row = start + int((~usual).nonzero()[0])
+            raise unusual_row(values[row].detach().cpu().double().numpy(), row, what)
     return rows
 
 
