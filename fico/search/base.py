@@ -15,6 +15,7 @@ from fico.util.optional import requires_extra
 Similarity = Literal["cosine", "inner", "euclidean", "hamming"]
 _ROWS = 65_536  # rows checked in one go, so that a mapped file is never read as a whole
 LENGTHS = (1e-12, 1e18)  # of rows: beyond them squares and products leave float32, and normalised rows are no longer 1
+SHORT_ITEMS = 1e-20  # length that does for items of plain products, with queries of the lengths above
 
 
 class Searcher(Protocol):
@@ -46,13 +47,14 @@ class Searcher(Protocol):
         ...
 
 
-def to_floats(values: Embeddings, what: str, dim: int | None = None) -> np.ndarray:
+def to_floats(values: Embeddings, what: str, dim: int | None = None, shortest: float = LENGTHS[0]) -> np.ndarray:
     """Checked ``float32`` matrix; a matrix that is one already is not copied.
 
     Args:
         values: Embeddings, one row each.
         what: ``"items"`` or ``"queries"``, for the message.
         dim: Width of the rows that were added before, if any.
+        shortest: Smallest length of a row that is not zero.
 
     Raises:
         DataError: Another width, or a row with NaN or infinity or of a length that float32 cannot compare (it is named).
@@ -66,22 +68,22 @@ def to_floats(values: Embeddings, what: str, dim: int | None = None) -> np.ndarr
         rows = slice(start, start + _ROWS)
         with np.errstate(over="ignore", invalid="ignore"):
             squares = np.einsum("ij,ij->i", array[rows], array[rows])
-        unusual = np.flatnonzero(~((squares > LENGTHS[0] ** 2) & (squares < LENGTHS[1] ** 2)))
+        unusual = np.flatnonzero(~((squares > shortest**2) & (squares < LENGTHS[1] ** 2)))
         unusual = unusual[given[rows][unusual].any(axis=1)]  # zero vectors may be compared
         if len(unusual):
-            raise unusual_row(given[start + unusual[0]], start + int(unusual[0]), what)
+            raise unusual_row(given[start + unusual[0]], start + int(unusual[0]), what, shortest)
     return array
 
 
-def unusual_row(row: np.ndarray, number: int, what: str) -> DataError:
-    """The error for a row that holds NaN or infinity, or whose length is outside of ``LENGTHS``."""
+def unusual_row(row: np.ndarray, number: int, what: str, shortest: float) -> DataError:
+    """The error for a row that holds NaN or infinity, or is shorter or longer than products in float32 allow."""
     row = row.astype(np.float64)
     if not np.isfinite(row).all():
         return DataError(f"row {number} of the {what} holds NaN or infinity; drop it or fix the encoder")
     peak = np.abs(row).max()
     return DataError(
         f"row {number} of the {what} has length {peak * np.linalg.norm(row / peak):.1e}, but products in float32 need "
-        f"{LENGTHS[0]:g} to {LENGTHS[1]:g}; divide all rows by one number"
+        f"{shortest:g} to {LENGTHS[1]:g}; divide all rows by one number"
     )
 
 
