@@ -14,11 +14,11 @@ def notes(state: EvaluationState, folds: list[list[TaskQueries]]) -> Iterator[st
         first = several[0]
         name = f"{first.task} {first.direction}"
         if first.left_out:
-            absent = ", ".join([*sorted(metric for metric in first.left_out if metric.startswith("mAP")), "PR"])
+            curve = [metric for metric in first.left_out if metric.startswith("PR@")]
+            absent = ", ".join([*sorted(first.left_out.difference(curve)), *(["PR"] if curve else [])])
             yield (
-                f"{name}: {absent} not applicable: most scores are the fill value of a re-ranking, and after the "
-                f"re-ranked items (at least {fewest_scored(state.folds[0].directions[first.direction])} a query) "
-                "there is no order"
+                f"{name}: {absent} not applicable: a re-ranking scored some items of each query (at least "
+                f"{fewest_scored(state.folds[0].directions[first.direction])} a query), and after them there is no order"
             )
         high = [k for k in state.options.recall_at if k > first.items]
         if high and first.task == "instance":
