@@ -138,7 +138,9 @@ class Side:
         if self._similarity == "euclidean":
             return np.full(len(squares), 2.0), squares  # 2 q g - g g orders items as -|q - g| does
         if self._similarity == "inner":
-            relative = 0 if self._exponents is None else self._exponents - self._exponents[squares > 0].max(initial=-1100)
+            relative = (
+                0 if self._exponents is None else self._exponents - self._exponents[squares > 0].max(initial=-1100)
+            )
             return np.ldexp(np.ones(len(squares), dtype=self.dtype), relative), None
         norms = np.sqrt(squares)
         with np.errstate(divide="ignore"):

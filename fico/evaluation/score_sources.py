@@ -32,7 +32,9 @@ def embedding_source(
             return CodeSource(*codes)
         return TensorScores(signs(codes[0]).to(device), signs(codes[1]).to(device), similarity)
     if device is not None:
-        tensors = {name: on_device(name, side, similarity, device) for name, side in (("images", images), ("texts", texts))}
+        tensors = {
+            name: on_device(name, side, similarity, device) for name, side in (("images", images), ("texts", texts))
+        }
         scores = TensorScores(tensors["images"], tensors["texts"], similarity)
         notes = (_collapse_note(name, rows, similarity) for name, rows in tensors.items())
         scores.notes = tuple(note for note in notes if note)

@@ -79,9 +79,7 @@ class ExactSearch:
             self._take(self._owned(items))
             return
         with on(self.device):
-            rows = to_tensor(
-                self._floats(items, "items"), "items", self.device, self._width, self._shortest("items")
-            )
+            rows = to_tensor(self._floats(items, "items"), "items", self.device, self._width, self._shortest("items"))
             self._take(rows if self.similarity == "cosine" else owned_tensor(rows, items))
 
     def _take(self, rows: np.ndarray | HashCodes | Tensor) -> None:

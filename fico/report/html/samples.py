@@ -132,7 +132,17 @@ def sample_queries(
         matches &= np.arange(matches.shape[1]) < candidates[:, None]
         first = np.where(matches.any(axis=1), matches.argmax(axis=1) + 1, 0)
         samples.extend(
-            _sample(split, direction, rows[pick], ranking, pick, matches[pick], int(first[pick]), hits, int(candidates[pick]))
+            _sample(
+                split,
+                direction,
+                rows[pick],
+                ranking,
+                pick,
+                matches[pick],
+                int(first[pick]),
+                hits,
+                int(candidates[pick]),
+            )
             for pick in _pick(first, per_direction, hits)
         )
     return samples

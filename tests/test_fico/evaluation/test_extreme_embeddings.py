@@ -138,7 +138,9 @@ def test_duplicated_items_tie_with_their_originals(seed, similarity):
 
 
 def test_duplicates_are_found_by_value_and_by_direction():
-    rows = np.array([[1, 2, 3], [2, 4, 6], [-1, -2, -3], [1, 2, 3], [0, 0, 0], [0, -0.0, 0], [3, 6, 9]], dtype=np.float32)
+    rows = np.array(
+        [[1, 2, 3], [2, 4, 6], [-1, -2, -3], [1, 2, 3], [0, 0, 0], [0, -0.0, 0], [3, 6, 9]], dtype=np.float32
+    )
 
     def pieces():
         yield 0, rows[:4]
@@ -168,9 +170,10 @@ def test_zero_vectors_are_counted_in_the_notes_and_match_nothing():
 
 def test_usual_embeddings_have_no_note_and_equal_codes_have_one():
     images, texts, _ = noisy(4)
-    assert evaluate(images, texts, PAIRS, bootstrap=0).notes == evaluate_scores(
-        i2t=images @ texts.T, t2i=texts @ images.T, correspondence=PAIRS, bootstrap=0
-    ).notes
+    assert (
+        evaluate(images, texts, PAIRS, bootstrap=0).notes
+        == evaluate_scores(i2t=images @ texts.T, t2i=texts @ images.T, correspondence=PAIRS, bootstrap=0).notes
+    )
     ones = np.ones((IMAGES * PER_IMAGE, 16), dtype=np.int8)
     result = evaluate(ones[:IMAGES], ones, PAIRS, similarity="hamming", bootstrap=0)
     assert any("all 20 images have the same embedding" in note for note in result.notes)
@@ -196,4 +199,8 @@ def test_a_mapped_side_is_compared_in_pieces(tmp_path):
         parts = Side("images", np.load(tmp_path / "rows.npy", mmap_mode="r"), "cosine", 0)
         for mine, theirs in zip(whole.duplicates, parts.duplicates, strict=True):
             np.testing.assert_array_equal(mine, theirs)
-        assert whole.note == parts.note == "1 of 41 images (2.4 %) are zero vectors, which match nothing; check the encoder"
+        assert (
+            whole.note
+            == parts.note
+            == "1 of 41 images (2.4 %) are zero vectors, which match nothing; check the encoder"
+        )
