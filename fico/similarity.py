@@ -161,7 +161,8 @@ def collapse_note(name: str, rows: int, zeros: int, is_collapsed: bool) -> str |
         is_collapsed: All are equal, but for rounding.
     """
     if zeros:
-        return f"{zeros} of {rows} {name} ({100 * zeros / rows:.1f} %) are zero vectors, which match nothing; check the encoder"
+        fraction = f"{zeros} of {rows} {name} ({100 * zeros / rows:.1f} %)"
+        return f"{fraction} are zero vectors, which match nothing; check the encoder"
     if is_collapsed and rows > 1:
         return f"all {rows} {name} have the same embedding: the encoder has collapsed, and no ranking means anything"
     return None

@@ -90,9 +90,9 @@ def evaluate_scores(
     """Every metric of score matrices, one per direction; the two need not be transposes of each other.
 
     Where a matrix holds the fill value of a re-ranking (-100 or minus infinity) in most cells, or in as many of each
-    row, there is no order after the k re-ranked items. Metrics that need one do not apply: R@K and mAP@K beyond k, mAP@N,
-    the precision-recall curve, MedR beyond k, and MeanR and MRR unless all queries find a relevant item. They are absent
-    and a note says why.
+    row, there is no order after the k re-ranked items. Metrics that need one do not apply: R@K, nDCG@K and mAP@K beyond
+    k, mAP@N, the precision-recall curve, MedR beyond k, and MeanR and MRR unless all queries find a relevant item. They
+    are absent and a note says why.
 
     Args:
         i2t: ``images captions``, higher is nearer; a ``numpy.memmap`` may be larger than memory. None leaves the

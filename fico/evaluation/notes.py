@@ -17,8 +17,8 @@ def notes(state: EvaluationState, folds: list[list[TaskQueries]]) -> Iterator[st
             curve = [metric for metric in first.left_out if metric.startswith("PR@")]
             absent = ", ".join([*sorted(first.left_out.difference(curve)), *(["PR"] if curve else [])])
             yield (
-                f"{name}: {absent} not applicable: a re-ranking scored some items of each query (at least "
-                f"{fewest_scored(state.folds[0].directions[first.direction])} a query), and after them there is no order"
+                f"{name}: {absent} not applicable: after the items that a re-ranking scored (at least "
+                f"{fewest_scored(state.folds[0].directions[first.direction])} a query) there is no order"
             )
         high = [k for k in state.options.recall_at if k > first.items]
         if high and first.task == "instance":

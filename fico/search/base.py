@@ -57,7 +57,7 @@ def to_floats(values: Embeddings, what: str, dim: int | None = None, shortest: f
         shortest: Smallest length of a row that is not zero.
 
     Raises:
-        DataError: Another width, or a row with NaN or infinity or of a length that float32 cannot compare (it is named).
+        DataError: Another width, or a row (it is named) with NaN, infinity or a length that float32 cannot compare.
     """
     given = array = to_array(values, what)
     if dim is not None and array.shape[1] != dim:

@@ -54,7 +54,7 @@ def are_alike(pieces: Pieces, by_direction: bool, tolerance: float) -> bool:
 def _normalised(rows: Float[np.ndarray, "rows dim"], by_direction: bool) -> Float[np.ndarray, "rows dim"]:
     """Rows of which duplicates have the same bits.
 
-    Quotients of exact multiples are equal, since division rounds the same number in the same way; the sum turns -0 into 0.
+    Quotients of exact multiples are equal, since division rounds equal numbers alike; the sum turns -0 into 0.
     """
     if not by_direction:
         return rows + 0.0

@@ -29,7 +29,7 @@ def test_replicates_are_those_of_a_plain_loop():
 
 @pytest.mark.parametrize("each", [2, 3])
 def test_the_median_of_an_even_resample_is_the_mean_of_the_middle_two(each):
-    """With the same number of queries for every image, 7 images give even and odd numbers, and no value occurs twice."""
+    """7 images of 2 or 3 queries each give an even or an odd number; no value occurs twice."""
     ranks = np.random.default_rng(each).permutation(7 * each)[:, None] ** 2.0
     queries = ClusteredValues(ranks, np.ones(7 * each, dtype=bool), np.repeat(np.arange(7), each), (0,))
     ((_, medians),) = replicates([queries], 7, 50, (1,))
