@@ -98,7 +98,8 @@ class Evaluator:
         total = pairs * len(directions) // self.options.shard[1]
         with ProgressBar(total, "evaluate", is_shown=self.options.progress) as bar:
             states = tuple(self._fold(fold, source, directions, bar) for fold in folds)
-        return summarise(EvaluationState(self.options, states, self.options.shard))
+        notes = tuple(dict.fromkeys(note for fold in states for note in fold.notes))
+        return summarise(EvaluationState(self.options, states, self.options.shard, notes))
 
     def _folds(self) -> Iterator[Fold]:
         folds = self.options.folds
@@ -142,7 +143,7 @@ class Evaluator:
                 blocks.append(block)
                 bar.advance(block.queries * len(item_images))
             states[direction] = DirectionState(query_images, len(item_images), join_blocks(blocks))
-        return FoldState(fold.image_rows, fold.text_rows, states)
+        return FoldState(fold.image_rows, fold.text_rows, states, scores.notes)
 
     def _ranges(self, queries: int, rows: int) -> list[tuple[int, int]]:
         """Blocks of this process's shard; on the CPU their limits do not depend on the number of processes."""

@@ -16,6 +16,7 @@ from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
 from fico.evaluation.state import BlockValues, TaskValues
 from fico.metrics.kernels import blocks, codes, floats
 from fico.metrics.specification import TASKS, Direction, Task
+from fico.similarity import collapse_note
 
 _PIECE = 2**18  # scores per piece of work, whatever the number of threads, so that no sum depends on it
 
@@ -28,9 +29,10 @@ _NO_LABELS = np.zeros((0, 1), dtype=np.uint64)
 
 
 class ScoreSource(Protocol):
-    """Scores by blocks of queries."""
+    """Scores by blocks of queries; never NaN."""
 
     dtype: np.dtype
+    notes: tuple[str, ...]
 
     def block(self, direction: Direction, start: int, stop: int, out: Float[np.ndarray, "queries items"]) -> None:
         """Writes products into ``out`` for the queries from ``start`` to before ``stop``, with all threads."""
@@ -47,6 +49,13 @@ class CodeSource:
 
     images: HashCodes
     texts: HashCodes
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know about the codes."""
+        sides = (("images", self.images.words), ("texts", self.texts.words))
+        found = (collapse_note(name, len(words), 0, bool((words == words[0]).all())) for name, words in sides)
+        return tuple(note for note in found if note)
 
 
 class CpuEngine:

@@ -92,8 +92,10 @@ def evaluate_scores(
 ) -> RetrievalResult:
     """Every metric of score matrices, one per direction; the two need not be transposes of each other.
 
-    Where most cells of a matrix hold the fill value of a re-ranking (-100 or minus infinity), mAP@N, the
-    precision-recall curve and mAP@K beyond the re-ranked items do not apply: they are absent and a note says why.
+    Where a matrix holds the fill value of a re-ranking (-100 or minus infinity) in most cells, or in as many of each
+    row, there is no order after the k re-ranked items. Metrics that need one do not apply: R@K, nDCG@K and mAP@K beyond
+    k, mAP@N, the precision-recall curve, MedR beyond k, and MeanR and MRR unless all queries find a relevant item. They
+    are absent and a note says why.
 
     Args:
         i2t: ``images captions``, higher is nearer; a ``numpy.memmap`` may be larger than memory. None leaves the
@@ -157,7 +159,7 @@ def merge_results(results: Sequence[RetrievalResult]) -> RetrievalResult:
             block = join_blocks([fold.directions[direction].block for fold in several])
             directions[direction] = DirectionState(first.images, first.items, block)
         folds.append(FoldState(several[0].image_rows, several[0].text_rows, directions))
-    return summarise(EvaluationState(states[0].options, tuple(folds)))
+    return summarise(EvaluationState(states[0].options, tuple(folds), notes=states[0].notes))
 
 
 def _options(options: EvaluationOptions | None, keywords: OptionKeywords) -> EvaluationOptions:

@@ -8,16 +8,17 @@ from fico.evaluation.task_queries import TaskQueries, fewest_scored
 
 def notes(state: EvaluationState, folds: list[list[TaskQueries]]) -> Iterator[str]:
     """One sentence each, by task and direction over all folds."""
+    yield from state.notes
     for several in zip(*folds, strict=True):
         yield from _empty_queries(several, state.options.empty)
         first = several[0]
         name = f"{first.task} {first.direction}"
         if first.left_out:
-            absent = ", ".join([*sorted(metric for metric in first.left_out if metric.startswith("mAP")), "PR"])
+            curve = [metric for metric in first.left_out if metric.startswith("PR@")]
+            absent = ", ".join([*sorted(first.left_out.difference(curve)), *(["PR"] if curve else [])])
             yield (
-                f"{name}: {absent} not applicable: most scores are the fill value of a re-ranking, and after the "
-                f"re-ranked items (at least {fewest_scored(state.folds[0].directions[first.direction])} a query) "
-                "there is no order"
+                f"{name}: {absent} not applicable: after the items that a re-ranking scored (at least "
+                f"{fewest_scored(state.folds[0].directions[first.direction])} a query) there is no order"
             )
         high = [k for k in state.options.recall_at if k > first.items]
         if high and first.task == "instance":

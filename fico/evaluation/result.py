@@ -19,7 +19,7 @@ class PerQuery:
         rows: Row of each query in its side (images for i2t, captions for t2i).
         images: Image row that each query belongs to; queries of one image are resampled together.
         ranks: Rank of the first relevant item at instance level, from 1, fractional under expected ties; NaN where
-            the query has no relevant item or the task was left out.
+            the query has no relevant item, or none among those that a re-ranking scored, or the task was left out.
         average_precision: Category level, by cut-off (``"10"``, ``"100"``, ``"N"``): AP of each query, 0 to 1; NaN
             where the query is left out. Empty without labels.
         values: Every per-query metric by its name without direction (``"instance/R@1"``, ``"category/PR@0.5"``).

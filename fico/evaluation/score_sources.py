@@ -13,12 +13,7 @@ from fico.evaluation.engine_cpu import CodeSource, ScoreSource
 from fico.evaluation.memory import MemoryPlan
 from fico.evaluation.tensor_scores import TensorScores, on_device, signs
 from fico.metrics.specification import Direction
-from fico.similarity import (
-    EmbeddingScores,
-    Side,
-    Similarity,
-    score_dtype,
-)
+from fico.similarity import ROUNDING, EmbeddingScores, Side, Similarity, collapse_note, score_dtype
 from fico.util.arrays import as_matrix
 
 
@@ -37,11 +32,23 @@ def embedding_source(
             return CodeSource(*codes)
         return TensorScores(signs(codes[0]).to(device), signs(codes[1]).to(device), similarity)
     if device is not None:
-        return TensorScores(
-            on_device("images", images, similarity, device), on_device("texts", texts, similarity, device), similarity
-        )
+        tensors = {
+            name: on_device(name, side, similarity, device) for name, side in (("images", images), ("texts", texts))
+        }
+        scores = TensorScores(tensors["images"], tensors["texts"], similarity)
+        notes = (_collapse_note(name, rows, similarity) for name, rows in tensors.items())
+        scores.notes = tuple(note for note in notes if note)
+        return scores
     sides = [Side(name, side, similarity, plan.keep_bytes) for name, side in (("images", images), ("texts", texts))]
     return EmbeddingScores(sides[0], sides[1], similarity, plan.whole)
+
+
+def _collapse_note(name: str, rows: Tensor, similarity: Similarity) -> str | None:
+    """As the note of ``fico.similarity.Side``, for embeddings on a device."""
+    peaks = rows.abs().amax(dim=1, keepdim=True)
+    compared = rows / peaks if similarity == "cosine" else rows
+    is_collapsed = bool((compared - compared[0]).abs().amax() <= ROUNDING * compared[0].abs().amax())
+    return collapse_note(name, len(rows), int((peaks == 0).sum()), is_collapsed)
 
 
 class MatrixScores:
@@ -57,6 +64,7 @@ class MatrixScores:
         matrices: dict[Direction, np.ndarray | Tensor],
         rows: dict[Direction, tuple[np.ndarray, np.ndarray]] | None = None,
     ) -> None:
+        self.notes: tuple[str, ...] = ()
         self._matrices, self._rows = matrices, rows
         self.dtype = np.result_type(*(score_dtype(matrix) for matrix in matrices.values()))
 

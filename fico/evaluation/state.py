@@ -107,11 +107,13 @@ class FoldState:
         image_rows: Row of each of its images in the whole set.
         text_rows: Row of each of its captions in the whole set.
         directions: State by direction.
+        notes: What a reader must know about its embeddings.
     """
 
     image_rows: Int64[np.ndarray, " images"]
     text_rows: Int64[np.ndarray, " captions"]
     directions: dict[Direction, DirectionState]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,8 +124,10 @@ class EvaluationState:
         options: What was computed.
         folds: A single fold for a plain evaluation.
         shard: ``(rank, world size)`` of the process that evaluated it.
+        notes: What a reader must know about the embeddings.
     """
 
     options: EvaluationOptions
     folds: tuple[FoldState, ...]
     shard: tuple[int, int] = (0, 1)
+    notes: tuple[str, ...] = ()

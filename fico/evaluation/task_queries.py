@@ -7,7 +7,7 @@ import numpy as np
 from fico.errors import DataError
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.result import PerQuery
-from fico.evaluation.state import DirectionState, EvaluationState, FoldState
+from fico.evaluation.state import DirectionState, EvaluationState, FoldState, TaskValues
 from fico.metrics.bootstrap import ClusteredValues
 from fico.metrics.specification import RECALL_LEVELS, Direction, Task
 
@@ -27,7 +27,7 @@ class TaskQueries:
         values: ``queries columns``, under the tie rule.
         bounds: The same in the pessimistic and in the optimistic order, or None without ties.
         columns: Names of the columns.
-        left_out: Columns that do not apply.
+        left_out: Metrics that do not apply.
     """
 
     task: Task
@@ -65,26 +65,61 @@ def task_queries(fold: FoldState, direction: Direction, task: Task, options: Eva
             f"{direction} query {row} shares no label with any item ({int((counts == 0).sum())} such queries); "
             "label it, or choose empty='zero' or 'skip'"
         )
-    return TaskQueries(
+    found = _without_order_beyond(state, task, found, options)
+    queries = TaskQueries(
         task, direction, rows, state.images[rows], state.items, counts, valid, found.values, found.bounds,
-        options.columns(task), _inapplicable(state, task, options),
+        options.columns(task), frozenset(),
     )  # fmt: skip
+    queries.left_out = _inapplicable(state, queries, options)
+    return queries
 
 
 def fewest_scored(state: DirectionState) -> int | None:
-    """Fewest scored items of a query where most cells hold the fill value of a re-ranking, else None."""
+    """Fewest scored items of a query where a re-ranking left its fill value in the other cells, else None.
+
+    A re-ranking is recognised by most cells holding the fill value, or by as many of them in every row: a single score
+    of -100 in a matrix of real scores is no fill.
+    """
     scored = state.block.scored
-    if scored is None or len(scored) == 0 or 2 * scored.mean() > state.items:
+    if scored is None or len(scored) == 0 or scored.min() == state.items:
         return None
-    return int(scored.min())
+    is_reranking = 2 * scored.mean() <= state.items or (scored.min() == scored.max() and scored.min() < state.items - 1)
+    return int(scored.min()) if is_reranking else None
 
 
-def _inapplicable(state: DirectionState, task: Task, options: EvaluationOptions) -> frozenset[str]:
+def _without_order_beyond(
+    state: DirectionState, task: Task, found: TaskValues, options: EvaluationOptions
+) -> TaskValues:
+    """Ranks beyond the re-ranked items become the one behind them: there is no order that could tell more."""
+    scored = state.block.scored
+    if task == "category" or fewest_scored(state) is None or scored is None:
+        return found
+    column = options.columns(task).index("rank")
+
+    def limited(values: np.ndarray) -> np.ndarray:
+        values = values.copy()
+        values[:, column] = np.minimum(values[:, column], scored + 1)
+        return values
+
+    bounds = None if found.bounds is None else (limited(found.bounds[0]), limited(found.bounds[1]))
+    return TaskValues(found.relevant_counts, limited(found.values), bounds)
+
+
+def _inapplicable(state: DirectionState, queries: TaskQueries, options: EvaluationOptions) -> frozenset[str]:
     """After the re-ranked items there is no order, so metrics that depend on it do not apply."""
     least = fewest_scored(state)
-    if least is None or task == "instance":
+    if least is None:
         return frozenset()
-    return frozenset(("mAP@N", *RECALL_LEVELS, *(f"mAP@{k}" for k in options.map_at if k > least)))
+    gain = ("nDCG@10",) if least < 10 else ()
+    if queries.task == "category":
+        return frozenset((*gain, "mAP@N", *RECALL_LEVELS, *(f"mAP@{k}" for k in options.map_at if k > least)))
+    beyond = [*gain, *(f"R@{k}" for k in options.recall_at if k > least)]
+    ranks = queries.values[queries.valid, queries.columns.index("rank")]
+    if len(ranks) and np.median(ranks) > least:
+        beyond.append("MedR")
+    if (ranks > least).any():
+        beyond += ["MeanR", "MRR"]
+    return frozenset(beyond)
 
 
 def values_per_query(state: EvaluationState, folds: list[list[TaskQueries]]) -> dict[str, PerQuery]:
@@ -98,6 +133,8 @@ def values_per_query(state: EvaluationState, folds: list[list[TaskQueries]]) -> 
                 if not any(column in queries.left_out for queries in several):
                     parts = [np.where(queries.valid, queries.values[:, n], np.nan) for queries in several]
                     values[f"{several[0].task}/{column}"] = np.concatenate(parts) if len(parts) > 1 else parts[0]
+        if "instance/rank" in values:
+            values["instance/rank"] = _ranks_found(values["instance/rank"], state, direction)
         rows = [_rows(fold, queries[0]) for fold, queries in zip(state.folds, tasks, strict=True)]
         images = [fold.image_rows[queries[0].images] for fold, queries in zip(state.folds, tasks, strict=True)]
         missing = np.full(sum(map(len, rows)), np.nan)
@@ -109,6 +146,15 @@ def values_per_query(state: EvaluationState, folds: list[list[TaskQueries]]) -> 
             values,
         )
     return found
+
+
+def _ranks_found(ranks: np.ndarray, state: EvaluationState, direction: Direction) -> np.ndarray:
+    """Ranks, NaN where no relevant item is among those that a re-ranking scored."""
+    blocks = [fold.directions[direction] for fold in state.folds]
+    if all(fewest_scored(block) is None for block in blocks):
+        return ranks
+    scored = np.concatenate([block.block.scored for block in blocks if block.block.scored is not None])
+    return np.where(ranks > scored, np.nan, ranks)
 
 
 def _rows(fold: FoldState, queries: TaskQueries) -> np.ndarray:

@@ -41,6 +41,8 @@ class TensorScores:
         similarity: Codes under ``hamming`` come as +1 and -1, whose inner product orders them.
     """
 
+    notes: tuple[str, ...] = ()  # what a reader must know about the embeddings
+
     def __init__(self, images: Tensor, texts: Tensor, similarity: Similarity) -> None:
         self._sides = {"i2t": (images, texts), "t2i": (texts, images)}
         self._weights = {way: _item_weights(items, similarity) for way, (_, items) in self._sides.items()}

@@ -6,11 +6,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from fico.datasets.base import RetrievalSplit
+from fico.errors import DataError
 from fico.evaluation.result import RetrievalResult
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.experiment.resolvers import features_name
 from fico.report.html.page import write_report
-from fico.report.html.samples import Rank, exact_rank, matrix_rank, sample_queries
+from fico.report.html.samples import QuerySample, Rank, exact_rank, matrix_rank, sample_queries
 from fico.report.results.collect import collect_metrics, query_tables
 from fico.report.results.schema import DataInfo, ModelInfo, Results, SearchRow, write_results
 from fico.report.run_summary.summary import print_results
@@ -47,6 +48,7 @@ def write_outputs(
     outputs, split = context.outputs, data.splits[data.test_split]
     if outputs.result is None:
         raise RuntimeError("no callback has evaluated the test epoch")
+    samples, problems = _samples(context, split, config.seed)
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     results = Results(
         name=config.name,
@@ -63,12 +65,19 @@ def write_outputs(
         hardware=hardware(),
         config=plain,
         key=key,
-        notes=_notes(context, split, outputs.result),
+        notes=(*_notes(context, split, outputs.result), *problems),
     )
     print_results(results)
-    samples = sample_queries(_ranks(context), split, seed=config.seed)
     write_report(context.folder / "report.html", results, samples)
     write_results(context.folder, results, query_tables(outputs.result, split.image_ids, split.caption_ids))
+
+
+def _samples(context: RunContext, split: RetrievalSplit, seed: int) -> tuple[list[QuerySample], tuple[str, ...]]:
+    """Sample queries, or a note where embeddings cannot be searched: the metrics are not lost for that."""
+    try:
+        return sample_queries(_ranks(context), split, seed=seed), ()
+    except DataError as error:
+        return [], (f"the report has no sample queries: {error}",)
 
 
 def _notes(context: RunContext, split: RetrievalSplit, result: RetrievalResult) -> tuple[str, ...]:

@@ -14,7 +14,9 @@ from fico.search.exact import ExactSearch
 from fico.types import Ranking
 
 Rule = Literal["itm", "itm_plus_similarity"]
-FILL = -100.0  # score of a pair that is no candidate, as in the originals
+FILL = (
+    -100.0
+)  # score of a pair that is no candidate, as in the originals; minus infinity where a candidate scores lower
 _QUERIES = 1024  # rows of a score matrix sorted at once
 
 
@@ -70,7 +72,8 @@ class Candidates:
         ):
             values = scores[np.searchsorted(pairs, keys)]
             values = values + first.scores if rule == "itm_plus_similarity" else values
-            matrix = np.full(shape, FILL, np.float32)
+            fill = FILL if values.min() > FILL else -np.inf
+            matrix = np.full(shape, fill, np.float32)
             np.put_along_axis(matrix, first.indices, values.astype(np.float32), axis=1)
             matrices.append(matrix)
         return Reranked(matrices[0], matrices[1], len(pairs))

@@ -14,6 +14,8 @@ from fico.util.optional import requires_extra
 
 Similarity = Literal["cosine", "inner", "euclidean", "hamming"]
 _ROWS = 65_536  # rows checked in one go, so that a mapped file is never read as a whole
+LENGTHS = (1e-12, 1e18)  # of rows: beyond them squares and products leave float32, and normalised rows are no longer 1
+SHORT_ITEMS = 1e-20  # length that does for items of plain products, with queries of the lengths above
 
 
 class Searcher(Protocol):
@@ -45,27 +47,44 @@ class Searcher(Protocol):
         ...
 
 
-def to_floats(values: Embeddings, what: str, dim: int | None = None) -> np.ndarray:
+def to_floats(values: Embeddings, what: str, dim: int | None = None, shortest: float = LENGTHS[0]) -> np.ndarray:
     """Checked ``float32`` matrix; a matrix that is one already is not copied.
 
     Args:
         values: Embeddings, one row each.
         what: ``"items"`` or ``"queries"``, for the message.
         dim: Width of the rows that were added before, if any.
+        shortest: Smallest length of a row that is not zero.
 
     Raises:
-        DataError: Another width, or a row with NaN or infinity (it is named).
+        DataError: Another width, or a row (it is named) with NaN, infinity or a length that float32 cannot compare.
     """
-    array = to_array(values, what)
+    given = array = to_array(values, what)
     if dim is not None and array.shape[1] != dim:
         raise DataError(f"the {what} have {array.shape[1]} dimensions, but the index holds items of {dim}")
-    array = array.astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32, copy=False)
     for start in range(0, len(array), _ROWS):
-        finite = np.isfinite(array[start : start + _ROWS]).all(axis=1)
-        if not finite.all():
-            row = start + int(np.flatnonzero(~finite)[0])
-            raise DataError(f"row {row} of the {what} holds NaN or infinity; drop it or fix the encoder")
+        rows = slice(start, start + _ROWS)
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = np.einsum("ij,ij->i", array[rows], array[rows])
+        unusual = np.flatnonzero(~((squares > shortest**2) & (squares < LENGTHS[1] ** 2)))
+        unusual = unusual[given[rows][unusual].any(axis=1)]  # zero vectors may be compared
+        if len(unusual):
+            raise unusual_row(given[start + unusual[0]], start + int(unusual[0]), what, shortest)
     return array
+
+
+def unusual_row(row: np.ndarray, number: int, what: str, shortest: float) -> DataError:
+    """The error for a row that holds NaN or infinity, or is shorter or longer than products in float32 allow."""
+    row = row.astype(np.float64)
+    if not np.isfinite(row).all():
+        return DataError(f"row {number} of the {what} holds NaN or infinity; drop it or fix the encoder")
+    peak = np.abs(row).max()
+    return DataError(
+        f"row {number} of the {what} has length {peak * np.linalg.norm(row / peak):.1e}, but products in float32 need "
+        f"{shortest:g} to {LENGTHS[1]:g}; divide all rows by one number"
+    )
 
 
 def check_k(k: int, items: int) -> int:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fico.codes import HashCodes, check_bits, code_length
 from fico.errors import UsageError
-from fico.search.base import Similarity, check_k, to_floats
+from fico.search.base import LENGTHS, SHORT_ITEMS, Similarity, check_k, to_floats
 from fico.search.brute_force import as_operand, nearest_of_blocks
 from fico.search.gpu.device import check_device, on, owned_tensor, to_tensor
 from fico.search.gpu.screened_floats import ScreenedFloats
@@ -79,7 +79,7 @@ class ExactSearch:
             self._take(self._owned(items))
             return
         with on(self.device):
-            rows = to_tensor(self._floats(items, "items"), "items", self.device, self._width)
+            rows = to_tensor(self._floats(items, "items"), "items", self.device, self._width, self._shortest("items"))
             self._take(rows if self.similarity == "cosine" else owned_tensor(rows, items))
 
     def _take(self, rows: np.ndarray | HashCodes | Tensor) -> None:
@@ -128,7 +128,10 @@ class ExactSearch:
     def _check(self, values: Embeddings | HashCodes, what: str) -> np.ndarray | HashCodes:
         if self.similarity == "hamming":
             return (self if self.bits else self.fit(values))._codes(values, what)
-        return to_floats(self._floats(values, what), what, self._width)
+        return to_floats(self._floats(values, what), what, self._width, self._shortest(what))
+
+    def _shortest(self, what: str) -> float:
+        return SHORT_ITEMS if what == "items" and self.similarity != "cosine" else LENGTHS[0]
 
     def _floats(self, values: Embeddings | HashCodes, what: str) -> Embeddings:
         """Floats as they came; declared codes as +1 and -1."""

@@ -188,6 +188,7 @@ def instance_rows(
         groups, n = 0, 0
         while n < relevant:
             first = n
+            n += 1
             while n < relevant and ordered[n] == ordered[first]:
                 n += 1
             above[groups], tied[groups] = count_above(scores[q], ordered[first])

@@ -120,7 +120,7 @@ def _metric_row(name: str, contenders: Sequence[Contender], tests: Tests) -> Row
         cell = score_cell(name, score, len(contender.runs))
         cells.append(Cell(cell.text, cell.note, cell.numbers, column in best))
         if column:
-            cells += [_difference(name, scores[0], score), _p(tests.get((name, column)))]
+            cells += [_difference(name, scores[0], score), p_cell(tests.get((name, column)))]
     return Row(tuple(cells))
 
 
@@ -140,7 +140,8 @@ def _difference(name: str, first: Score | None, second: Score | None) -> Cell:
     return Cell(f"{gap:+.2f}".replace("-", "−"), numbers={"": gap})
 
 
-def _p(outcome: tuple[PairedTest, float] | None) -> Cell:
+def p_cell(outcome: tuple[PairedTest, float] | None) -> Cell:
+    """A p-value after Holm's correction, to three digits."""
     if outcome is None:
         return Cell(NOTHING)
     test, p = outcome

@@ -11,6 +11,7 @@ from torch import Tensor
 from fico.datasets.base import RetrievalSplit
 from fico.metrics.specification import Direction
 from fico.report.results.per_query import DIRECTIONS
+from fico.scoring.candidates import FILL
 from fico.search.base import Similarity
 from fico.search.exact import ExactSearch
 from fico.types import Ranking
@@ -56,6 +57,7 @@ class QuerySample:
         hits: The first items found.
         first_match_rank: Rank of the first match, from 1, in the order of the search; None without one.
         items: Size of the gallery.
+        candidates: Items that a re-ranking scored, behind which there is no order; None where all are ranked.
     """
 
     direction: Direction
@@ -63,6 +65,7 @@ class QuerySample:
     hits: tuple[Hit, ...]
     first_match_rank: int | None
     items: int
+    candidates: int | None = None
 
 
 def exact_rank(
@@ -124,10 +127,22 @@ def sample_queries(
         count = len(split.image_ids if direction == "i2t" else split.caption_ids)
         rows = np.random.default_rng(seed).permutation(count)[:POOL]
         ranking = rank(direction, rows)
+        candidates = _count_candidates(ranking)
         matches = _matches(split, direction, rows[:, None], ranking.indices)
+        matches &= np.arange(matches.shape[1]) < candidates[:, None]
         first = np.where(matches.any(axis=1), matches.argmax(axis=1) + 1, 0)
         samples.extend(
-            _sample(split, direction, rows[pick], ranking, pick, matches[pick], int(first[pick]), hits)
+            _sample(
+                split,
+                direction,
+                rows[pick],
+                ranking,
+                pick,
+                matches[pick],
+                int(first[pick]),
+                hits,
+                int(candidates[pick]),
+            )
             for pick in _pick(first, per_direction, hits)
         )
     return samples
@@ -150,16 +165,33 @@ def _sample(
     matches: Bool[np.ndarray, " items"],
     first: int,
     hits: int,
+    candidates: int,
 ) -> QuerySample:
-    rows, scores = ranking.indices[pick, :hits], ranking.scores[pick, :hits]
+    shown = slice(min(hits, candidates))
+    rows, scores = ranking.indices[pick, shown], ranking.scores[pick, shown]
     shared = _shares_label(split, direction, int(query), rows)
     query_side, item_side = ("image", "text") if direction == "i2t" else ("text", "image")
     related = [None] * len(rows) if shared is None else shared.tolist()
     found = tuple(
         Hit(_item(split, item_side, int(row)), float(score), bool(match), is_related)
-        for row, score, match, is_related in zip(rows, scores, matches[:hits], related, strict=True)
+        for row, score, match, is_related in zip(rows, scores, matches[shown], related, strict=True)
     )
-    return QuerySample(direction, _item(split, query_side, int(query)), found, first or None, len(matches))
+    return QuerySample(
+        direction,
+        _item(split, query_side, int(query)),
+        found,
+        first or None,
+        len(matches),
+        candidates if candidates < len(matches) else None,
+    )
+
+
+def _count_candidates(ranking: Ranking) -> Int64[np.ndarray, " queries"]:
+    """Items of each query before the fill value of a re-ranking; all of them where a ranking does not end in it."""
+    scores = ranking.scores
+    last = scores[:, -1:]
+    is_filled = ((last == FILL) | np.isneginf(last)) & (scores.shape[1] > 1) & (scores[:, -2:-1] == last)
+    return np.asarray(scores.shape[1] - ((scores == last) & is_filled).sum(axis=1))
 
 
 def _item(split: RetrievalSplit, side: str, row: int) -> Item:

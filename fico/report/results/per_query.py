@@ -21,7 +21,7 @@ class QueryTable:
     Args:
         direction: ``"i2t"`` or ``"t2i"``.
         ids: Id of each query: an image's for ``i2t``, a caption's for ``t2i``.
-        first_ranks: Rank of the first relevant item, from 1; NaN where the query has none.
+        first_ranks: Rank of the first relevant item, from 1; NaN where the query has none, or no re-ranking scored it.
         average_precisions: By cut (``"10"``, ``"100"``, ``"N"``), fractions; NaN where it does not apply.
         images: Id of the image that each query belongs to: what a paired test must not take apart. Empty: not known.
         recalls: By cut (``"1"``, ``"10"``): whether a relevant item is among the first, a fraction under expected ties.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fico.errors import DataError, UsageError
-from fico.search.base import to_floats
+from fico.search.base import LENGTHS, to_floats, unusual_row
 from fico.util.arrays import Embeddings
 from fico.util.resources import gib
 
@@ -73,7 +73,9 @@ def shared_memory(device: str) -> int:
     return int(getattr(properties, "shared_memory_per_block_optin", _SHARED_MEMORY))
 
 
-def to_tensor(values: Embeddings, what: str, device: str, dim: int | None = None) -> Tensor:
+def to_tensor(
+    values: Embeddings, what: str, device: str, dim: int | None = None, shortest: float = LENGTHS[0]
+) -> Tensor:
     """Checked ``float32`` rows on a device; rows that lie there already are not copied.
 
     Args:
@@ -81,13 +83,14 @@ def to_tensor(values: Embeddings, what: str, device: str, dim: int | None = None
         what: ``"items"`` or ``"queries"``, for the message.
         device: As torch names it.
         dim: Width of the rows that were added before, if any.
+        shortest: Smallest length of a row that is not zero.
 
     Raises:
-        DataError: Wrong shape, another width, or a row with NaN or infinity (it is named).
+        DataError: Wrong shape, another width, or a row as ``to_floats`` refuses it (it is named).
         UsageError: The device is short of memory (the predicted size is named).
     """
     if not isinstance(values, Tensor) or not _is_elsewhere(values):
-        array = to_floats(values, what, dim)
+        array = to_floats(values, what, dim, shortest)
         require_device_memory(device, array.nbytes, f"{len(array)} {what} of {array.shape[1]} dimensions")
         return torch.tensor(array, device=device)  # a copy: mapped rows are read-only
     if values.ndim != 2 or 0 in values.shape or values.is_complex():
@@ -99,10 +102,12 @@ def to_tensor(values: Embeddings, what: str, device: str, dim: int | None = None
         raise DataError(f"the {what} have {values.shape[1]} dimensions, but the index holds items of {dim}")
     rows = values.detach().to(device, torch.float32)
     for start in range(0, len(rows), _ROWS):
-        finite = rows[start : start + _ROWS].isfinite().all(dim=1)
-        if not finite.all():
-            row = start + int((~finite).nonzero()[0])
-            raise DataError(f"row {row} of the {what} holds NaN or infinity; drop it or fix the encoder")
+        squares = rows[start : start + _ROWS].square().sum(dim=1)
+        usual = (squares > shortest**2) & (squares < LENGTHS[1] ** 2)
+        usual |= ~values[start : start + _ROWS].to(device).any(dim=1)  # zero vectors may be compared
+        if not usual.all():
+            row = start + int((~usual).nonzero()[0])
+            raise unusual_row(values[row].detach().cpu().double().numpy(), row, what, shortest)
     return rows
 
 

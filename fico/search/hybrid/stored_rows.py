@@ -11,6 +11,7 @@ from fico.errors import DataError, UsageError
 RowType = Literal["float32", "float16", "int8"]
 _BLOCK = 65_536
 _TYPES: dict[str, type] = {"float32": np.float32, "float16": np.float16, "int8": np.int8}
+_HALF = np.finfo(np.float16)
 ROW_BYTES = {name: np.dtype(kind).itemsize for name, kind in _TYPES.items()}  # of one number
 
 
@@ -98,6 +99,8 @@ class StoredRows:
     def _narrow(self, block: np.ndarray) -> np.ndarray:
         if self.kind == "int8":
             return np.asarray(np.clip(np.rint((block - self._middle) / self._step), -127, 127), np.int8)
+        if self.kind == "float16":
+            _check_half(block)
         return np.asarray(block, _TYPES[self.kind])
 
     def _grown_file(self, dim: int) -> np.ndarray:
@@ -150,6 +153,21 @@ class StoredRows:
             )
         stored._rows = np.memmap(stored.path, kind, "r", settings["offset"], shape)
         return stored
+
+
+def _check_half(block: np.ndarray) -> None:
+    """Refuses rows that ``float16`` would turn into infinity or zeros.
+
+    Raises:
+        UsageError: There is such a row (it is described).
+    """
+    peaks = np.abs(block).max(axis=1, initial=0)
+    beyond = (peaks > _HALF.max) | ((peaks > 0) & (peaks < _HALF.smallest_normal))
+    if beyond.any():
+        raise UsageError(
+            f"a row has {peaks[beyond][0]:.1e} as its largest entry, and float16 holds {_HALF.smallest_normal:.0e} to "
+            f"{_HALF.max:.0f}; set rows to float32 or int8"
+        )
 
 
 def _widens_float16() -> bool:

@@ -187,3 +187,10 @@ def test_counts_that_disagree_are_refused(tmp_path, floats, changed, words):
 def test_sides_of_different_width_are_refused(tmp_path, floats):
     with pytest.raises(DataError, match="4 columns, captions 5"):
         write(tmp_path, floats[0][:, :4], floats[1])
+
+
+def test_a_row_behind_the_first_block_is_checked_too():
+    rows = np.zeros((65_540, 2), dtype=np.float32)
+    rows[65_537, 1] = np.nan
+    with pytest.raises(DataError, match=r"1 of 65540 images \(65537\)"):
+        check_finite(rows, range(65_540), "image", "vsrn")

@@ -27,6 +27,17 @@ def test_replicates_are_those_of_a_plain_loop():
         np.testing.assert_allclose(others[b], second.values[rows].mean(axis=0))
 
 
+@pytest.mark.parametrize("each", [2, 3])
+def test_the_median_of_an_even_resample_is_the_mean_of_the_middle_two(each):
+    """7 images of 2 or 3 queries each give an even or an odd number; no value occurs twice."""
+    ranks = np.random.default_rng(each).permutation(7 * each)[:, None] ** 2.0
+    queries = ClusteredValues(ranks, np.ones(7 * each, dtype=bool), np.repeat(np.arange(7), each), (0,))
+    ((_, medians),) = replicates([queries], 7, 50, (1,))
+    draws = np.random.default_rng([1]).integers(0, 7, size=(50, 7), dtype=np.int32)
+    wanted = [np.median(ranks.reshape(7, each)[drawn]) for drawn in draws]
+    assert medians[:, 0].tolist() == wanted
+
+
 def test_a_resample_without_any_query_has_no_value_and_no_weight():
     few = ClusteredValues(np.array([[1.0], [2.0]]), np.array([True, True]), np.array([0, 1]), (0,))
     ((means, medians),) = replicates([few], 30, 200, (0,))

@@ -53,6 +53,16 @@ def test_captions_of_one_image_count_as_one_difference():
         assert test(*repeated).p < test(first, second).p
 
 
+def test_images_with_many_captions_weigh_no_more_than_others():
+    first, second = runs(90)
+    clusters = np.random.default_rng(2).permutation(np.repeat(np.arange(20), np.r_[np.ones(10, int), np.full(10, 8)]))
+    means = [np.array([run[clusters == image].mean() for image in range(20)]) for run in (first, second)]
+    for test in (paired_t_test, sign_flip_test):
+        got, wanted = test(first, second, clusters), test(*means)
+        assert got.p == pytest.approx(wanted.p)
+        assert got.difference == pytest.approx(wanted.difference)
+
+
 def test_queries_left_out_of_both_runs_are_left_out_and_of_one_refused():
     first, second = runs(20)
     holed = [np.append(run, np.nan) for run in (first, second)]

@@ -14,7 +14,8 @@ from fico.cli.compare import compare_runs
 from fico.embeddings.store import EmbeddingStore
 from fico.errors import DataError, UsageError
 from fico.evaluation.evaluate import evaluate
-from fico.metrics.significance import sign_flip_test
+from fico.metrics.significance import PairedTest, sign_flip_test
+from fico.report.compare.compare import p_cell
 from fico.report.compare.paired import holm
 from fico.report.results.collect import collect_metrics, query_tables
 from fico.report.results.schema import DataInfo, ModelInfo, Results, write_results
@@ -101,6 +102,12 @@ class TestTest:
             write(tmp_path / name, name, noise)
         table, _ = compare_runs([tmp_path / "scan", tmp_path / "vsrn"])
         assert numbers(table, "instance/t2i/MedR")[5].text == "–"
+
+    @pytest.mark.parametrize(
+        ("p", "text"), [(0.0009, "< 0.001"), (0.001, "0.001"), (0.0049, "0.005"), (0.04, "0.040"), (1.0, "1.000")]
+    )
+    def test_p_is_printed_with_three_digits_and_below_them_as_less(self, p, text):
+        assert p_cell((PairedTest(0.1, 1.0, p / 2), p)).text == text
 
     def test_holm_is_the_textbooks(self):
         assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])

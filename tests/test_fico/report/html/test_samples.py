@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from fico.report.html.samples import exact_rank, sample_queries
+from fico.report.html.page import write_report
+from fico.report.html.samples import exact_rank, matrix_rank, sample_queries
 
 
 class TestSamples:
@@ -49,3 +50,19 @@ class TestSamples:
     def test_without_labels_no_hit_is_marked_by_category(self, split, embeddings):
         samples = sample_queries(exact_rank(*embeddings, "cosine"), replace(split, labels=None))
         assert {hit.shares_label for s in samples for hit in s.hits} == {None}
+
+    def test_behind_the_candidates_of_a_reranking_there_is_neither_rank_nor_hit(self, tmp_path, results, split):
+        scores = np.random.default_rng(0).standard_normal((len(split.image_ids), len(split.caption_ids)))
+        for fill in (-100.0, -np.inf):
+            kept = []
+            for matrix in (scores, scores.T):
+                limits = np.sort(matrix, axis=1)[:, -3:-2]
+                kept.append(np.where(matrix >= limits, matrix, fill))
+            samples = sample_queries(matrix_rank(*kept), split, hits=5)
+            assert all(sample.candidates == 3 and len(sample.hits) == 3 for sample in samples)
+            assert all(hit.score > fill for sample in samples for hit in sample.hits)
+            assert {sample.first_match_rank for sample in samples} <= {None, 1, 2, 3}
+            write_report(tmp_path / "report.html", results, samples)
+            assert "match not among the 3 candidates" in (tmp_path / "report.html").read_text(encoding="utf-8")
+        whole = sample_queries(matrix_rank(scores, scores.T), split)
+        assert all(sample.candidates is None for sample in whole)
