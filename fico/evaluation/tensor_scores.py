@@ -73,6 +73,7 @@ class MatrixTensors:
     """
 
     bits: int | None = None
+    notes: tuple[str, ...] = ()
 
     def __init__(self, matrices: ScoreSource, device: torch.device, items: dict[Direction, int]) -> None:
         self._matrices, self.device, self._items = matrices, device, items
