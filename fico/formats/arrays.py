@@ -162,16 +162,13 @@ def _npz(path: Path, opened: ExitStack) -> Arrays:
 
 
 def _safetensors(path: Path, opened: ExitStack) -> Arrays:
-    import torch
     from safetensors import safe_open
+
+    from fico.util.arrays import as_numpy
 
     file = opened.enter_context(safe_open(path, framework="pt"))
 
-    def read(key: str) -> np.ndarray:
-        tensor = file.get_tensor(key)
-        return np.asarray(tensor.float() if tensor.dtype == torch.bfloat16 else tensor)  # NumPy has no bfloat16
-
-    return {key: partial(read, key) for key in file.keys()}  # noqa: SIM118 - it is no dict
+    return {key: lambda key=key: as_numpy(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118 - it is no dict
 
 
 def _mat(path: Path, opened: ExitStack) -> Arrays:

@@ -19,10 +19,10 @@ from fico.bench.truth import StreamedTruth, recalls_by_item
 from fico.errors import UsageError
 from fico.search.base import Searcher
 from fico.search.faiss_index import FaissSearch
-from fico.search.hamming.popcount import PopcountSearch, cores
+from fico.search.hamming.popcount import PopcountSearch
 from fico.search.hybrid.hybrid import HybridSearch
 from fico.search.itq import ITQ
-from fico.util.resources import require_disk, require_memory
+from fico.util.resources import cores, require_disk, require_memory
 
 INDEXES = ("flat", "hnsw", "binary_flat", "binary_ivf", "popcount", "hybrid")
 _FLOAT = ("flat", "hnsw", "hybrid")

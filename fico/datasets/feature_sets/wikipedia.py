@@ -12,6 +12,7 @@ from jaxtyping import Float32, Int64
 
 from fico.datasets.base import RetrievalSplit, SplitReader, check_validation
 from fico.datasets.feature_sets.standardise import standardised
+from fico.datasets.splits import hash_order
 from fico.errors import DataError
 from fico.types import Correspondence
 
@@ -46,7 +47,7 @@ class Wikipedia(SplitReader):
 
     feature_origins: Mapping[str, str] = {
         "global": "128-D bags of SIFT words that come with the data set, standardised on train",
-        "doc2vec": "shares of 10 LDA topics that come with the data set, standardised on train",
+        "doc2vec": "proportions of 10 LDA topics that come with the data set, standardised on train",
     }
 
     def __init__(self, root: str | Path, validation: float = 0.1, name: str = "wikipedia") -> None:
@@ -81,9 +82,9 @@ class Wikipedia(SplitReader):
         ids, labels = self._arrays["image_id_train"], self._arrays["label_train"]
         chosen: list[int] = []
         for label in np.unique(labels):
-            rows = np.flatnonzero(labels == label).tolist()
-            rows.sort(key=lambda row: hashlib.sha256(f"{SALT} {ids[row]}".encode()).digest())
-            chosen += rows[: round(self.validation * len(rows))]
+            rows = np.flatnonzero(labels == label)
+            order = hash_order([ids[row] for row in rows], SALT)
+            chosen += rows[order[: round(self.validation * len(rows))]].tolist()
         return np.array(sorted(chosen), dtype=np.int64)
 
     def _rows(self, split: str) -> Int64[np.ndarray, " rows"]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from fico.errors import DataError, UsageError
 from fico.search.base import to_floats
 from fico.util.arrays import Embeddings
-from fico.util.resources import gib
+from fico.util.units import bytes_text
 
 _SHARED_MEMORY = 101_376  # bytes that a block may take on any GPU since 2020, where torch cannot tell
 _ROWS = 65_536  # rows checked in one go
@@ -141,8 +141,8 @@ def require_device_memory(device: str, size: int, what: str) -> None:
     free = free_device_memory(device)
     if size > free:
         raise UsageError(
-            f"{what} need about {gib(size)} on {device}, but {gib(free)} are free; keep them narrower, take fewer or "
-            "search on the CPU"
+            f"{what} need about {bytes_text(size)} on {device}, but {bytes_text(free)} are free; keep them narrower, "
+            "take fewer or search on the CPU"
         )
 
 

@@ -1,7 +1,6 @@
 """The CPU path of the Hamming search: codes in memory, scanned by the compiled kernel, or by FAISS without numba."""
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
@@ -221,8 +220,3 @@ def _scan(planes: "BitPlanes", part: tuple[int, int], queries: np.ndarray, limit
 def _bytes(codes: HashCodes) -> np.ndarray:
     """Words as FAISS's bytes; the zeros behind a code add nothing to a distance."""
     return codes.words.view(np.uint8)
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -9,14 +9,13 @@ from fico.errors import UsageError
 from fico.search.base import check_k
 from fico.search.gpu.device import check_device, fuses_kernels, on
 from fico.search.hamming.cpu import CodeIndex, FaissCodes, ScannedCodes, scratch_bytes
-from fico.search.hamming.cpu import cores as cores
 from fico.search.hash_encoder import HashEncoder
 from fico.search.index_file import read_index, write_index
 from fico.search.itq import ITQ
 from fico.search.sampling import STRIDE
 from fico.types import Ranking
 from fico.util.arrays import Embeddings, to_array
-from fico.util.resources import require_memory
+from fico.util.resources import cores, require_memory
 
 WIDEST = 512  # bits; the compiled scan grows with the width, and FAISS has vector code for wide ones
 

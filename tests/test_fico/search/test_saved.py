@@ -173,7 +173,7 @@ def test_floats_that_do_not_fit_memory_or_disk_are_refused(tmp_path, monkeypatch
         HybridSearch(bits=32, rows="float16").add(items)
     monkeypatch.setattr(resources, "free_memory", lambda: 2**40)
     monkeypatch.setattr(resources, "free_disk", lambda path: 2**18)
-    with pytest.raises(UsageError, match=r"need 0\.5 MiB of disk for .*rows\.bin, but 0\.2 MiB"):
+    with pytest.raises(UsageError, match=r"need 562\.5 KiB of disk for .*rows\.bin, but 256\.0 KiB"):
         HybridSearch(bits=32, rows_path=tmp_path / "rows.bin").add(items)
     assert not (tmp_path / "rows.bin").exists()
 
