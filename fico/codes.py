@@ -171,7 +171,7 @@ def code_length(values: Embeddings | HashCodes, bits: int | None, what: str) -> 
 
     Raises:
         DataError: As ``HashCodes.of``.
-        UsageError: As ``HashCodes.of``; or the length is no multiple of 8.
+        UsageError: As ``HashCodes.of``; or the length is not a multiple of 8.
     """
     first = values[:1] if isinstance(values, HashCodes) else to_array(values, what)[:1]
     length = HashCodes.of(first, bits, what).bits

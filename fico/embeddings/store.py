@@ -234,7 +234,7 @@ def _array(embeddings: Embeddings) -> np.ndarray:
 def _stored(embeddings: Embeddings, ids: Sequence[str], side: str, model: str, bits: int | None) -> np.ndarray:
     rows = _array(embeddings)
     if rows.ndim not in ((2, 3) if bits is None else (2,)) or not rows.size:
-        raise DataError(f"the {side} embeddings have shape {rows.shape}; wanted is one row per {side}")
+        raise DataError(f"the {side} embeddings have shape {rows.shape}; expected one row per {side}")
     if len(rows) != len(ids):
         raise DataError(f"{len(rows)} {side}s were embedded, but {len(ids)} ids were passed; each row needs its id")
     check_finite(rows, ids, side, model)
@@ -248,7 +248,7 @@ def _stored(embeddings: Embeddings, ids: Sequence[str], side: str, model: str, b
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
-        raise DataError(f"{folder} has no {MANIFEST}; it is no embedding store, or writing it was interrupted")
+        raise DataError(f"{folder} has no {MANIFEST}; it is not an embedding store, or writing it was interrupted")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         version = manifest["schema_version"]

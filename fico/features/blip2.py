@@ -22,7 +22,7 @@ def blip2_pixels(source: str | None = None, size: int = 364, augment: bool = Fal
         source: Folder of weights in the form of transformers, or a hub name: its config says the size. None or a
             weights file: ``size``.
         size: Side of the square, in pixels.
-        augment: As of `Pixels`.
+        augment: As for `Pixels`.
 
     Raises:
         DataError: ``source`` lacks files.
@@ -42,7 +42,7 @@ class BLIP2WordPieces(WordPieces):
 
     Args:
         source: Folder of weights in the form of transformers, or a hub name: ``vocab.txt`` or ``tokenizer.json`` in it.
-        vocab: As of `WordPieces`; goes before ``source``.
+        vocab: As for `WordPieces`; takes precedence over ``source``.
         max_length: Most ids of a caption, markers included.
 
     Raises:
@@ -78,5 +78,5 @@ def _vocabulary(source: str) -> WordPieceModel:
         raise DataError(f"{folder} has neither vocab.txt nor tokenizer.json; put the tokeniser of the weights there")
     ids = read_config_file(file).get("model", {}).get("vocab")
     if not isinstance(ids, dict) or {CLS, SEP} - set(ids):
-        raise DataError(f"{file} is no tokeniser of word pieces; put the vocab.txt of the checkpoint into the folder")
+        raise DataError(f"{file} is not a WordPiece tokeniser; put the vocab.txt of the checkpoint into the folder")
     return WordPieceModel(ids, f"{len(ids)} word pieces of {file.name}")

@@ -46,7 +46,7 @@ def _write(folder: Path, *, shape: tuple[int, ...], blocks: Iterable[np.ndarray]
 
 
 def _is_whole(folder: Path, *, shape: tuple[int, ...]) -> bool:
-    """Say whether the file is just what was written."""
+    """Say whether the file is exactly what was written."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         return bool(manifest == {"shape": list(shape), "sha256": sha256(folder / "rows.npy")})

@@ -51,7 +51,7 @@ def share_memory(rows: np.ndarray, source: Any) -> bool:
 def owned(rows: np.ndarray, source: Any) -> np.ndarray:
     """Rows that their caller cannot overwrite: copied where they share memory with what they were made from.
 
-    A file mapped for reading alone stays mapped, since nobody can write through it and its rows may exceed memory.
+    A file mapped for reading alone stays mapped, since it cannot be written through and its rows may exceed memory.
 
     Args:
         rows: What shall be kept.

@@ -69,7 +69,7 @@ def commit() -> str:
     """The git commit of the source.
 
     Returns:
-        40 hexadecimal digits, ``-dirty`` behind them where files differ; ``unknown`` outside a checkout.
+        40 hexadecimal digits, followed by ``-dirty`` where files differ; ``unknown`` outside a checkout.
     """
     top = _git("rev-parse", "--show-toplevel")
     if top is None or Path(top).resolve() != SOURCE:  # installed into the folder of another project

@@ -67,7 +67,7 @@ class Wikipedia(SplitReader):
             kind: ``global`` for the images, ``doc2vec`` for the texts.
 
         Raises:
-            DataError: As of `split`.
+            DataError: As for `split`.
         """
         train = self._arrays[f"{SIDES[kind]}_train"][self._rows("train")].astype(np.float64)
         return standardised(self._arrays[f"{SIDES[kind]}_{_part(split)}"][self._rows(split)], train)
@@ -150,15 +150,15 @@ def _read(path: Path) -> Mapping[str, np.ndarray]:
 def _check(path: Path, arrays: Mapping[str, np.ndarray], part: str, names: list[str]) -> None:
     rows = {name: len(arrays[name]) for name in names}
     if len(set(rows.values())) > 1:
-        raise DataError(f"{path} is no set of pairs: its {part} arrays have {rows} rows; fetch it again")
+        raise DataError(f"{path} is not a set of pairs: its {part} arrays have {rows} rows; fetch it again")
     labels = arrays[f"label_{part}"]
     if not np.isin(labels, np.arange(len(arrays["class_names"]))).all():
-        raise DataError(f"{path} has a label_{part} that is no number of a class; fetch it again")
+        raise DataError(f"{path} has a label_{part} that is not a number of a class; fetch it again")
     for side in SIDES.values():
         values = arrays[f"{side}_{part}"]
         if values.shape[1:] != arrays[f"{side}_train"].shape[1:] or not np.isfinite(values).all():
             raise DataError(
-                f"{path} has a {side}_{part} of another width than {side}_train or with values that are no finite "
+                f"{path} has a {side}_{part} of another width than {side}_train or with values that are not finite "
                 "numbers; fetch it again"
             )
         ids = arrays[f"{side}_id_{part}"]

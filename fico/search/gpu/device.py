@@ -40,7 +40,7 @@ def on(device: str) -> AbstractContextManager[object]:
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """While it is open products of single precision are just that, and products of halves are summed in single."""
+    """While it is open, products of single precision stay single, and products of halves are summed in single."""
     flags = torch.backends.cuda.matmul
     before, halves = torch.get_float32_matmul_precision(), flags.allow_fp16_reduced_precision_reduction
     torch.set_float32_matmul_precision("highest")
@@ -149,7 +149,7 @@ def require_device_memory(device: str, size: int, what: str) -> None:
 def free_device_memory(device: str) -> int:
     """Bytes of a device that this process may still take, those included that torch holds in reserve.
 
-    Of the CPU, where the parts of a device run in tests, it is said to be plenty: others ask there.
+    For the CPU, where tests run the parts of a device, it is unlimited: memory is checked elsewhere.
     """
     if not device.startswith("cuda"):
         return 2**62

@@ -150,7 +150,7 @@ class HybridSearch:
     def clone_empty(self) -> "HybridSearch":
         """A searcher with the same parameters and all that was trained, without items.
 
-        Where the floats lie in a file, those of the n-th such searcher lie in one with ``.n`` behind its name.
+        Where the floats lie in a file, those of the n-th such searcher lie in one with ``.n`` appended to its name.
         """
         clone = HybridSearch(**self._settings(), rows=self._rows.kind, threads=self.threads, device=self.device)
         clone._projection, clone._rows = self._projection, self._rows.clone_empty()

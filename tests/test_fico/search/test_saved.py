@@ -90,7 +90,7 @@ def test_broken_and_foreign_files_are_refused_by_name(name, tmp_path):
     for changed, words in (
         ({"version": "1"}, "version 1.*reads 3"),
         ({"kind": "other"}, "kind 'other'"),
-        ({"format": "x"}, "no index file"),
+        ({"format": "x"}, "not an index file"),
     ):
         save_file(arrays, path, header | changed)
         for load in (type(searcher).load, load_index):
