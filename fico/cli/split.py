@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from fico.datasets.karpathy.captions_json import find_captions, karpathy_form
+from fico.datasets.karpathy.coco_captions import find_captions, karpathy_form
 from fico.datasets.karpathy.coco_instances import find_instances, instance_labels
 from fico.datasets.karpathy.split_json import check_records, find_json, read_split_file
 from fico.datasets.labels import LabelFile

@@ -168,7 +168,10 @@ def _safetensors(path: Path, opened: ExitStack) -> Arrays:
 
     file = opened.enter_context(safe_open(path, framework="pt"))
 
-    return {key: lambda key=key: as_numpy(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118 - it is not a dict
+    def read(key: str) -> np.ndarray:
+        return as_numpy(file.get_tensor(key))
+
+    return {key: partial(read, key) for key in file.keys()}  # noqa: SIM118 - it is not a dict
 
 
 def _mat(path: Path, opened: ExitStack) -> Arrays:
