@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fico.cli.dataset_option import DatasetOption
-from fico.cli.features import Echo, fill, pick_device
+from fico.cli.features import fill, pick_device
 from fico.datasets.base import RetrievalDataset, RetrievalSplit
 from fico.datasets.labels import LabelFile
 from fico.errors import DataError, UsageError
@@ -18,6 +18,8 @@ from fico.labels.agreement import agreement
 from fico.labels.classes import COCO80
 from fico.labels.file import check_target, write_labels
 from fico.labels.preview import Labelled, write_preview
+
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +31,14 @@ class LabelOutput:
         overwrite: Replace pseudo-labels or scores of other settings.
         preview: Images on the preview page next to the label file; 0 writes none.
         truth: A label file to compare with.
-        echo: Prints a line for the user.
+        tell: Takes progress messages.
     """
 
     out: Path | None
     overwrite: bool
     preview: int
     truth: Path | None
-    echo: Echo
+    tell: Tell
 
     def target(self, dataset: RetrievalDataset) -> Path:
         """The label file.
@@ -64,15 +66,15 @@ class LabelOutput:
         ids = [item for split in splits.values() for item in split.image_ids]
         paths = [path for split in splits.values() for path in split.image_paths]
         counts = write_labels(path, ids, labels, classes, origin)
-        self.echo(f"{path} is written: pseudo-labels of {origin['made_by']}; {counts}")
+        self.tell(f"{path} is written: pseudo-labels of {origin['made_by']}; {counts}")
         if self.truth is not None:
-            self.echo(f"against {self.truth}: {_compared(self.truth, ids, scores, labels, classes)}")
+            self.tell(f"against {self.truth}: {_compared(self.truth, ids, scores, labels, classes)}")
         if self.preview:
             page = path.with_name(f"{path.stem}_preview.html")
             write_preview(
                 page, Labelled(ids, paths, scores, labels, classes), dataset=name, origin=origin, images=self.preview
             )
-            self.echo(f"{page} shows {min(self.preview, len(ids))} images with their labels")
+            self.tell(f"{page} shows {min(self.preview, len(ids))} images with their labels")
         return path
 
 
@@ -163,7 +165,7 @@ def label_zeroshot(
 
 def _scores(file: RowFile, steps: tuple[Callable[[int], Iterator[Step]], int], output: LabelOutput) -> np.ndarray:
     """Scores of all images, computed or read; scores are not labels, so they may always be replaced."""
-    path = fill(file, steps, overwrite=True, echo=output.echo)
+    path = fill(file, steps, overwrite=True, tell=output.tell)
     scores: np.ndarray = np.load(path, mmap_mode="r")
     return scores
 

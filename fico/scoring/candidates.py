@@ -14,7 +14,7 @@ from fico.search.exact import ExactSearch
 from fico.types import Ranking
 
 Rule = Literal["itm", "itm_plus_similarity"]
-FILL = -100.0  # score of a pair that is not a candidate, as in the originals
+FILL = -100.0  # score of a pair that is no candidate, as in the originals
 _QUERIES = 1024  # rows of a score matrix sorted at once
 
 
@@ -95,7 +95,7 @@ def candidates(
         images: ``images dim``.
         texts: ``captions dim``.
         k: Candidates per query; a smaller gallery is taken as a whole.
-        scores: First-stage scores where they are not inner products of embeddings.
+        scores: First-stage scores where they are no inner product of embeddings.
 
     Raises:
         DataError: Items have several vectors each, and ``scores`` is None.

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from fico.cli.commands.options import DatasetOptions, Device, Overwrite, echo, with_groups
+from fico.cli.commands.options import DatasetOptions, Device, Overwrite, tell, with_groups
 
 features_app = typer.Typer(no_args_is_help=True, help="Precompute the features that models read.")
 
@@ -30,7 +30,7 @@ def vgg19(
     from fico.cli.features import make_vgg19
 
     path = make_vgg19(
-        data.build(), layer=layer, resize=resize, weights=weights, device=device, overwrite=overwrite, echo=echo
+        data.build(), layer=layer, resize=resize, weights=weights, device=device, overwrite=overwrite, tell=tell
     )
     typer.echo(path)
 
@@ -48,7 +48,7 @@ def doc2vec(
     """Doc2Vec, 300 values per caption. Resumes after an interruption."""
     from fico.cli.features import make_doc2vec
 
-    typer.echo(make_doc2vec(data.build(), fit_on=fit_on, seed=seed, overwrite=overwrite, echo=echo))
+    typer.echo(make_doc2vec(data.build(), fit_on=fit_on, seed=seed, overwrite=overwrite, tell=tell))
 
 
 @features_app.command()
@@ -71,7 +71,7 @@ def regions(
     from fico.cli.features import make_regions
 
     typer.echo(
-        make_regions(data.build(), sources=sources, ids_file=ids, ids_are=ids_are, overwrite=overwrite, echo=echo)
+        make_regions(data.build(), sources=sources, ids_file=ids, ids_are=ids_are, overwrite=overwrite, tell=tell)
     )
 
 
@@ -89,5 +89,5 @@ def bert(
     from fico.cli.features import make_bert
 
     typer.echo(
-        make_bert(data.build(), model=model, words=words, half=half, device=device, overwrite=overwrite, echo=echo)
+        make_bert(data.build(), model=model, words=words, half=half, device=device, overwrite=overwrite, tell=tell)
     )

@@ -58,7 +58,7 @@ class LabelOptions:
         """The output that they describe."""
         from fico.cli.label import LabelOutput
 
-        return LabelOutput(self.out, self.overwrite, self.preview, self.truth, echo)
+        return LabelOutput(self.out, self.overwrite, self.preview, self.truth, tell)
 
 
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:
@@ -88,6 +88,6 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
     return flat
 
 
-def echo(text: str) -> None:
+def tell(text: str) -> None:
     """Reports a step on standard error."""
     typer.echo(f"fico: {text}", err=True)
