@@ -26,7 +26,6 @@ MODELS = (
     "adv(2048bit)", "adv(64bit)", "ucch", "dadh",
 )  # fmt: skip
 HASHING = ("adv(2048bit)", "adv(64bit)", "ucch", "dadh")
-SQUARE = ("vsrn", "ucch")  # stored with every image repeated for each of its captions
 PARTS = ("img", "txt", "sim", "sim_i2t", "sim_t2i")
 
 
