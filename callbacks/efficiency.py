@@ -17,7 +17,7 @@ _PROC = Path("/proc/self")  # psutil can neither read nor reset the peak of the 
 class Efficiency(L.Callback):
     """Measures the test epoch: seconds of the forward passes, wall-clock time of encoding, and peak memory.
 
-    It must stand before the callbacks that do work at the end of a batch: Lightning calls them in order, and their
+    It must come before the callbacks that do work at the end of a batch: Lightning calls them in order, and their
     time would count as the network's. Peak memory is the GPU's where there is one, else the process's from the start
     of the test epoch.
 

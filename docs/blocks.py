@@ -43,7 +43,7 @@ class Block:
     Args:
         page: Markdown file.
         line: Line of its fence, from 1.
-        language: What stands behind the fence.
+        language: Info string of the fence.
         source: Its text.
         need: What it needs beyond the test set, or None.
         file: Where it is written, relative to the checkout, or None.

@@ -60,7 +60,7 @@ def _check_words(words: list[str]) -> None:
             assert (ROOT / script).is_file(), f"{script} does not exist"
             _check_options((script,), rest)
         case [name, *_]:
-            assert name in OTHERS, f"{name} is no command that the docs know"
+            assert name in OTHERS, f"{name} is not a command that the docs know"
 
 
 def _check_run(words: list[str]) -> None:

@@ -15,7 +15,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pages", nargs="*", type=Path, help="Markdown files; all when left out")
     parser.add_argument("--with", dest="needs", action="append", choices=["minutes", "hours"], default=[])
-    parser.add_argument("--list", action="store_true", help="say where blocks stand that are not run, and why")
+    parser.add_argument("--list", action="store_true", help="list the blocks that are not run, and why")
     options = parser.parse_args(words)
     pages = [page.resolve() for page in options.pages] or PAGES
     if options.list:

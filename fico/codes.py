@@ -23,7 +23,7 @@ class HashCodes:
 
     Words and not bytes, since XOR, population count and bit planes work on words, and the packed bytes of a file or of
     FAISS are a view of them. Bit 1 stands for +1. Within a byte the first bit is the highest, as ``numpy.packbits`` has
-    it; the bytes of a word come in the order of memory. Bits behind the code's length are 0 in every row, so that they
+    it; the bytes of a word come in the order of memory. Bits after the code's length are 0 in every row, so that they
     never count in a distance.
 
     Args:
@@ -107,7 +107,7 @@ class HashCodes:
     def from_packed(cls, packed: UInt8[np.ndarray, "rows bytes"], bits: int, what: str = "codes") -> "HashCodes":
         """Codes from bytes, as ``numpy.packbits`` makes them.
 
-        Bits behind the code's length, which some writers leave dirty, are set to 0. Rows of whole words without such
+        Bits after the code's length, which some writers leave dirty, are set to 0. Rows of whole words without such
         bits are not copied: the words are a view of them.
 
         Raises:
@@ -171,7 +171,7 @@ def code_length(values: Embeddings | HashCodes, bits: int | None, what: str) -> 
 
     Raises:
         DataError: As ``HashCodes.of``.
-        UsageError: As ``HashCodes.of``; or the length is no multiple of 8.
+        UsageError: As ``HashCodes.of``; or the length is not a multiple of 8.
     """
     first = values[:1] if isinstance(values, HashCodes) else to_array(values, what)[:1]
     length = HashCodes.of(first, bits, what).bits

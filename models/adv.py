@@ -18,7 +18,7 @@ from fico.types import EncodedBatch, PairBatch
 from models._base import OptimizerFactory, SchedulerFactory
 from models._optim import with_epoch_schedule
 
-ANGULAR_DECAY_EPOCHS = 5  # the angular weight falls to a tenth after so many
+ANGULAR_DECAY_EPOCHS = 5  # the angular weight falls to a tenth after this many
 LAST_ANGULAR_EPOCH = 20
 
 

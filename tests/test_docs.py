@@ -22,6 +22,13 @@ def page_name(page):
     return str(page.relative_to(ROOT))
 
 
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_every_file_that_a_page_names_exists(page):
+    written = {block.file for block in blocks(page)}  # by the tutorials
+    named = set(re.findall(r"`((?:fico|conf|docs|examples|tests)/[\w/.]+\.\w+)`", page.read_text()))
+    assert not [path for path in named - written if not (ROOT / path).exists()]
+
+
 @pytest.mark.timeout(600)
 def test_the_site_builds_without_a_warning(tmp_path):
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-d", tmp_path / "trees"]

@@ -8,7 +8,7 @@ from fico.errors import UsageError
 
 
 def check_counts(bench: Any, names: Sequence[str], least: int = 1, optional: Sequence[str] = ()) -> None:
-    """Refuses what is no whole number of at least ``least``; of ``optional`` ones None is left to the bench.
+    """Refuses what is not a whole number of at least ``least``; of ``optional`` ones None is left to the bench.
 
     Raises:
         UsageError: The key and its value are named.
@@ -34,7 +34,7 @@ def check_names(chosen: Sequence[str], known: Sequence[str], key: str = "bench.i
 
 
 def check_ks(ks: Sequence[int], items: int) -> None:
-    """Refuses what is no list of cut-offs, or cut-offs beyond the number of items.
+    """Refuses what is not a list of cut-offs, or cut-offs beyond the number of items.
 
     Raises:
         UsageError: The cut-offs and the number of items are named.

@@ -4,8 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fico.search.hamming.cpu import cores, run_parts
+from fico.search.hamming.cpu import run_parts
 from fico.util.matmul import one_blas_thread
+from fico.util.resources import cores
 
 _ROWS_ON_DEVICE = 2**17  # rows that a device makes at a time
 _ROWS_TOGETHER = 1024  # that a core makes

@@ -61,6 +61,6 @@ def write_comparison(path: Path, table: Table) -> None:
         UsageError: Another ending.
     """
     if path.suffix not in FORMATS:
-        raise UsageError(f"--out {path} ends in {path.suffix or 'nothing'}; wanted is one of {', '.join(FORMATS)}")
+        raise UsageError(f"--out {path} ends in {path.suffix or 'nothing'}; give one of {', '.join(FORMATS)}")
     with atomic_write(path) as temporary:
         temporary.write_text(FORMATS[path.suffix](table), encoding="utf-8", newline="")

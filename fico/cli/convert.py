@@ -68,7 +68,7 @@ def convert(
     Raises:
         UsageError: There is no such model, or ``out`` is the file itself or no ``.safetensors``.
         DataError: The file is missing, damaged, holds NaN or infinity, or its names are not those of the model (the
-            first are named); `CodeInCheckpoint` for a pickle that asks for code, without ``trust``.
+            first are named); `CodeInCheckpoint` for a pickle that needs code to load, without ``trust``.
     """
     network = _network(model)
     target = file.with_suffix(".safetensors") if out is None else out

@@ -18,7 +18,7 @@ def show(
 
     Args:
         name: Of a data set, or a folder in Karpathy form.
-        root: Its folder, where ``name`` is no folder.
+        root: Its folder, where ``name`` is not a folder.
         split: The split to sample from.
         samples: Number of images.
         out: Where to write; default: ``<name>-data.html`` here.

@@ -24,7 +24,7 @@ TARGET = "_target_"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at.
+    """One thing that was examined.
 
     Args:
         level: ``ok``, ``note`` (something optional is not there) or ``error`` (something will break).

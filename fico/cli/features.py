@@ -12,7 +12,7 @@ from fico.datasets.base import RetrievalSplit
 from fico.errors import UsageError
 from fico.features.writer import RowFile, Step
 from fico.util.atomic import sha256
-from fico.util.resources import gib
+from fico.util.units import bytes_text
 
 Tell = Callable[[str], None]
 Steps = tuple[Callable[[int], Iterator[Step]], int]  # the writer's steps and their number
@@ -206,7 +206,7 @@ def fill(file: RowFile, steps: Steps, overwrite: bool, tell: Tell) -> Path:
         return _report(file, tell, was_there=True)
     file.check(overwrite=overwrite)
     shape = " x ".join(f"{side:,}" for side in (len(file.ids), *file.shape))
-    tell(f"{file.path} will hold {shape} {np.dtype(file.dtype).name}, {gib(file.size_bytes)}")
+    tell(f"{file.path} will hold {shape} {np.dtype(file.dtype).name}, {bytes_text(file.size_bytes)}")
     file.write(*steps, overwrite=overwrite)
     return _report(file, tell)
 

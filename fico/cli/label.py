@@ -164,7 +164,7 @@ def label_zeroshot(
 
 
 def _scores(file: RowFile, steps: tuple[Callable[[int], Iterator[Step]], int], output: LabelOutput) -> np.ndarray:
-    """Scores of all images, computed or read; scores are no labels, so they may always be replaced."""
+    """Scores of all images, computed or read; scores are not labels, so they may always be replaced."""
     path = fill(file, steps, overwrite=True, tell=output.tell)
     scores: np.ndarray = np.load(path, mmap_mode="r")
     return scores

@@ -56,7 +56,7 @@ def prepare(
     Raises:
         UsageError: There is no such recipe.
         DataError: The disk is too small, an archive cannot be downloaded or is damaged, images need a licence and
-            are missing, or the data set is incomplete in the end.
+            are missing, or the data set is incomplete at the end.
     """
     recipes = all_recipes() if recipes is None else recipes
     if name not in recipes:

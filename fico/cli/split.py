@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from fico.datasets.karpathy.captions_json import find_captions, karpathy_form
+from fico.datasets.karpathy.coco_captions import find_captions, karpathy_form
 from fico.datasets.karpathy.coco_instances import find_instances, instance_labels
 from fico.datasets.karpathy.split_json import check_records, find_json, read_split_file
 from fico.datasets.labels import LabelFile
@@ -40,7 +40,7 @@ class Made:
 
 
 def split_dataset(
-    folder: Path, *, val: float, test: float, seed: int, key: str, out: Path | None, is_forced: bool
+    folder: Path, *, val: float, test: float, seed: int, key: str, out: Path | None, overwrite: bool
 ) -> Made:
     """Assign each image of a data set to a split, stratified by labels where there are any.
 
@@ -51,7 +51,7 @@ def split_dataset(
         seed: Of the assignment.
         key: Field that takes the split of each image.
         out: File to write; default: the one that was read, which is replaced atomically.
-        is_forced: Overwrite an existing field.
+        overwrite: Replace an existing field.
 
     Raises:
         UsageError: The fractions leave nothing for training, or the field exists already.
@@ -59,9 +59,9 @@ def split_dataset(
     """
     path, content = _content(folder)
     images: list[dict[str, Any]] = content["images"]
-    if not is_forced and any(key in image for image in images):
+    if not overwrite and any(key in image for image in images):
         raise UsageError(
-            f"images of {path} have the field {key!r} already; give another --key, or --force to replace it"
+            f"images of {path} have the field {key!r} already; give another --key, or --overwrite to replace it"
         )
     for image in images:
         image[key] = "train"

@@ -55,7 +55,7 @@ class RetrievalDataset(Protocol):
     root: Path
 
     def split(self, name: str) -> RetrievalSplit:
-        """Give one split; asking again costs nothing.
+        """Give one split; it is read once.
 
         Raises:
             DataError: The split is empty or unknown (those that exist are named), or its files are broken.
@@ -96,7 +96,7 @@ class SplitReader(ABC):
         self._splits: dict[str, RetrievalSplit] = {}
 
     def split(self, name: str) -> RetrievalSplit:
-        """Give one split; asking again costs nothing.
+        """Give one split; it is read once.
 
         Args:
             name: ``train``, ``val`` or ``test``.
@@ -126,7 +126,7 @@ def check_captions_per_image(value: object) -> None:
 
 
 def check_validation(fraction: float) -> None:
-    """Refuse what is no fraction of the training pairs that leaves some to train on.
+    """Refuse what is not a fraction of the training pairs that leaves some to train on.
 
     Raises:
         UsageError: The value is named.

@@ -18,7 +18,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 class LabelFile:
     """A ``labels.npz`` with ``image_ids``, ``labels`` (images x classes, 0 or 1) and perhaps names.
 
-    Instead of ``labels`` it may hold ``labels_packed``, eight columns a byte as of ``numpy.packbits``, with one
+    Instead of ``labels`` it may hold ``labels_packed``, eight columns a byte as by ``numpy.packbits``, with one
     ``category_ids`` per column. The names of the classes are its ``classes``; else those of the categories in
     ``categories.json`` or ``annotations/*.json`` of the folder, in ascending order of their ids; else ``class_0``, ...
 
@@ -68,7 +68,7 @@ def labels_by_position(path: str, images: int) -> tuple[Labels, tuple[str, ...]]
         images: Images of the split.
 
     Returns:
-        The rows and the names of the columns, as of `LabelFile`.
+        The rows and the names of the columns, as for `LabelFile`.
 
     Raises:
         UsageError: The file has another suffix or no such key.

@@ -16,6 +16,7 @@ from fico.codes import HashCodes
 from fico.embeddings.safetensors_stream import save_tensors
 from fico.errors import DataError
 from fico.types import Correspondence
+from fico.util.arrays import as_numpy
 from fico.util.atomic import atomic_write, sha256
 
 SCHEMA_VERSION = 1
@@ -89,7 +90,7 @@ class EmbeddingStore:
             image_ids: One per image, in the order of the rows.
             caption_ids: One per caption.
             correspondence: Image row of each caption.
-            origin: What made them; must hold ``model``, any other JSON value is kept.
+            origin: Where they come from: ``model`` at least; any other JSON value is kept.
             bits: Code length; the codes are then packed, eight to a byte.
             labels: Multi-hot categories, one row per image.
             text_lengths: Words of each caption, from a pair scorer.
@@ -160,7 +161,7 @@ class EmbeddingStore:
         for side, rows, ids in counted:
             if len(rows) != len(ids):
                 raise DataError(
-                    f"{len(rows)} {side} were embedded, but {len(ids)} ids were given; each row needs its id"
+                    f"{len(rows)} {side} were embedded, but there are {len(ids)} ids; each row needs its id"
                 )
             if len(set(ids)) != len(ids):
                 raise DataError(f"the ids of the {side} are not unique; {len(ids) - len(set(ids))} are repeated")
@@ -170,7 +171,7 @@ class EmbeddingStore:
                 f"images have {self.images.shape[-1]} columns, captions {self.texts.shape[-1]}; they must agree"
             )
         if self.labels is not None and len(self.labels) != len(self.images):
-            raise DataError(f"{len(self.labels)} label rows were given for {len(self.images)} images; each needs one")
+            raise DataError(f"there are {len(self.labels)} label rows for {len(self.images)} images; each needs one")
 
     def _manifest(self, folder: Path) -> dict[str, Any]:
         sides = {
@@ -207,7 +208,7 @@ def check_finite(embeddings: Embeddings, ids: Sequence[str], side: str, model: s
         embeddings: One row per item.
         ids: Name of each row.
         side: ``"image"`` or ``"caption"``, for the message.
-        model: Who made them, for the message.
+        model: Name of the model that encoded them, for the message.
 
     Raises:
         DataError: A row is not finite; the first ids are named and all are counted.
@@ -222,36 +223,32 @@ def check_finite(embeddings: Embeddings, ids: Sequence[str], side: str, model: s
     names = ", ".join(str(ids[row]) for row in bad[:NAMED]) + (", ..." if len(bad) > NAMED else "")
     raise DataError(
         f"{model} gave NaN or infinite embeddings for {len(bad)} of {len(rows)} {side}s ({names}); "
-        "look at these inputs, or train with a lower learning rate or gradient clipping"
+        "check these inputs, or train with a lower learning rate or gradient clipping"
     )
 
 
 def _array(embeddings: Embeddings) -> np.ndarray:
-    if not isinstance(embeddings, Tensor):
-        return np.asarray(embeddings)
-    tensor = embeddings.detach().cpu()
-    # NumPy has no bfloat16; float32 holds every one of its values
-    return np.asarray(tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor)
+    return as_numpy(embeddings) if isinstance(embeddings, Tensor) else np.asarray(embeddings)
 
 
 def _stored(embeddings: Embeddings, ids: Sequence[str], side: str, model: str, bits: int | None) -> np.ndarray:
     rows = _array(embeddings)
     if rows.ndim not in ((2, 3) if bits is None else (2,)) or not rows.size:
-        raise DataError(f"the {side} embeddings have shape {rows.shape}; wanted is one row per {side}")
+        raise DataError(f"the {side} embeddings have shape {rows.shape}; expected one row per {side}")
     if len(rows) != len(ids):
-        raise DataError(f"{len(rows)} {side}s were embedded, but {len(ids)} ids were given; each row needs its id")
+        raise DataError(f"{len(rows)} {side}s were embedded, but {len(ids)} ids were passed; each row needs its id")
     check_finite(rows, ids, side, model)
     if bits is None:
         return rows
     if rows.shape[1] != bits:
-        raise DataError(f"the {side} codes have {rows.shape[1]} bits, but {bits} were announced")
+        raise DataError(f"the {side} codes have {rows.shape[1]} bits, but bits is {bits}; pass the length of the codes")
     return HashCodes.of(rows, bits, f"the code of {side}", ids).packed()
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
-        raise DataError(f"{folder} has no {MANIFEST}; it is no embedding store, or writing it was interrupted")
+        raise DataError(f"{folder} has no {MANIFEST}; it is not an embedding store, or writing it was interrupted")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         version = manifest["schema_version"]
@@ -268,9 +265,12 @@ def _read_side(folder: Path, side: str, manifest: dict[str, Any]) -> dict[str, n
     expected = manifest[side]
     path = folder / expected["file"]
     if not path.is_file():
-        raise DataError(f"{path} is missing; the manifest beside it lists it, so copy the whole folder again")
+        raise DataError(f"{path} is missing; its manifest lists it; copy the whole folder again")
     if sha256(path) != expected["sha256"]:
-        raise DataError(f"{path} was truncated or changed since it was written (its SHA-256 differs from the manifest)")
+        raise DataError(
+            f"{path} was truncated or changed since it was written (its SHA-256 differs from the "
+            "manifest); copy it again or repeat the run"
+        )
     try:
         tensors: dict[str, np.ndarray] = load_file(path)
         rows = tensors[side]

@@ -175,7 +175,7 @@ def find_device(array: np.ndarray | Tensor, options: EvaluationOptions) -> torch
         found = (array.device if isinstance(array, Tensor) else torch.device("cpu")) if name == "auto" else None
         found = found or torch.device(name)
     except RuntimeError as error:
-        raise UsageError(f"device={name!r} is no device of torch; give auto, cpu or cuda") from error
+        raise UsageError(f"device={name!r} is not a device of torch; give auto, cpu or cuda") from error
     if found.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"device={name!r} needs a CUDA device, and torch finds none; give device='cpu'")
     if engine == "compiled" and found.type != "cpu":

@@ -56,7 +56,7 @@ def evaluate(
         Metrics as fractions 0 to 1 (MedR and MeanR in items, from 1), with intervals, tie bounds and definitions.
 
     Raises:
-        DataError: The arrays do not fit each other, hold NaN or infinite rows, or are no codes.
+        DataError: The arrays do not fit each other, hold NaN or infinite rows, or are not codes.
         UsageError: There is no such option, or one has a value that it cannot have.
     """
     chosen = _options(options, keywords)

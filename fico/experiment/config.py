@@ -22,7 +22,7 @@ SPLITS = ("train", "val", "test")
 STAGES = ("fit", "test")
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".tar", ".ckpt")
 
-# Keys of a node that are no arguments of its `_target_`.
+# Keys of a node that are not arguments of its `_target_`.
 DATASET_EXTRAS = frozenset({"split", "model_size", "inputs", "rerank_k"})
 MODEL_KEYS = frozenset(
     {

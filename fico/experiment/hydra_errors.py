@@ -35,7 +35,7 @@ def sentence(error: Exception) -> str:
 
 
 def is_wrong_usage(error: BaseException) -> bool:
-    """Whether the command line or a YAML file is at fault, not the program."""
+    """Whether the command line or a YAML file is in error, not the program."""
     return isinstance(error, ConfigCompositionException | HydraException | OmegaConfBaseException) or _is_null_group(
         error
     )

@@ -26,7 +26,6 @@ MODELS = (
     "adv(2048bit)", "adv(64bit)", "ucch", "dadh",
 )  # fmt: skip
 HASHING = ("adv(2048bit)", "adv(64bit)", "ucch", "dadh")
-SQUARE = ("vsrn", "ucch")  # stored with every image repeated for each of its captions
 PARTS = ("img", "txt", "sim", "sim_i2t", "sim_t2i")
 
 
@@ -55,12 +54,12 @@ def find_published(folder: Path) -> list[tuple[str, Dataset]]:
     """
     if not folder.is_dir():
         raise DataError(
-            f"{folder} is no folder; give the one with the published outputs (<model>_<dataset>_img.npy, ...)"
+            f"{folder} is not a folder; give the one with the published outputs (<model>_<dataset>_img.npy, ...)"
         )
     found = [(m, d) for d in get_args(Dataset) for m in MODELS if _files(folder, m, d)]
     if not found:
         raise DataError(
-            f"{folder} holds no published output; wanted are files such as beit3_f30k_img.npy or imram_coco_sim.npy"
+            f"{folder} holds no published output; expected files such as beit3_f30k_img.npy or imram_coco_sim.npy"
         )
     return found
 
@@ -74,7 +73,7 @@ def read_published(
         folder: Where they are.
         model: Name in the file names.
         dataset: ``coco`` or ``f30k``.
-        t2i_orientation: How a t2i matrix with as many images as captions is stored. Elsewhere its shape tells.
+        t2i_orientation: How a t2i matrix with as many images as captions is stored. Elsewhere its shape decides.
 
     Raises:
         DataError: A file is missing or broken, or shapes fit neither each other nor the labels.
@@ -199,7 +198,7 @@ def _unsquared(model: str, dataset: Dataset, outputs: ModelOutputs, notes: tuple
         return PublishedModel(model, dataset, outputs, notes)
     if outputs.image_count != outputs.caption_count:
         raise FicoError(
-            f"{model} on {TITLES[dataset]} has {outputs.image_count} image rows; wanted are {images}, "
+            f"{model} on {TITLES[dataset]} has {outputs.image_count} image rows; expected {images}, "
             f"or {outputs.caption_count} with each image repeated for its captions"
         )
     note = f"{outputs.caption_count} image rows are copies of {images} images; each counts once"

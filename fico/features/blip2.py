@@ -7,7 +7,7 @@ from fico.errors import DataError
 from fico.features.image.pixels import Pixels
 from fico.features.text.tokens import CaptionTokens, WordPieces
 from fico.features.text.word_pieces import CLS, SEP, WordPieceModel
-from fico.networks.checkpoint_io.blip2_config import read_json
+from fico.networks.checkpoint_io.blip2_config import read_config_file
 from fico.networks.checkpoint_io.hub import released_folder
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -22,7 +22,7 @@ def blip2_pixels(source: str | None = None, size: int = 364, augment: bool = Fal
         source: Folder of weights in the form of transformers, or a hub name: its config says the size. None or a
             weights file: ``size``.
         size: Side of the square, in pixels.
-        augment: As of `Pixels`.
+        augment: As for `Pixels`.
 
     Raises:
         DataError: ``source`` lacks files.
@@ -31,9 +31,9 @@ def blip2_pixels(source: str | None = None, size: int = 364, augment: bool = Fal
     if folder is None:
         return Pixels(size, CLIP_MEAN, CLIP_STD, augment=augment)
     # The processor's file has the size of the pre-training in some folders; the table of positions decides.
-    size = int(read_json(folder / "config.json")["vision_config"]["image_size"])
+    size = int(read_config_file(folder / "config.json")["vision_config"]["image_size"])
     file = folder / "preprocessor_config.json"
-    shown = read_json(file) if file.is_file() else {}
+    shown = read_config_file(file) if file.is_file() else {}
     return Pixels(size, shown.get("image_mean", CLIP_MEAN), shown.get("image_std", CLIP_STD), augment=augment)
 
 
@@ -42,7 +42,7 @@ class BLIP2WordPieces(WordPieces):
 
     Args:
         source: Folder of weights in the form of transformers, or a hub name: ``vocab.txt`` or ``tokenizer.json`` in it.
-        vocab: As of `WordPieces`; goes before ``source``.
+        vocab: As for `WordPieces`; takes precedence over ``source``.
         max_length: Most ids of a caption, markers included.
 
     Raises:
@@ -76,7 +76,7 @@ def _vocabulary(source: str) -> WordPieceModel:
     file = folder / "tokenizer.json"
     if not file.is_file():
         raise DataError(f"{folder} has neither vocab.txt nor tokenizer.json; put the tokeniser of the weights there")
-    ids = read_json(file).get("model", {}).get("vocab")
+    ids = read_config_file(file).get("model", {}).get("vocab")
     if not isinstance(ids, dict) or {CLS, SEP} - set(ids):
-        raise DataError(f"{file} is no tokeniser of word pieces; put the vocab.txt of the checkpoint into the folder")
+        raise DataError(f"{file} is not a WordPiece tokeniser; put the vocab.txt of the checkpoint into the folder")
     return WordPieceModel(ids, f"{len(ids)} word pieces of {file.name}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fico.util.atomic import sha256
 from fico.util.cache import cache_dir, ensure_folder
 
 
@@ -40,19 +41,14 @@ def _write(folder: Path, *, shape: tuple[int, ...], blocks: Iterable[np.ndarray]
         rows[start : start + len(block)] = block
         start += len(block)
     rows.flush()
-    manifest = {"shape": shape, "sha256": _sha256(path)}
+    manifest = {"shape": shape, "sha256": sha256(path)}
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
 def _is_whole(folder: Path, *, shape: tuple[int, ...]) -> bool:
-    """Say whether the file is just what was written."""
+    """Say whether the file is exactly what was written."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        return bool(manifest == {"shape": list(shape), "sha256": _sha256(folder / "rows.npy")})
+        return bool(manifest == {"shape": list(shape), "sha256": sha256(folder / "rows.npy")})
     except (OSError, ValueError):
         return False
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -114,7 +114,7 @@ def read_precomputed(root: Path, kind: str, ids: Mapping[str, Sequence[str]], ax
 
     Raises:
         DataError: One of the two files is missing or broken, ids and rows differ in number, an id occurs twice
-            or has no row, or a value is no finite number. The ids are named.
+            or has no row, or a value is not finite. The ids are named.
     """
     path = root / "features" / f"{kind}.npy"
     if not path.exists() and not path.with_suffix(".json").exists():

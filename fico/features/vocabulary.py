@@ -65,12 +65,12 @@ class Vocabulary:
         """Read what `save` wrote.
 
         Raises:
-            DataError: The file is missing, is no such JSON, or a word stands in it twice.
+            DataError: The file is missing, is no such JSON, or a word is in it twice.
         """
         try:
             words = read_json(path)["words"]
         except (KeyError, TypeError) as error:
-            raise DataError(f"{path} is no vocabulary ({error}); give a file that fico wrote") from error
+            raise DataError(f"{path} is not a vocabulary ({error}); give a file that fico wrote") from error
         if not isinstance(words, list) or len(set(map(str, words))) != len(words):
             raise DataError(f"{path} holds no list of different words; give a file that fico wrote")
         return cls(tuple(words))

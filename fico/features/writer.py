@@ -59,7 +59,7 @@ class RowFile:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the finished file of just these settings is there."""
+        """Whether the finished file of exactly these settings is there."""
         return self.path.exists() and _read(self.path.with_suffix(".json")).get("fingerprint") == self.fingerprint
 
     def write(
@@ -142,7 +142,7 @@ class RowFile:
                 return rows, int(state["done"])
         self._state.unlink(missing_ok=True)
         rows = np.lib.format.open_memmap(self._part, mode="w+", dtype=self.dtype, shape=shape)
-        rows.reshape(len(rows), -1)[:, 0] = np.nan  # a row that nobody fills is found by it
+        rows.reshape(len(rows), -1)[:, 0] = np.nan  # marks rows that are never filled
         self._save(rows, 0)
         return rows, 0
 
@@ -159,7 +159,7 @@ class RowFile:
             names = ", ".join(str(self.ids[row]) for row in empty[:3])
             raise DataError(
                 f"{len(empty)} of {len(self.ids)} rows of {self.path.name} got no finite values, among them {names}; "
-                "the source lacks these ids, or makes values that are no numbers"
+                "the source lacks these ids, or makes values that are NaN"
             )
 
     def _name(self) -> None:

@@ -47,7 +47,7 @@ def load_array(source: str, *, prefer: Sequence[str] = ()) -> np.ndarray:
         except (OSError, ValueError) as error:
             raise DataError(f"{source} cannot be read: {error}") from error
     if array.dtype.kind not in "fiub":
-        raise DataError(f"{source} holds {array.dtype}; wanted are numbers")
+        raise DataError(f"{source} holds {array.dtype}; expected numbers")
     return array
 
 
@@ -86,7 +86,7 @@ def load_labels(source: str) -> Bool[np.ndarray, "images classes"]:
     """
     labels = load_array(source, prefer=("labels", "LAll"))
     if labels.ndim != 2:
-        raise DataError(f"{source} has shape {labels.shape}; wanted is one row per image and one column per category")
+        raise DataError(f"{source} has shape {labels.shape}; expected one row per image and one column per category")
     if not ((labels == 0) | (labels == 1)).all():
         raise DataError(f"{source} holds values other than 0 and 1; threshold probabilities before you evaluate")
     if labels.shape[1] == 1 and labels.dtype != bool:
@@ -98,7 +98,7 @@ def load_labels(source: str) -> Bool[np.ndarray, "images classes"]:
 
 
 def check_finite(source: str, rows: np.ndarray, ids: Sequence[str]) -> None:
-    """Refuse values that are no finite numbers; they would rank first in silence.
+    """Refuse values that are not finite; they would rank first in silence.
 
     Raises:
         DataError: The ids of the first three such rows are named.
@@ -108,7 +108,7 @@ def check_finite(source: str, rows: np.ndarray, ids: Sequence[str]) -> None:
         bad = np.flatnonzero(~np.isfinite(block).reshape(len(block), -1).all(axis=1))
         if len(bad):
             names = ", ".join(ids[start + row] for row in bad[:3])
-            raise DataError(f"{source} holds values that are no finite numbers, for {names}; make the features again")
+            raise DataError(f"{source} holds values that are not finite, for {names}; make the features again")
 
 
 def _split(source: str) -> tuple[Path, str | None]:
@@ -162,16 +162,16 @@ def _npz(path: Path, opened: ExitStack) -> Arrays:
 
 
 def _safetensors(path: Path, opened: ExitStack) -> Arrays:
-    import torch
     from safetensors import safe_open
+
+    from fico.util.arrays import as_numpy
 
     file = opened.enter_context(safe_open(path, framework="pt"))
 
     def read(key: str) -> np.ndarray:
-        tensor = file.get_tensor(key)
-        return np.asarray(tensor.float() if tensor.dtype == torch.bfloat16 else tensor)  # NumPy has no bfloat16
+        return as_numpy(file.get_tensor(key))
 
-    return {key: partial(read, key) for key in file.keys()}  # noqa: SIM118 - it is no dict
+    return {key: partial(read, key) for key in file.keys()}  # noqa: SIM118 - it is not a dict
 
 
 def _mat(path: Path, opened: ExitStack) -> Arrays:

@@ -36,7 +36,7 @@ def read_lines(path: Path) -> list[str]:
         Every line, empty ones too, save for empty ones at the end of the file.
 
     Raises:
-        DataError: As of `read_text`.
+        DataError: As for `read_text`.
     """
     lines = [line.strip() for line in read_text(path).split("\n")]
     while lines and not lines[-1]:
@@ -68,4 +68,4 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError as error:
         raise DataError(f"there is no file {path}; put it there") from error
     except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
-        raise DataError(f"{path} is no readable JSON ({error}); fetch or make it again") from error
+        raise DataError(f"{path} is not readable JSON ({error}); fetch or make it again") from error

@@ -142,7 +142,7 @@ def _lines(path: Path, columns: int) -> Iterator[tuple[int, list[str]]]:
     for line_number, line in enumerate(read_lines(path), start=1):
         parts = line.split()
         if parts and len(parts) != columns:
-            raise DataError(f"{path} line {line_number} has {len(parts)} columns, wanted are {columns}")
+            raise DataError(f"{path} line {line_number} has {len(parts)} columns, expected {columns}")
         if parts:
             yield line_number, parts
 
@@ -160,7 +160,9 @@ def _number(text: str, path: Path, line_number: int) -> float:
 def _check_ids(ids: Iterable[str]) -> None:
     for name in ids:
         if not name or len(name.split()) != 1:
-            raise DataError(f"the id {name!r} cannot stand in a TREC file; ids there are not empty and have no blanks")
+            raise DataError(
+                f"the id {name!r} cannot be written to a TREC file; ids there are not empty and have no blanks"
+            )
 
 
 def _write(path: Path, lines: Iterable[str]) -> None:

@@ -57,7 +57,7 @@ def _unit_floats_as_bytes(grey: np.ndarray, label: str) -> np.ndarray:
     """Scale floats of 0 to 1; nothing in a file says what other ranges mean."""
     if not ((grey >= 0) & (grey <= 1)).all():  # NaN too
         raise DataError(
-            f"{label} holds floats from {grey.min():g} to {grey.max():g}, wanted are 0 to 1; scale them, or save the "
+            f"{label} holds floats from {grey.min():g} to {grey.max():g}, expected 0 to 1; scale them, or save the "
             "image with 8 or 16 bits a channel"
         )
     return (grey * 255).round().astype(np.uint8)

@@ -53,7 +53,7 @@ class LabelCounts:
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
-    """Refuse to write over labels that nobody may want to lose.
+    """Refuse to write over labels that might still be needed.
 
     Raises:
         UsageError: A label file is there that no model made, or any without ``overwrite``.

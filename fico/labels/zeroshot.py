@@ -92,7 +92,7 @@ def chosen(
     Args:
         scores: Of `calibrated`.
         threshold: True from this score on; no image needs to reach it.
-        top_k: Instead: the so many best classes of each image, of equal ones the first.
+        top_k: Instead: number of best classes of each image; of equal ones the first count.
 
     Raises:
         UsageError: Both or neither are set, or there are fewer classes than ``top_k``.

@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Logit of a pair that is no negative, as upstream; finite, so that a row without any negative stays so.
+# Logit of a pair that is not a negative, as upstream; finite, so that a row without any negative stays so.
 _EXCLUDED = -10000.0
 
 
@@ -33,7 +33,7 @@ class HardNegatives(nn.Module):
     """Samples one hard negative per row, in proportion to its similarity.
 
     Args:
-        floor: As of `negative_weights`.
+        floor: As for `negative_weights`.
     """
 
     def __init__(self, floor: float | None = None) -> None:

@@ -31,7 +31,7 @@ class _Patches(nn.Module):
         super().__init__()
         self.proj = nn.Conv2d(3, dim, patch_size, patch_size)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
-        # Of the masked pre-training: it is in every checkpoint, but no retrieval reads it, so it is no parameter.
+        # Of the masked pre-training: it is in every checkpoint, but no retrieval reads it, so it is not a parameter.
         self.register_buffer("mask_token", torch.zeros(1, 1, dim))
 
     def forward(self, images: Float[Tensor, "images 3 height width"]) -> Float[Tensor, "images tokens dim"]:
@@ -67,7 +67,7 @@ class BEiT3(nn.Module):
         position_std: Initial standard deviation of the position tables.
 
     Raises:
-        ValueError: The image is no multiple of the patch, or the width none of the heads.
+        ValueError: The image is not a multiple of the patch, or the width none of the heads.
 
     Source:
         Wang et al., CVPR 2023, arXiv 2208.10442, and the authors' public code (``BEiT3ForRetrieval``), whose
@@ -94,7 +94,7 @@ class BEiT3(nn.Module):
     ) -> None:
         super().__init__()
         if image_size % patch_size:
-            raise ValueError(f"image_size {image_size} is no multiple of patch_size {patch_size}")
+            raise ValueError(f"image_size {image_size} is not a multiple of patch_size {patch_size}")
         visual_rows = _PREFIX_ROWS + (image_size // patch_size) ** 2
         self.beit3 = _Trunk(
             nn.Embedding(vocab_size, dim),
@@ -187,11 +187,13 @@ class BEiT3(nn.Module):
         """The state dict inside a checkpoint of `read_checkpoint`; ``path`` is for the messages.
 
         Raises:
-            DataError: ``model`` or ``module`` is no dict.
+            DataError: ``model`` or ``module`` is not a dict.
         """
         for key in ("model", "module"):
             if key in checkpoint:
                 if not isinstance(checkpoint[key], Mapping):
-                    raise DataError(f"{path} has a `{key}` that is no dict of tensors; give a checkpoint of this model")
+                    raise DataError(
+                        f"{path} has a `{key}` that is not a dict of tensors; give a checkpoint of this model"
+                    )
                 return dict(checkpoint[key])
         return dict(checkpoint)

@@ -46,7 +46,7 @@ class BLIP2(nn.Module):
         positions: Longest text, in word pieces.
         queries: Learnt queries, the number of vectors per image.
         embed_dim: Width of the vectors.
-        cross_every: Cross-attention to the image in every so many layers, from the first.
+        cross_every: Cross-attention to the image in every n-th layer, from the first.
         dropout: In the Q-Former, 0..1.
         temp: Initial value of the learnt temperature, which similarities are divided by in training.
         captions: Add the captioning head, for the third loss of the original; retrieval does not use it.
@@ -212,7 +212,7 @@ class BLIP2(nn.Module):
         texts: Int64[Tensor, "pairs words"],
         lengths: Int64[Tensor, " pairs"] | None = None,
     ) -> Float[Tensor, "pairs 2"]:
-        """Logits of no match and of a match, the mean over the queries; arguments as of `match`."""
+        """Logits of no match and of a match, the mean over the queries; arguments as for `match`."""
         mask = word_mask(texts.shape[1], lengths)
         if mask is not None:
             mask = torch.cat([mask.new_ones(len(mask), self.queries), mask], dim=1)
@@ -226,7 +226,7 @@ class BLIP2(nn.Module):
         texts: Int64[Tensor, "pairs words"],
         lengths: Int64[Tensor, " pairs"] | None = None,
     ) -> Float[Tensor, "pairs words vocabulary"]:
-        """Logits of the next word piece, conditioned on the image and the pieces so far; arguments as of `match`.
+        """Logits of the next word piece, conditioned on the image and the pieces so far; arguments as for `match`.
 
         Raises:
             ValueError: The network has no captioning head.

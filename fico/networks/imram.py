@@ -124,7 +124,7 @@ class IMRAM(RegionWordNetwork):
         lengths: Int64[Tensor, " texts"] | None,
         direction: str,
     ) -> Float[Tensor, "steps images texts"]:
-        """Score of every step in one direction; other arguments as of `score`.
+        """Score of every step in one direction; other arguments as for `score`.
 
         Args:
             images: Vectors of the regions.

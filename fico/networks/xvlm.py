@@ -193,7 +193,7 @@ class XVLM(nn.Module):
         """Map the authors' parameter names to ours; see `fico.networks.checkpoint_io.xvlm_names`.
 
         Raises:
-            DataError: ``model`` is no dict of weights.
+            DataError: ``model`` is not a dict of weights.
         """
         return remap_state_dict(checkpoint, path)
 

@@ -24,7 +24,7 @@ _TILES = {"cpu": 64, "cuda": 512}  # pairs of one image scored at once
 
 
 class Rerank:
-    """Scores the ``k`` candidates of each query by a pair scorer and ranks all other items behind them.
+    """Scores the ``k`` candidates of each query by a pair scorer and ranks all other items after them.
 
     Every image and caption is encoded once beforehand; the scorer gets the stored states. A pair that is a candidate in
     both directions is scored once. Ranks beyond ``k`` mean nothing, so `fico.evaluate_scores` marks the metrics of the
@@ -72,7 +72,7 @@ class Rerank:
 
         Args:
             encoded: Embeddings of both sides, with ``image_states``, ``text_states`` and ``text_lengths``.
-            scores: First-stage scores where they are no inner product of embeddings; None computes them.
+            scores: First-stage scores where they are not inner products of embeddings; None computes them.
 
         Raises:
             DataError: The states are missing, items have several vectors each and ``scores`` is None, or ``path``

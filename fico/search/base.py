@@ -94,7 +94,7 @@ def check_k(k: int, items: int) -> int:
         k as Python's own integer, the only one that FAISS takes.
 
     Raises:
-        UsageError: Nothing was added yet, or k is no whole number, below 1 or above the number of items.
+        UsageError: Nothing was added yet, or k is not a whole number, below 1 or above the number of items.
     """
     if items == 0:
         raise UsageError("the index is empty; call add(items) before search")
@@ -133,7 +133,7 @@ def import_faiss() -> Any:
 
 @contextmanager
 def faiss_threads(threads: int | None) -> Iterator[int]:
-    """Lets FAISS use so many threads within the block; its setting is global, so it is put back.
+    """Lets FAISS use that many threads within the block; its setting is global, so it is put back.
 
     Args:
         threads: 1 or more; None leaves the setting.

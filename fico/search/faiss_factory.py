@@ -35,7 +35,7 @@ def _faiss_metric(metric: str) -> int:
 
 
 def _check_metric(index: Any, factory: str, metric: str) -> None:
-    """Refuses an index that searches, in any of its stages, by another metric than the factory was asked for.
+    """Refuses an index that searches, in any of its stages, by a metric other than the requested one.
 
     FAISS drops the metric in silence for some factories, such as a graph over product quantisation.
     """
@@ -45,7 +45,7 @@ def _check_metric(index: Any, factory: str, metric: str) -> None:
         stage = faiss.downcast_index(stage)
         if stage.metric_type != _faiss_metric(metric):
             raise UsageError(
-                f"FAISS searches {factory!r} by Euclidean distance, whatever the metric, and {metric!r} was asked for; "
+                f"FAISS searches {factory!r} by Euclidean distance, whatever the metric, but {metric!r} was requested; "
                 "take another factory, or metric='euclidean', which orders rows of one length as cosine does"
             )
         stage = getattr(stage, "base_index", None) or getattr(stage, "index", None)
@@ -80,5 +80,5 @@ def bytes_per_item(index: Any) -> int:
         return int(inner.code_size + links)
     try:
         return int((inner.storage if hasattr(inner, "hnsw") else inner).sa_code_size() + links)
-    except RuntimeError:  # an index that cannot tell the size of its codes
+    except RuntimeError:  # an index that does not know the size of its codes
         return int(links)

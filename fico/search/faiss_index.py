@@ -37,7 +37,7 @@ class FaissSearch:
             to learn a list from), of the n items of the first ``add``.
         metric: ``cosine``, ``inner`` or ``euclidean`` (score: negative distance), without effect on an index of codes;
             or ``hamming`` (score: negative number of differing bits), which declares that all rows are codes.
-        bits: Code length, which declares codes: in an index of codes, that rows of so many columns are codes of +1 and
+        bits: Code length, which declares codes: in an index of codes, rows of that many columns are codes of +1 and
             -1 or of 1 and 0, and ``uint8`` rows of an eighth of the columns packed codes, while any other rows are
             floats for ITQ; in an index of floats, that all rows are codes. None: rows are floats, for ITQ of 64 bits
             or what few items allow; under ``hamming`` unpacked codes.
@@ -50,7 +50,7 @@ class FaissSearch:
         shards: Indexes that the items are distributed to, each searched in a thread of its own (``IndexShards``).
 
     Raises:
-        UsageError: Unknown metric, ``bits`` is no positive multiple of 8, or ``shards`` is below 1.
+        UsageError: Unknown metric, ``bits`` is not a positive multiple of 8, or ``shards`` is below 1.
     """
 
     def __init__(

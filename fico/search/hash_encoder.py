@@ -53,7 +53,7 @@ class HashEncoder:
 
         Raises:
             DataError: Too few items for a code of 8 bits, NaN, or packed codes without their length.
-            UsageError: Codes whose width is no multiple of 8.
+            UsageError: Codes whose width is not a multiple of 8.
         """
         self.kind = self.kind or self._kind_of(items, learn)
         if self.kind == "codes":
@@ -87,7 +87,7 @@ class HashEncoder:
         """Codes of rows.
 
         Raises:
-            DataError: NaN or another width, or values that are no codes where codes are awaited.
+            DataError: NaN or another width, or values that are not codes where codes are expected.
             UsageError: A code length other than that of the first items.
         """
         if self.kind == "codes":

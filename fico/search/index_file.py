@@ -78,7 +78,7 @@ def _read(path: Path, with_arrays: bool) -> tuple[dict[str, str], Arrays]:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
             if header.get("format") != "fico-index":
-                raise DataError(f"{path} is no index file; save one with the searcher's save(path)")
+                raise DataError(f"{path} is not an index file; save one with the searcher's save(path)")
             if header["version"] != str(VERSION):
                 raise DataError(
                     f"{path} is an index file of version {header['version']}, this release reads {VERSION}; "

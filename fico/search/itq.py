@@ -25,7 +25,7 @@ class ITQ:
         train_rows: Rows to learn from, drawn without replacement. None: 10 per dimension, at least 32,768.
 
     Raises:
-        UsageError: ``bits`` is no positive multiple of 8.
+        UsageError: ``bits`` is not a positive multiple of 8.
 
     Source:
         Gong and Lazebnik, CVPR 2011; FAISS ``ITQTransform`` (50 iterations, mean removed, rows not normalised).

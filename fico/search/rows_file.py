@@ -48,7 +48,7 @@ def rows_file(path: str | Path, name: str | None = None) -> RowsFile:
         name: Array in a safetensors file. None: the file's name without its ending (``images``, ``texts``).
 
     Raises:
-        DataError: The file is missing or cut off, holds no such array, or one that is no matrix of a known type.
+        DataError: The file is missing or cut off, holds no such array, or one that is not a matrix of a known type.
     """
     path = Path(path)
     if not path.is_file():

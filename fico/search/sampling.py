@@ -6,7 +6,7 @@ STRIDE = 128  # the sample is one item in 128
 
 
 def sampled_rank(k: int, deviations: int = 3) -> int:
-    """Rank in a sample of one item in ``STRIDE`` that lies behind the k nearest of all items.
+    """Rank in a sample of one item in ``STRIDE`` below the k nearest of all items.
 
     With s = k / 128 of the sample expected among the k nearest, its rank s + 3 sqrt(s) + 2 lies beyond them but for
     about one query in a thousand.

@@ -38,20 +38,20 @@ def to_array(values: Embeddings, what: str) -> np.ndarray:
         DataError: As ``as_matrix``.
     """
     matrix = as_matrix(values, what)
-    return _as_numpy(matrix.cpu()) if isinstance(matrix, Tensor) else np.asarray(matrix)
+    return as_numpy(matrix) if isinstance(matrix, Tensor) else np.asarray(matrix)
 
 
 def share_memory(rows: np.ndarray, source: Any) -> bool:
     """Whether rows may lie in the memory of what they were made from, an array or a tensor."""
     if isinstance(source, Tensor):
-        return source.device.type == "cpu" and share_memory(rows, _as_numpy(source.detach()))
+        return source.device.type == "cpu" and share_memory(rows, as_numpy(source))
     return isinstance(source, np.ndarray) and np.may_share_memory(rows, source)
 
 
 def owned(rows: np.ndarray, source: Any) -> np.ndarray:
     """Rows that their caller cannot overwrite: copied where they share memory with what they were made from.
 
-    A file mapped for reading alone stays mapped, since nobody can write through it and its rows may exceed memory.
+    A file mapped for reading alone stays mapped, since it cannot be written through and its rows may exceed memory.
 
     Args:
         rows: What shall be kept.
@@ -61,6 +61,11 @@ def owned(rows: np.ndarray, source: Any) -> np.ndarray:
     return rows.copy() if share_memory(rows, source) and not is_mapped else rows
 
 
-def _as_numpy(tensor: Tensor) -> np.ndarray:
-    """NumPy has no bfloat16; float32 holds every one of its values."""
+def as_numpy(tensor: Tensor) -> np.ndarray:
+    """A tensor's values as a NumPy array, a copy only from a device or from bfloat16, which NumPy does not have.
+
+    Returns:
+        The same dtype; of bfloat16 float32, which holds every one of its values.
+    """
+    tensor = tensor.detach().cpu()
     return np.asarray((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy())

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import psutil
 
+from fico.util.resources import cores
+
 SOURCE = Path(__file__).resolve().parents[2]
 PACKAGES = (
     "fico",
@@ -52,7 +54,7 @@ def hardware() -> dict[str, str | int | float]:
     found: dict[str, str | int | float] = {
         "system": platform.platform(),
         "cpu": _cpu_model(),
-        "cores": _cores(),
+        "cores": cores(),
         "memory_bytes": psutil.virtual_memory().total,
     }
     torch = sys.modules.get("torch")  # reading its settings must not be what loads it
@@ -67,7 +69,7 @@ def commit() -> str:
     """The git commit of the source.
 
     Returns:
-        40 hexadecimal digits, ``-dirty`` behind them where files differ; ``unknown`` outside a checkout.
+        40 hexadecimal digits, followed by ``-dirty`` where files differ; ``unknown`` outside a checkout.
     """
     top = _git("rev-parse", "--show-toplevel")
     if top is None or Path(top).resolve() != SOURCE:  # installed into the folder of another project
@@ -96,8 +98,3 @@ def _cpu_model() -> str:
     except OSError:
         pass  # not Linux
     return platform.processor() or platform.machine()
-
-
-def _cores() -> int:
-    process = psutil.Process()  # macOS has no affinity
-    return len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Free memory and free disk, checked before a large allocation starts, so that nothing fails half-way."""
+"""Cores, memory and disk that a process may use; the last two are checked before a large allocation starts."""
 
 import shutil
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import psutil
 
 from fico.errors import UsageError
+from fico.util.units import bytes_text
 
 SMALL = 2**28  # bytes below which the check costs more than a search for one query
 _GROUP = Path("/sys/fs/cgroup")
@@ -16,6 +17,12 @@ def free_memory() -> int:
     of_machine = int(psutil.virtual_memory().available)
     of_container = _free_of_container()
     return of_machine if of_container is None else min(of_machine, of_container)
+
+
+def cores() -> int:
+    """Cores that this process may use: its CPU affinity where the system has one, else those of the machine."""
+    process = psutil.Process()  # macOS has no affinity
+    return len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count() or 1
 
 
 def resident_memory() -> int:
@@ -60,7 +67,7 @@ def require_memory(size: int, what: str, advice: str) -> None:
         return
     free = free_memory()
     if size > free:
-        raise UsageError(f"{what} need about {gib(size)} of memory, but {gib(free)} are free; {advice}")
+        raise UsageError(f"{what} need about {bytes_text(size)} of memory, but {bytes_text(free)} are free; {advice}")
 
 
 def require_disk(path: Path, size: int, what: str) -> None:
@@ -77,10 +84,6 @@ def require_disk(path: Path, size: int, what: str) -> None:
     free = free_disk(path)
     if size > free:
         raise UsageError(
-            f"{what} need {gib(size)} of disk for {path}, but {gib(free)} are free; free some or choose another path"
+            f"{what} need {bytes_text(size)} of disk for {path}, but {bytes_text(free)} are free; free some or "
+            "choose another path"
         )
-
-
-def gib(size: float) -> str:
-    """Bytes for a reader, in GiB from 0.1 of them on, else in MiB."""
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 / 10 else f"{size / 2**20:.1f} MiB"

@@ -22,5 +22,5 @@ def seconds_text(seconds: float) -> str:
 
 
 def percent_text(fraction: float, digits: int = 1) -> str:
-    """A fraction in percent, without the sign, which stands in the heading."""
+    """A fraction in percent, without the sign, which is in the heading."""
     return f"{100 * fraction:.{digits}f}"

@@ -15,7 +15,7 @@ _SAME = ("checkpoint", "weights")  # keys of a config that say where the same mo
 class Gallery:
     """Test set and distractors in one array a side, in the order in which they join.
 
-    ``texts_before`` counts the captions that come with so many distractor images.
+    ``texts_before`` counts the captions that come with that many distractor images.
     """
 
     images: np.ndarray
@@ -50,7 +50,7 @@ class Gallery:
         return self.texts if direction == "i2t" else self.images
 
     def ends(self, direction: str, images: int) -> int:
-        """Number of items in a gallery with so many images."""
+        """Number of items in a gallery with that many images."""
         return int(self.texts_before[images - self.test_images]) if direction == "i2t" else images
 
     @property

@@ -98,7 +98,7 @@ def check_indexes(makers: Mapping[str, Callable[..., Searcher]], bits: int | Non
     """Refuses what ``compare_indexes`` would refuse at its end: cheap, for a run to do before it trains.
 
     Args:
-        makers: As of ``compare_indexes``.
+        makers: As for ``compare_indexes``.
         bits: Code length of hash codes, None for floats.
 
     Raises:

@@ -68,7 +68,7 @@ def limit_call(bits: int, pairs: int, seed: int = 0) -> tuple[Callable[[], int],
 
     Args:
         bits: Code length.
-        pairs: About so many comparisons.
+        pairs: Approximate number of comparisons.
         seed: Of the codes.
 
     Returns:

@@ -28,8 +28,7 @@ from fico.search.hamming.popcount import PopcountSearch, predicted_bytes
 from fico.types import Ranking
 from fico.util.atomic import atomic_write
 from fico.util.progress import track
-from fico.util.resources import gib
-from fico.util.units import percent_text
+from fico.util.units import bytes_text, percent_text
 
 _LIMIT_PAIRS = 10**9
 
@@ -189,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.memory:
         taken, predicted = measure_memory(options.items, 10_000, 100, threads=1)
-        sizes = f"{gib(taken)}, predicted {gib(predicted)}"
+        sizes = f"{bytes_text(taken)}, predicted {bytes_text(predicted)}"
         sys.stdout.write(f"{options.items:,} codes of 64 bits, 10,000 queries, k = 100: {sizes}\n")
         return
     lengths, ks = ([int(part) for part in text.split(",")] for text in (options.bits, options.k))

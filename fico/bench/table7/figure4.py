@@ -31,7 +31,7 @@ class Figure4(Table7):
         """Refuses what ``Table7`` refuses, or folders without the rows of Table 7.
 
         Raises:
-            UsageError: As ``Table7.check``; a folder holds another kind of run; ``results`` is no list.
+            UsageError: As ``Table7.check``; a folder holds another kind of run; ``results`` is not a list.
             DataError: A folder holds no finished run.
         """
         if isinstance(self.results, str):

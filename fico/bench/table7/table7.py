@@ -19,15 +19,15 @@ from fico.bench.truth import StreamedTruth, recalls_by_item
 from fico.errors import UsageError
 from fico.search.base import Searcher
 from fico.search.faiss_index import FaissSearch
-from fico.search.hamming.popcount import PopcountSearch, cores
+from fico.search.hamming.popcount import PopcountSearch
 from fico.search.hybrid.hybrid import HybridSearch
 from fico.search.itq import ITQ
-from fico.util.resources import require_disk, require_memory
+from fico.util.resources import cores, require_disk, require_memory
 
 INDEXES = ("flat", "hnsw", "binary_flat", "binary_ivf", "popcount", "hybrid")
 _FLOAT = ("flat", "hnsw", "hybrid")
 _BLOCK = 16_384  # rows made at a time
-_ITQ_ROWS = 32_768  # FAISS learns ITQ from at most so many
+_ITQ_ROWS = 32_768  # FAISS learns ITQ from at most this many
 _LIST_ROWS = 100_000  # that the partition of the coarse-to-fine index is learnt from
 _COMPILED = 1000  # items of an index that is built to compile what searches it
 
@@ -49,7 +49,7 @@ class Table7:
         threads: Cores. None: all of this process.
         lists: Inverted lists of ``binary_ivf``; fewer where items are few.
         nprobe: Lists that a query of ``binary_ivf`` scans.
-        rows_path: New file for the floats of the coarse-to-fine index, deleted in the end. None: memory.
+        rows_path: New file for the floats of the coarse-to-fine index, deleted at the end. None: memory.
     """
 
     queries: int = 10_000

@@ -18,12 +18,12 @@ def split(
         Path | None,
         typer.Option(metavar="FILE", help="Where to write. Default: the JSON that was read."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing field.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", "--force", help="Replace an existing field.")] = False,
 ) -> None:
     """Add splits stratified by label to a new data set; its JSON records the method, seed and counts."""
     from fico.cli.split import split_dataset
 
-    made = split_dataset(folder, val=val, test=test, seed=seed, key=key, out=out, is_forced=force)
+    made = split_dataset(folder, val=val, test=test, seed=seed, key=key, out=out, overwrite=overwrite)
     for name, (images, captions) in made.counts.items():
         typer.echo(f"{name}: {images:,} images, {captions:,} captions")
     if made.largest_gap is not None:

@@ -199,7 +199,7 @@ def fetch(url: str, target: Path, known_hash: str | None, download: ResumingDown
         download: Of the same target.
 
     Raises:
-        DataError: As of `ResumingDownload`, or the checksum differs, in which case nothing is kept.
+        DataError: As for `ResumingDownload`, or the checksum differs, in which case nothing is kept.
     """
     with requires_extra("data"):
         import pooch

@@ -99,7 +99,7 @@ def _load(root: Path, name: str, source: str) -> np.ndarray:
         return np.array(read_items(root / source))
     array = load_array(str(root / source), prefer=_KEYS[name])
     if name in ("images", "texts") and array.ndim != 2 and not (name == "images" and array.ndim == 4):
-        raise DataError(f"{source} has shape {array.shape}; wanted is one vector for each item")
+        raise DataError(f"{source} has shape {array.shape}; expected one vector for each item")
     return array
 
 
@@ -116,7 +116,7 @@ def _described(pictures: np.ndarray, count: int, source: str) -> Float32[np.ndar
         pictures = pictures.transpose(0, 3, 2, 1)
     if pictures.shape[0] != count or pictures.shape[3] != 3 or pictures.dtype != np.uint8:
         raise DataError(
-            f"{source} has shape {pictures.shape} and dtype {pictures.dtype} for {count} images; wanted are whole "
+            f"{source} has shape {pictures.shape} and dtype {pictures.dtype} for {count} images; expected whole "
             "numbers of one byte, three colours a point"
         )
     blocks, starts = [], range(0, count, PICTURES_AT_ONCE)
@@ -165,7 +165,7 @@ def _multi_hot(labels: np.ndarray, count: int, source: str) -> Bool[np.ndarray, 
         )
     if labels.ndim != 2 or len(labels) != count or not np.isin(labels, (0, 1)).all():
         raise DataError(
-            f"{source} has shape {labels.shape} and values from {labels.min()} to {labels.max()}; wanted are 0 and 1, "
+            f"{source} has shape {labels.shape} and values from {labels.min()} to {labels.max()}; expected 0 and 1, "
             f"one row for each of {count} images"
         )
     return np.asarray(labels).astype(bool)

@@ -32,11 +32,11 @@ class FeatureFiles(SplitReader):
         root: Folder of the files.
         image_features: ``FILE`` or ``FILE:KEY`` below it: one vector an image, or pictures (``IAll``), of which the
             fixed descriptors of `fico.images.descriptors` are made; or one such by split.
-        text_features: The same for the texts: bags of words, tags, Doc2Vec. A text without words goes by its id.
+        text_features: The same for the texts: bags of words, tags, Doc2Vec. Its id stands in for the words.
         labels: The same for 0/1 labels, one row an image, or for numbers of classes, one an image.
         image_ids: The same for numbers as ids, or a ``.txt`` with one id a line; default: row numbers.
         caption_to_image: The same for the image row of each text; default: row ``i`` belongs to row ``i``.
-        items: How many images there are in all; tells which axis of a matrix counts them.
+        items: How many images there are in all; says which axis of a matrix counts them.
         queries: Images of the split ``test``; must not be given where the files hold each split.
         train: Images to train and validate on; default: all that are not in ``test``.
         order: Which images are ``test``: ``random`` ones, the ``first`` or the ``last`` of the file.
@@ -114,8 +114,8 @@ class FeatureFiles(SplitReader):
             kind: ``global`` for the images, ``doc2vec`` for the texts.
 
         Raises:
-            UsageError: As of `split`.
-            DataError: As of `split`, or values are no finite numbers, and the ids are named.
+            UsageError: As for `split`.
+            DataError: As for `split`, or values are not finite, and the ids are named.
         """
         found = self.split(split)
         values = self._side(split, kind)

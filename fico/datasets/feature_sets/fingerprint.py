@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool
 
-SAMPLED_ROWS = 256  # of large mapped arrays only so many rows enter the fingerprint
+SAMPLED_ROWS = 256  # of large mapped arrays only this many rows enter the fingerprint
 
 
 def fingerprint(

@@ -30,7 +30,7 @@ class Precomp(SplitReader):
 
     Args:
         root: The folder, such as ``f30k_precomp`` or ``coco_precomp``.
-        captions_per_image: ``"all"``, or keep only the first so many of each image.
+        captions_per_image: ``"all"``, or an integer to keep only that many of each image.
         test_files: Begin of the names of the test files: for COCO ``testall`` (5,000 images) or ``test`` (the first
             1,000 of them, which is not the mean over five folds).
         expected: Images that each split must have; splits not named are not checked.
@@ -75,8 +75,8 @@ class Precomp(SplitReader):
             kind: ``regions``, or ``global`` for one vector an image.
 
         Raises:
-            DataError: As of `split`; regions are asked for and the files hold vectors; rows of one image differ or
-                values are no finite numbers, and the ids are named.
+            DataError: As for `split`; ``regions`` of files that hold vectors; rows of one image differ or
+                values are not finite, and the ids are named.
         """
         array, path, ids = self._array(split), self._path(split, "ims.npy"), self.split(split).image_ids
         if kind == "regions" and array.ndim != 3:

@@ -12,6 +12,7 @@ from jaxtyping import Float32, Int64
 
 from fico.datasets.base import RetrievalSplit, SplitReader, check_validation
 from fico.datasets.feature_sets.standardise import standardised
+from fico.datasets.splits import hash_order
 from fico.errors import DataError
 from fico.types import Correspondence
 
@@ -46,7 +47,7 @@ class Wikipedia(SplitReader):
 
     feature_origins: Mapping[str, str] = {
         "global": "128-D bags of SIFT words that come with the data set, standardised on train",
-        "doc2vec": "shares of 10 LDA topics that come with the data set, standardised on train",
+        "doc2vec": "proportions of 10 LDA topics that come with the data set, standardised on train",
     }
 
     def __init__(self, root: str | Path, validation: float = 0.1, name: str = "wikipedia") -> None:
@@ -66,7 +67,7 @@ class Wikipedia(SplitReader):
             kind: ``global`` for the images, ``doc2vec`` for the texts.
 
         Raises:
-            DataError: As of `split`.
+            DataError: As for `split`.
         """
         train = self._arrays[f"{SIDES[kind]}_train"][self._rows("train")].astype(np.float64)
         return standardised(self._arrays[f"{SIDES[kind]}_{_part(split)}"][self._rows(split)], train)
@@ -81,9 +82,9 @@ class Wikipedia(SplitReader):
         ids, labels = self._arrays["image_id_train"], self._arrays["label_train"]
         chosen: list[int] = []
         for label in np.unique(labels):
-            rows = np.flatnonzero(labels == label).tolist()
-            rows.sort(key=lambda row: hashlib.sha256(f"{SALT} {ids[row]}".encode()).digest())
-            chosen += rows[: round(self.validation * len(rows))]
+            rows = np.flatnonzero(labels == label)
+            order = hash_order([ids[row] for row in rows], SALT)
+            chosen += rows[order[: round(self.validation * len(rows))]].tolist()
         return np.array(sorted(chosen), dtype=np.int64)
 
     def _rows(self, split: str) -> Int64[np.ndarray, " rows"]:
@@ -149,15 +150,15 @@ def _read(path: Path) -> Mapping[str, np.ndarray]:
 def _check(path: Path, arrays: Mapping[str, np.ndarray], part: str, names: list[str]) -> None:
     rows = {name: len(arrays[name]) for name in names}
     if len(set(rows.values())) > 1:
-        raise DataError(f"{path} is no set of pairs: its {part} arrays have {rows} rows; fetch it again")
+        raise DataError(f"{path} is not a set of pairs: its {part} arrays have {rows} rows; fetch it again")
     labels = arrays[f"label_{part}"]
     if not np.isin(labels, np.arange(len(arrays["class_names"]))).all():
-        raise DataError(f"{path} has a label_{part} that is no number of a class; fetch it again")
+        raise DataError(f"{path} has a label_{part} that is not a number of a class; fetch it again")
     for side in SIDES.values():
         values = arrays[f"{side}_{part}"]
         if values.shape[1:] != arrays[f"{side}_train"].shape[1:] or not np.isfinite(values).all():
             raise DataError(
-                f"{path} has a {side}_{part} of another width than {side}_train or with values that are no finite "
+                f"{path} has a {side}_{part} of another width than {side}_train or with values that are not finite "
                 "numbers; fetch it again"
             )
         ids = arrays[f"{side}_id_{part}"]

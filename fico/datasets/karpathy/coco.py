@@ -13,7 +13,7 @@ class Coco(Karpathy):
     and ``val2017/``, also below ``images/``: both releases have the same images under the same numbers. The 80 labels
     come from ``labels.npz`` or from ``annotations/instances_*.json``, in ascending order of their category ids.
 
-    Args: as of `Karpathy`.
+    Args: as for `Karpathy`.
 
     Raises:
         DataError: The folder or its JSON is missing.

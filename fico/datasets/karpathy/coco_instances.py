@@ -62,7 +62,7 @@ def write_labels(path: Path | BinaryIO, files: Sequence[Path]) -> None:
         files: Instance annotations.
 
     Raises:
-        DataError: As of `instance_labels`.
+        DataError: As for `instance_labels`.
     """
     classes: dict[int, str] = {}
     rows: dict[int, set[int]] = {}
@@ -109,7 +109,7 @@ def _load(file: Path) -> dict[str, Any]:
     try:
         for table in ("categories", "images", "annotations"):
             if not isinstance(content[table], list):
-                raise TypeError(f"{table} is no list")
+                raise TypeError(f"{table} is not a list")
     except (KeyError, TypeError) as error:
         raise DataError(f"{file} holds no instance annotations of COCO ({error}); fetch it again") from error
     return content

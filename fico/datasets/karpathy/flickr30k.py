@@ -11,7 +11,7 @@ class Flickr30k(Karpathy):
     ``results_20130124.token`` with files that name the images of each split; see `read_tokens`. The release has no
     category labels: those that a model gave to the images are taken from ``labels.npz``.
 
-    Args: as of `Karpathy`.
+    Args: as for `Karpathy`.
 
     Raises:
         DataError: The folder, its captions or its split files are missing.

@@ -10,7 +10,7 @@ class Flickr8k(Karpathy):
     The folder holds the images in ``Flicker8k_Dataset/`` (so spelt in the release) or ``images/`` and either
     ``dataset_flickr8k.json`` or ``Flickr8k.token.txt`` with ``Flickr_8k.{train,dev,test}Images.txt``.
 
-    Args: as of `Karpathy`.
+    Args: as for `Karpathy`.
 
     Raises:
         DataError: The folder, its captions or its split files are missing.

@@ -12,7 +12,7 @@ class ImageFiles:
     """Finds images below a data set's folder, listing each folder once.
 
     An image may lie in ``images/``, in the folder of its record (``filepath``), in both, next to the JSON, or in one of
-    `folders`, under the name of its record. A COCO image goes by its number: the names that the releases of
+    `folders`, under the name of its record. A COCO image is found by its number: the names that the releases of
     2014 and of 2017 gave to it do as well, wherever it lies.
 
     Args:

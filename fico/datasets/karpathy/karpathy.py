@@ -28,7 +28,7 @@ class Karpathy(SplitReader):
     Args:
         root: The folder, or the path of the JSON where the folder holds several.
         split_key: Field of the JSON that names an image's split.
-        captions_per_image: ``"all"``, or keep only the first so many of each image, in file order. An image
+        captions_per_image: ``"all"``, or an integer to keep only that many of each image, in file order. An image
             with fewer keeps what it has.
         use_restval: Count the split ``restval`` as training images, as every paper on COCO does.
         expected: Images that each split must have; splits not named are not checked.

@@ -64,7 +64,7 @@ def read_records(path: Path, split_key: str) -> list[ImageRecord]:
 
     Raises:
         DataError: The file is not of Karpathy's form, no image has ``split_key``, an id occurs twice, a
-            caption belongs to another image than it stands under, or an image has no caption. The id is named.
+            caption belongs to another image than its entry says, or an image has no caption. The id is named.
     """
     return check_records(path, read_split_file(path)["images"], split_key)
 
@@ -75,10 +75,10 @@ def check_records(path: Path, images: Sequence[dict[str, Any]], split_key: str) 
     Args:
         path: Where they come from; named in errors.
         images: As in the file.
-        split_key: As of `read_records`.
+        split_key: As for `read_records`.
 
     Raises:
-        DataError: As of `read_records`, save for the form of the file.
+        DataError: As for `read_records`, save for the form of the file.
     """
     _check_split_key(path, images, split_key)
     records = [_record(path, row, image, split_key) for row, image in enumerate(images)]
@@ -148,7 +148,7 @@ def _captions(where: str, image: dict[str, Any], image_id: str) -> tuple[Caption
         stated = sentence.get("imgid", image.get("imgid"))
         if stated != image.get("imgid", stated):
             raise DataError(
-                f"caption {sentence.get('sentid', position)} stands under {where}, imgid {image['imgid']}, "
+                f"caption {sentence.get('sentid', position)} is under {where}, imgid {image['imgid']}, "
                 f"but says that it belongs to imgid {stated}; correct one of the two"
             )
         captions.append(_caption(sentence, text.strip(), f"{image_id}#{position}"))

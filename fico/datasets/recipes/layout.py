@@ -45,7 +45,7 @@ class Layout:
         return next((root / name for name in self.captions if (root / name).is_file()), None)
 
     def has_images(self, root: Path) -> bool:
-        """Whether there is a folder for images; what lies in it is not looked at."""
+        """Whether there is a folder for images; its content is not checked."""
         return any((root / folder).is_dir() for folder in ("images", *self.image_folders))
 
     def missing(self, root: Path) -> list[str]:

@@ -18,7 +18,7 @@ class Source:
 
     Args:
         url: Its address.
-        download_bytes: Its size, for the forecast; the server's own word goes before.
+        download_bytes: Its size, for the forecast; what the server says takes precedence.
         unpacked_bytes: What it takes unpacked, as far as it is unpacked.
         wanted: Names of the files to unpack; none takes all.
         folder: Below the data set's folder: where its images lie then.
@@ -51,7 +51,7 @@ class Licensed:
     """Images that are available on request only.
 
     Args:
-        page: Where to ask for them.
+        page: Where to request them.
         archive: Name of the archive that one then gets.
         pattern: Of the names under which people keep it.
         folders: Folder names in which its images lie.

@@ -11,13 +11,13 @@ objects; one object closely.
 Hard enough to tell models apart:
 
 - Three scenes in ten differ from an earlier scene of the split in one point only: two places, one colour, one
-  kind or the background. A bag of words cannot tell an exchange of places, a relation can.
+  kind or the background. A bag of words cannot tell exchanged positions, a relation can.
 - No caption says everything, several scenes fit most captions, and words have synonyms, so no model reaches
   R@1 = 1.
 
 Easy enough to learn from the fixed descriptors of `fico.features`, without pretrained weights:
 
-- Colours are pure, backgrounds large, and a kind has favourite colours, so that colour histograms tell much.
+- Colours are pure, backgrounds large, and a kind has favourite colours, so that colour histograms are informative.
 - The words are few (150), most of them seen by the hundred in training.
 
 The 20 categories (14 kinds, two textures, three backgrounds, "nested") fall off like Zipf's law and overlap
@@ -70,11 +70,11 @@ class Shapes(SplitReader):
         images: Training images. A tenth as many validate and a quarter as many test, at least 20 each.
         seed: Of scenes, captions and pictures.
         root: Folder in which the data set's folder is made; default: the user's cache.
-        captions_per_image: ``"all"`` (five), or keep only the first so many.
+        captions_per_image: ``"all"`` (five), or an integer to keep only that many.
         progress: Show a bar while making it.
 
     Raises:
-        UsageError: ``images`` is no integer from 20 or ``seed`` none from 0.
+        UsageError: ``images`` is not an integer from 20 or ``seed`` none from 0.
     """
 
     def __init__(

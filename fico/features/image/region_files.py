@@ -38,7 +38,7 @@ def read_npy(path: Path, ids: Sequence[str]) -> Iterator[Region]:
         ids: Lines of ``<split>_ids.txt``: one per image, or one per caption with those of an image in a row.
 
     Raises:
-        DataError: The file is no such array, its rows fit neither count of ids, an image's captions stand apart,
+        DataError: The file is no such array, its rows fit neither count of ids, captions of an image are apart,
             or rows of one image differ.
     """
     try:
@@ -104,7 +104,7 @@ def read_h5(path: Path) -> Iterator[Region]:
         for name, array in file.items():
             if not isinstance(array, h5py.Dataset) or array.ndim != 2:
                 raise DataError(
-                    f"{path} holds {name}, which is no array of regions by width; it needs `features` with `ids`, "
+                    f"{path} holds {name}, which is not an array of regions by width; it needs `features` with `ids`, "
                     "or one such array per image id"
                 )
             yield name, array[:].astype(np.float32)
@@ -121,7 +121,9 @@ def read_npz_folder(folder: Path) -> Iterator[Region]:
             with np.load(path, allow_pickle=False) as archive:
                 features = archive[next(name for name in _NPZ_ARRAYS if name in archive.files)]
         except (OSError, ValueError, EOFError, StopIteration, zipfile.BadZipFile) as error:
-            raise DataError(f"{path} is no npz file with an array {', '.join(_NPZ_ARRAYS)}; fetch it again") from error
+            raise DataError(
+                f"{path} is not an npz file with an array {', '.join(_NPZ_ARRAYS)}; fetch it again"
+            ) from error
         if features.ndim != 2:
             raise DataError(f"{path} has features of shape {features.shape}; it needs regions by width")
         yield path.stem, features.astype(np.float32)

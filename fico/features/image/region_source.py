@@ -39,7 +39,7 @@ def _stream(source: Path, ids_file: Path | None) -> Stream:
     if source.suffix == ".npy":
         ids = _lines(ids_file or source.with_name(f"{source.stem.rpartition('_')[0]}_ids.txt"))
         return lambda: read_npy(source, ids)
-    raise UsageError(f"{source} is no region file that can be read; give .tsv, .npy, .h5 or a folder of .npz")
+    raise UsageError(f"{source} is not a region file that can be read; give .tsv, .npy, .h5 or a folder of .npz")
 
 
 def _lines(path: Path) -> list[str]:
@@ -104,7 +104,7 @@ def region_steps(
                 if row is None:
                     continue
                 if row in seen:
-                    raise DataError(f"image {name} stands in the sources twice; give each image once")
+                    raise DataError(f"image {name} is in the sources twice; give each image once")
                 seen.add(row)
                 yield row, (name, features)
                 if len(seen) == len(rows):

@@ -1,4 +1,4 @@
-"""VGG-19 features of images: 4096 values behind the second linear layer, as hashing models take them."""
+"""VGG-19 features of images: 4096 outputs of the second linear layer, as hashing models take them."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping

@@ -127,7 +127,7 @@ class _VocabularyUnpickler(pickle.Unpickler):
 
 def _new_attributes(kind: type, base: type, state: None) -> _Attributes:
     if kind is not _Attributes or base is not object or state is not None:
-        raise DataError("the vocabulary's pickle makes an object that is no vocabulary; give the authors' file")
+        raise DataError("the vocabulary's pickle makes an object that is not a vocabulary; give the authors' file")
     return _Attributes()
 
 
@@ -136,7 +136,7 @@ def _checked(content: Any, file: Path) -> Vocabulary:
     tables = [content.get(key) if isinstance(content, Mapping) else None for key in ("word2idx", "idx2word")]
     numbers, words = tables
     if not isinstance(numbers, Mapping) or not isinstance(words, Mapping):
-        raise DataError(f"{file} is no vocabulary, as it lacks word2idx or idx2word; give the authors' file")
+        raise DataError(f"{file} is not a vocabulary, as it lacks word2idx or idx2word; give the authors' file")
     by_id = {number: word for word, number in numbers.items() if isinstance(number, int)}
     same = {str(key): word for key, word in words.items()} == {str(key): word for key, word in by_id.items()}
     if not same or len(by_id) != len(numbers):

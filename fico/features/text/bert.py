@@ -74,7 +74,7 @@ class FrozenBert:
 
     @torch.inference_mode()
     def states(self, captions: list[str]) -> np.ndarray:
-        """States of the last layer, ``captions words dim``; zero rows behind the last piece of a caption."""
+        """States of the last layer, ``captions words dim``; zero rows after the last piece of a caption."""
         inputs = self._tokenizer(
             captions, truncation=True, max_length=self.words, padding="max_length", return_tensors="pt"
         ).to(self._device)

@@ -66,8 +66,8 @@ def fitted_once(captions: Sequence[str], *, seed: int = 0, progress: bool = True
     A fit on all captions of COCO takes hours, and a killed run shall not begin it again.
 
     Args:
-        captions: As of `fit`.
-        seed: As of `fit`.
+        captions: As for `fit`.
+        seed: As for `fit`.
         progress: Show a bar.
     """
     content = [FIT_VERSION, version("gensim"), seed, *captions]

@@ -42,7 +42,9 @@ class SentencePieceModel:
         try:
             return cls(path.read_bytes(), path.name)
         except (RuntimeError, ValueError) as error:
-            raise DataError(f"{path} is no sentencepiece model; give the .spm that belongs to the weights") from error
+            raise DataError(
+                f"{path} is not a SentencePiece model; give the .spm that belongs to the weights"
+            ) from error
 
     @classmethod
     def fit(cls, captions: Iterable[str]) -> "SentencePieceModel":

@@ -40,7 +40,7 @@ class WordPieces:
         clean: Clean-up of the caption: ``xvlm``, ``blip2`` or none.
         max_words: Words that are kept after the clean-up; default: all.
         max_length: Most ids of a caption, markers included.
-        ends_with_sep: Put [SEP] behind the last piece; X-VLM leaves it out.
+        ends_with_sep: Append [SEP]; X-VLM leaves it out.
         extra_tokens: Tokens that the model numbers after the last of the file.
 
     Raises:
@@ -121,7 +121,7 @@ class CaptionTokens:
         reader: Cleans a caption and knows how long it may be.
         model: Cuts it into pieces.
         start: Ids in front of every caption.
-        end: Ids behind it.
+        end: Ids after it.
         vocab_size: Rows that a word table needs.
 
     Attributes:

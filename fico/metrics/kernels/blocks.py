@@ -67,7 +67,7 @@ def _over_found(
         + log_factorial[non_relevant] - log_factorial[positions - mode] - log_factorial[non_relevant - positions + mode]
         - log_factorial[tied] + log_factorial[positions] + log_factorial[tied - positions]
     )  # fmt: skip
-    # `precision_sum` with x relevant items in a block of just these positions, as a polynomial in x
+    # `precision_sum` with x relevant items in a block of exactly these positions, as a polynomial in x
     inverse = harmonic[above + positions] - harmonic[above]
     linear = (hits + 1.0) * inverse / positions
     square = (positions - (above + 1.0) * inverse) / (positions * (positions - 1.0)) if positions > 1 else 0.0

@@ -134,7 +134,7 @@ def code_rows(
 ) -> None:
     """All values of a block of queries (their words, ``queries words``) against all items (``words items``).
 
-    ``instance`` and ``category`` are triples of arrays: values, pessimistic and optimistic bounds. ``tasks`` tells
+    ``instance`` and ``category`` are triples of arrays: values, pessimistic and optimistic bounds. ``tasks`` says
     which of the two to fill. ``precision`` and ``recall`` receive sums over the queries per Hamming radius.
     """
     items, radii = words.shape[1], len(precision)

@@ -1,6 +1,6 @@
 """Cross-attention between regions and words, for every pair of an image and a caption at once.
 
-In t2i the queries are words and the context regions, in i2t the reverse. All pairs stand in one tensor
+In t2i the queries are words and the context regions, in i2t the reverse. All pairs are in one tensor
 ``contexts queries query_len context_len``; the padding of a caption is masked.
 
 An attended vector ``v`` enters a score only by its product with the query and by its length. Both follow from

@@ -129,7 +129,7 @@ class RegionWordNetwork(nn.Module):
     def encode_texts(
         self, texts: Int64[Tensor, "texts words"], lengths: Int64[Tensor, " texts"] | None = None
     ) -> Float[Tensor, "texts words dim"]:
-        """One vector per word, zeros after the end of a caption; arguments as of `WordEncoder`."""
+        """One vector per word, zeros after the end of a caption; arguments as for `WordEncoder`."""
         vectors: Tensor = self.txt_enc(texts, lengths)
         return vectors
 

@@ -1,10 +1,10 @@
 """Configuration of BLIP-2: from explicit sizes, or from the config file of released weights."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fico.errors import DataError
+from fico.formats.text import read_json
 from fico.util.optional import requires_extra
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def released_config(folder: Path) -> "Blip2Config":
         from transformers import Blip2Config
 
     file = folder / "config.json"
-    raw = read_json(file)
+    raw = read_config_file(file)
     if raw.get("model_type") != "blip-2":
         raise DataError(f"{file} is the config of {raw.get('model_type')!r}, not of blip-2; give weights of BLIP-2")
     if not raw.get("qformer_config", {}).get("use_qformer_text_input"):
@@ -83,16 +83,13 @@ def released_config(folder: Path) -> "Blip2Config":
     return _plain(Blip2Config.from_pretrained(folder))
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    """A config file as a dict.
+def read_config_file(file: Path) -> dict[str, Any]:
+    """The JSON object of a config or tokeniser file of transformers.
 
     Raises:
         DataError: It is missing or not a JSON object.
     """
-    try:
-        raw = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file} cannot be read as a config ({error}); fetch it again") from error
+    raw = read_json(file)
     if not isinstance(raw, dict):
         raise DataError(f"{file} holds a {type(raw).__name__}, not a config; fetch it again")
     return raw

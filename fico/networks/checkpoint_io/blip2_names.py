@@ -53,7 +53,7 @@ def remap_state_dict(checkpoint: Mapping[str, Any], path: Path | str) -> dict[st
     """
     state = checkpoint.get("model", checkpoint)
     if not isinstance(state, Mapping):
-        raise DataError(f"{path} has a `model` that is no dict of weights; give a checkpoint of BLIP-2")
+        raise DataError(f"{path} has a `model` that is not a dict of weights; give a checkpoint of BLIP-2")
     state = {name.removeprefix("module."): value for name, value in state.items()}
     state = {name: value for name, value in state.items() if not name.endswith("position_ids")}  # a constant
     if not any(name.startswith(("Qformer.", "visual_encoder.")) for name in state):

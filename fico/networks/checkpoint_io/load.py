@@ -134,7 +134,7 @@ def join_encoders(
         Tensors by name, with ``img_enc.`` and ``txt_enc.`` before the authors' names.
 
     Raises:
-        DataError: ``model`` is no list of these state dicts.
+        DataError: ``model`` is not a list of these state dicts.
     """
     if "model" not in checkpoint:
         return dict(checkpoint)
@@ -144,7 +144,7 @@ def join_encoders(
         if training_head is not None:
             count, names = "two or three", f"{names}, {training_head}"
         raise DataError(
-            f"{path} has a `model` that is no list of {count} state dicts ({names}); give a checkpoint of this model"
+            f"{path} has a `model` that is not a list of {count} state dicts ({names}); give a checkpoint of this model"
         )
     return {
         f"{side}.{name.removeprefix('module.')}": value

@@ -7,7 +7,7 @@ from fico.networks.checkpoint_io.hub import released_folder
 
 
 def model_folder(source: str | Path) -> Path:
-    """Local folder of a whole model; ``source`` as of `released_folder`.
+    """Local folder of a whole model; ``source`` as for `released_folder`.
 
     Raises:
         DataError: As `released_folder`, or ``source`` is a single file.

@@ -47,7 +47,7 @@ def check_gru_layers(state: Mapping[str, Any], gru: nn.GRU, path: Path | str) ->
 
 
 def check_gru_directions(state: Mapping[str, Any], gru: nn.GRU, path: Path | str) -> None:
-    """Compare the directions of the GRU over words, the option ``bidirectional``; arguments as of `check_gru_layers`.
+    """Compare the directions of the GRU over words, the option ``bidirectional``; arguments as for `check_gru_layers`.
 
     Raises:
         DataError: The values differ; both are named.

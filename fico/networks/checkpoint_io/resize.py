@@ -20,7 +20,7 @@ def resize_position_table(
     """Resize a table of position embeddings of image patches: bicubic over the grid, corners not aligned.
 
     Args:
-        table: ``prefix`` rows that are no patches, such as the class token's, then a square grid row by row.
+        table: ``prefix`` rows that are not patches, such as the class token's, then a square grid row by row.
         rows: Rows of the result, of the same form.
         prefix: Rows in front of the grid; they are copied.
         path: The checkpoint, for the message.
@@ -29,12 +29,12 @@ def resize_position_table(
         The same table where its grid has the new side.
 
     Raises:
-        DataError: The rows after the prefix are no square grid.
+        DataError: The rows after the prefix are not a square grid.
     """
     side, new_side = (round(max(count - prefix, 0) ** 0.5) for count in (len(table), rows))
     if side == 0 or side**2 + prefix != len(table):
         raise DataError(
-            f"{path} has a visual position table of {len(table)} rows, which is no square grid after {prefix} rows; "
+            f"{path} has a visual position table of {len(table)} rows, which is not a square grid after {prefix} rows; "
             "give a checkpoint of this model"
         )
     if side == new_side:
@@ -75,7 +75,7 @@ def resize_bias_table(table: Float[Tensor, "offsets heads"], rows: int) -> Float
 
 
 def _ratio(count: int, total: int) -> float:
-    """Ratio of the geometric series of so many terms from 1 that reaches a total, at most `_LARGEST_RATIO`."""
+    """Ratio of the geometric series with that many terms from 1 that reaches a total, at most `_LARGEST_RATIO`."""
     low, high = 1.01, _LARGEST_RATIO
     while high - low > 1e-6:
         middle = (low + high) / 2

@@ -21,7 +21,7 @@ def clip_from_scratch(text: dict[str, Any], vision: dict[str, Any], dim: int) ->
 
     Args:
         text: Sizes of the text encoder, as of transformers' ``CLIPTextConfig``.
-        vision: Sizes of the image encoder, as of ``CLIPVisionConfig``.
+        vision: Sizes of the image encoder, as in ``CLIPVisionConfig``.
         dim: Width of the embeddings.
     """
     with requires_extra("models"):
@@ -36,7 +36,7 @@ def model_from_config(source: str | Path) -> nn.Module:
     """The architecture of a folder or hub name, with random weights.
 
     Raises:
-        DataError: It holds no model that can be built, or one that is no dual encoder.
+        DataError: It holds no model that can be built, or one that is not a dual encoder.
     """
     with requires_extra("models"):
         from transformers import AutoConfig, AutoModel
@@ -53,7 +53,7 @@ def model_from_config(source: str | Path) -> nn.Module:
     missing = [name for name in _ENCODERS if not hasattr(model, name)]
     if missing:
         raise DataError(
-            f"{folder} holds a {config.model_type}, which is no dual encoder (it has no {missing[0]}); give a CLIP, a "
+            f"{folder} holds a {config.model_type}, not a dual encoder (it has no {missing[0]}); give a CLIP, a "
             "SigLIP or another that embeds images and texts apart"
         )
     return model

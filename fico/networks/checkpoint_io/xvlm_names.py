@@ -41,11 +41,11 @@ def remap_state_dict(checkpoint: Mapping[str, Any], path: Path | str) -> dict[st
         Tensors by our names. An unknown name is passed on, so that strict loading names it.
 
     Raises:
-        DataError: ``model`` is no dict of weights.
+        DataError: ``model`` is not a dict of weights.
     """
     state = checkpoint.get("model", checkpoint)
     if not isinstance(state, Mapping):
-        raise DataError(f"{path} has a `model` that is no dict of weights; give a checkpoint of X-VLM")
+        raise DataError(f"{path} has a `model` that is not a dict of weights; give a checkpoint of X-VLM")
     state = {_plain(name): value for name, value in state.items() if not name.endswith(_CONSTANT)}
     unused = [name for name in state if name.startswith(_PRE_TRAINING)]
     if unused:

@@ -32,7 +32,7 @@ def load_query2label(path: Path, *, heads: int = 4, image_size: int | None = Non
 
     Raises:
         DataError: The file is missing, damaged, of another model, or its heads do not divide the width.
-        UsageError: The size is no multiple of the backbone's stride, or the backbone has one size only.
+        UsageError: The size is not a multiple of the backbone's stride, or the backbone has one size only.
     """
     state = _weights(read_checkpoint(path))
     try:

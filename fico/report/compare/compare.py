@@ -184,11 +184,11 @@ def _notes(contenders: Sequence[Contender], tests: Tests) -> tuple[str, ...]:
     images = contenders[0].group.first.data.images
     tested = (
         f"p: two-sided paired test, sign flips of whole images ({images:,} of them), 10,000 resamples, corrected after "
-        f"Holm for {len(tests)} tests; {NOTHING} where the metric is no mean over queries or its values are not stored."
+        f"Holm for {len(tests)} tests; {NOTHING} where the metric is not a mean over queries or values are not stored."
     )
     return distinct([
         f"Metrics in percent, MedR in items. Differences are to {contenders[0].label}, in points; the best is bold.",
-        "Behind the value of one run: its 95 % interval (bootstrap over queries, captions of one image together).",
+        "After the value of one run: its 95 % interval (bootstrap over queries, captions of one image together).",
         "±: standard deviation over seeds. p tests the mean over the seeds: whether another sample of queries could "
         "explain the difference, not whether other seeds could." if several else "",
         tested if tests else f"p is not known ({NOTHING}): values of single queries are not stored with their images.",

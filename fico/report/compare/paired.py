@@ -34,7 +34,7 @@ class QueryValues:
             name: ``{task}/{direction}/{metric}``.
 
         Returns:
-            Difference second minus first; None where the metric is no mean over queries, the runs hold no values of
+            Difference second minus first; None where the metric is not a mean over queries, the runs hold no values of
             single queries for it, or do not say which image a caption belongs to.
 
         Raises:

@@ -11,7 +11,7 @@ from fico.evaluation.chance import chance_values
 from fico.evaluation.options import EvaluationOptions
 from fico.metrics.specification import Task
 
-MOST_IMAGES = 5000  # relevance is counted over so many images at most, chosen by hashed ids
+MOST_IMAGES = 5000  # relevance is counted over at most this many images, chosen by hashed ids
 SHOWN = {"instance": ("R@1", "R@5", "R@10"), "category": ("mAP@10", "mAP@100", "mAP@N")}
 
 

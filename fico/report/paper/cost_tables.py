@@ -49,7 +49,7 @@ def encoding_table(protocol: Protocol, runs: Sequence[Results], key: str) -> Tab
         "are computed from seconds and bytes per item. Encoding is the forward passes alone; extracting and reading "
         "input features is not counted.",
         "for attention: region and token vectors that a re-ranking model stores in addition to its embeddings.",
-        "Behind the size of codes: with a byte for each bit, as the paper stores them.",
+        "After the size of codes: with a byte for each bit, as the paper stores them.",
         *(f"Machine {number}: {name}." for number, name in enumerate(machines, start=1)),
     ]
     if len(machines) > 1:

@@ -24,7 +24,7 @@ from fico.report.table.table import NOTHING, Cell, Column, Row, Table, distinct,
 
 LEADING = (Column("model", is_text=True), Column("bits"), Column("size", is_text=True), Column("seeds"))
 READING = (
-    "In percent. Behind the value of one run: its 95 % interval (bootstrap over queries, captions of one image "
+    "In percent. After the value of one run: its 95 % interval (bootstrap over queries, captions of one image "
     "together). Several seeds: mean ± standard deviation over the seeds, which leaves the choice of queries out."
 )
 HASHING = ("adv", "ucch", "dadh")  # of the paper's models

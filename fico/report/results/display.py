@@ -40,7 +40,7 @@ def metric_names(results: Results, task: str) -> list[str]:
 
 
 def _span(name: str, start: float, end: float) -> str:
-    """Both ends, short: one digit behind the point, no thousands separator, so that a table fits its columns."""
+    """Both ends, short: one digit after the point, no thousands separator, so that a table fits its columns."""
     if is_rank(name):
         return "–".join(metric_text(name, value).replace(",", "") for value in (start, end))
     return f"{100 * start:.1f}–{100 * end:.1f}"

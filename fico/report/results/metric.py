@@ -32,7 +32,7 @@ class Metric:
 
 
 def is_rank(name: str) -> bool:
-    """Whether a metric counts ranks from 1 (MedR, MeanR) and is no fraction."""
+    """Whether a metric counts ranks from 1 (MedR, MeanR) and is not a fraction."""
     return name.rpartition("/")[2] in RANKS
 
 
@@ -50,4 +50,4 @@ def check_metric(name: str, metric: Metric) -> None:
             continue
         if not math.isfinite(number) or not least - slack <= number <= most + slack:
             wanted = "a rank from 1" if is_rank(name) else "a fraction from 0 to 1"
-            raise FicoError(f"{part} of {name} is {number}, wanted is {wanted}; no results were written")
+            raise FicoError(f"{part} of {name} is {number}, expected {wanted}; no results were written")

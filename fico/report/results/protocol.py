@@ -1,4 +1,4 @@
-"""What numbers must share to stand in one column: data, split and definitions."""
+"""What numbers must share to be compared in one column: data, split and definitions."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ _DEFAULTS = {"ties": "expected", "ap": "hits", "empty": "zero", "recall": "any",
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """What numbers must share to stand in one column: the data, its split and the definitions.
+    """What numbers must share to be compared in one column: the data, its split and the definitions.
 
     Args:
         data: Name of the data set.

@@ -51,7 +51,7 @@ def find_runs(folders: Iterable[Path], *, keep_repeats: bool = False) -> FoundRu
     folders = [Path(folder) for folder in folders]
     for folder in folders:
         if not folder.is_dir():
-            raise UsageError(f"{folder} is no folder; give the folders of runs, or folders that hold some")
+            raise UsageError(f"{folder} is not a folder; give the folders of runs, or folders that hold some")
     runs: list[FinishedRun] = []
     left_out: list[tuple[Path, str]] = []
     for folder in dict.fromkeys(path.resolve() for top in folders for path in _run_folders(top)):

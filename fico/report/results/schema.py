@@ -213,7 +213,9 @@ def read_results(path: Path) -> Results:
         plain = json.loads(path.read_text(encoding="utf-8"))
         version = plain["schema_version"]
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is no results file of a run: it is no JSON object with a schema_version") from error
+        raise DataError(
+            f"{path} is not a results file of a run: it is not a JSON object with a schema_version"
+        ) from error
     if version != SCHEMA_VERSION:
         raise DataError(f"{path} has schema_version {version}, this release reads {SCHEMA_VERSION}; repeat the run")
     try:

@@ -39,7 +39,7 @@ class SeedGroup:
 
     Args:
         runs: Results in the order of the seeds.
-        difference: Config keys that tell it from another group of the same model and code length; empty if it is alone.
+        difference: Config keys that distinguish it from another group of the same model and code length; else empty.
     """
 
     runs: tuple[Results, ...]
@@ -47,12 +47,12 @@ class SeedGroup:
 
     @property
     def name(self) -> str:
-        """The model, with the config keys that tell this group apart."""
+        """The model, with the config keys that distinguish this group."""
         return f"{self.first.model.name}{f' ({self.difference})' if self.difference else ''}"
 
     @property
     def label(self) -> str:
-        """Model, code length and the config keys that tell this group apart; unique in a list of groups."""
+        """Model, code length and the config keys that distinguish this group; unique in a list of groups."""
         return f"{_name(self.first)}{f' ({self.difference})' if self.difference else ''}"
 
     @property

@@ -33,7 +33,7 @@ def as_latex(table: Table) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text that stands for itself in LaTeX."""
+    """Text escaped for LaTeX."""
     return "".join(_ESCAPES.get(letter, letter) for letter in text)
 
 

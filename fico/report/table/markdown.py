@@ -17,7 +17,7 @@ def as_markdown(table: Table) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text that stands for itself in a Markdown table."""
+    """Text escaped for a Markdown table."""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
     return re.sub(r"([\\|`*\[\]])", r"\\\1", text)
 

@@ -32,7 +32,7 @@ class Cell:
 
     Args:
         text: What a reader sees first.
-        note: What stands smaller behind it: an interval, a spread, a p-value.
+        note: Smaller text after it: an interval, a spread, a p-value.
         numbers: For the CSV, by name; the first has the name ``""`` and is the value itself.
         is_best: Printed in bold.
         hint: Definition that HTML shows when the pointer rests on the cell.
@@ -75,7 +75,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Cells in the order of the columns; ``kind`` tells measured numbers from the paper's and from chance."""
+    """Cells in the order of the columns; ``kind`` distinguishes measured numbers from the paper's and from chance."""
 
     cells: tuple[Cell, ...]
     kind: Kind = "run"

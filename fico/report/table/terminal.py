@@ -56,7 +56,7 @@ def notes(table: Table) -> list[str]:
 
 
 def _headings(table: Table) -> Iterator[tuple[Column, str]]:
-    """Headings of equal height; a group's name stands above its first column alone."""
+    """Headings of equal height; a group's name is above its first column alone."""
     shown = [column for column in table.columns if not column.is_detail]
     groups, last = [], ""
     for column in shown:

@@ -12,7 +12,7 @@ from torch import Tensor
 from fico.errors import DataError, UsageError
 from fico.search.base import LENGTHS, to_floats, unusual_row
 from fico.util.arrays import Embeddings
-from fico.util.resources import gib
+from fico.util.units import bytes_text
 
 _SHARED_MEMORY = 101_376  # bytes that a block may take on any GPU since 2020, where torch cannot tell
 _ROWS = 65_536  # rows checked in one go
@@ -40,7 +40,7 @@ def on(device: str) -> AbstractContextManager[object]:
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """While it is open products of single precision are just that, and products of halves are summed in single."""
+    """While it is open, products of single precision stay single, and products of halves are summed in single."""
     flags = torch.backends.cuda.matmul
     before, halves = torch.get_float32_matmul_precision(), flags.allow_fp16_reduced_precision_reduction
     torch.set_float32_matmul_precision("highest")
@@ -146,15 +146,15 @@ def require_device_memory(device: str, size: int, what: str) -> None:
     free = free_device_memory(device)
     if size > free:
         raise UsageError(
-            f"{what} need about {gib(size)} on {device}, but {gib(free)} are free; keep them narrower, take fewer or "
-            "search on the CPU"
+            f"{what} need about {bytes_text(size)} on {device}, but {bytes_text(free)} are free; keep them narrower, "
+            "take fewer or search on the CPU"
         )
 
 
 def free_device_memory(device: str) -> int:
     """Bytes of a device that this process may still take, those included that torch holds in reserve.
 
-    Of the CPU, where the parts of a device run in tests, it is said to be plenty: others ask there.
+    For the CPU, where tests run the parts of a device, it is unlimited: memory is checked elsewhere.
     """
     if not device.startswith("cuda"):
         return 2**62

@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-_CANDIDATES, _PART = 16, 256  # candidates and dimensions that a program looks at together
+_CANDIDATES, _PART = 16, 256  # candidates and dimensions that a program reads together
 
 
 @triton.jit

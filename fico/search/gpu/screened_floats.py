@@ -45,7 +45,7 @@ class ScreenedFloats:
         return sum(part.numel() * part.element_size() for part in parts)
 
     def add(self, rows: Float[Tensor, "items dim"]) -> None:
-        """Adds rows on the device, which nobody else may write to; several blocks are put together when searched."""
+        """Adds rows on the device, which no other code may write to; several blocks are put together when searched."""
         self._added.append(torch.nn.functional.normalize(rows) if self._is_cosine else rows.contiguous())
         self._half = None
 
@@ -158,7 +158,7 @@ class _Half:
 
     def __init__(self, full: Tensor) -> None:
         blocks = range(0, len(full), _ITEMS)
-        # The largest number first: squares of very small or large ones are no numbers any more.
+        # The largest number first: squares of very small or large ones under- or overflow.
         peak = max(max(float(full[at : at + _ITEMS].abs().max()) for at in blocks), 1e-38)
         longest = max(float((full[at : at + _ITEMS] / peak).norm(dim=1).max()) for at in blocks)
         self.rows = torch.empty(full.shape, dtype=torch.float16, device=full.device)
@@ -177,13 +177,13 @@ class _Half:
 
 
 def _unit(rows: Tensor) -> Tensor:
-    """Rows of length 1; the largest number first, since squares of very small or large ones are no numbers any more."""
+    """Rows of length 1; the largest number first, since squares of very small or large ones under- or overflow."""
     peak = rows.abs().amax(dim=1, keepdim=True).clamp(min=1e-38)
     return torch.nn.functional.normalize(rows / peak)
 
 
 def _sample_rank(k: int) -> int:
-    """Of the sample: far enough behind the k nearest that hardly a query is searched twice."""
+    """Of the sample: far enough below the k nearest that hardly a query is searched twice."""
     return sampled_rank(k, deviations=6) + 2
 
 

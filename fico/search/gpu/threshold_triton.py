@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-_CHUNK = 2048  # products that a program looks at together
+_CHUNK = 2048  # products that a program reads together
 
 
 @triton.jit

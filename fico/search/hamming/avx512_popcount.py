@@ -6,7 +6,7 @@ on as many codes as a register has bits. Bits are counted by carry-save adders (
 weight become their sum and their carry, two instructions with AVX-512 (``vpternlogq``), five with AVX2, and no
 population count at all. Where many queries scan a slab, the first layer of adders, for each of the eight ways in
 which a query may flip three planes, is computed once and looked up by all. The count begins at an offset from which it
-overflows beyond the query's limit, so that its last plane alone tells which codes are near enough.
+overflows beyond the query's limit, so that its last plane alone says which codes are near enough.
 
 numba's cache looks at the file of a compiled function alone: a change here takes effect once `kernel` changes.
 """
@@ -191,13 +191,13 @@ direct_only, direct_first, direct_next, direct_last = (_counting(_direct_pairs, 
 
 
 def _bits_of(words: int) -> int:
-    """Bits of a count: it runs to the length of a code, and one more bit tells that it overflowed."""
+    """Bits of a count: it runs to the length of a code, and one more bit marks an overflow."""
     return (BITS * words).bit_length() + 1
 
 
 @intrinsic
 def count_bits(typing_context: Any, planes: Any) -> Any:
-    """Bits of a count of codes with so many words."""
+    """Bits of a count of codes with that many words."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return ir.Constant(I64, _bits_of(signature.args[0].count))

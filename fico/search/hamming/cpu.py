@@ -1,7 +1,6 @@
 """The CPU path of the Hamming search: codes in memory, scanned by the compiled kernel, or by FAISS without numba."""
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
@@ -31,7 +30,7 @@ class CodeIndex(Protocol):
         ...
 
     def add(self, codes: HashCodes) -> None:
-        """Adds codes, whose words nobody else may write to."""
+        """Adds codes, whose words no other code may write to."""
         ...
 
     def search(self, queries: HashCodes, k: int) -> Ranking:
@@ -67,7 +66,7 @@ class ScannedCodes:
         return planes + sum(part.nbytes for part in self._added)
 
     def add(self, codes: HashCodes) -> None:
-        """Adds codes, whose words nobody else may write to."""
+        """Adds codes, whose words no other code may write to."""
         self._added.append(codes)
         self._bits = codes.bits
 
@@ -136,7 +135,7 @@ class ScannedCodes:
         return np.sort(np.concatenate(found, axis=1), axis=1)[:, :k]
 
     def _first_limits(self, queries: np.ndarray, k: int) -> np.ndarray:
-        """A distance within which each query probably has k codes; the scan tells where it has not."""
+        """A distance within which each query probably has k codes; the scan reports where it has not."""
         assert self._sample is not None
         rank = sampled_rank(k)
         if k < _SAMPLED_K or rank > self._sample.length // 4:
@@ -161,7 +160,7 @@ class FaissCodes:
         return sum(codes.nbytes for codes in self._added)
 
     def add(self, codes: HashCodes) -> None:
-        """Adds codes, whose words nobody else may write to."""
+        """Adds codes, whose words no other code may write to."""
         self._added.append(codes)
 
     def codes(self) -> HashCodes:
@@ -219,10 +218,5 @@ def _scan(planes: "BitPlanes", part: tuple[int, int], queries: np.ndarray, limit
 
 
 def _bytes(codes: HashCodes) -> np.ndarray:
-    """Words as FAISS's bytes; the zeros behind a code add nothing to a distance."""
+    """Words as FAISS's bytes; the zeros after a code add nothing to a distance."""
     return codes.words.view(np.uint8)
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""The GPU path of the Hamming search: codes as +1 and -1, whose inner product tells the distance."""
+"""The GPU path of the Hamming search: codes as +1 and -1, whose inner product gives the distance."""
 
 from collections.abc import Callable, Iterator
 
@@ -50,7 +50,7 @@ class DeviceCodes:
         return packed + sum(part.numel() * part.element_size() for part in self._items or ())
 
     def add(self, codes: HashCodes) -> None:
-        """Adds codes, whose words nobody else may write to."""
+        """Adds codes, whose words no other code may write to."""
         self._added.append(codes)
         self._items = None
 

@@ -148,7 +148,7 @@ def nearest(
     them, the third counts their distances and takes the k nearest. Nothing depends on how the data lie.
 
     Args:
-        queries: Signs ``queries width`` of +1, -1 and 0 behind the code, ``int8``, the width a power of two from 32 on;
+        queries: Signs ``queries width`` of +1, -1 and 0 after the code, ``int8``, the width a power of two from 32 on;
             and words, ``queries words`` of 64 bits.
         items: Signs ``padded width``, and words ``words padded``; rows padded with anything to a multiple of 128.
         count: Items without padding.

@@ -2,7 +2,7 @@
 """The compiled part of the Hamming search: the near codes of every slab, and the counting select of the nearest.
 
 Importing this module imports numba; it compiles on first use and keeps the result in numba's cache, which looks at the
-file of a function alone: whatever calls a compiled function of this file stands in it too, and who changes
+file of a function alone: whatever calls a compiled function of this file is in it too, and whoever changes
 `avx512_popcount` or `bit_planes` changes this file as well.
 """
 
@@ -176,7 +176,7 @@ def _take(
 
 @njit(nogil=True, cache=True)
 def _within(found: np.ndarray, entry: int, lane: int, most: int) -> int:
-    """Codes of a lane whose count is at most so much: a comparison from the lowest weight up."""
+    """Codes of a lane whose count is at most a limit: a comparison from the lowest weight up."""
     beyond = 0
     for weight in range(found.shape[1] - 1):
         if most >> weight & 1:
@@ -188,7 +188,7 @@ def _within(found: np.ndarray, entry: int, lane: int, most: int) -> int:
 
 @njit(nogil=True, cache=True)
 def _cleared(hits: np.ndarray, row: int, limit: int) -> int:
-    """Moves the hits that may still count to the front; tells how many there are."""
+    """Moves the hits that may still count to the front; returns how many there are."""
     stored = 0
     for hit in hits[row]:
         if hit >> ID_BITS <= limit + 1:
@@ -219,7 +219,7 @@ def scan(
     Args:
         planes: For each word of a code ``slabs 64 lanes``, as `BitPlanes` holds them.
         begin: First code, a multiple of ``SLAB``.
-        stop: One behind the last code.
+        stop: One past the last code.
         queries: ``queries words``.
         limits: First limit of each query; 64 * words leaves nothing out.
         out: ``queries k``: receives ``distance << ID_BITS | id``, sorted.
@@ -272,7 +272,7 @@ def screen(
     Args:
         planes: For each word of a code ``slabs 64 lanes``.
         starts: First code of each list, a multiple of 64.
-        stops: One behind its last code.
+        stops: One past its last code.
         lists: ``queries probes``: lists to scan.
         queries: ``queries words``.
         out: ``queries candidates``: receives ``distance << ID_BITS | position`` by distance, equal ones in the order of

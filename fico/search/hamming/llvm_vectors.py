@@ -32,7 +32,7 @@ def data_of(context: Any, builder: Any, signature: Any, arguments: Any, number: 
 
 
 def moved(builder: Any, data: Any, count: Any) -> Any:
-    """An address so many elements further on."""
+    """The address that many elements further on."""
     return builder.gep(data, [ir.Constant(I64, count) if isinstance(count, int) else count])
 
 

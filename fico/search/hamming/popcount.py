@@ -9,14 +9,13 @@ from fico.errors import UsageError
 from fico.search.base import check_k
 from fico.search.gpu.device import check_device, fuses_kernels, on
 from fico.search.hamming.cpu import CodeIndex, FaissCodes, ScannedCodes, scratch_bytes
-from fico.search.hamming.cpu import cores as cores
 from fico.search.hash_encoder import HashEncoder
 from fico.search.index_file import read_index, write_index
 from fico.search.itq import ITQ
 from fico.search.sampling import STRIDE
 from fico.types import Ranking
 from fico.util.arrays import Embeddings, to_array
-from fico.util.resources import require_memory
+from fico.util.resources import cores, require_memory
 
 WIDEST = 512  # bits; the compiled scan grows with the width, and FAISS has vector code for wide ones
 
@@ -25,12 +24,12 @@ class PopcountSearch:
     """Exact nearest codes by Hamming distance, ties by lowest item.
 
     Codes lie as bit planes. A tile of queries passes over 512 codes at a time, whose differing bits carry-save adders
-    count in registers; the last carry tells which codes are within the query's limit, which a counting select
+    count in registers; the last carry marks which codes are within the query's limit, which a counting select
     tightens. Above 512 bits, and where numba is missing, FAISS's exhaustive search does the work; on a GPU fused
     Triton kernels, or products of +1 and -1 where Triton is missing or the codes are too wide for the GPU.
 
     Args:
-        bits: Code length, a multiple of 8. It declares that rows of so many columns are codes of +1 and -1 or of 1 and
+        bits: Code length, a multiple of 8. It declares rows of that many columns are codes of +1 and -1 or of 1 and
             0, and ``uint8`` rows of an eighth of the columns packed codes; any other rows are floats, made into codes
             of this length by ITQ. None: rows are floats, for codes of 64 bits or what few items allow.
         threads: Cores to use. None: as many as numba may (``NUMBA_NUM_THREADS``, else all of this process).
@@ -39,7 +38,7 @@ class PopcountSearch:
         device: Where to search, as torch names it: ``cpu``, ``cuda``, ``cuda:1``.
 
     Raises:
-        UsageError: ``bits`` is no positive multiple of 8, ``threads`` is below 1, or the device is not there.
+        UsageError: ``bits`` is not a positive multiple of 8, ``threads`` is below 1, or the device is not there.
     """
 
     def __init__(
@@ -93,7 +92,7 @@ class PopcountSearch:
 
         Raises:
             DataError: Too few rows for a code of 8 bits, NaN, or another width of the queries.
-            UsageError: Codes whose width is no multiple of 8.
+            UsageError: Codes whose width is not a multiple of 8.
         """
         self._encoder.fit(items, queries=queries)
         return self
@@ -108,8 +107,8 @@ class PopcountSearch:
         """Adds codes, or floats to make codes of.
 
         Raises:
-            DataError: Another width, a value that is no code where codes are declared, packed codes without ``bits``.
-            UsageError: The width is no multiple of 8, or memory is short (the predicted size is named).
+            DataError: Another width, a value other than a code where codes are declared, packed codes without ``bits``.
+            UsageError: The width is not a multiple of 8, or memory is short (the predicted size is named).
         """
         rows = items if isinstance(items, HashCodes) else to_array(items, "items")
         if not self._encoder.is_fitted:
@@ -142,7 +141,7 @@ class PopcountSearch:
         Raises:
             UsageError: Nothing was added, k is below 1 or above the number of items, or memory is short for the result
                 (the predicted size is named).
-            DataError: Queries of another width, or that are no codes.
+            DataError: Queries of another width, or that are not codes.
         """
         k = check_k(k, self._length)
         codes = self._encoder.encode(queries, "queries")

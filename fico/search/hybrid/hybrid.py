@@ -11,7 +11,6 @@ from fico.codes import HashCodes, code_length
 from fico.errors import DataError, UsageError
 from fico.search.base import check_k, import_faiss, to_floats
 from fico.search.gpu.device import check_device, on, require_device_memory, to_tensor
-from fico.search.hamming.cpu import cores
 from fico.search.hamming.gpu import bytes_on_device
 from fico.search.hybrid.cpu import HybridOnCpu
 from fico.search.hybrid.gpu import HybridOnDevice
@@ -20,7 +19,7 @@ from fico.search.index_file import read_index, write_index
 from fico.search.itq import ITQ, draw_rows
 from fico.types import Ranking
 from fico.util.arrays import Embeddings, owned
-from fico.util.resources import require_disk, require_memory
+from fico.util.resources import cores, require_disk, require_memory
 
 Metric = Literal["cosine", "inner", "euclidean"]
 
@@ -151,7 +150,7 @@ class HybridSearch:
     def clone_empty(self) -> "HybridSearch":
         """A searcher with the same parameters and all that was trained, without items.
 
-        Where the floats lie in a file, those of the n-th such searcher lie in one with ``.n`` behind its name.
+        Where the floats lie in a file, those of the n-th such searcher lie in one with ``.n`` appended to its name.
         """
         clone = HybridSearch(**self._settings(), rows=self._rows.kind, threads=self.threads, device=self.device)
         clone._projection, clone._rows = self._projection, self._rows.clone_empty()

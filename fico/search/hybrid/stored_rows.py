@@ -71,7 +71,7 @@ class StoredRows:
             self._step = np.maximum((high - low) / 254, np.float32(1e-12))
 
     def add(self, floats: np.ndarray) -> None:
-        """Appends rows; ``float32`` rows without a path are kept as they are, so nobody else may write to them."""
+        """Appends rows; ``float32`` rows without a path are kept as they are, so no other code may write to them."""
         before, self.length = self.length, self.length + len(floats)
         if self.path is None:
             self._added.append(self._narrow(floats))
@@ -111,7 +111,7 @@ class StoredRows:
         return np.memmap(self.path, _TYPES[self.kind], "r+", shape=(self.length, dim))
 
     def clone_empty(self) -> "StoredRows":
-        """Rows of the same kind and ranges, none yet; with a path the n-th ones get it with ``.n`` behind."""
+        """Rows of the same kind and ranges, none yet; with a path the n-th ones get it with ``.n`` appended."""
         self._clones += 1
         clone = StoredRows(self.kind, None if self.path is None else f"{self.path}.{self._clones}")
         clone._step, clone._middle = self._step, self._middle

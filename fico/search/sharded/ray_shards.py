@@ -61,7 +61,7 @@ class RayShardedSearch:
 
     Raises:
         UsageError: Ray is not installed, or ``shards`` is below 1.
-        FicoError: The cluster has not the cores for so many shards.
+        FicoError: The cluster has too few cores for that many shards.
     """
 
     def __init__(self, make: Callable[[], Shardable], shards: int, cpus: float = 1, address: str | None = None) -> None:
@@ -160,12 +160,12 @@ class RayShardedSearch:
         Args:
             folder: All machines see it.
             cpus: Cores that Ray reserves for each actor.
-            address: As of the class.
+            address: As for the class.
 
         Raises:
             DataError: A file is missing, cut off, changed, or of another version or no index.
             UsageError: Ray is not installed.
-            FicoError: The cluster has not the cores for so many shards.
+            FicoError: The cluster has too few cores for that many shards.
         """
         ranges = read_plan(folder)
         paths = shard_paths(Path(folder).absolute(), len(ranges.counts))

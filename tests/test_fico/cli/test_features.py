@@ -119,7 +119,7 @@ def test_a_stopped_reading_of_regions_goes_on(root, tmp_path, monkeypatch):
     ("make", "told"),
     [
         (lambda ids, values: (ids[:-2], values[:-2]), r"2 of 60 rows of regions\.npy"),
-        (lambda ids, values: ([*ids[:-1], ids[0]], values), "stands in the sources twice"),
+        (lambda ids, values: ([*ids[:-1], ids[0]], values), "is in the sources twice"),
     ],
 )
 def test_images_without_regions_or_with_two_are_refused(root, tmp_path, make, told):

@@ -90,7 +90,7 @@ def test_the_written_splits_load_and_are_recorded(tmp_path, gz):
     assert record["fingerprint"][:12] in run(again, "--key", "mine", "--seed", 4).output, "whatever the file's order"
 
 
-def test_a_field_that_is_there_stays_unless_forced(tmp_path):
+def test_a_field_that_is_there_stays_unless_overwritten(tmp_path):
     folder = write(tmp_path / "new")
     run(folder)
     before = (folder / "dataset_new.json").read_bytes()
@@ -98,7 +98,7 @@ def test_a_field_that_is_there_stays_unless_forced(tmp_path):
     assert done.exit_code == 2
     assert "have the field 'split' already" in done.output
     assert (folder / "dataset_new.json").read_bytes() == before
-    assert run(folder, "--seed", 1, "--force").exit_code == 0
+    assert run(folder, "--seed", 1, "--overwrite").exit_code == 0
     assert (folder / "dataset_new.json").read_bytes() != before
     assert run(folder, "--val", 0.5, "--test", 0.5, "--force").exit_code == 2
 

@@ -176,7 +176,7 @@ def test_an_interrupted_write_leaves_no_store_not_even_the_old_one(tmp_path, flo
         ({"correspondence": Correspondence([0, 1])}, "2 captions"),
         ({"correspondence": Correspondence([6] * CAPTIONS)}, "image row 6"),
         ({"labels": np.ones((5, 3), bool)}, "5 label rows"),
-        ({"bits": 8}, "5 bits, but 8"),
+        ({"bits": 8}, "5 bits, but bits is 8"),
     ],
 )
 def test_counts_that_disagree_are_refused(tmp_path, floats, changed, words):

@@ -218,7 +218,7 @@ def test_bad_features_beside_the_data_set_are_refused_by_name(folder):
         f"59 rows for {len(ids)} ids": (rows[:59], ids),
         "no row for 1 of 20 ids, among them shapes_000000": (rows[1:], ids[1:]),
         r"60 rows for 60 ids \(59 distinct\)": (rows, [*ids[:-1], ids[0]]),
-        "no finite numbers, for shapes_000002": (holed, ids),
+        "not finite, for shapes_000002": (holed, ids),
         r"shape \(60, 4, 1\) .* needs 2 axes": (rows[..., None], ids),
         "dtype int64": (rows.astype(np.int64), ids),
     }

@@ -34,7 +34,7 @@ def test_another_encoding_is_named_with_its_line(tmp_path):
 def test_what_is_no_json_is_named(tmp_path, content):
     path = tmp_path / "a.json"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"a\.json is no readable JSON"):
+    with pytest.raises(DataError, match=r"a\.json is not readable JSON"):
         read_json(path)
 
 
@@ -44,7 +44,7 @@ def test_a_damaged_gz_is_named(tmp_path, damage):
     whole = gzip.compress(b'{"a": 1}' * 50)
     damaged = {"cut": whole[:-12], "flipped": whole[:14] + b"\xff\x00" + whole[16:], "plain": b"{}"}
     path.write_bytes(damaged[damage])
-    with pytest.raises(DataError, match=r"a\.json\.gz is no readable JSON"):
+    with pytest.raises(DataError, match=r"a\.json\.gz is not readable JSON"):
         read_json(path)
 
 

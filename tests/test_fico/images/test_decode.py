@@ -113,7 +113,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, content, told):
 def test_floats_of_an_unknown_range_are_refused(tmp_path, value):
     path = tmp_path / "image.tif"
     Image.fromarray(np.full((2, 2), value, np.float32)).save(path)
-    with pytest.raises(DataError, match=r"image 17: .*image\.tif holds floats from .* wanted are 0 to 1"):
+    with pytest.raises(DataError, match=r"image 17: .*image\.tif holds floats from .* expected 0 to 1"):
         open_rgb(path, "17")
 
 

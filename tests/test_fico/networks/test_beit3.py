@@ -147,7 +147,7 @@ def test_a_checkpoint_of_another_image_size_loads_with_its_table_resized(tmp_pat
 
 
 def test_a_table_that_is_no_square_is_refused():
-    with pytest.raises(DataError, match="8 rows, which is no square grid"):
+    with pytest.raises(DataError, match="8 rows, which is not a square grid"):
         resize_position_table(torch.zeros(8, 4), 19, 3, "file")
 
 
@@ -172,12 +172,12 @@ def test_a_file_of_another_vocabulary_names_both_sizes(tmp_path):
 
 def test_a_model_that_is_no_dict_is_refused(tmp_path):
     torch.save({"model": [1]}, tmp_path / "list.pth")
-    with pytest.raises(DataError, match="no dict of tensors"):
+    with pytest.raises(DataError, match="not a dict of tensors"):
         _network().load_released(tmp_path / "list.pth")
 
 
 def test_sizes_that_do_not_divide_are_refused():
-    with pytest.raises(ValueError, match="no multiple of patch_size"):
+    with pytest.raises(ValueError, match="not a multiple of patch_size"):
         _network(image_size=20)
     with pytest.raises(ValueError, match="does not divide among 5 heads"):
         _network(heads=5)

@@ -249,7 +249,7 @@ def test_weights_that_do_not_fit_name_the_first_keys(released, tmp_path):
 def test_another_kind_of_model_is_refused(released, tmp_path):
     folder = shutil.copytree(released / "clip", tmp_path / "bert")
     (folder / "config.json").write_text(json.dumps({"model_type": "bert"} | WIDTHS | {"vocab_size": 30}))
-    with pytest.raises(DataError, match="holds a bert, which is no dual encoder"):
+    with pytest.raises(DataError, match="holds a bert, not a dual encoder"):
         DualEncoder(folder, 20)
     (folder / "config.json").write_text(json.dumps({"model_type": "nobody_knows"}))
     with pytest.raises(DataError, match="no model that can be built"):

@@ -76,7 +76,7 @@ def test_a_bias_table_keeps_its_values_at_the_old_places_of_a_linear_surface():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"model": ["no", "dict"]}, "no dict of weights"),
+        ({"model": ["no", "dict"]}, "not a dict of weights"),
         ({"model": {}}, "is missing"),
         ({"img_enc.fc.weight": torch.zeros(2)}, "and .* more"),
         (None, "there is no weights file"),

@@ -90,7 +90,7 @@ def test_broken_and_foreign_files_are_refused_by_name(name, tmp_path):
     for changed, words in (
         ({"version": "1"}, "version 1.*reads 3"),
         ({"kind": "other"}, "kind 'other'"),
-        ({"format": "x"}, "no index file"),
+        ({"format": "x"}, "not an index file"),
     ):
         save_file(arrays, path, header | changed)
         for load in (type(searcher).load, load_index):
@@ -173,7 +173,7 @@ def test_floats_that_do_not_fit_memory_or_disk_are_refused(tmp_path, monkeypatch
         HybridSearch(bits=32, rows="float16").add(items)
     monkeypatch.setattr(resources, "free_memory", lambda: 2**40)
     monkeypatch.setattr(resources, "free_disk", lambda path: 2**18)
-    with pytest.raises(UsageError, match=r"need 0\.5 MiB of disk for .*rows\.bin, but 0\.2 MiB"):
+    with pytest.raises(UsageError, match=r"need 562\.5 KiB of disk for .*rows\.bin, but 256\.0 KiB"):
         HybridSearch(bits=32, rows_path=tmp_path / "rows.bin").add(items)
     assert not (tmp_path / "rows.bin").exists()
 

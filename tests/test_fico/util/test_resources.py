@@ -35,5 +35,5 @@ def test_resident_memory_grows_with_what_is_held():
 def test_what_does_not_fit_is_refused_with_both_sizes(group, monkeypatch):
     monkeypatch.setattr(resources, "SMALL", 0)
     resources.require_memory(400, "ten codes", "take fewer")
-    with pytest.raises(UsageError, match=r"ten codes need about 0\.0 MiB of memory, but 0\.0 MiB are free; take fewer"):
+    with pytest.raises(UsageError, match=r"ten codes need about 401 B of memory, but 400 B are free; take fewer"):
         resources.require_memory(401, "ten codes", "take fewer")

@@ -120,7 +120,7 @@ def broken(folder, change):
         (lambda f: (f / "test_caps.txt").unlink(), "caption files of dev, train are there"),
         (lambda f: (f / "test_ims.npy").write_bytes((f / "test_ims.npy").read_bytes()[:-9]), "not a complete npy file"),
         (lambda f: np.save(f / "test_ims.npy", regions("test")[:3]), "has shape .3, 3, 5. .* for 4 images"),
-        (lambda f: np.save(f / "test_ims.npy", np.full((4, 3, 5), np.nan)), "no finite numbers, for 400, 407, 414"),
+        (lambda f: np.save(f / "test_ims.npy", np.full((4, 3, 5), np.nan)), "not finite, for 400, 407, 414"),
         (lambda f: np.save(f / "test_ims.npy", regions("test", count=20)), "different features in the rows of image"),
     ],
 )

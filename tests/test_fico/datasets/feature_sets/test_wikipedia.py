@@ -129,9 +129,9 @@ def test_a_folder_without_the_file_says_what_to_give(tmp_path):
     ("changed", "told"),
     [
         ({"text_id_test": None}, "no array 'text_id_test'"),
-        ({"label_train": arrays()["label_train"][1:]}, "no set of pairs"),
-        ({"label_test": arrays()["label_test"] + 1}, "no number of a class"),
-        ({"image_test": np.full((20, 6), np.nan, np.float32)}, "no finite numbers"),
+        ({"label_train": arrays()["label_train"][1:]}, "not a set of pairs"),
+        ({"label_test": arrays()["label_test"] + 1}, "not a number of a class"),
+        ({"image_test": np.full((20, 6), np.nan, np.float32)}, "not finite"),
         ({"text_test": np.zeros((20, 5), np.float32)}, "another width"),
         ({"image_id_train": np.array(["same"] * 80)}, "an id twice in image_id_train"),
     ],

@@ -172,7 +172,7 @@ def spoil(change):
         (spoil(lambda c: c["categories"].pop()), "has other categories than"),
         (spoil(lambda c: c["annotations"].append({"image_id": 1, "category_id": 1, "id": 5})), "names image 1 and"),
         (spoil(lambda c: c.pop("annotations")), "holds no instance annotations of COCO"),
-        (lambda root: (root / "annotations" / "instances_val2014.json").write_text("{"), "is no readable JSON"),
+        (lambda root: (root / "annotations" / "instances_val2014.json").write_text("{"), "is not readable JSON"),
         (lambda root: (root / "annotations" / "instances_val2014.json").unlink(), "no labels of 2 of 2 images"),
     ],
 )

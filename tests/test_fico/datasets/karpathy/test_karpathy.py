@@ -191,7 +191,7 @@ def changed_sentence(**values):
 BAD_RECORDS = {
     "image img_3 .* has no caption": changed_record(3, sentences=[]),
     "caption 1 of image img_3 .* has no text": changed_sentence(raw="  "),
-    "caption 108 stands under image img_3 .*belongs to imgid 0": changed_sentence(imgid=0, sentid=108),
+    "caption 108 is under image img_3 .*belongs to imgid 0": changed_sentence(imgid=0, sentid=108),
     "caption id 100 occurs twice": changed_sentence(sentid=100),
     "image id img_0 occurs twice": changed_record(3, filename="img_0.jpg"),
     "image 3 .* has no filename": changed_record(3, filename=""),
@@ -256,7 +256,7 @@ def test_a_truncated_gzip_is_named(tmp_path):
     root = make_folder(tmp_path / "tiny", gz=True)
     path = root / "dataset_tiny.json.gz"
     path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(DataError, match=r"dataset_tiny.json.gz is no readable JSON"):
+    with pytest.raises(DataError, match=r"dataset_tiny.json.gz is not readable JSON"):
         Karpathy(root).split("train")
 
 

@@ -134,7 +134,7 @@ def test_sentence_pieces_may_have_rows_to_spare_but_not_too_few(tmp_path):
     with pytest.raises(DataError, match="word table has 6"):
         SentencePieces(vocab_size=6).fitted(_split(CAPTIONS * 9))
     (tmp_path / "x.spm").write_bytes(b"no model")
-    with pytest.raises(DataError, match="no sentencepiece model"):
+    with pytest.raises(DataError, match="not a SentencePiece model"):
         SentencePieces(tmp_path / "x.spm").fitted(_split(CAPTIONS))
 
 
