@@ -197,3 +197,13 @@ def test_a_single_score_of_the_fill_value_is_no_reranking():
     scores[np.arange(8), np.arange(8)[::-1]] = -100
     result = evaluate_scores(i2t=scores, t2i=scores.T, correspondence=Correspondence(range(8)), bootstrap=0)
     assert "instance/i2t/MeanR" in result.metrics
+
+
+def test_captions_behind_the_fifth_count_in_the_fraction_found_and_in_the_gain():
+    scores = np.array([[*np.linspace(1, 0.5, 8), 0.1, 0.2], np.linspace(0, 1, 10)])
+    pairs = Correspondence([0] * 8 + [1] * 2)
+    result = evaluate_scores(i2t=scores, t2i=None, correspondence=pairs, recall="fraction", bootstrap=0)
+    values = result.per_query["i2t"].values
+    assert values["instance/R@5"][0] == pytest.approx(5 / 8)
+    assert values["instance/R@10"][0] == pytest.approx(1)
+    assert values["instance/nDCG@10"][0] == pytest.approx(1)
