@@ -43,8 +43,6 @@ class TensorScores:
 
     notes: tuple[str, ...] = ()  # what a reader must know about the embeddings
 
-    notes: tuple[str, ...] = ()  # what a reader must know about the embeddings
-
     def __init__(self, images: Tensor, texts: Tensor, similarity: Similarity) -> None:
         self._sides = {"i2t": (images, texts), "t2i": (texts, images)}
         self._weights = {way: _item_weights(items, similarity) for way, (_, items) in self._sides.items()}
@@ -75,7 +73,6 @@ class MatrixTensors:
     """
 
     bits: int | None = None
-    notes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __init__(self, matrices: ScoreSource, device: torch.device, items: dict[Direction, int]) -> None:
