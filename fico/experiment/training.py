@@ -56,7 +56,8 @@ def train_and_test(config: DictConfig, data: RetrievalDataModule, context: RunCo
     tested = Path(config.model.checkpoint) if config.model.checkpoint else None
     if tested is not None:
         check_checkpoint(tested, module, context.fingerprint)
-    folder, notes = context.folder / "checkpoints", []
+    folder = context.folder / "checkpoints"
+    notes: list[str] = []
     best = BestCheckpoint(folder, context.monitor, tested if "fit" in config.stage else None)
     last = last_checkpoint(folder)
     trainer = _trainer(config, [*build_callbacks(config.callbacks, context), best, last], loggers, context.folder)
@@ -87,7 +88,11 @@ def use_test_precision(trainer: L.Trainer, precision: str | None) -> None:
 
 def _trainer(config: DictConfig, callbacks: list[L.Callback], loggers: list[Logger], folder: Path) -> L.Trainer:
     """Build the trainer; `fico.experiment.config` refuses the user's keys that are set here."""
-    options: dict[str, Any] = {"enable_progress_bar": sys.stdout.isatty(), "enable_model_summary": False}
+    options: dict[str, Any] = {
+        "_convert_": "all",
+        "enable_progress_bar": sys.stdout.isatty(),
+        "enable_model_summary": False,
+    }
     options |= {str(key): value for key, value in config.trainer.items()}
     if options["enable_progress_bar"]:
         callbacks = [*callbacks, RichProgressBar()]
@@ -123,9 +128,7 @@ def _load_tested(module: L.LightningModule, path: Path | None, weights: str | No
     Lightning's own loading would let a callback that averages weights put the raw ones in their place.
     """
     if path is None:
-        return (
-            "weights tested: those of model.weights" if weights else "weights tested: untrained; times and sizes count"
-        )
+        return f"weights tested: {'those of model.weights' if weights else 'untrained, so times and sizes alone count'}"
     checkpoint = load_checkpoint(path)
     load_strictly(module, checkpoint["state_dict"], path)
     kind = ", averaged over the steps" if "averaging_state" in checkpoint else ""
@@ -140,6 +143,5 @@ def _test(trainer: L.Trainer, module: L.LightningModule, data: RetrievalDataModu
         if context.outputs.result is None:
             raise
         log.debug("after the evaluation", exc_info=error)
-        log.warning(
-            "the test ended early, after its metrics: %s: %s", type(error).__name__, " ".join(str(error).split())
-        )
+        reason = " ".join(str(error).split())
+        log.warning("the test ended early, after its metrics: %s: %s", type(error).__name__, reason)

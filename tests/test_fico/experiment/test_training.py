@@ -19,8 +19,8 @@ from fico.experiment.training import train_and_test
 
 CONF = Path(__file__).parents[3] / "conf"
 SMALL = (
-    "model=ucch", "dataset.images=60", "model.epochs=3", "metric=instance", "metric.bootstrap=0", "index=[]", "logger=none",
-    "trainer=cpu", "+trainer.enable_progress_bar=false",
+    "model=ucch", "dataset.images=60", "model.epochs=3", "metric=instance", "metric.bootstrap=0", "index=[]",
+    "logger=none", "trainer=cpu", "+trainer.enable_progress_bar=false",
 )  # fmt: skip
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -149,7 +149,8 @@ def test_without_a_validation_the_last_weights_are_tested_and_it_is_told(train, 
         (
             (
                 *scripted(0.5, 0.4, 0.3, 0.2), "+callbacks.stop._target_=pytorch_lightning.callbacks.EarlyStopping",
-                "+callbacks.stop.monitor=val/instance/mean/mine", "+callbacks.stop.mode=max", "+callbacks.stop.patience=1",
+                "+callbacks.stop.monitor=val/instance/mean/mine", "+callbacks.stop.mode=max",
+                "+callbacks.stop.patience=1",
             ),
             "stopped after epoch 2 of 4, by EarlyStopping: Monitored metric val/instance/mean/mine did not improve",
         ),
@@ -193,12 +194,8 @@ def test_one_checkpoint_gives_one_result_with_averaged_weights(train, tmp_path):
 
 
 def test_an_average_that_is_not_tested_is_told(train, tmp_path):
-    trained, tested = train(
-        tmp_path / "a",
-        averaging("StochasticWeightAveraging"),
-        "+callbacks.average.swa_lrs=0.01",
-        "+callbacks.average.swa_epoch_start=1",
-    )
+    options = ("+callbacks.average.swa_lrs=0.01", "+callbacks.average.swa_epoch_start=1")
+    trained, tested = train(tmp_path / "a", averaging("StochasticWeightAveraging"), *options)
     assert any("the weights are not averaged: StochasticWeightAveraging" in note for note in tested.notes)
     best = tmp_path / "a/checkpoints/best.ckpt"
     alone, _ = train(tmp_path / "b", "stage=[test]", f"model.checkpoint={best}")
