@@ -18,7 +18,8 @@ INIT_SECONDS = "15"
 # Variables that W&B reads itself where its logger is not told otherwise.
 WANDB_VARIABLES = {"name": "WANDB_NAME", "group": "WANDB_RUN_GROUP", "job_type": "WANDB_JOB_TYPE", "tags": "WANDB_TAGS"}
 LOGGED = (
-    "log_metrics", "log_hyperparams", "log_graph", "log_table", "log_image", "save", "after_save_checkpoint", "finalize",
+    "log_metrics", "log_hyperparams", "log_graph", "log_table", "log_image", "save", "after_save_checkpoint",
+    "finalize",
 )  # fmt: skip
 
 
