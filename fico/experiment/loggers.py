@@ -15,7 +15,7 @@ from fico.experiment.build import build
 
 log = logging.getLogger(__name__)
 INIT_SECONDS = "15"
-# Variables that W&B reads itself where its logger is not told otherwise.
+# Read here, as W&B itself reads them once in a process and prefers what its logger says.
 WANDB_VARIABLES = {"name": "WANDB_NAME", "group": "WANDB_RUN_GROUP", "job_type": "WANDB_JOB_TYPE", "tags": "WANDB_TAGS"}
 LOGGED = (
     "log_metrics", "log_hyperparams", "log_graph", "log_table", "log_image", "save", "after_save_checkpoint",
@@ -87,8 +87,11 @@ def _finish_wandb(exit_code: int) -> None:
 
 
 def _own(run: dict[str, Any]) -> dict[str, Any]:
-    """The run's values, without those that the environment has."""
-    return {key: value for key, value in run.items() if not os.environ.get(WANDB_VARIABLES.get(key, ""))}
+    """The run's values, or those of W&B's own variables."""
+    found: dict[str, Any] = {key: os.environ.get(name) for key, name in WANDB_VARIABLES.items()}
+    if found["tags"]:
+        found["tags"] = [tag.strip() for tag in found["tags"].split(",")]
+    return run | {key: value for key, value in found.items() if value}
 
 
 def _guard(name: str, logger: Logger) -> Logger:

@@ -64,7 +64,8 @@ def train_and_test(config: DictConfig, data: RetrievalDataModule, context: RunCo
     if "fit" in config.stage:
         _fit(trainer, module, data, tested)
         notes += training_notes(trainer)
-        tested = Path(best.best_model_path or last.best_model_path)
+        saved = best.best_model_path or last.best_model_path  # neither where a finished training was resumed
+        tested = Path(saved) if saved else tested
         if not best.best_model_path:
             notes.append(f"no epoch was validated by {context.monitor}, so the last weights are the run's")
     if "test" in config.stage:
