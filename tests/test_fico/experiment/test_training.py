@@ -7,8 +7,10 @@ import pytorch_lightning as L
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from fico.errors import UsageError
+from fico.experiment.best_checkpoint import BestCheckpoint
 from fico.experiment.checkpoint import fill_sizes, load_checkpoint
 from fico.experiment.config import check_config
 from fico.experiment.context import run_context
@@ -121,6 +123,11 @@ def test_resuming_without_the_best_epoch_is_refused(train, tmp_path):
         train(tmp_path / "b", *again, f"model.checkpoint={tmp_path}/a/checkpoints/last.ckpt")
     _, tested = train(tmp_path / "b", *again, f"model.checkpoint={tmp_path}/moved.ckpt")
     assert tested.notes == ("weights tested: best.ckpt of epoch 3",)
+
+
+def test_checkpoints_of_lightnings_own_callback_know_their_best_epoch():
+    options = {"monitor": "val/x", "mode": "max"}
+    assert BestCheckpoint(Path("x"), "val/x").state_key == ModelCheckpoint("x", "best", **options).state_key
 
 
 def test_resuming_by_another_monitor_chooses_anew(train, tmp_path):
