@@ -14,12 +14,10 @@ from torch.nn.functional import normalize
 import fico
 from fico.losses.triplet import TripletHinge
 
-CELLS = 12
-
 
 def features(paths: tuple) -> torch.Tensor:
     """Images as a coarse grid of colours."""
-    pixels = [np.asarray(Image.open(path).convert("RGB").resize((CELLS, CELLS))) for path in paths]
+    pixels = [np.asarray(Image.open(path).convert("RGB").resize((12, 12))) for path in paths]
     return torch.from_numpy(np.stack(pixels)).float().flatten(1) / 255 - 0.5
 
 

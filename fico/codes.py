@@ -68,8 +68,8 @@ class HashCodes:
             ids: Name of each row for errors; by default its number.
 
         Raises:
-            DataError: Another value than the two of the encoding, which forbids 0 together with -1: the sign of an exact 0
-                is the model's to decide (``numpy.where(x < 0, -1, 1)``). Packed codes that are not ``uint8``.
+            DataError: Another value than the two of the encoding, or 0 together with -1: the sign of an exact 0 is the
+                model's to decide (``numpy.where(x < 0, -1, 1)``). Packed codes that are not ``uint8``.
             UsageError: ``bits`` fits neither the packed nor the unpacked form.
         """
         if isinstance(values, HashCodes):

@@ -1,8 +1,8 @@
-"""Errors that a user can mend: one sentence that says what was got, what was wanted and what to do."""
+"""Errors that a user can fix: one sentence that says what was got, what was wanted and what to do."""
 
 
 class FicoError(Exception):
-    """The run cannot go on, and the message says how to mend it. Exit code 1."""
+    """The run cannot go on, and the message says how to fix it. Exit code 1."""
 
     exit_code = 1
 

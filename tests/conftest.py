@@ -10,11 +10,16 @@ from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).resolve().parents[1]
 # Shapes in signatures are checked; not in fico.metrics.kernels, whose functions numba compiles.
-METRICS = [
-    f"fico.metrics.{path.stem}"
-    for path in sorted((ROOT / "fico" / "metrics").glob("[!_]*.py"))
-    if path.stem != "options"  # its own sentences refuse values of another type
-]
+METRICS = [f"fico.metrics.{path.stem}" for path in sorted((ROOT / "fico" / "metrics").glob("[!_]*.py"))]
+# Minutes each: begun first, so that at the end no process is left alone with one of them.
+LONGEST = (
+    "test_run_whole.py",
+    "test_quality.py",
+    "test_docs.py",
+    "test_pareto.py",
+    "test_backends.py",
+    "test_conf_bench.py",
+)
 install_import_hook(["fico.networks", "fico.losses", "fico.types", *METRICS], "beartype.beartype")
 
 os.environ.setdefault("WANDB_MODE", "offline")
@@ -25,7 +30,9 @@ os.environ["FICO_PARITY_DIR"] = os.environ.get("FICO_PARITY_DIR") or str(ROOT.pa
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
     """One cache for the whole session, so that the scenes are drawn once and the user's own stays as it was."""
-    os.environ["FICO_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+    is_parallel = "PYTEST_XDIST_WORKER" in os.environ  # then the processes' folders have a parent of this session
+    folder = tmp_path_factory.getbasetemp().parent / "cache" if is_parallel else tmp_path_factory.mktemp("cache")
+    os.environ["FICO_CACHE_DIR"] = str(folder)
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +42,12 @@ def data_dir():
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder} (FICO_DATA_DIR)")
     return folder
+
+
+def pytest_collection_modifyitems(items):
+    """Put the longest files first."""
+    rank = {name: position for position, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
 
 
 def pytest_terminal_summary(terminalreporter):

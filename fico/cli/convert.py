@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fico.errors import DataError, UsageError
-from fico.networks.checkpoint_io.load import CodeInCheckpoint, read_checkpoint
+from fico.networks.checkpoint_io.load import CodeInCheckpoint, read_checkpoint, refuse_non_finite
 from fico.util.atomic import atomic_write
 
 _LOG = logging.getLogger(__name__)
@@ -76,6 +76,7 @@ def convert(
         raise UsageError(f"the weights would be written to {target}; give another --out that ends with .safetensors")
     state = network.remap_state_dict(_read(file, trust, warn), file)
     _check_names(network, model, state, file)
+    refuse_non_finite(state, file)
     # Encoders may share a tensor, which safetensors refuses; a file holds contiguous copies anyway.
     tensors = {name: value.detach().clone().contiguous() for name, value in state.items()}
     with atomic_write(target) as temporary:

@@ -106,24 +106,24 @@ def smallest(values: np.ndarray, out: np.ndarray) -> None:
 
     Args:
         values: ``rows columns``.
-        out: ``rows places``, ``int64``; at most as many places as columns.
+        out: ``rows k``, ``int64``; ``k`` is at most the number of columns.
     """
-    places = out.shape[1]
-    best = np.empty(places, values.dtype)
+    k = out.shape[1]
+    best = np.empty(k, values.dtype)
     for row in range(values.shape[0]):
         filled = 0
         for column in range(values.shape[1]):
             value = values[row, column]
-            if filled == places and value >= best[places - 1]:
+            if filled == k and value >= best[k - 1]:
                 continue
-            at = min(filled, places - 1)
+            at = min(filled, k - 1)
             while at > 0 and best[at - 1] > value:
                 best[at] = best[at - 1]
                 out[row, at] = out[row, at - 1]
                 at -= 1
             best[at] = value
             out[row, at] = column
-            filled = min(filled + 1, places)
+            filled = min(filled + 1, k)
 
 
 @njit(nogil=True, cache=True)
@@ -132,7 +132,7 @@ def rerank(
     dim: int,
     norms: np.ndarray,
     measure: int,
-    places: np.ndarray,
+    list_items: np.ndarray,
     hits: np.ndarray,
     found: np.ndarray,
     queries: np.ndarray,
@@ -147,7 +147,7 @@ def rerank(
         dim: Elements of a row.
         norms: Per item 1 / length under cosine, squared length under euclidean.
         measure: 0 inner, 1 cosine, 2 euclidean (score: 2 product - squared length).
-        places: Item at each place of the lists.
+        list_items: Item at each position of the inverted lists.
         hits: ``queries candidates`` of ``screen``.
         found: Candidates of each query.
         queries: ``queries dim``, ``float32``, scaled as the stored rows want it.
@@ -160,8 +160,8 @@ def rerank(
     for query in range(queries.shape[0]):
         filled = 0
         for candidate in range(found[query]):
-            item = places[hits[query, candidate] & mask]
-            following = places[hits[query, min(candidate + 1, found[query] - 1)] & mask]
+            item = list_items[hits[query, candidate] & mask]
+            following = list_items[hits[query, min(candidate + 1, found[query] - 1)] & mask]
             score = _dot(rows, item * dim, following * dim, queries[query], dim) + shifts[query]
             if measure == 1:
                 score *= norms[item]

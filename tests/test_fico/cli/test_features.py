@@ -12,30 +12,11 @@ from typer.testing import CliRunner
 
 from fico.cli.app import app
 from fico.datasets import load_dataset
-from fico.datasets.shapes.shapes import Shapes
 from fico.features import model_inputs
 from fico.features import writer as rows
 from fico.features.precomputed import read_precomputed
 from fico.features.text import doc2vec
 from fico.features.text.bert import FrozenBert
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory):
-    """A data set of 20 images in each split."""
-    dataset = Shapes(20, root=tmp_path_factory.mktemp("scenes"), progress=False)
-    dataset.split("train")
-    return dataset.root
-
-
-@pytest.fixture
-def root(scenes, tmp_path):
-    """The same images, in a folder that each test has alone."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    for path in scenes.iterdir():
-        (folder / path.name).symlink_to(path)
-    return folder
 
 
 def features(kind, root, *more):

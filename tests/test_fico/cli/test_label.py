@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 from fico.cli.app import app
 from fico.datasets import load_dataset
 from fico.datasets.labels import LabelFile
-from fico.datasets.shapes.shapes import Shapes
 from fico.errors import UsageError
 from fico.features import writer as rows
 from fico.labels.agreement import agreement
@@ -32,24 +31,6 @@ from fico.networks.query2label.swin_cvt import CvtTrunk
 from fico.networks.query2label.tresnet import TResNetTrunk
 
 SIZES = {"blocks": (1, 1, 1, 1), "planes": (4, 4, 8, 8), "stem": 8}
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory):
-    dataset = Shapes(20, root=tmp_path_factory.mktemp("scenes"), progress=False)
-    dataset.split("train")
-    return dataset.root
-
-
-@pytest.fixture
-def root(scenes, tmp_path):
-    """The images without their own labels."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    for path in scenes.iterdir():
-        if path.name != "labels.npz":
-            (folder / path.name).symlink_to(path)
-    return folder
 
 
 def weights_of(trunk, path, size=64, classes=80):

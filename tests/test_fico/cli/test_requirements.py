@@ -9,27 +9,8 @@ from typer.testing import CliRunner
 from fico.cli.app import app
 from fico.cli.dataset_option import DatasetOption
 from fico.cli.requirements import Found, read_model, requirements
-from fico.datasets.shapes.shapes import Shapes
 
 CONF = Path(__file__).resolve().parents[3] / "conf" / "model"
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory):
-    dataset = Shapes(20, root=tmp_path_factory.mktemp("scenes"), progress=False)
-    dataset.split("train")
-    return dataset.root
-
-
-@pytest.fixture
-def root(scenes, tmp_path):
-    """The images and captions alone, in a folder that each test has alone."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    for path in scenes.iterdir():
-        if path.name != "labels.npz":
-            (folder / path.name).symlink_to(path)
-    return folder
 
 
 def states(name, root, size="paper"):

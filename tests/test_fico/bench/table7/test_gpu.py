@@ -16,7 +16,7 @@ def no_gpu(monkeypatch):
     """What only a GPU can tell, told by hand."""
     limits = device_limits.DeviceLimits(half=1e12, bytes_=2e12, copied=1e11)
     monkeypatch.setattr(table7_gpu, "measure", lambda device: limits)
-    monkeypatch.setattr(table7_gpu.torch.cuda, "get_device_name", lambda device: "none")
+    monkeypatch.setattr(table7_gpu.torch.cuda, "get_device_name", lambda device=None: "none")
     monkeypatch.setattr(table7_gpu, "_check_gpu", lambda device: None)
     return limits
 
