@@ -17,13 +17,15 @@ log = logging.getLogger(__name__)
 BEST, LAST = "best.ckpt", "last.ckpt"
 
 
-def last_checkpoint(folder: Path) -> ModelCheckpoint:
-    """Save ``last.ckpt`` at the end of every training epoch, validated or not.
+class LastCheckpoint(ModelCheckpoint):
+    """Saves ``last.ckpt`` at the end of every training epoch, validated or not.
 
     Args:
         folder: Of the run's checkpoints.
     """
-    return ModelCheckpoint(folder, Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False)
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False)
 
 
 class BestCheckpoint(ModelCheckpoint):

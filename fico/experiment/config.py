@@ -37,6 +37,7 @@ TRAINER_KEYS = {
     "callbacks": "add +callbacks.NAME._target_=CLASS",
     "logger": "choose logger=csv, wandb or none, or add +logger.NAME._target_=CLASS",
     "default_root_dir": "set hydra.run.dir",
+    "enable_checkpointing": "leave it out: the test reads the checkpoint of the best epoch",
     "use_distributed_sampler": "leave it out: the data module shards the batches without repeating a sample",
     "num_sanity_val_steps": "leave it out: a sanity check of some batches has no metrics of a whole split",
 }

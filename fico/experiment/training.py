@@ -14,7 +14,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.precision import MixedPrecision
 
 from fico.errors import UsageError
-from fico.experiment.best_checkpoint import BestCheckpoint, last_checkpoint
+from fico.experiment.best_checkpoint import BestCheckpoint, LastCheckpoint
 from fico.experiment.build import build
 from fico.experiment.checkpoint import build_module, check_checkpoint, load_checkpoint
 from fico.experiment.context import build_callbacks
@@ -59,7 +59,7 @@ def train_and_test(config: DictConfig, data: RetrievalDataModule, context: RunCo
     folder = context.folder / "checkpoints"
     notes: list[str] = []
     best = BestCheckpoint(folder, context.monitor, tested if "fit" in config.stage else None)
-    last = last_checkpoint(folder)
+    last = LastCheckpoint(folder)
     trainer = _trainer(config, [*build_callbacks(config.callbacks, context), best, last], loggers, context.folder)
     if "fit" in config.stage:
         _fit(trainer, module, data, tested)

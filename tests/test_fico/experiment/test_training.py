@@ -168,6 +168,13 @@ def test_a_training_that_stopped_early_says_so(train, tmp_path, extra, told):
     assert any(told in note for note in tested.notes), tested.notes
 
 
+def test_a_users_own_checkpoints_are_kept_as_well(train, tmp_path):
+    target = "+callbacks.every._target_=pytorch_lightning.callbacks.ModelCheckpoint"
+    train(tmp_path, target, f"+callbacks.every.dirpath={tmp_path}/mine", "+callbacks.every.save_top_k=-1")
+    assert len(list((tmp_path / "mine").iterdir())) == 3
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
 def test_a_training_without_a_step_is_refused(train, tmp_path):
     with pytest.raises(UsageError, match="the training took no step"):
         train(tmp_path, "+trainer.max_time=00:00:00:00")
