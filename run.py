@@ -19,7 +19,7 @@ except MissingExtra as error:
     sys.stderr.write(f"{error}\n")
     raise SystemExit(error.exit_code) from None
 
-from fico.experiment.config import check_config, check_data, check_pairing
+from fico.experiment.config import check_config, check_data, check_pairing, check_sweep
 from fico.experiment.hydra_errors import is_wrong_usage, sentence
 from fico.experiment.resolvers import register_resolvers
 from fico.experiment.sweep import sweep_name
@@ -44,7 +44,10 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def job(config: DictConfig) -> None:
     """One run; in a multirun one of many."""
+    hydra_config = HydraConfig.get()
     try:
+        if hydra_config.mode is RunMode.RUN:
+            check_sweep(hydra_config.sweeper.get("params"), hydra_config.overrides.task)
         check_pairing(config)
         check_data(config)
         check_config(config)
@@ -54,7 +57,7 @@ def job(config: DictConfig) -> None:
             from fico.experiment.runner import run
         run(config)
     except FicoError as error:
-        if HydraConfig.get().mode is RunMode.MULTIRUN:
+        if hydra_config.mode is RunMode.MULTIRUN:
             raise  # the other jobs go on
         raise Stop(error) from None
 

@@ -72,7 +72,7 @@ def _check_run(words: list[str]) -> None:
     for override in overrides:
         key, _, _ = override.partition("=")
         if key in FILES:
-            OmegaConf.update(config, key, None)  # the key exists; the file is the reader's
+            OmegaConf.update(config, key, str(ROOT))  # the key exists; the file is the reader's
     check_pairing(config)
     check_config(config)
 

@@ -34,9 +34,11 @@ def log_rows(
     Args:
         loggers: As ``log_outcome``.
         key: Prefix of the names.
-        rows: Of the comparison.
+        rows: Of the comparison; nothing is logged without any.
         figures: Draws them, by name; only called where a logger takes images.
     """
+    if not rows:
+        return
     numbers = {f"{key}/{where(row)}/{name}": value for row in rows for name, value in _values(row).items()}
     columns = list(dict.fromkeys(name for row in rows for name in row))
     cells = [[_cell(row.get(column)) for column in columns] for row in rows]

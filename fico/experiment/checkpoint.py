@@ -103,12 +103,22 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         DataError: The file is missing or is not such a checkpoint.
     """
+    checkpoint = load_checkpoint(path)
+    if STAMP not in checkpoint:
+        raise DataError(f"{path} was not written by a run of this project; authors' weights go to model.weights")
+    return checkpoint
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of Lightning, stamped or not, without running any code in it.
+
+    Raises:
+        DataError: The file is missing or cannot be read.
+    """
     if not path.is_file():
         raise DataError(f"there is no checkpoint {path}; model.checkpoint takes a .ckpt that a run wrote")
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a file that is none of its own
         raise DataError(f"{path} cannot be read as a checkpoint ({type(error).__name__}); was it cut short?") from error
-    if STAMP not in checkpoint:
-        raise DataError(f"{path} was not written by a run of this project; authors' weights go to model.weights")
     return checkpoint

@@ -5,7 +5,7 @@ This module imports neither torch nor Lightning, so that a mistyped key is answe
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from fico.datasets.prepared import check_prepared
 from fico.errors import UsageError
 from fico.evaluation.options import option_problems
-from fico.experiment.hydra_errors import did_you_mean
+from fico.experiment.hydra_errors import did_you_mean, right_key
 from fico.experiment.resolvers import dataset_name, features_name
 
 SPLITS = ("train", "val", "test")
@@ -37,17 +37,25 @@ TRAINER_KEYS = {
     "callbacks": "add +callbacks.NAME._target_=CLASS",
     "logger": "choose logger=csv, wandb or none, or add +logger.NAME._target_=CLASS",
     "default_root_dir": "set hydra.run.dir",
+    "enable_checkpointing": "leave it out: the test reads the checkpoint of the best epoch",
     "use_distributed_sampler": "leave it out: the data module shards the batches without repeating a sample",
     "num_sanity_val_steps": "leave it out: a sanity check of some batches has no metrics of a whole split",
 }
 REQUIRED_CALLBACKS = ("retrieval",)  # without it there is nothing to select or to report
+# Arguments of the trainer under which an epoch would not see the whole split, with what to set instead.
+PART_OF_SPLIT = {
+    "fast_dev_run": "take debug=fast",
+    "overfit_batches": "take debug=overfit",
+    "limit_val_batches": "leave it out, or set 0 for no validation",
+    "limit_test_batches": "leave it out",
+}
 MONITOR = re.compile(r"val/(instance|category)/(i2t|t2i|mean)/\S+")
 CHOICES = {
     "model.size": ("tiny", "paper"),
     "model.precision": ("bf16", "fp16"),
     "model.rerank.rule": ("itm", "itm_plus_similarity"),
     "dataset.split": SPLITS,
-    "logger.mode": ("offline", "online"),
+    "logger.mode": ("offline", "online", "disabled"),
 }
 
 
@@ -120,6 +128,26 @@ def _check_features(config: DictConfig) -> None:
         )
 
 
+def check_sweep(params: Mapping[str, Any] | None, overrides: Sequence[str]) -> None:
+    """Refuse an experiment that lists models, run without ``-m``: it would start a run of the default model.
+
+    Args:
+        params: Hydra's ``sweeper.params``: what the experiment sweeps over.
+        overrides: Of the command line.
+
+    Raises:
+        UsageError: A key of the sweep is not set by the command line.
+    """
+    given = {override.lstrip("+").partition("=")[0] for override in overrides}
+    unset = [key for key in params or {} if key not in given]
+    if unset:
+        experiment = next((override for override in overrides if override.startswith("experiment=")), "it")
+        raise UsageError(
+            f"{experiment} is a sweep over {', '.join(unset)}; add -m, as python run.py -m {experiment}, or set "
+            f"{' '.join(f'{key}=VALUE' for key in unset)} for one run"
+        )
+
+
 def _kind(side: str, reader: Any) -> Any:
     """Name of a side's features; a node is a reader of the images or captions themselves."""
     return {"image": "pixels", "text": "tokens"}[side] if isinstance(reader, DictConfig) else reader
@@ -128,12 +156,12 @@ def _kind(side: str, reader: Any) -> Any:
 def _unknown_keys(config: DictConfig) -> Iterator[str]:
     known = {
         "model", "dataset", "features", "metric", "index", "callbacks", "trainer", "logger", "bench", "stage", "seed",
-        "name",
+        "name", "untrained",
     }  # fmt: skip
     for prefix, node, keys in (("", config, known), ("model.", config.get("model") or {}, MODEL_KEYS)):
         for key in node:
             if key not in keys:
-                yield f"unknown key {prefix}{key!s}{did_you_mean(str(key), keys)}"
+                yield f"unknown key {prefix}{key!s}{right_key(f'{prefix}{key!s}', keys)}"
 
 
 def _wrong_choices(config: DictConfig) -> Iterator[str]:
@@ -152,6 +180,9 @@ def _run_keys(config: DictConfig) -> Iterator[str]:
     for key, advice in TRAINER_KEYS.items():
         if key in (config.get("trainer") or {}):
             yield f"trainer.{key} is set by the run; {advice}"
+    if "bits" in config.model and config.model.similarity != "hamming":
+        yield f"model.bits is set, but {config.model.name} returns floats; leave it out, or take ucch, dadh or adv"
+    yield from _trainer_limits(config.get("trainer") or {})
     for name in REQUIRED_CALLBACKS:
         if not OmegaConf.select(config, f"callbacks.{name}"):
             yield f"callbacks.{name} is missing, but every run evaluates with it; leave callbacks.{name} in"
@@ -169,7 +200,13 @@ def _wrong_values(config: DictConfig) -> Iterator[str]:
     stage = config.stage
     is_known = isinstance(stage, ListConfig) and stage and all(step in STAGES for step in stage)
     if not is_known and not config.get("bench"):
-        yield f"stage is {stage}, but must be a list out of {', '.join(STAGES)}, such as stage=[test]"
+        example = stage if stage in STAGES else "test"
+        yield f"stage is {stage}, but must be a list out of {', '.join(STAGES)}, such as stage=[{example}]"
+    elif is_known and _is_untrained(config):
+        yield (
+            "stage=[test] without weights would test an untrained network; set model.checkpoint=FILE (of a run) or "
+            "model.weights=FILE (of the authors), or train it with stage=[fit,test]"
+        )
     bits = OmegaConf.select(config, "model.bits")
     if bits is not None and not (_is_whole(bits) and bits > 0 and bits % 8 == 0):
         yield f"model.bits is {bits}, but must be a positive multiple of 8, such as 16, 32, 64 or 128"
@@ -177,7 +214,7 @@ def _wrong_values(config: DictConfig) -> Iterator[str]:
     if captions is not None and captions != "all" and not (_is_whole(captions) and captions > 0):
         yield f"dataset.captions_per_image is {captions!r}, but must be all or a positive whole number"
     for path, least in (
-        ("seed", 0), ("model.epochs", 1), ("model.batch_size", 2), ("metric.bootstrap", 1), ("dataset.images", 20),
+        ("seed", 0), ("model.epochs", 1), ("model.batch_size", 2), ("metric.bootstrap", 0), ("dataset.images", 20),
         ("model.rerank.k", 1),
     ):  # fmt: skip
         value = OmegaConf.select(config, path)
@@ -190,6 +227,24 @@ def _wrong_values(config: DictConfig) -> Iterator[str]:
             yield f"{key} is {file}, but there is no such file or folder; correct the path"
     for key in sorted(OmegaConf.missing_keys(config)):
         yield f"{key} is not set; add {key}=VALUE to the command line"
+
+
+def _is_untrained(config: DictConfig) -> bool:
+    """Whether a network is tested as it was made; an experiment that only times it says ``untrained: true``."""
+    has_weights = config.model.weights or config.model.checkpoint
+    return "fit" not in config.stage and not has_weights and not config.get("untrained")
+
+
+def _trainer_limits(trainer: Mapping[str, Any]) -> Iterator[str]:
+    """Limits that leave nothing to train, or a part of a split to evaluate."""
+    for key, advice in PART_OF_SPLIT.items():
+        value = trainer.get(key)
+        is_whole = value is None or value == 0 if key != "limit_test_batches" else value is None
+        if not is_whole and not (isinstance(value, float) and value == 1.0):
+            yield f"trainer.{key}={value} leaves out a part of a split, of which the metrics need the whole; {advice}"
+    for key in ("limit_train_batches", "max_steps"):
+        if trainer.get(key) == 0:
+            yield f"trainer.{key}=0 trains nothing; leave it out, or test a checkpoint with stage=[test]"
 
 
 def _unused_by_a_bench(config: DictConfig) -> list[str]:

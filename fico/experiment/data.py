@@ -1,10 +1,12 @@
 """The data of a run: its splits and the features that the model reads."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from fico.datasets.base import RetrievalDataset
+from fico.datasets.base import RetrievalDataset, RetrievalSplit
+from fico.errors import UsageError
 from fico.experiment.build import build
 from fico.experiment.config import DATASET_EXTRAS, input_nodes
 from fico.experiment.datamodule import RetrievalDataModule
@@ -36,7 +38,19 @@ def build_data(config: DictConfig) -> RetrievalDataModule:
     # Text features (vocabulary, Doc2Vec) are fitted on the training split, which a test alone needs too.
     names = dict.fromkeys(("train", "val", tested) if "fit" in config.stage else ("train", tested))
     splits = {name: dataset.split(name) for name in names}
+    _check_labels(config, splits)
     if config.model.get("vocabulary"):
         readers["text"] = AuthorsWords(config.model.vocabulary)
     inputs = model_inputs(dataset, list(splits), **readers)
     return RetrievalDataModule(splits, inputs, test_split=tested, batch_size=config.model.batch_size, seed=config.seed)
+
+
+def _check_labels(config: DictConfig, splits: Mapping[str, RetrievalSplit]) -> None:
+    """Refuse the category task alone where a split that is evaluated has no labels, before anything is trained."""
+    evaluated = [config.dataset.split, *(["val"] if "fit" in config.stage else [])]
+    missing = [name for name in evaluated if splits[name].labels is None]
+    if missing and list(config.metric.tasks) == ["category"]:
+        raise UsageError(
+            f"metric=category needs labels, but split {missing[0]} of {splits[missing[0]].dataset} has none; "
+            "take metric=instance, or add labels to the data set"
+        )

@@ -8,6 +8,22 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from fico.errors import UsageError
 
+# Keys that users of Lightning type, by the key that does it here.
+INSTEAD = {
+    **{name: "model.module.optimizer.lr" for name in ("lr", "learning_rate", "model.lr", "model.learning_rate")},
+    "model.optimizer.lr": "model.module.optimizer.lr",
+    **{name: "model.epochs" for name in ("epochs", "max_epochs", "trainer.max_epochs", "trainer.epochs")},
+    **{name: "model.batch_size" for name in ("batch_size", "dataset.batch_size", "trainer.batch_size")},
+    "trainer.gradient_clip_val": "model.gradient_clip",
+    "bits": "model.bits",
+    **{name: "trainer.devices" for name in ("gpus", "devices", "trainer.gpus")},
+    "accelerator": "trainer.accelerator",
+    "root": "dataset.root",
+    **{name: "dataset.root" for name in ("dataset.path", "dataset.dir", "dataset.folder")},
+    **{name: "model.checkpoint" for name in ("checkpoint", "ckpt_path", "ckpt", "resume", "trainer.ckpt_path")},
+    "weights": "model.weights",
+}
+
 
 def sentence(error: Exception) -> str:
     """One line for an error that Hydra or OmegaConf raised while composing.
@@ -29,8 +45,8 @@ def sentence(error: Exception) -> str:
         return f"{lines[0]}; available: {', '.join(options)}" if options else lines[0]
     if isinstance(cause, ConfigKeyError | ConfigAttributeError):  # its advice to append the key would mislead
         unknown = lines[0].rstrip(".")
-        key = unknown.removesuffix("'").rsplit("'", maxsplit=1)[-1].rsplit(".", maxsplit=1)[-1]
-        return f"{unknown}: there is no such key{did_you_mean(key, cause.parent_node or ())}"
+        path = unknown.removesuffix("'").rsplit("'", maxsplit=1)[-1]
+        return f"{unknown}: there is no such key{right_key(path, cause.parent_node or ())}"
     return " ".join(lines) or type(error).__name__
 
 
@@ -44,6 +60,24 @@ def is_wrong_usage(error: BaseException) -> bool:
 def _is_null_group(error: BaseException) -> bool:
     """Whether Hydra refused ``GROUP=null``, for which it has a bare ValueError."""
     return isinstance(error, ValueError) and str(error).startswith("Config group override must be")
+
+
+def right_key(path: str, siblings: Any) -> str:
+    """What to set instead of a key that does not exist, to follow its name in a sentence.
+
+    Args:
+        path: The key with its groups, as ``model.lr``.
+        siblings: Keys that exist beside it.
+
+    Returns:
+        The key that does what users of Lightning expect of this one, else the nearest of its siblings; empty if
+        none is near.
+    """
+    if path in INSTEAD:
+        return f"; set {INSTEAD[path]}"
+    if path == "model.bits":
+        return "; this model returns floats, only ucch, dadh and adv have a code length"
+    return did_you_mean(path.rsplit(".", maxsplit=1)[-1], siblings)
 
 
 def did_you_mean(key: str, keys: Any) -> str:

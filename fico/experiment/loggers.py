@@ -2,8 +2,9 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,12 @@ from fico.experiment.build import build
 
 log = logging.getLogger(__name__)
 INIT_SECONDS = "15"
+# Read here, as W&B itself reads them once in a process and prefers what its logger says.
+WANDB_VARIABLES = {"name": "WANDB_NAME", "group": "WANDB_RUN_GROUP", "job_type": "WANDB_JOB_TYPE", "tags": "WANDB_TAGS"}
+LOGGED = (
+    "log_metrics", "log_hyperparams", "log_graph", "log_table", "log_image", "save", "after_save_checkpoint",
+    "finalize",
+)  # fmt: skip
 
 
 @contextmanager
@@ -22,12 +29,14 @@ def open_loggers(config: DictConfig | None, folder: Path, run: dict[str, Any]) -
 
     Args:
         config: The ``logger`` node: loggers of Lightning by name. A key that is null takes the run's value:
-            ``save_dir`` the folder, those of W&B what ``run`` says; every other value is the config's own.
+            ``save_dir`` the folder, those of W&B what ``run`` says unless W&B's own environment variable is set; every
+            other value is the config's own.
         folder: The run's folder.
         run: What W&B shows of the run: name, group, job_type, tags, config.
 
     Yields:
-        The loggers. W&B goes offline, with a line in the log, when its service cannot be reached.
+        The loggers. W&B goes offline, with a line in the log, when its service cannot be reached. A logger that fails
+        later is muted with a warning.
 
     Raises:
         UsageError: A logger cannot be built.
@@ -35,17 +44,15 @@ def open_loggers(config: DictConfig | None, folder: Path, run: dict[str, Any]) -
     nodes = {str(name): node for name, node in (config or {}).items() if isinstance(node, DictConfig)}
     is_finished = False
     try:
-        yield [_open(name, node, folder, run) for name, node in nodes.items()]
+        yield [_guard(name, _open(name, node, folder, run)) for name, node in nodes.items()]
         is_finished = True
     finally:
         if "wandb" in nodes:
-            import wandb
-
-            wandb.finish(exit_code=0 if is_finished else 1)
+            _finish_wandb(exit_code=0 if is_finished else 1)
 
 
 def _open(name: str, node: DictConfig, folder: Path, run: dict[str, Any]) -> Logger:
-    values = {"save_dir": str(folder), **(run if name == "wandb" else {})}
+    values = {"save_dir": str(folder), **(_own(run) if name == "wandb" else {})}
     missing = {key: value for key, value in values.items() if key in node and node[key] is None}
     arguments = {str(key): value for key, value in node.items() if key != "_partial_"}
     if name == "wandb":
@@ -67,6 +74,48 @@ def _open_wandb(node: dict[str, Any], run: dict[str, Any]) -> Logger:
         log.warning("W&B cannot be reached (%s); this run is logged offline", _first_line(error))
         logger = build(node, **run, mode="offline")
         _ = logger.experiment
+    return logger
+
+
+def _finish_wandb(exit_code: int) -> None:
+    import wandb
+
+    try:
+        wandb.finish(exit_code=exit_code)
+    except Exception as error:
+        log.warning("W&B could not finish its run: %s: %s", type(error).__name__, _first_line(error))
+
+
+def _own(run: dict[str, Any]) -> dict[str, Any]:
+    """The run's values, or those of W&B's own variables."""
+    found: dict[str, Any] = {key: os.environ.get(name) for key, name in WANDB_VARIABLES.items()}
+    if found["tags"]:
+        found["tags"] = [tag.strip() for tag in found["tags"].split(",")]
+    return run | {key: value for key, value in found.items() if value}
+
+
+def _guard(name: str, logger: Logger) -> Logger:
+    """Let a failing logger cost its own records and nothing else."""
+    muted = False
+
+    def guarded(method: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(method)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            nonlocal muted
+            if muted:
+                return None
+            try:
+                return method(*args, **kwargs)
+            except Exception as error:
+                muted = True
+                log.warning("logger.%s is muted, as it failed: %s: %s", name, type(error).__name__, _first_line(error))
+                return None
+
+        return call
+
+    for method in LOGGED:
+        if hasattr(logger, method):
+            setattr(logger, method, guarded(getattr(logger, method)))
     return logger
 
 

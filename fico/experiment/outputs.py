@@ -1,6 +1,8 @@
 """What a finished run leaves in its folder; ``results.json`` comes last."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -19,12 +21,15 @@ from fico.run_context import RunContext
 from fico.types import EncodedBatch
 from fico.util.provenance import commit, hardware, versions
 
+log = logging.getLogger(__name__)
+
 
 def write_outputs(
     config: DictConfig,
     data: RetrievalDataModule,
     context: RunContext,
     efficiency: Mapping[str, Any],
+    notes: Sequence[str],
     *,
     key: str,
     started: str,
@@ -37,6 +42,7 @@ def write_outputs(
         data: The splits that were encoded, with their features.
         context: The run's, whose ``outputs`` the test has filled.
         efficiency: Of `fico.experiment.efficiency.efficiency`.
+        notes: On training and weights, and what was warned of.
         key: Key of the run; see `fico.experiment.sweep.run_key`.
         started: UTC time, ISO 8601.
         seconds: Wall-clock time of the run so far.
@@ -65,10 +71,16 @@ def write_outputs(
         hardware=hardware(),
         config=plain,
         key=key,
-        notes=(*_notes(context, split, outputs.result), *problems),
+        notes=tuple(dict.fromkeys((*_notes(context, split, outputs.result), *problems, *notes))),
     )
     print_results(results)
-    write_report(context.folder / "report.html", results, samples)
+    try:
+        write_report(context.folder / "report.html", results, samples)
+    except Exception as error:  # a page must never cost the metrics
+        note = f"there is no report.html: {type(error).__name__}: {' '.join(str(error).split())}"
+        log.warning(note)
+        log.debug("the report", exc_info=error)
+        results = replace(results, notes=(*results.notes, note))
     write_results(context.folder, results, query_tables(outputs.result, split.image_ids, split.caption_ids))
 
 

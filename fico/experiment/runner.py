@@ -20,11 +20,13 @@ from fico.experiment.datamodule import RetrievalDataModule
 from fico.experiment.efficiency import efficiency, log_efficiency
 from fico.experiment.folder import print_folder, write_config
 from fico.experiment.loggers import open_loggers
+from fico.experiment.notes import collected_warnings
 from fico.experiment.outputs import write_outputs
 from fico.experiment.quiet import quiet
 from fico.experiment.sweep import is_finished, run_key
 from fico.experiment.training import train_and_test
 from fico.inference.inputs import write_inputs
+from fico.report.results.schema import RESULTS
 
 log = logging.getLogger(__name__)
 
@@ -53,18 +55,23 @@ def run(config: DictConfig) -> Path:
     if is_finished(folder, key):
         log.info("%s holds the results of the same config, data and code; nothing to do", folder)
         return print_folder(folder)
+    (folder / RESULTS).unlink(missing_ok=True)  # of another run; these are there for a finished one alone
     write_config(folder, config)
     write_inputs(folder, data.splits["train"], data.splits[data.test_split], data.inputs, _readers(config))
     context, is_tested, measured = run_context(folder, config, data), "test" in config.stage, {}
-    with open_loggers(config.logger, folder, _shown(config)) as loggers:
-        trainer = train_and_test(config, data, context, loggers)
+    with collected_warnings() as warned, open_loggers(config.logger, folder, _shown(config)) as loggers:
+        tested = train_and_test(config, data, context, loggers)
         if is_tested:
             measured = efficiency(context.outputs, data, context.bits)
             log_efficiency(loggers, measured)
-    if trainer.is_global_zero:
+    if tested.trainer.is_global_zero:
+        notes = (*tested.notes, *warned)
         if is_tested:
             seconds = time.perf_counter() - begin
-            write_outputs(config, data, context, measured, key=key, started=started, seconds=seconds)
+            write_outputs(config, data, context, measured, notes, key=key, started=started, seconds=seconds)
+        else:
+            for note in notes:
+                log.info(note)
         print_folder(folder)
     return folder
 

@@ -1,29 +1,46 @@
 """Training and testing: the trainer, its checkpoints and its precision."""
 
+import logging
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as L
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.precision import MixedPrecision
 
 from fico.errors import UsageError
+from fico.experiment.best_checkpoint import BestCheckpoint, LastCheckpoint
 from fico.experiment.build import build
-from fico.experiment.checkpoint import build_module, check_checkpoint
+from fico.experiment.checkpoint import build_module, check_checkpoint, load_checkpoint
 from fico.experiment.context import build_callbacks
 from fico.experiment.datamodule import RetrievalDataModule
+from fico.experiment.notes import training_notes
+from fico.networks.checkpoint_io.load import load_strictly
 from fico.run_context import RunContext
 
+log = logging.getLogger(__name__)
 MIXED: dict[str, Literal["bf16-mixed", "16-mixed"]] = {"bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
-def train_and_test(
-    config: DictConfig, data: RetrievalDataModule, context: RunContext, loggers: list[Logger]
-) -> L.Trainer:
+@dataclass(frozen=True, slots=True, eq=False)
+class Tested:
+    """A finished trainer.
+
+    Args:
+        trainer: Of all stages.
+        notes: How the training ended, and which weights were tested.
+    """
+
+    trainer: L.Trainer
+    notes: tuple[str, ...]
+
+
+def train_and_test(config: DictConfig, data: RetrievalDataModule, context: RunContext, loggers: list[Logger]) -> Tested:
     """Run the stages of the config; what the test measured is in ``context.outputs``.
 
     Args:
@@ -36,20 +53,26 @@ def train_and_test(
         FicoError: Whatever the user can fix.
     """
     module = build_module(config.model)
-    best = ModelCheckpoint(
-        context.folder / "checkpoints", filename="best", monitor=context.monitor, mode="max", save_last=True
-    )
-    trainer = _trainer(config, [*build_callbacks(config.callbacks, context), best], loggers, context.folder)
-    checkpoint = config.model.checkpoint
-    if checkpoint:
-        check_checkpoint(Path(checkpoint), module, context.fingerprint)
+    tested = Path(config.model.checkpoint) if config.model.checkpoint else None
+    if tested is not None:
+        check_checkpoint(tested, module, context.fingerprint)
+    folder = context.folder / "checkpoints"
+    notes: list[str] = []
+    best = BestCheckpoint(folder, context.monitor, tested if "fit" in config.stage else None)
+    last = LastCheckpoint(folder)
+    trainer = _trainer(config, [*build_callbacks(config.callbacks, context), best, last], loggers, context.folder)
     if "fit" in config.stage:
-        _fit(trainer, module, data, checkpoint)
-        checkpoint = best.best_model_path
+        _fit(trainer, module, data, tested)
+        notes += training_notes(trainer)
+        saved = best.best_model_path or last.best_model_path  # neither where a finished training was resumed
+        tested = Path(saved) if saved else tested
+        if not best.best_model_path:
+            notes.append(f"no epoch was validated by {context.monitor}, so the last weights are the run's")
     if "test" in config.stage:
+        notes.append(_load_tested(module, tested, config.model.weights))
         use_test_precision(trainer, config.model.get("precision"))
-        trainer.test(module, datamodule=data, ckpt_path=checkpoint, verbose=False)
-    return trainer
+        _test(trainer, module, data, context)
+    return Tested(trainer, tuple(notes))
 
 
 def use_test_precision(trainer: L.Trainer, precision: str | None) -> None:
@@ -66,7 +89,11 @@ def use_test_precision(trainer: L.Trainer, precision: str | None) -> None:
 
 def _trainer(config: DictConfig, callbacks: list[L.Callback], loggers: list[Logger], folder: Path) -> L.Trainer:
     """Build the trainer; `fico.experiment.config` refuses the user's keys that are set here."""
-    options: dict[str, Any] = {"enable_progress_bar": sys.stdout.isatty(), "enable_model_summary": False}
+    options: dict[str, Any] = {
+        "_convert_": "all",
+        "enable_progress_bar": sys.stdout.isatty(),
+        "enable_model_summary": False,
+    }
     options |= {str(key): value for key, value in config.trainer.items()}
     if options["enable_progress_bar"]:
         callbacks = [*callbacks, RichProgressBar()]
@@ -83,7 +110,7 @@ def _trainer(config: DictConfig, callbacks: list[L.Callback], loggers: list[Logg
     return trainer
 
 
-def _fit(trainer: L.Trainer, module: L.LightningModule, data: RetrievalDataModule, checkpoint: str | None) -> None:
+def _fit(trainer: L.Trainer, module: L.LightningModule, data: RetrievalDataModule, checkpoint: Path | None) -> None:
     try:
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
     except MisconfigurationException as error:
@@ -92,3 +119,30 @@ def _fit(trainer: L.Trainer, module: L.LightningModule, data: RetrievalDataModul
         if "conditioned on metric" not in str(error):  # EarlyStopping's refusal of a monitor that is not logged
             raise
         raise UsageError(" ".join(str(error).split())) from error
+    if trainer.global_step == 0:
+        raise UsageError("the training took no step, so there are no trained weights to test; allow it more batches")
+
+
+def _load_tested(module: L.LightningModule, path: Path | None, weights: str | None) -> str:
+    """Load the weights of a checkpoint as everybody who reads the file sees them, and say which they are.
+
+    Lightning's own loading would let a callback that averages weights put the raw ones in their place.
+    """
+    if path is None:
+        return f"weights tested: {'those of model.weights' if weights else 'untrained, so times and sizes alone count'}"
+    checkpoint = load_checkpoint(path)
+    load_strictly(module, checkpoint["state_dict"], path)
+    kind = ", averaged over the steps" if "averaging_state" in checkpoint else ""
+    return f"weights tested: {path.name} of epoch {checkpoint['epoch'] + 1}{kind}"
+
+
+def _test(trainer: L.Trainer, module: L.LightningModule, data: RetrievalDataModule, context: RunContext) -> None:
+    """Run the test epoch. What fails after the metrics are there costs what follows it, but not them."""
+    try:
+        trainer.test(module, datamodule=data, verbose=False)
+    except Exception as error:
+        if context.outputs.result is None:
+            raise
+        log.debug("after the evaluation", exc_info=error)
+        reason = " ".join(str(error).split())
+        log.warning("the test ended early, after its metrics: %s: %s", type(error).__name__, reason)

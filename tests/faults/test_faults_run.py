@@ -33,6 +33,12 @@ def finish(folder, *arguments):
         ("model.bit=16", "did you mean bits"),
         ("model.bits=12", "model.bits is 12"),
         ("model.bits=0", "model.bits is 0"),
+        ("model.lr=1", "set model.module.optimizer.lr"),
+        ("lr=1", "set model.module.optimizer.lr"),
+        ("trainer.max_epochs=3", "set model.epochs"),
+        ("epochs=3", "set model.epochs"),
+        ("experiment=table2", "add -m"),
+        ("stage=[test]", "untrained network"),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_exit_2_within_3_seconds(tmp_path, argument, told):
@@ -43,6 +49,12 @@ def test_wrong_usage_is_one_sentence_and_exit_2_within_3_seconds(tmp_path, argum
     assert len(err.strip().splitlines()) == 1
     assert time.perf_counter() - begin < 3
     assert not out
+
+
+def test_a_model_of_floats_has_no_code_length(tmp_path):
+    code, _, err = finish(tmp_path, "model=vsrn", "model.bits=32")
+    assert code == 2
+    assert "this model returns floats, only ucch, dadh and adv have a code length" in err
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("--cfg", "job", "--resolve")])

@@ -120,6 +120,18 @@ def test_a_finished_run_can_be_verified(runs, model):
     assert "are the same when recomputed" in done.stdout
 
 
+def test_an_index_that_cannot_work_is_left_out_with_a_note_and_without_resamples_there_is_no_interval(tmp_path):
+    run(tmp_path, "model=cca", "dataset.images=80", "metric.bootstrap=0", "logger=none")
+    found = results(tmp_path)
+    assert {row["index"] for row in found["search"]} == {"flat", "hnsw"}
+    notes = [note for note in found["notes"] if note.startswith("index binary_flat is left out of ")]
+    assert [note.partition(": ")[2].endswith("too few for a code of 8 bits") for note in notes] == [True, True]
+    assert found["metrics"]["test/instance/i2t/R@1"]["value"] >= 0
+    assert not any({"low", "high"} & set(metric) for metric in found["metrics"].values())
+    assert "weights tested: best.ckpt of epoch 1" in found["notes"]
+    assert (tmp_path / "report.html").exists()
+
+
 def test_a_pair_scorer_is_timed_and_its_scores_are_kept(runs):
     folder, _ = runs("scan")
     assert results(folder)["model"]["query_time_attention"]

@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from fico.errors import UsageError
-from fico.experiment.config import check_config
+from fico.experiment.config import check_config, check_sweep
 from fico.experiment.resolvers import register_resolvers
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -83,6 +83,20 @@ def test_only_hashing_models_have_bits():
         ("dataset.captions_per_image=0", "all or a positive whole number"),
         ("stage=[train]", "fit, test"),
         ("stage=test", "stage=[test]"),
+        ("stage=fit", "stage=[fit]"),
+        ("stage=[test]", "stage=[test] without weights would test an untrained network; set model.checkpoint=FILE"),
+        ("+trainer.fast_dev_run=true", "take debug=fast"),
+        ("+trainer.fast_dev_run=1", "take debug=fast"),
+        ("+trainer.overfit_batches=1", "take debug=overfit"),
+        ("+trainer.limit_val_batches=2", "leaves out a part of a split"),
+        ("+trainer.limit_test_batches=0", "leaves out a part of a split"),
+        ("+trainer.limit_train_batches=0", "trains nothing"),
+        ("+trainer.max_steps=0", "trains nothing"),
+        ("model.epochs=0", "model.epochs is 0"),
+        ("+model.bits=32", "model.bits is set, but vsrn returns floats"),
+        ("+model.lr=1", "unknown key model.lr; set model.module.optimizer.lr"),
+        ("+trainer.max_epochs=1", "set model.epochs"),
+        ("metric.bootstrap=-1", "metric.bootstrap"),
         ("seed=-1", "at least 0"),
         ("seed=abc", "seed is 'abc'"),
         ("dataset=karpathy", "dataset.root is not set"),
@@ -91,9 +105,48 @@ def test_only_hashing_models_have_bits():
     ],
 )
 def test_a_wrong_value_is_named(override, told):
-    model = "model=ucch" if "bits" in override else "model=vsrn"
+    model = "model=ucch" if override.startswith("model.bits") else "model=vsrn"
     with pytest.raises(UsageError, match=told.replace("[", r"\[")):
         check_config(composed(model, override))
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "+trainer.limit_val_batches=0", "+trainer.limit_val_batches=1.0", "+trainer.limit_train_batches=1",
+        "+trainer.overfit_batches=0", "+trainer.fast_dev_run=false", "+trainer.max_steps=-1", "metric.bootstrap=0",
+        "logger.mode=disabled", "experiment=table5", "experiment=table6",
+    ],
+)  # fmt: skip
+def test_what_leaves_something_to_train_and_whole_splits_to_evaluate_passes(override):
+    check_config(composed("model=vsrn", override))
+
+
+def test_only_an_experiment_without_quality_tests_an_untrained_network():
+    untrained = {name for name in options("experiment") if composed(f"experiment={name}").get("untrained")}
+    assert untrained == {"table5", "table6"}
+    with pytest.raises(UsageError, match="would test an untrained network"):
+        check_config(composed("experiment=table2", "stage=[test]"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["experiment=table2"], "experiment=table2 is a sweep over model, dataset; add -m, as python run.py -m"),
+        (["experiment=table4", "model=ucch", "model.bits=16"], "is a sweep over dataset; add -m"),
+        (["experiment=table2", "model=ucch", "dataset=shapes"], None),
+        (["model=ucch"], None),
+    ],
+)
+def test_a_sweep_without_m_is_refused_unless_every_key_is_set(overrides, told):
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        params = compose("config", overrides, return_hydra_config=True).hydra.sweeper.get("params")
+    if told is None:
+        check_sweep(params, overrides)
+    else:
+        with pytest.raises(UsageError, match=told):
+            check_sweep(params, overrides)
 
 
 def test_all_faults_are_told_at_once():

@@ -1,5 +1,6 @@
 """Indexes compared on embeddings: recall relative to exact search, time and bytes."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -22,6 +23,7 @@ from fico.search.itq import ITQ
 from fico.types import Ranking
 from fico.util.arrays import Embeddings, to_array
 
+log = logging.getLogger(__name__)
 TaskMetric = Callable[[Direction, Ranking], Mapping[str, float]]
 
 _EXACT_BYTES = 2**28  # for the exact scores of the sampled queries with every item
@@ -66,11 +68,11 @@ def compare_indexes(
         ``build_seconds``, ``build_cpu_seconds``, ``search_seconds`` (all queries, median),
         ``search_cpu_seconds``, ``search_spread_seconds``, ``repeats``, ``threads``, ``index_bytes``,
         ``recall_queries``, ``settings`` (the index's own name), ``top1_in_k`` and ``overlap_at_k`` by k, fractions;
-        ``task``, from ``judge``; ``fit_on``, ``items`` or ``both``, where codes were learnt.
+        ``task``, from ``judge``; ``fit_on``, ``items`` or ``both``, where codes were learnt. An index that cannot hold
+        these embeddings has no row, and a warning in the log says why.
 
     Raises:
         DataError: Embeddings that are empty, hold NaN, or differ in width.
-        UsageError: A package or a factory that an index needs is not there.
     """
     sides: dict[Direction, tuple[Embeddings, Embeddings]] = {"i2t": (images, texts), "t2i": (texts, images)}
     rows = []
@@ -78,16 +80,13 @@ def compare_indexes(
         declared = [_declared(side, similarity, bits, what) for side, what in ((queries, "queries"), (items, "items"))]
         gallery = _SearchedGallery(declared[0], declared[1], similarity, ks, recall_queries)
         for name, make in makers.items():
-            searcher = gallery.empty(make)
-            found, row = gallery.run(searcher, repeats, budget_seconds)
-            variants = [(name, found, row)]
-            if both_sides and bits is None and gallery.is_learnt(searcher):
-                row["fit_on"] = "items"
-                other, learning = once(partial(gallery.learnt_on_both, make, searcher))
-                found, row = gallery.run(other, repeats, budget_seconds)
-                row["build_seconds"] += learning.seconds
-                row["build_cpu_seconds"] += learning.cpu_seconds
-                variants.append((f"{name}/both", found, row | {"fit_on": "both"}))
+            try:
+                variants = gallery.compare(name, make, repeats, budget_seconds, both_sides=both_sides and bits is None)
+            except Exception as error:  # an index can refuse in any way; the others are compared all the same
+                reason = " ".join(str(error).split()) or type(error).__name__
+                log.warning("index %s is left out of %s: %s", name, direction, reason)
+                log.debug("index %s", name, exc_info=error)
+                continue
             for label, found, row in variants:
                 task = {"task": dict(judge(direction, found))} if judge else {}
                 rows.append({"index": label, "direction": direction} | row | task)
@@ -132,6 +131,22 @@ class _SearchedGallery:
         self._scores = _exact_scores(queries[self._rows], items, similarity)
         self._best = -np.sort(-torch.from_numpy(self._scores).topk(self._ks[-1]).values.numpy(), axis=1)
         self._slack = 0.0 if similarity == "hamming" else _ROUNDING * float(np.abs(self._best).max())
+
+    def compare(
+        self, name: str, make: Callable[..., Searcher], repeats: int, budget_seconds: float, *, both_sides: bool
+    ) -> list[tuple[str, Ranking, dict[str, Any]]]:
+        """Name, ranking and row of an index, and of its variant with codes learnt from both sides."""
+        searcher = self.empty(make)
+        found, row = self.run(searcher, repeats, budget_seconds)
+        variants = [(name, found, row)]
+        if both_sides and self.is_learnt(searcher):
+            row["fit_on"] = "items"
+            other, learning = once(partial(self.learnt_on_both, make, searcher))
+            found, row = self.run(other, repeats, budget_seconds)
+            row["build_seconds"] += learning.seconds
+            row["build_cpu_seconds"] += learning.cpu_seconds
+            variants.append((f"{name}/both", found, row | {"fit_on": "both"}))
+        return variants
 
     def empty(self, make: Callable[..., Searcher]) -> Searcher:
         """The empty index; floats as wide as its codes are long are declared to be floats."""

@@ -56,7 +56,7 @@ def evaluate(
     ] = "any",
     median: Annotated[Literal["floor", "exact"], typer.Option(help="MedR.")] = "floor",
     folds: Annotated[int, typer.Option(min=1, help="Contiguous folds of the images, averaged; 5: COCO 1K.")] = 1,
-    bootstrap: Annotated[int, typer.Option(min=1, help="Resamples of the 95 % intervals.")] = 1000,
+    bootstrap: Annotated[int, typer.Option(min=0, help="Resamples of the 95 % intervals; 0: none.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 0,
     memory_limit: Annotated[int | None, typer.Option(min=1, help="MiB beyond the inputs; 512 if not given.")] = None,
     name: Annotated[str, typer.Option(help="Name of the model in the results.")] = "embeddings",

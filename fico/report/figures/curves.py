@@ -90,8 +90,10 @@ def _draw(axes: Axes, direction: str, points: list[Point]) -> None:
         return
     positions = [position for position, _, _ in points]
     colour, name = COLOURS[direction], DIRECTION_NAMES[direction]
-    low, high = ([100 * end for end in ends] for ends in zip(*((m.low, m.high) for _, m, _ in points), strict=True))
-    axes.fill_between(positions, low, high, color=colour, alpha=0.18, linewidth=0)
+    ends = [(position, *metric.interval) for position, metric, _ in points if metric.interval is not None]
+    if ends:
+        across, low, high = zip(*((position, 100 * low, 100 * high) for position, low, high in ends), strict=True)
+        axes.fill_between(across, low, high, color=colour, alpha=0.18, linewidth=0)
     values = [100 * metric.value for _, metric, _ in points]
     axes.plot(positions, values, color=colour, marker="o", markersize=4, linewidth=1.8, label=name)
     chance = [(position, 100 * level.value) for position, _, level in points if level is not None]

@@ -19,7 +19,7 @@ def collect_metrics(result: RetrievalResult, split: str) -> dict[str, Metric]:
     """
     collected = {}
     for name, value in result.metrics.items():
-        low, high = result.intervals[name]
+        low, high = result.intervals.get(name, (None, None))
         pessimistic, optimistic = result.tie_bounds.get(name, (None, None))
         collected[f"{split}/{name}"] = Metric(
             value, low, high, result.queries[name], result.definitions[name], pessimistic, optimistic

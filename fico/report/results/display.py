@@ -18,8 +18,8 @@ def metric_text(name: str, value: float) -> str:
 
 
 def interval_text(name: str, metric: Metric) -> str:
-    """The 95 % interval, as ``low–high`` in the unit of ``metric_text``."""
-    return _span(name, metric.low, metric.high)
+    """The 95 % interval, as ``low–high`` in the unit of ``metric_text``; empty without one."""
+    return "" if metric.interval is None else _span(name, *metric.interval)
 
 
 def tie_bounds_text(name: str, metric: Metric) -> str:

@@ -1,7 +1,9 @@
 """One metric of ``results.json``: value, interval, tie bounds, definition."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 from fico.errors import FicoError
 
@@ -14,7 +16,7 @@ class Metric:
 
     Args:
         value: Fraction from 0 to 1; for MedR and MeanR a rank from 1.
-        low: Lower end of the 95 % bootstrap interval, in the same unit.
+        low: Lower end of the 95 % bootstrap interval, in the same unit; None without resamples (``bootstrap=0``).
         high: Upper end.
         queries: How many queries it is the mean of.
         definition: What was computed, in one sentence.
@@ -23,12 +25,26 @@ class Metric:
     """
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     queries: int
     definition: str
     pessimistic: float | None = None
     optimistic: float | None = None
+
+    @classmethod
+    def from_mapping(cls, plain: Mapping[str, Any]) -> Self:
+        """From a JSON object, which leaves out what is None.
+
+        Raises:
+            TypeError: A key is unknown or missing.
+        """
+        return cls(**{"low": None, "high": None, **plain})
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Both ends of the 95 % interval, or None."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
 
 
 def is_rank(name: str) -> bool:

@@ -135,7 +135,7 @@ class Results:
         return self.metrics.get(f"{self.data.split}/{name}")
 
     def as_json(self) -> dict[str, Any]:
-        """The object that ``results.json`` holds. Absent tie bounds and details are left out."""
+        """The object that ``results.json`` holds. Absent intervals, tie bounds and details are left out."""
         plain = asdict(self)
         order = (
             "schema_version",
@@ -162,7 +162,7 @@ class Results:
         parts = {key: plain[key] for key in plain if key in known} | {
             "model": ModelInfo(**plain["model"]),
             "data": DataInfo(**plain["data"]),
-            "metrics": {name: Metric(**metric) for name, metric in plain["metrics"].items()},
+            "metrics": {name: Metric.from_mapping(metric) for name, metric in plain["metrics"].items()},
             "search": tuple(SearchRow.from_mapping(row) for row in plain["search"]),
             "notes": tuple(plain.get("notes", ())),
         }

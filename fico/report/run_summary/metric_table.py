@@ -61,19 +61,18 @@ def _cells(name: str, metric: Metric | None, chance: Metric | None, has_ties: bo
     if metric is None:
         return [Cell(NOTHING)] * (4 if has_ties else 3)
     factor = 1 if is_rank(name) else 100
-    ends = {"low": factor * metric.low, "high": factor * metric.high}
+    ends = {part: factor * end for part, end in zip(("low", "high"), metric.interval or (), strict=False)}
     return [
         Cell(metric_text(name, metric.value), numbers={"": factor * metric.value}),
-        Cell(interval_text(name, metric), numbers=ends, scale=_scale(name, metric, chance)),
+        Cell(interval_text(name, metric) or NOTHING, numbers=ends, scale=_scale(name, metric, chance)),
         *([Cell(tie_bounds_text(name, metric) or NOTHING)] if has_ties else []),
         Cell(NOTHING) if chance is None else Cell(metric_text(name, chance.value)),
     ]
 
 
 def _scale(name: str, metric: Metric, chance: Metric | None) -> Scale | None:
-    """Percents; ranks have no scale of their own."""
-    if is_rank(name):
+    """Percents; ranks have no scale of their own, and without an interval there is nothing to draw."""
+    if is_rank(name) or metric.interval is None:
         return None
-    return Scale(
-        100 * metric.value, 100 * metric.low, 100 * metric.high, None if chance is None else 100 * chance.value
-    )
+    low, high = metric.interval
+    return Scale(100 * metric.value, 100 * low, 100 * high, None if chance is None else 100 * chance.value)

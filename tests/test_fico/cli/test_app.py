@@ -328,11 +328,20 @@ class TestRefusals:
         turned = evaluate(tmp_path / "a", *given, "--t2i-orientation", "images-captions")
         assert turned == evaluate(tmp_path / "b", "--t2i", files / "t2i.npy", "--pairs", files / "pairs.json")
 
-    @pytest.mark.parametrize("arguments", [["--ties", "random"], ["--nonsense"], ["--bootstrap", "0"], ["--seed", "x"]])
+    @pytest.mark.parametrize(
+        "arguments", [["--ties", "random"], ["--nonsense"], ["--bootstrap", "-1"], ["--seed", "x"]]
+    )
     def test_a_wrong_option_is_wrong_usage(self, arguments):
         done = fico("evaluate", *arguments)
         assert done.exit_code == 2
         assert arguments[0] in done.stderr
+
+    def test_without_resamples_there_are_no_intervals(self, tmp_path, files):
+        done = fico("evaluate", *floats(files), "--bootstrap", 0, "--out", tmp_path)
+        assert done.exit_code == 0, done.stderr
+        metrics = json.loads((tmp_path / "results.json").read_text())["metrics"]
+        assert not any({"low", "high"} & set(metric) for metric in metrics.values())
+        assert fico("verify", tmp_path).exit_code == 0
 
 
 class TestVerify:

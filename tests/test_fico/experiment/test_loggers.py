@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from pytorch_lightning.loggers import CSVLogger
 
 from fico.experiment.efficiency import efficiency, log_efficiency
 from fico.experiment.loggers import open_loggers
@@ -76,6 +77,51 @@ def test_the_users_values_are_kept(tmp_path, add):
         pass
     run, _ = wandb_settings(tmp_path)
     assert (run.display_name, run.run_group, list(run.tags)) == ("own", "mine", ["x", "y"])
+
+
+VARIABLES = {"WANDB_NAME": "mine", "WANDB_RUN_GROUP": "ours", "WANDB_TAGS": "x,y", "WANDB_PROJECT": "theirs"}
+
+
+def test_the_variables_of_wandb_count_where_the_config_is_silent(tmp_path, monkeypatch):
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    with open_loggers(composed(), tmp_path / "a", RUN):
+        pass
+    run, _ = wandb_settings(tmp_path / "a")
+    assert (run.display_name, run.run_group, list(run.tags), run.project) == ("mine", "ours", ["x", "y"], "theirs")
+    assert run.job_type == "fit+test"
+    config = composed("logger.wandb.name=own", "logger.wandb.tags=[z]", "logger.wandb.project=here")
+    with open_loggers(config, tmp_path / "b", RUN):
+        pass
+    run, _ = wandb_settings(tmp_path / "b")
+    assert (run.display_name, run.run_group, list(run.tags), run.project) == ("own", "ours", ["z"], "here")
+
+
+@pytest.mark.parametrize(("mode", "is_written"), [("disabled", False), ("offline", True), (None, True)])
+def test_wandb_mode_is_respected(tmp_path, monkeypatch, mode, is_written):
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    if mode is not None:
+        monkeypatch.setenv("WANDB_MODE", mode)
+    with open_loggers(composed(), tmp_path, RUN) as loggers:
+        assert len(loggers) == 2
+    assert any(tmp_path.glob("wandb/offline-run-*")) is is_written
+
+
+class Broken(CSVLogger):
+    """Takes one record."""
+
+    def log_metrics(self, metrics, step=None):
+        raise OSError("disk full")
+
+
+def test_a_failing_logger_is_muted_with_a_warning(tmp_path, caplog):
+    add = [f"+logger.mine._target_={__name__}.Broken", f"+logger.mine.save_dir={tmp_path}"]
+    with open_loggers(composed("logger=none", *add), tmp_path, RUN) as (logger,):
+        for step in range(3):
+            logger.log_metrics({"x": 1.0}, step)
+        logger.save()
+        logger.finalize("success")
+    assert [record.message for record in caplog.records] == ["logger.mine is muted, as it failed: OSError: disk full"]
 
 
 def test_a_logger_that_the_user_adds_is_opened(tmp_path):

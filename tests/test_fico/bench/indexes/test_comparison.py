@@ -42,6 +42,16 @@ def test_an_exact_index_has_full_recall_in_both_directions():
         assert codes["search_seconds"] > 0
 
 
+def test_an_index_that_cannot_hold_the_embeddings_is_left_out_and_the_others_are_compared(caplog):
+    images, texts = embeddings(dim=5)
+    makers = {"flat": FaissSearch, "codes": PopcountSearch, "broken": partial(FaissSearch, "Nonsense")}
+    rows = compare_indexes(images, texts, makers, ks=(1, 5), budget_seconds=0.01)
+    assert [(row["index"], row["direction"]) for row in rows] == [("flat", "i2t"), ("flat", "t2i")]
+    assert "index codes is left out of i2t: 150 items of 5 dimensions are too few for a code" in caplog.text
+    assert "index broken is left out of t2i: " in caplog.text
+    assert compare_indexes(images, texts, {"codes": PopcountSearch}) == []
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_ties_of_codes_cost_no_recall(packed):
     generator = np.random.default_rng(1)

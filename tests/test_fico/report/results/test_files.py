@@ -150,6 +150,32 @@ class TestRefusals:
         assert replace(results, metrics=ends).metrics == ends
 
 
+class TestWithoutIntervals:
+    @pytest.fixture
+    def bare(self, results):
+        return replace(results, metrics={name: replace(m, low=None, high=None) for name, m in results.metrics.items()})
+
+    def test_they_come_back_and_are_no_keys(self, tmp_path, bare):
+        write_results(tmp_path, bare)
+        assert read_results(tmp_path) == bare
+        metrics = json.loads((tmp_path / "results.json").read_text())["metrics"]
+        assert not any({"low", "high"} & set(metric) for metric in metrics.values())
+        header, first, *_ = list(csv.reader((tmp_path / "results.csv").open()))
+        assert [first[header.index(end)] for end in ("low", "high")] == ["", ""]
+
+    def test_the_page_is_written_without_band_and_scale(self, tmp_path, results, bare):
+        write_report(tmp_path / "with.html", results)
+        write_report(tmp_path / "without.html", bare)
+        texts = [(tmp_path / name).read_text() for name in ("with.html", "without.html")]
+        assert ['class="scale"' in text for text in texts] == [True, False]
+        assert ["FillBetweenPolyCollection" in text for text in texts] == [True, False]
+
+    def test_an_evaluation_without_resamples_has_none(self):
+        key = "instance/i2t/R@1"
+        result = RetrievalResult({key: 0.5}, {}, {key: 2}, {key: "def"}, {}, (), {})
+        assert collect_metrics(result, "test") == {f"test/{key}": Metric(0.5, None, None, 2, "def")}
+
+
 class TestCollect:
     def test_metrics_and_queries_of_an_evaluation_keep_names_and_ids(self):
         per_query = {

@@ -22,6 +22,13 @@ class TestTables:
         line = next(line for line in self.text(results).splitlines() if line.strip().startswith("R@1 "))
         assert re.findall(r"[\d.,]+–[\d.,]+|[\d.,]+", line)[1:] == ["12.34", "7.3–17.3", "0.40"] * 2
 
+    def test_without_an_interval_a_dash_stands_there(self, results):
+        bare = {name: replace(m, low=None, high=None) for name, m in results.metrics.items()}
+        line = next(
+            line for line in self.text(replace(results, metrics=bare)).splitlines() if line.strip().startswith("R@1 ")
+        )
+        assert line.split() == ["R@1", *["12.34", "–", "0.40"] * 2]
+
     def test_ranks_are_no_percents(self, results):
         assert re.search(r"MedR +12\.5 +9\.5–15\.5 +250 ", self.text(results))
 
