@@ -19,9 +19,10 @@ except MissingExtra as error:
     sys.stderr.write(f"{error}\n")
     raise SystemExit(error.exit_code) from None
 
-from fico.experiment.config import check_config, check_data, check_pairing, check_sweep
-from fico.experiment.hydra_errors import is_wrong_usage, sentence
-from fico.experiment.resolvers import register_resolvers
+from fico.experiment.config.checks import check_config
+from fico.experiment.config.hydra_errors import is_wrong_usage, sentence
+from fico.experiment.config.pairing import check_data, check_pairing, check_sweep
+from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.sweep import sweep_name
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach main() as they were raised

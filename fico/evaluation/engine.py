@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 from fico.errors import DataError, UsageError
-from fico.evaluation.device_memory import plan_device
-from fico.evaluation.engine_cpu import CodeSource, CpuEngine
-from fico.evaluation.engine_torch import TensorEngine
+from fico.evaluation.engines.compiled import CodeSource, CpuEngine
+from fico.evaluation.engines.device_memory import plan_device
+from fico.evaluation.engines.tensor_scores import MatrixTensors, TensorScores
+from fico.evaluation.engines.torch_engine import TensorEngine
 from fico.evaluation.memory import MemoryPlan, plan_memory
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval, check_labels
 from fico.evaluation.result import RetrievalResult
 from fico.evaluation.state import BlockValues, DirectionState, EvaluationState, FoldState, join_blocks
 from fico.evaluation.summary import summarise
-from fico.evaluation.tensor_scores import MatrixTensors, TensorScores
 from fico.metrics.specification import DIRECTIONS, Direction
 from fico.types import Correspondence
 from fico.util.progress import ProgressBar

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from fico.errors import DataError, UsageError
 from fico.evaluation.engine import Evaluator, Fold, find_device, take
+from fico.evaluation.engines.tensor_scores import MatrixTensors
 from fico.evaluation.memory import MemoryPlan
 from fico.evaluation.options import EvaluationOptions, OptionKeywords, bind_options
 from fico.evaluation.result import RetrievalResult
 from fico.evaluation.score_sources import MatrixScores, embedding_source, matrix_side
 from fico.evaluation.state import DirectionState, EvaluationState, FoldState, join_blocks
 from fico.evaluation.summary import summarise
-from fico.evaluation.tensor_scores import MatrixTensors
 from fico.metrics.specification import Direction
 from fico.similarity import SIMILARITIES, Similarity, check_pair, score_dtype
 from fico.types import Correspondence

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from fico.codes import HashCodes
 from fico.errors import DataError
-from fico.evaluation.engine_cpu import CodeSource, ScoreSource
+from fico.evaluation.engines.compiled import CodeSource, ScoreSource
+from fico.evaluation.engines.tensor_scores import TensorScores, on_device, signs
 from fico.evaluation.memory import MemoryPlan
-from fico.evaluation.tensor_scores import TensorScores, on_device, signs
 from fico.metrics.specification import Direction
 from fico.similarity import ROUNDING, EmbeddingScores, Side, Similarity, collapse_note, score_dtype
 from fico.util.arrays import as_matrix

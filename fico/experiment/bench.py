@@ -38,7 +38,7 @@ def run(config: DictConfig) -> Path:
     """Measure as the ``bench`` node says.
 
     Args:
-        config: Checked by `fico.experiment.config.check_config`.
+        config: Checked by `fico.experiment.config.checks.check_config`.
 
     Returns:
         The run's folder, whose path is also the last line of standard output. ``results.json`` is in it.

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fico.errors import DataError, UsageError
 from fico.experiment.build import build
-from fico.experiment.config import WEIGHT_SUFFIXES
+from fico.experiment.config.checks import WEIGHT_SUFFIXES
 from fico.networks.checkpoint_io.load import load_strictly
 from fico.run_context import STAMP
 from fico.util.atomic import sha256

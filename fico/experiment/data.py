@@ -8,7 +8,8 @@ from omegaconf import DictConfig
 from fico.datasets.base import RetrievalDataset, RetrievalSplit
 from fico.errors import UsageError
 from fico.experiment.build import build
-from fico.experiment.config import DATASET_EXTRAS, input_nodes
+from fico.experiment.config.pairing import input_nodes
+from fico.experiment.config.targets import DATASET_EXTRAS
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.features import model_inputs
 from fico.features.base import FeatureReader

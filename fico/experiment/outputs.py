@@ -10,8 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError
 from fico.evaluation.result import RetrievalResult
+from fico.experiment.config.resolvers import features_name
 from fico.experiment.datamodule import RetrievalDataModule
-from fico.experiment.resolvers import features_name
 from fico.report.html.page import write_report
 from fico.report.html.samples import QuerySample, Rank, exact_rank, matrix_rank, sample_queries
 from fico.report.results.collect import collect_metrics, query_tables

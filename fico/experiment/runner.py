@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fico.errors import UsageError
 from fico.experiment.checkpoint import fill_sizes, weights_origin
-from fico.experiment.config import input_nodes
+from fico.experiment.config.pairing import input_nodes
 from fico.experiment.context import run_context
 from fico.experiment.data import build_data
 from fico.experiment.datamodule import RetrievalDataModule
@@ -35,7 +35,7 @@ def run(config: DictConfig) -> Path:
     """Train, encode, evaluate and report as the config says.
 
     Args:
-        config: Checked by `fico.experiment.config.check_config`.
+        config: Checked by `fico.experiment.config.checks.check_config`.
 
     Returns:
         The run's folder, whose path is also the last line of standard output. ``results.json`` is in it.

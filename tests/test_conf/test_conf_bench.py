@@ -13,8 +13,8 @@ from omegaconf import OmegaConf, open_dict
 
 from fico.errors import FicoError, UsageError
 from fico.experiment import bench
-from fico.experiment.config import check_config
-from fico.experiment.resolvers import register_resolvers
+from fico.experiment.config.checks import check_config
+from fico.experiment.config.resolvers import register_resolvers
 from fico.report.results.schema import read_results
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,8 +8,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from fico.errors import UsageError
-from fico.experiment.config import check_config, check_sweep
-from fico.experiment.resolvers import register_resolvers
+from fico.experiment.config.checks import check_config
+from fico.experiment.config.pairing import check_sweep
+from fico.experiment.config.resolvers import register_resolvers
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 

@@ -8,8 +8,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from fico.errors import DataError
-from fico.experiment.config import check_data
-from fico.experiment.resolvers import dataset_name, register_resolvers
+from fico.experiment.config.pairing import check_data
+from fico.experiment.config.resolvers import dataset_name, register_resolvers
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,8 +9,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from fico.errors import UsageError
-from fico.experiment.config import check_config, check_pairing, input_nodes
-from fico.experiment.resolvers import register_resolvers
+from fico.experiment.config.checks import check_config
+from fico.experiment.config.pairing import check_pairing, input_nodes
+from fico.experiment.config.resolvers import register_resolvers
 
 ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "conf"

@@ -10,8 +10,8 @@ from hydra.utils import get_class
 from omegaconf import OmegaConf
 
 from fico.errors import UsageError
-from fico.experiment.config import check_pairing
-from fico.experiment.resolvers import register_resolvers
+from fico.experiment.config.pairing import check_pairing
+from fico.experiment.config.resolvers import register_resolvers
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from fico.experiment.config import check_config, check_pairing
-from fico.experiment.resolvers import register_resolvers
+from fico.experiment.config.checks import check_config
+from fico.experiment.config.pairing import check_pairing
+from fico.experiment.config.resolvers import register_resolvers
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 TABLES = ("table2", "table3", "table4", "table5", "table6", "figure3")

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 
 import fico
 from fico.errors import DataError
-from fico.experiment.config import check_config
-from fico.experiment.resolvers import register_resolvers
+from fico.experiment.config.checks import check_config
+from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.runner import run
 from fico.features.text.word_pieces import WordPieceModel
 from fico.networks.blip2 import BLIP2

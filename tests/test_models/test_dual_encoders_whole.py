@@ -14,8 +14,8 @@ from PIL import Image
 
 import fico
 from fico.errors import DataError
-from fico.experiment.config import check_config
-from fico.experiment.resolvers import register_resolvers
+from fico.experiment.config.checks import check_config
+from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.runner import run
 from fico.networks.beit3 import BEiT3
 

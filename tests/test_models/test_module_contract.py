@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import DataLoader
 
 from fico.experiment.checkpoint import fill_sizes
-from fico.experiment.resolvers import register_resolvers
+from fico.experiment.config.resolvers import register_resolvers
 from fico.types import PairBatch
 
 CONF = Path(__file__).parents[2] / "conf" / "model"

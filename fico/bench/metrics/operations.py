@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from fico.bench.metrics.peers import Problem
 from fico.errors import UsageError
-from fico.evaluation.device_memory import plan_device
+from fico.evaluation.engines.device_memory import plan_device
 from fico.evaluation.evaluate import evaluate
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.relevance import InstanceRetrieval

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fico.errors import DataError, UsageError
-from fico.evaluation.engine_cpu import CodeSource, CpuEngine
-from fico.evaluation.engine_torch import TensorEngine
+from fico.evaluation.engines.compiled import CodeSource, CpuEngine
+from fico.evaluation.engines.tensor_scores import TensorScores, signs
+from fico.evaluation.engines.torch_engine import TensorEngine
 from fico.evaluation.evaluate import evaluate, evaluate_scores, merge_results
 from fico.evaluation.memory import plan_memory
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
 from fico.evaluation.score_sources import MatrixScores, embedding_source
-from fico.evaluation.tensor_scores import TensorScores, signs
 from fico.metrics.average_precision import average_precision
 from fico.metrics.precision_recall import precision_recall_within_radius
 from fico.types import Correspondence

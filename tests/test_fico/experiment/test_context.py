@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from fico.errors import UsageError
 from fico.experiment.build import build
-from fico.experiment.config import check_config
+from fico.experiment.config.checks import check_config
+from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.context import build_callbacks
-from fico.experiment.resolvers import register_resolvers
 from fico.run_context import EpochOutputs, RunContext
 from fico.types import Correspondence, EncodedBatch
 

@@ -12,9 +12,9 @@ import torch
 from hydra import compose, initialize_config_dir
 from pytorch_lightning.loggers import CSVLogger
 
+from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.efficiency import efficiency, log_efficiency
 from fico.experiment.loggers import open_loggers
-from fico.experiment.resolvers import register_resolvers
 from fico.run_context import EpochOutputs
 from fico.types import EncodedBatch
 

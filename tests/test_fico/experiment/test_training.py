@@ -12,11 +12,11 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from fico.errors import UsageError
 from fico.experiment.best_checkpoint import BestCheckpoint
 from fico.experiment.checkpoint import fill_sizes, load_checkpoint
-from fico.experiment.config import check_config
+from fico.experiment.config.checks import check_config
+from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.context import run_context
 from fico.experiment.data import build_data
 from fico.experiment.quiet import quiet
-from fico.experiment.resolvers import register_resolvers
 from fico.experiment.training import train_and_test
 
 CONF = Path(__file__).parents[3] / "conf"

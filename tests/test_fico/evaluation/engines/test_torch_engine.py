@@ -9,7 +9,7 @@ import torch
 from fico.bench.metrics.evaluation import problem
 from fico.bench.metrics.operations import OperationCount, count_operations
 from fico.errors import UsageError
-from fico.evaluation.device_memory import plan_device
+from fico.evaluation.engines.device_memory import plan_device
 from fico.evaluation.evaluate import evaluate, evaluate_scores
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.relevance import InstanceRetrieval

@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from fico.evaluation.engines.tensor_scores import DeviceScores
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
 from fico.evaluation.state import BlockValues, TaskValues
-from fico.evaluation.tensor_scores import DeviceScores
 from fico.metrics.average_precision import ap_of_ranking
 from fico.metrics.ndcg import ndcg_of_ranking
 from fico.metrics.precision_recall import precision_of_ranking, precision_recall_of_counts

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, UInt64
 
 from fico.codes import HashCodes
-from fico.evaluation.kernel_outputs import KernelOutputs
+from fico.evaluation.engines.kernel_outputs import KernelOutputs
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
 from fico.evaluation.state import BlockValues, TaskValues

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fico.codes import HashCodes
-from fico.evaluation.engine_cpu import ScoreSource, count_scored
+from fico.evaluation.engines.compiled import ScoreSource, count_scored
 from fico.metrics.specification import Direction
 from fico.similarity import Similarity, refuse_holes, score_dtype
 

@@ -1,29 +1,25 @@
-"""Checks of a composed config before anything is built.
+"""Checks of the keys and values of a composed config, before anything is built.
 
 This module imports neither torch nor Lightning, so that a mistyped key is answered at once.
 """
 
-import inspect
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import get_object
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from fico.datasets.prepared import check_prepared
 from fico.errors import UsageError
 from fico.evaluation.options import option_problems
-from fico.experiment.hydra_errors import did_you_mean, right_key
-from fico.experiment.resolvers import dataset_name, features_name
+from fico.experiment.config.hydra_errors import right_key
+from fico.experiment.config.resolvers import features_name
+from fico.experiment.config.targets import wrong_targets
 
 SPLITS = ("train", "val", "test")
 STAGES = ("fit", "test")
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".tar", ".ckpt")
 
-# Keys of a node that are not arguments of its `_target_`.
-DATASET_EXTRAS = frozenset({"split", "model_size", "inputs", "rerank_k"})
 MODEL_KEYS = frozenset(
     {
         "name", "family", "similarity", "size", "bits", "weights", "checkpoint", "query_time_attention",
@@ -59,16 +55,6 @@ CHOICES = {
 }
 
 
-def check_data(config: DictConfig) -> None:
-    """Refuse a well-known data set whose folder does not hold it, before anything heavy is imported.
-
-    Raises:
-        DataError: One sentence on what is missing and the command that gets it.
-    """
-    if root := OmegaConf.select(config, "dataset.root"):
-        check_prepared(dataset_name(config), str(root))
-
-
 def check_config(config: DictConfig) -> None:
     """Refuse what cannot run: unknown keys, values out of range, targets whose signature does not take their keys.
 
@@ -77,80 +63,9 @@ def check_config(config: DictConfig) -> None:
     """
     errors = [*_unknown_keys(config), *(_unused_by_a_bench(config) or [*_wrong_choices(config), *_run_keys(config)])]
     errors += [] if errors else _wrong_values(config)  # resolves the whole config, which requires valid choices
-    errors += [] if errors else _wrong_targets(config)  # imports the targets, which is slow
+    errors += [] if errors else wrong_targets(config)  # imports the targets, which is slow
     if errors:
         raise UsageError("; ".join(errors))
-
-
-def check_pairing(config: DictConfig) -> None:
-    """Refuse a model whose inputs the data set cannot have, or whose inputs ``features`` does not replace.
-
-    A data set that comes as features lists them in ``inputs``.
-
-    Nothing is imported for it, so it may come first and answers at once.
-
-    Raises:
-        UsageError: One sentence that names both and what is missing.
-    """
-    _check_features(config)
-    offered = OmegaConf.select(config, "dataset.inputs") or {}
-    wanted = {side: _kind(side, reader) for side, reader in input_nodes(config).items() if side in offered}
-    missing = [f"{kind} ({side})" for side, kind in wanted.items() if kind not in offered[side]]
-    if missing:
-        has = ", ".join(f"{kind} ({side})" for side, kinds in offered.items() for kind in kinds)
-        raise UsageError(
-            f"model={OmegaConf.select(config, 'model.name')} cannot run on this data set, which comes as features: it "
-            f"needs {', '.join(missing)}, and there are only {has}; take a model that needs no others, such as ucch"
-        )
-
-
-def input_nodes(config: DictConfig) -> dict[str, Any]:
-    """What each side of the model reads: the kind that it names, or the reader that ``features`` has for that kind.
-
-    Returns:
-        By side, ``image`` and ``text``: a name, or the node of a reader.
-    """
-    wanted = dict((OmegaConf.select(config, "model.inputs") or {}).items())
-    readers = {side: OmegaConf.select(config, f"features.{side!s}") or {} for side in wanted}
-    return {
-        str(side): readers[side].get(kind, kind) if isinstance(kind, str) else kind for side, kind in wanted.items()
-    }
-
-
-def _check_features(config: DictConfig) -> None:
-    """Refuse features that would have no effect."""
-    name = features_name(config)
-    if name and input_nodes(config) == dict((OmegaConf.select(config, "model.inputs") or {}).items()):
-        kinds = [str(kind) for side in ("image", "text") for kind in OmegaConf.select(config, f"features.{side}") or {}]
-        raise UsageError(
-            f"features={name} has no effect on model={OmegaConf.select(config, 'model.name')}, which reads none of "
-            f"{', '.join(kinds)}; leave features out"
-        )
-
-
-def check_sweep(params: Mapping[str, Any] | None, overrides: Sequence[str]) -> None:
-    """Refuse an experiment that lists models, run without ``-m``: it would start a run of the default model.
-
-    Args:
-        params: Hydra's ``sweeper.params``: what the experiment sweeps over.
-        overrides: Of the command line.
-
-    Raises:
-        UsageError: A key of the sweep is not set by the command line.
-    """
-    given = {override.lstrip("+").partition("=")[0] for override in overrides}
-    unset = [key for key in params or {} if key not in given]
-    if unset:
-        experiment = next((override for override in overrides if override.startswith("experiment=")), "it")
-        raise UsageError(
-            f"{experiment} is a sweep over {', '.join(unset)}; add -m, as python run.py -m {experiment}, or set "
-            f"{' '.join(f'{key}=VALUE' for key in unset)} for one run"
-        )
-
-
-def _kind(side: str, reader: Any) -> Any:
-    """Name of a side's features; a node is a reader of the images or captions themselves."""
-    return {"image": "pixels", "text": "tokens"}[side] if isinstance(reader, DictConfig) else reader
 
 
 def _unknown_keys(config: DictConfig) -> Iterator[str]:
@@ -261,42 +176,3 @@ def _unused_by_a_bench(config: DictConfig) -> list[str]:
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _wrong_targets(config: DictConfig) -> Iterator[str]:
-    """Import every ``_target_`` and bind its keys to the signature."""
-    for path, node in _targets(config, ""):
-        target = node["_target_"]
-        try:
-            signature = inspect.signature(get_object(target))
-        except Exception as error:  # an import can fail in any way
-            yield f"{path}._target_ {target!r} cannot be imported ({error})"
-            continue
-        extras = DATASET_EXTRAS if path == "dataset" else frozenset()
-        keys = {str(key) for key in node if not str(key).startswith("_") and key not in extras}
-        yield from _unbound(path, target, signature, keys, is_partial=bool(node.get("_partial_", False)))
-
-
-def _unbound(
-    path: str, target: str, signature: inspect.Signature, keys: set[str], *, is_partial: bool
-) -> Iterator[str]:
-    parameters = signature.parameters
-    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        for key in sorted(keys - set(parameters)):
-            yield f"unknown key {path}.{key}{did_you_mean(key, parameters)}; {target} takes {', '.join(parameters)}"
-    if not is_partial:
-        for name, parameter in parameters.items():
-            is_required = parameter.default is parameter.empty and parameter.kind in (
-                parameter.POSITIONAL_OR_KEYWORD,
-                parameter.KEYWORD_ONLY,
-            )
-            if is_required and name not in keys:
-                yield f"{path}.{name} is missing; {target} requires it"
-
-
-def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
-    if isinstance(node, DictConfig):
-        if node.get("_target_"):
-            yield path, node
-        for key in node:
-            yield from _targets(node[key], f"{path}.{key!s}" if path else str(key))

@@ -1,0 +1,1 @@
+"""Values per query: the compiled kernels on the CPU, and torch on any device."""

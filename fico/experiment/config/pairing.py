@@ -1,0 +1,91 @@
+"""Whether the parts of a config go together: model, features, data set, sweep."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from fico.datasets.prepared import check_prepared
+from fico.errors import UsageError
+from fico.experiment.config.resolvers import dataset_name, features_name
+
+
+def check_data(config: DictConfig) -> None:
+    """Refuse a well-known data set whose folder does not hold it, before anything heavy is imported.
+
+    Raises:
+        DataError: One sentence on what is missing and the command that gets it.
+    """
+    if root := OmegaConf.select(config, "dataset.root"):
+        check_prepared(dataset_name(config), str(root))
+
+
+def check_pairing(config: DictConfig) -> None:
+    """Refuse a model whose inputs the data set cannot have, or whose inputs ``features`` does not replace.
+
+    A data set that comes as features lists them in ``inputs``.
+
+    Nothing is imported for it, so it may come first and answers at once.
+
+    Raises:
+        UsageError: One sentence that names both and what is missing.
+    """
+    _check_features(config)
+    offered = OmegaConf.select(config, "dataset.inputs") or {}
+    wanted = {side: _kind(side, reader) for side, reader in input_nodes(config).items() if side in offered}
+    missing = [f"{kind} ({side})" for side, kind in wanted.items() if kind not in offered[side]]
+    if missing:
+        has = ", ".join(f"{kind} ({side})" for side, kinds in offered.items() for kind in kinds)
+        raise UsageError(
+            f"model={OmegaConf.select(config, 'model.name')} cannot run on this data set, which comes as features: it "
+            f"needs {', '.join(missing)}, and there are only {has}; take a model that needs no others, such as ucch"
+        )
+
+
+def input_nodes(config: DictConfig) -> dict[str, Any]:
+    """What each side of the model reads: the kind that it names, or the reader that ``features`` has for that kind.
+
+    Returns:
+        By side, ``image`` and ``text``: a name, or the node of a reader.
+    """
+    wanted = dict((OmegaConf.select(config, "model.inputs") or {}).items())
+    readers = {side: OmegaConf.select(config, f"features.{side!s}") or {} for side in wanted}
+    return {
+        str(side): readers[side].get(kind, kind) if isinstance(kind, str) else kind for side, kind in wanted.items()
+    }
+
+
+def _check_features(config: DictConfig) -> None:
+    """Refuse features that would have no effect."""
+    name = features_name(config)
+    if name and input_nodes(config) == dict((OmegaConf.select(config, "model.inputs") or {}).items()):
+        kinds = [str(kind) for side in ("image", "text") for kind in OmegaConf.select(config, f"features.{side}") or {}]
+        raise UsageError(
+            f"features={name} has no effect on model={OmegaConf.select(config, 'model.name')}, which reads none of "
+            f"{', '.join(kinds)}; leave features out"
+        )
+
+
+def check_sweep(params: Mapping[str, Any] | None, overrides: Sequence[str]) -> None:
+    """Refuse an experiment that lists models, run without ``-m``: it would start a run of the default model.
+
+    Args:
+        params: Hydra's ``sweeper.params``: what the experiment sweeps over.
+        overrides: Of the command line.
+
+    Raises:
+        UsageError: A key of the sweep is not set by the command line.
+    """
+    given = {override.lstrip("+").partition("=")[0] for override in overrides}
+    unset = [key for key in params or {} if key not in given]
+    if unset:
+        experiment = next((override for override in overrides if override.startswith("experiment=")), "it")
+        raise UsageError(
+            f"{experiment} is a sweep over {', '.join(unset)}; add -m, as python run.py -m {experiment}, or set "
+            f"{' '.join(f'{key}=VALUE' for key in unset)} for one run"
+        )
+
+
+def _kind(side: str, reader: Any) -> Any:
+    """Name of a side's features; a node is a reader of the images or captions themselves."""
+    return {"image": "pixels", "text": "tokens"}[side] if isinstance(reader, DictConfig) else reader

@@ -1,0 +1,52 @@
+"""Whether every ``_target_`` of a config takes the keys beside it."""
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from hydra.utils import get_object
+from omegaconf import DictConfig
+
+from fico.experiment.config.hydra_errors import did_you_mean
+
+# Keys of a node that are not arguments of its `_target_`.
+DATASET_EXTRAS = frozenset({"split", "model_size", "inputs", "rerank_k"})
+
+
+def wrong_targets(config: DictConfig) -> Iterator[str]:
+    """Import every ``_target_`` and bind its keys to the signature."""
+    for path, node in _targets(config, ""):
+        target = node["_target_"]
+        try:
+            signature = inspect.signature(get_object(target))
+        except Exception as error:  # an import can fail in any way
+            yield f"{path}._target_ {target!r} cannot be imported ({error})"
+            continue
+        extras = DATASET_EXTRAS if path == "dataset" else frozenset()
+        keys = {str(key) for key in node if not str(key).startswith("_") and key not in extras}
+        yield from _unbound(path, target, signature, keys, is_partial=bool(node.get("_partial_", False)))
+
+
+def _unbound(
+    path: str, target: str, signature: inspect.Signature, keys: set[str], *, is_partial: bool
+) -> Iterator[str]:
+    parameters = signature.parameters
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        for key in sorted(keys - set(parameters)):
+            yield f"unknown key {path}.{key}{did_you_mean(key, parameters)}; {target} takes {', '.join(parameters)}"
+    if not is_partial:
+        for name, parameter in parameters.items():
+            is_required = parameter.default is parameter.empty and parameter.kind in (
+                parameter.POSITIONAL_OR_KEYWORD,
+                parameter.KEYWORD_ONLY,
+            )
+            if is_required and name not in keys:
+                yield f"{path}.{name} is missing; {target} requires it"
+
+
+def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
+    if isinstance(node, DictConfig):
+        if node.get("_target_"):
+            yield path, node
+        for key in node:
+            yield from _targets(node[key], f"{path}.{key!s}" if path else str(key))
