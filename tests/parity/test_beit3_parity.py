@@ -99,7 +99,7 @@ def _split(captions):
 
 
 def test_beit3_gives_the_original_ids(beit3_case, monkeypatch):
-    monkeypatch.setattr(tokens, "MOST_UNKNOWN", np.inf)  # the model made for the test knows few words
+    monkeypatch.setattr(tokens.CaptionTokens, "most_unknown", np.inf)  # the model made for the test knows few words
     wanted = json.loads((beit3_case.parent / "text.json").read_text())
     reader = SentencePieces(beit3_case.parent / wanted["sentencepiece_model"], wanted["max_length"])
     captions = [case["caption"] for case in wanted["cases"]]

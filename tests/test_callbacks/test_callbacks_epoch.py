@@ -169,7 +169,7 @@ def test_reading_embeddings_before_they_are_collected_is_an_error(context, train
 
 def test_a_device_that_is_not_there_is_refused_before_the_training(context):
     context = replace(context, metric={**OPTIONS, "device": "tpu"})
-    with pytest.raises(UsageError, match="'tpu' is no device of torch"):
+    with pytest.raises(UsageError, match="'tpu' is not a device of torch"):
         RetrievalEvaluation(context)
 
 

@@ -166,7 +166,7 @@ def test_bad_rows_and_arguments_are_named():
     images, texts, pairs, labels = problem(8)
     with pytest.raises(UsageError, match="unknown option tie; did you mean ties"):
         RetrievalMetrics(pairs, tie="index")
-    with pytest.raises(UsageError, match="'tpu' is no device of torch"):
+    with pytest.raises(UsageError, match="'tpu' is not a device of torch"):
         RetrievalMetrics(pairs, device="tpu")
     with pytest.raises(UsageError, match="engine='compiled' runs on the CPU"):
         RetrievalMetrics(pairs, device="meta", engine="compiled")

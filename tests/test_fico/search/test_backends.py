@@ -399,7 +399,9 @@ def test_a_factory_searches_by_the_metric_that_was_asked_for(factory, metric):
 @pytest.mark.parametrize("factory", ["HNSW32,PQ4", "NSG16,PQ4", "PCA16,HNSW32,PQ4", "IDMap,HNSW32,PQ4"])
 def test_a_factory_whose_index_drops_the_metric_is_refused(factory, metric):
     searcher = FaissSearch(factory, metric, threads=1)
-    with pytest.raises(UsageError, match=f"FAISS searches '{factory}' by Euclidean distance, .*'{metric}' was asked"):
+    with pytest.raises(
+        UsageError, match=f"FAISS searches '{factory}' by Euclidean distance, .*'{metric}' was requested"
+    ):
         searcher.add(rows_of_many_lengths())
 
 

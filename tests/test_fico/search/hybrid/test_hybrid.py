@@ -151,7 +151,7 @@ def test_broken_files_are_refused_by_name(data, tmp_path):
     for changed, words in (
         ({"version": "0"}, "version 0"),
         ({"kind": "other"}, "other"),
-        ({"format": "x"}, "no index"),
+        ({"format": "x"}, "is not an index"),
     ):
         save_file(arrays, path, header | changed)
         with pytest.raises(DataError, match=words):
