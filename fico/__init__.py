@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fico.codes import HashCodes as HashCodes
     from fico.datasets import load_dataset as load_dataset
     from fico.embeddings.encode import encode as encode
     from fico.embeddings.store import EmbeddingStore as EmbeddingStore
@@ -42,6 +43,7 @@ _HOME = {
     "ExactSearch": "fico.search.exact",
     "FaissSearch": "fico.search.faiss_index",
     "FicoError": "fico.errors",
+    "HashCodes": "fico.codes",
     "HybridSearch": "fico.search.hybrid.hybrid",
     "InstanceRetrieval": "fico.evaluation.relevance",
     "PairBatch": "fico.types",

@@ -6,9 +6,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from fico.evaluation.state import EvaluationState
-from fico.metrics.specification import DIRECTIONS
-
-RANKS = ("MedR", "MeanR")  # counted in items from 1; every other metric is a fraction
+from fico.metrics.specification import DIRECTIONS, RANKS
 
 
 @dataclass(frozen=True, slots=True, eq=False)

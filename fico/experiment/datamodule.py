@@ -1,7 +1,5 @@
 """The splits of a data set as Lightning's loaders."""
 
-import os
-
 import pytorch_lightning as L
 from torch.utils.data import DistributedSampler
 
@@ -12,6 +10,7 @@ from fico.features import ModelInputs
 from fico.features.base import ReadRows, SplitInputs
 from fico.loading.batches import CaptionPairs, ImageGroups, PairSample, collate
 from fico.loading.sampler import ShardedBatchSampler
+from fico.util.resources import cores
 
 
 class RetrievalDataModule(L.LightningDataModule):
@@ -96,7 +95,7 @@ class RetrievalDataModule(L.LightningDataModule):
         if self.workers is not None:
             return self.workers
         is_lazy = isinstance(inputs.images, ReadRows) and inputs.images.is_lazy
-        return min(os.cpu_count() or 1, self.MOST_WORKERS) if is_lazy else 0
+        return min(cores(), self.MOST_WORKERS) if is_lazy else 0
 
     @property
     def _rank(self) -> int:

@@ -13,3 +13,4 @@ Median = Literal["floor", "exact"]
 DIRECTIONS: tuple[Direction, ...] = ("i2t", "t2i")
 TASKS: tuple[Task, ...] = ("instance", "category")
 RECALL_LEVELS = tuple(f"PR@{level / 10:.1f}" for level in range(11))
+RANKS = ("MedR", "MeanR")  # counted in items from 1; every other metric is a fraction

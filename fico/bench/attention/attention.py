@@ -4,7 +4,6 @@ Run it with ``python -m fico.bench.attention``.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from fico.report.table.table import Column, Row, Table, text_cells
 from fico.report.table.terminal import print_table
 from fico.scoring.matrix import score_matrix
 from fico.types import EncodedBatch
+from fico.util.resources import cores
 
 SIZES = ((250, 1250), (500, 2500), (1000, 5000))
 REGIONS = 36
@@ -138,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--largest", type=int, default=1000, help="leave out sizes of more images")
     options = parser.parse_args(arguments)
     sizes = [size for size in SIZES if size[0] <= options.largest]
-    sys.stdout.write(f"{torch.get_num_threads()} threads of {os.cpu_count()} cores, torch {torch.__version__}\n")
+    sys.stdout.write(f"{torch.get_num_threads()} threads of {cores()} cores, torch {torch.__version__}\n")
     for dim in options.dims:
         for model in options.models:
             network = (

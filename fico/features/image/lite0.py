@@ -1,7 +1,6 @@
 """EfficientNet-Lite0 features of images: the last map as 7 x 7 regions, or its mean as one vector."""
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +31,7 @@ from fico.networks.efficientnet_lite import (
     pretrained_lite0,
 )
 from fico.util.progress import track
+from fico.util.resources import cores
 
 _LOG = logging.getLogger(__name__)
 LITE0_VERSION = 1  # raise it when the values change
@@ -194,7 +194,7 @@ def _on_all_cores(encode: Callable[[slice], np.ndarray], blocks: Sequence[slice]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(os.cpu_count() or 1) as workers:
+        with ThreadPoolExecutor(cores()) as workers:
             yield from workers.map(encode, blocks)
     finally:
         torch.set_num_threads(threads)

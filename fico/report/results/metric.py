@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from fico.errors import FicoError
-
-RANKS = ("MedR", "MeanR")  # counted in items from 1; every other metric is a fraction
+from fico.metrics.specification import RANKS
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from fico.evaluation.options import EvaluationOptions
 from fico.report.results.schema import Results
 
-_DEFAULTS = {"ties": "expected", "ap": "hits", "empty": "zero", "recall": "any", "median": "floor", "folds": 1}
+_DEFINITIONS = ("ties", "ap", "empty", "recall", "median", "folds")  # options that change what a number means
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Protocol:
 
 
 def _rules(results: Results) -> tuple[str, ...]:
-    metric = results.config.get("metric") or {}
+    metric, usual = results.config.get("metric") or {}, EvaluationOptions()
     return tuple(
-        f"{rule}={metric[rule]}" for rule, usual in _DEFAULTS.items() if rule in metric and metric[rule] != usual
+        f"{name}={metric[name]}" for name in _DEFINITIONS if name in metric and metric[name] != getattr(usual, name)
     )
