@@ -43,7 +43,7 @@ def test_two_workers_give_what_one_index_gives(cluster, tmp_path):
             assert np.array_equal(found.indices, wanted.indices)
         assert sharded.name == "2 x popcount(64)"
         assert sharded.size_bytes > codes.nbytes
-        with pytest.raises(DataError, match="24 columns"):
+        with pytest.raises(UsageError, match="24 columns"):
             sharded.search(np.ones((1, 24), np.float32), 1)
         cluster.kill(sharded._workers[1])
         with pytest.raises(FicoError, match="shard died"):
@@ -63,7 +63,8 @@ def test_saved_shards_load_on_workers_and_in_one_process(cluster, tmp_path):
     searchers = [ShardedSearch.load(tmp_path / "saved"), RayShardedSearch.load(tmp_path / "saved")]
     for searcher in searchers:
         found = searcher.search(rows[:5], 7)
-        assert np.array_equal(found.scores, wanted.scores)
+        # Another process has another number of threads and other addresses, which decide the last bit of a product.
+        np.testing.assert_allclose(found.scores, wanted.scores, rtol=4 * np.finfo(np.float32).eps)
         assert np.array_equal(found.indices, wanted.indices)
     searchers[1].add(rows)  # goes on
     assert searchers[1].search(rows[:5], 2).indices.tolist() == [[row, row + 90] for row in range(5)]
