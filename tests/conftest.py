@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
@@ -42,6 +43,20 @@ def data_dir():
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder} (FICO_DATA_DIR)")
     return folder
+
+
+@pytest.fixture
+def untrained_itq(monkeypatch):
+    """Random rotations in place of the training of ITQ, a minute at 512 bits: any codes serve to test a search."""
+    from fico.search.itq import ITQ
+
+    def fit(itq, *rows):
+        square = np.random.default_rng(itq.bits).normal(size=(rows[0].shape[1], rows[0].shape[1]))
+        itq._matrix = np.linalg.qr(square)[0][: itq.bits].astype(np.float32)
+        itq._offset = np.zeros(itq.bits, np.float32)
+        return itq
+
+    monkeypatch.setattr(ITQ, "fit", fit)
 
 
 def pytest_collection_modifyitems(items):

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from fico.datasets.shapes.shapes import Shapes
 
@@ -19,7 +20,17 @@ SMALL = (f"dataset.images={IMAGES}", "model.epochs=1", "index=[]", "metric.boots
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory, own_cache):
     """Folder of each model's run."""
-    folder = tmp_path_factory.mktemp("runs")
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return _trained(tmp_path_factory.mktemp("runs"))
+    shared = tmp_path_factory.getbasetemp().parent  # of the processes of this session, which train once between them
+    with FileLock(shared / "runs.lock"):
+        return _trained(shared / "runs")
+
+
+def _trained(folder):
+    found = {name: folder / name for name in MODELS}
+    if all((run / "results.json").exists() for run in found.values()):
+        return found
     sweep = ("-m", f"model={','.join(MODELS)}", *SMALL, f"hydra.sweep.dir={folder}", "hydra.sweep.subdir=${model.name}")
     done = subprocess.run(
         [sys.executable, ROOT / "run.py", *sweep],
@@ -29,7 +40,7 @@ def runs(tmp_path_factory, own_cache):
         text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return {name: folder / name for name in MODELS}
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -383,7 +383,7 @@ def rows_of_many_lengths():
 
 
 @pytest.mark.parametrize("metric", ["cosine", "inner"])
-@pytest.mark.parametrize("factory", ["HNSW32,SQ8", "IVF2,PQ4", "PCA16,HNSW16", "PQ4"])
+@pytest.mark.parametrize("factory", ["HNSW32,SQ8", "IVF2,PQ16x4", "PCA16,HNSW16", "PQ16x4"])
 def test_a_factory_searches_by_the_metric_that_was_asked_for(factory, metric):
     items = rows_of_many_lengths()
     searcher, exact = FaissSearch(factory, metric, threads=1), ExactSearch(metric)

@@ -64,7 +64,7 @@ def test_an_index_of_codes_is_charged_for_the_fitting_that_another_one_shares():
     assert codes.fit_times[0].seconds > 0
 
 
-def test_every_rival_finds_what_is_near_and_more_effort_finds_no_less():
+def test_every_rival_finds_what_is_near_and_more_effort_finds_no_less(untrained_itq):
     found = Pareto(**SMALL).run(lambda step: None)
     rows = {name: [row for row in found.rows if row["index"] == name] for name in RIVALS}
     for name, rival in RIVALS.items():
@@ -84,7 +84,7 @@ def test_every_rival_finds_what_is_near_and_more_effort_finds_no_less():
         assert all("%" in column.name for column in table.columns[1:]), "no speed-up without its recall"
 
 
-def test_a_setting_changes_what_a_built_index_finds():
+def test_a_setting_changes_what_a_built_index_finds(untrained_itq):
     items = np.random.default_rng(0).normal(size=(600, 256)).astype(np.float32)
     context = BuildContext(len(items), 1, SharedBinarisers(items))
     for name in ("ivf_sq8", "multi_hash", "scan_rerank"):

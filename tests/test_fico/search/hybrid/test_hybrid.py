@@ -65,18 +65,8 @@ def test_projection_has_the_signs_of_the_code(data):
     assert np.array_equal(np.packbits(items @ matrix.T + offset > 0, axis=1), itq.encode(items).packed())
 
 
-def random_rotation(itq, *rows):
-    """In place of the training of ITQ, which takes a minute at 512 bits: any codes serve to test the search."""
-    square = np.random.default_rng(itq.bits).normal(size=(rows[0].shape[1], rows[0].shape[1]))
-    itq._matrix = np.linalg.qr(square)[0][: itq.bits].astype(np.float32)
-    itq._offset = np.zeros(itq.bits, np.float32)
-    return itq
-
-
 @pytest.mark.parametrize("bits", [24, 72, 128, 256, 512])
-def test_the_candidates_are_the_nearest_codes(bits, monkeypatch):
-    if bits > 128:
-        monkeypatch.setattr(ITQ, "fit", random_rotation)
+def test_the_candidates_are_the_nearest_codes(bits, untrained_itq):
     rows = np.random.default_rng(1).normal(size=(600, max(128, bits))).astype(np.float32)
     searcher = built(rows, bits=bits, lists=5, nprobe=5, candidates=20)
     matrix, offset = searcher._projection
