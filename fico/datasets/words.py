@@ -2,7 +2,10 @@
 
 import unicodedata
 
-import regex  # type: ignore[import-untyped]
+from fico.util.optional import requires_extra
+
+with requires_extra("data"):
+    import regex  # type: ignore[import-untyped]
 
 # Scripts that put no blanks between words. Without a dictionary their characters are the words.
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
