@@ -25,6 +25,8 @@ install_import_hook(["fico.networks", "fico.losses", "fico.types", *METRICS], "b
 
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in run.py
+if not Path("/dev/nvidia0").exists():  # without a GPU Triton interprets; read when a kernel is defined, at its import
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 os.environ["FICO_PARITY_DIR"] = os.environ.get("FICO_PARITY_DIR") or str(ROOT.parent / "shared" / "parity")
 
 
