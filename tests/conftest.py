@@ -25,9 +25,15 @@ install_import_hook(["fico.networks", "fico.losses", "fico.types", *METRICS], "b
 
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in run.py
-if not Path("/dev/nvidia0").exists():  # without a GPU Triton interprets; read when a kernel is defined, at its import
-    os.environ.setdefault("TRITON_INTERPRET", "1")
 os.environ["FICO_PARITY_DIR"] = os.environ.get("FICO_PARITY_DIR") or str(ROOT.parent / "shared" / "parity")
+
+
+def pytest_configure(config):
+    """Tests that are not marked ``gpu`` see no GPU, so that the same set passes on any machine."""
+    if "not gpu" in config.option.markexpr:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # also of the processes that tests start; read at CUDA's first use
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "" or not Path("/dev/nvidia0").exists():
+        os.environ.setdefault("TRITON_INTERPRET", "1")  # read when a kernel is defined, at its import
 
 
 @pytest.fixture(scope="session", autouse=True)

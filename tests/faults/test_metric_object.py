@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import torch
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ("model=ucch", "dataset.images=80", "model.epochs=1", "metric.bootstrap=20", "logger=none", "index=[]")
@@ -73,9 +73,11 @@ def events(notes, name):
     return [note for note in notes if note["event"] == name]
 
 
-def test_every_number_of_a_run_comes_from_the_metric_on_the_modules_device(tmp_path):
-    (notes,), _ = notes_of_run(tmp_path)
-    device = "cuda:0" if torch.cuda.is_available() else "cpu"
+@pytest.mark.parametrize(
+    ("trainer", "device"), [("cpu", "cpu"), pytest.param("gpu", "cuda:0", marks=pytest.mark.gpu)]
+)
+def test_every_number_of_a_run_comes_from_the_metric_on_the_modules_device(tmp_path, trainer, device):
+    (notes,), _ = notes_of_run(tmp_path, f"trainer={trainer}")
     assert [(note["metric"], note["module"]) for note in events(notes, "_start")] == 2 * [(device, device)]
     assert [note["rows"] for note in events(notes, "compute")] == [device, device]  # validation and test
     assert [note["by_the_metric"] for note in events(notes, "evaluate")] == [True, True]
