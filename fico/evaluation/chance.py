@@ -5,11 +5,11 @@ from jaxtyping import Float64, Int64
 
 from fico.evaluation.options import EvaluationOptions
 from fico.metrics.kernels import blocks
-from fico.metrics.specification import Task
+from fico.metrics.specification import kind_of
 
 
 def chance_values(
-    task: Task, relevant: Int64[np.ndarray, " n"], items: int, options: EvaluationOptions
+    task: str, relevant: Int64[np.ndarray, " n"], items: int, options: EvaluationOptions
 ) -> Float64[np.ndarray, "n columns"]:
     """Mean of every per-query value over all orders of the gallery.
 
@@ -19,7 +19,7 @@ def chance_values(
         items: Size of the gallery.
         options: Definitions; the tie rule has no effect.
     """
-    out = np.empty((len(relevant), len(options.columns(task))))
+    out = np.empty((len(relevant), len(options.columns(kind_of(task)))))
     blocks.chance_rows(
         relevant, items, int(task == "category"), np.array(options.recall_at), options.recall == "fraction",
         np.array([*(min(k, items) for k in options.map_at), items]), blocks.DENOMINATORS[options.ap],

@@ -10,6 +10,7 @@ from fico.evaluation.result import RadiusCurve, RetrievalResult
 from fico.evaluation.state import EvaluationState
 from fico.evaluation.task_queries import TaskQueries, task_queries, values_per_query
 from fico.metrics.bootstrap import percentile_intervals, replicates
+from fico.metrics.specification import TASKS, kind_of
 
 Draws = tuple[np.ndarray, np.ndarray]  # means and medians of the resamples
 
@@ -22,8 +23,8 @@ def summarise(state: EvaluationState) -> RetrievalResult:
     """
     options = state.options
     folds = [
-        [task_queries(fold, direction, task, options) for direction in fold.directions for task in options.tasks
-         if task in fold.directions[direction].block.tasks]
+        [task_queries(fold, direction, task, options) for direction, found in fold.directions.items()
+         for task in found.block.tasks]
         for fold in state.folds
     ]  # fmt: skip
     result = RetrievalResult(
@@ -54,7 +55,7 @@ def _add(
         if metric in left_out:
             continue
         key, level = f"{task}/{direction}/{metric}", f"{task}/{direction}/chance/{metric}"
-        meaning = define(task, metric, options)
+        meaning = define(kind_of(task), metric, options) + ("" if task in TASKS else f"; positives: {task}")
         result.metrics[key], result.metrics[level] = values[n], chance[n]
         result.queries[key] = result.queries[level] = queries
         result.definitions[key] = f"{meaning}; ties: {options.ties}; {extent}"
@@ -86,7 +87,7 @@ def _metrics(queries: TaskQueries, values: np.ndarray, options: EvaluationOption
     if not queries.valid.any():
         return np.full(len(_names(queries)), np.nan)
     known = values[queries.valid]
-    ranks = [queries.columns.index("rank")] if queries.task == "instance" else []
+    ranks = [queries.columns.index("rank")] if queries.task != "category" else []
     return _with_median(queries, known.mean(axis=0), np.median(known[:, ranks], axis=0), options)
 
 

@@ -9,7 +9,7 @@ from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.result import PerQuery
 from fico.evaluation.state import DirectionState, EvaluationState, FoldState, TaskValues
 from fico.metrics.bootstrap import ClusteredValues
-from fico.metrics.specification import RECALL_LEVELS, Direction, Task
+from fico.metrics.specification import RECALL_LEVELS, Direction, kind_of
 
 
 @dataclass(slots=True, eq=False)
@@ -30,7 +30,7 @@ class TaskQueries:
         left_out: Metrics that do not apply.
     """
 
-    task: Task
+    task: str
     direction: Direction
     rows: np.ndarray
     images: np.ndarray
@@ -44,11 +44,11 @@ class TaskQueries:
 
     def clustered(self) -> ClusteredValues:
         """Values as the bootstrap takes them; of ranks the median too."""
-        medians = (self.columns.index("rank"),) if self.task == "instance" else ()
+        medians = (self.columns.index("rank"),) if self.task != "category" else ()
         return ClusteredValues(self.values, self.valid, self.images, medians)
 
 
-def task_queries(fold: FoldState, direction: Direction, task: Task, options: EvaluationOptions) -> TaskQueries:
+def task_queries(fold: FoldState, direction: Direction, task: str, options: EvaluationOptions) -> TaskQueries:
     """The queries of a task and direction in one fold.
 
     Raises:
@@ -58,7 +58,7 @@ def task_queries(fold: FoldState, direction: Direction, task: Task, options: Eva
     found = state.block.tasks[task]
     counts = found.relevant_counts
     rows = np.arange(state.block.start, state.block.start + len(counts))
-    valid = counts > 0 if task == "instance" or options.empty == "skip" else np.ones(len(counts), dtype=bool)
+    valid = counts > 0 if task != "category" or options.empty == "skip" else np.ones(len(counts), dtype=bool)
     if task == "category" and options.empty == "error" and (counts == 0).any():
         row = int(rows[counts == 0][0])
         raise DataError(
@@ -68,7 +68,7 @@ def task_queries(fold: FoldState, direction: Direction, task: Task, options: Eva
     found = _without_order_beyond(state, task, found, options)
     queries = TaskQueries(
         task, direction, rows, state.images[rows], state.items, counts, valid, found.values, found.bounds,
-        options.columns(task), frozenset(),
+        options.columns(kind_of(task)), frozenset(),
     )  # fmt: skip
     queries.left_out = _inapplicable(state, queries, options)
     return queries
@@ -88,13 +88,13 @@ def fewest_scored(state: DirectionState) -> int | None:
 
 
 def _without_order_beyond(
-    state: DirectionState, task: Task, found: TaskValues, options: EvaluationOptions
+    state: DirectionState, task: str, found: TaskValues, options: EvaluationOptions
 ) -> TaskValues:
     """Ranks beyond the re-ranked items become the one behind them: there is no order that could tell more."""
     scored = state.block.scored
     if task == "category" or fewest_scored(state) is None or scored is None:
         return found
-    column = options.columns(task).index("rank")
+    column = options.columns(kind_of(task)).index("rank")
 
     def limited(values: np.ndarray) -> np.ndarray:
         values = values.copy()
@@ -136,7 +136,10 @@ def values_per_query(state: EvaluationState, folds: list[list[TaskQueries]]) -> 
         if "instance/rank" in values:
             values["instance/rank"] = _ranks_found(values["instance/rank"], state, direction)
         rows = [_rows(fold, queries[0]) for fold, queries in zip(state.folds, tasks, strict=True)]
-        images = [fold.image_rows[queries[0].images] for fold, queries in zip(state.folds, tasks, strict=True)]
+        images = [
+            np.where(queries[0].images < 0, -1, fold.image_rows[queries[0].images])
+            for fold, queries in zip(state.folds, tasks, strict=True)
+        ]
         missing = np.full(sum(map(len, rows)), np.nan)
         found[str(direction)] = PerQuery(
             np.concatenate(rows),

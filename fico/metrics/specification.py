@@ -14,3 +14,8 @@ DIRECTIONS: tuple[Direction, ...] = ("i2t", "t2i")
 TASKS: tuple[Task, ...] = ("instance", "category")
 RECALL_LEVELS = tuple(f"PR@{level / 10:.1f}" for level in range(11))
 RANKS = ("MedR", "MeanR")  # counted in items from 1; every other metric is a fraction
+
+
+def kind_of(task: str) -> Task:
+    """Metrics of a task: those of ``category`` need labels; any other takes positives, as ``instance`` does."""
+    return "category" if task == "category" else "instance"

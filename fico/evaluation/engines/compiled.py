@@ -1,6 +1,6 @@
 """Blocks of queries on the CPU: a few numba kernels that release the interpreter, in a small pool of threads."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,7 +15,7 @@ from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
 from fico.evaluation.state import BlockValues, TaskValues
 from fico.metrics.kernels import blocks, codes, floats
-from fico.metrics.specification import TASKS, Direction, Task
+from fico.metrics.specification import Direction
 from fico.similarity import collapse_note
 
 _PIECE = 2**18  # scores per piece of work, whatever the number of threads, so that no sum depends on it
@@ -67,6 +67,7 @@ class CpuEngine:
         category: Relevance by labels, or None.
         options: What is computed.
         find_fills: Count the items of each query that a re-ranking scored.
+        others: Further positives by the name of their task.
     """
 
     def __init__(
@@ -76,12 +77,15 @@ class CpuEngine:
         category: CategoryRetrieval | None,
         options: EvaluationOptions,
         find_fills: bool = False,
+        others: Mapping[str, InstanceRetrieval] | None = None,
     ) -> None:
         self.direction: Direction = direction
         self.options, self.find_fills = options, find_fills
         self.query_images, self.item_images = instance.images_of(direction)
-        self.start, self.positives = instance.positives(direction)
-        self.captions = instance.positives("i2t")
+        self.positives = {
+            task: each.positives(direction) for task, each in {"instance": instance, **(others or {})}.items()
+        }
+        self.captions = instance.captions_of_images
         self.labels = category.words if category else _NO_LABELS
         items = len(self.item_images)
         self.tables = blocks.tables(items)
@@ -89,7 +93,7 @@ class CpuEngine:
         self.recall_cuts = np.array(options.recall_at, dtype=np.int64)
         self.cuts = np.array([*(min(k, items) for k in options.map_at), items], dtype=np.int64)
         self.rule = blocks.TIE_RULES.get(options.ties, blocks.EXPECTED)
-        self.tasks: tuple[Task, ...] = tuple(t for t in options.tasks if t == "instance" or category)
+        self.tasks = (*(task for task in options.tasks if task == "instance" or category), *(others or ()))
 
     def floats(self, source: ScoreSource, ranges: list[tuple[int, int]], buffer_rows: int) -> Iterator[BlockValues]:
         """Values of each range of queries, from real scores."""
@@ -123,12 +127,14 @@ class CpuEngine:
         self, scores: np.ndarray, keys: np.ndarray, start: int, output: KernelOutputs, first: int, last: int
     ) -> None:
         mixed = output.mixed[first:last]
-        if "instance" in self.tasks:
-            outputs = output.rows("instance", first, last)
-            starts = self.start[start : start + len(scores) + 1]
+        for task in self.tasks:
+            if task == "category":
+                continue
+            outputs = output.rows(task, first, last)
+            starts, positives = self.positives[task]
             floats.instance_rows(
-                scores, starts, self.positives, self.rule, self.recall_cuts, self.options.recall == "fraction",
-                self.tables, outputs, mixed,
+                scores, starts[start : start + len(scores) + 1], positives, self.rule, self.recall_cuts,
+                self.options.recall == "fraction", self.tables, outputs, mixed,
             )  # fmt: skip
         if "category" in self.tasks:
             outputs = output.rows("category", first, last)
@@ -214,22 +220,26 @@ class CpuEngine:
         first: int,
         last: int,
     ) -> tuple[np.ndarray, np.ndarray]:
-        instance, category = (output.rows(task, first, last) for task in TASKS)
         precision, recall = np.zeros(bits + 1), np.zeros(bits + 1)
-        codes.code_rows(
-            queries, words, self.query_images[start : start + len(queries)], self.captions,
-            self.direction == "t2i", self.start[start : start + len(queries) + 1], self.positives, self.labels,
-            ("instance" in self.tasks, "category" in self.tasks), self.rule, self.recall_cuts,
-            self.options.recall == "fraction", self.cuts, blocks.DENOMINATORS[self.options.ap], self.tables, instance,
-            category, output.mixed[first:last], output.relevant_counts["category"][first:last], precision, recall,
-        )  # fmt: skip
+        category = output.rows("category", first, last)
+        for task, (starts, positives) in self.positives.items():  # each reads the codes again, which is little work
+            is_own = task == "instance"
+            codes.code_rows(
+                queries, words, self.query_images[start : start + len(queries)], self.captions,
+                self.direction == "t2i", starts[start : start + len(queries) + 1], positives, self.labels,
+                (task in self.tasks, is_own and "category" in self.tasks), self.rule, self.recall_cuts,
+                self.options.recall == "fraction", self.cuts, blocks.DENOMINATORS[self.options.ap], self.tables,
+                output.rows(task, first, last), category, output.mixed[first:last],
+                output.relevant_counts["category"][first:last], precision, recall,
+            )  # fmt: skip
         return precision, recall
 
     def _outputs(self, queries: int) -> KernelOutputs:
         return KernelOutputs.allocate(queries, self.tasks, self.options)
 
-    def _task_values(self, output: KernelOutputs, start: int) -> dict[Task, TaskValues]:
-        return output.task_values(np.diff(self.start[start : start + len(output.mixed) + 1]))
+    def _task_values(self, output: KernelOutputs, start: int) -> dict[str, TaskValues]:
+        stop = start + len(output.mixed) + 1
+        return output.task_values({task: np.diff(starts[start:stop]) for task, (starts, _) in self.positives.items()})
 
 
 def _dense_ranks(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:

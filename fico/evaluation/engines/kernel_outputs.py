@@ -9,7 +9,7 @@ from jaxtyping import Bool, Int64
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.state import TaskValues
 from fico.metrics.kernels.compiled import Outputs
-from fico.metrics.specification import TASKS, Task
+from fico.metrics.specification import TASKS, kind_of
 
 
 @dataclass(slots=True, eq=False)
@@ -23,22 +23,22 @@ class KernelOutputs:
         mixed: Queries with a tied block of relevant and non-relevant items.
     """
 
-    tasks: tuple[Task, ...]
-    relevant_counts: dict[Task, Int64[np.ndarray, " queries"]]
-    values: dict[Task, Outputs]
+    tasks: tuple[str, ...]
+    relevant_counts: dict[str, Int64[np.ndarray, " queries"]]
+    values: dict[str, Outputs]
     mixed: Bool[np.ndarray, " queries"]
 
     @classmethod
-    def allocate(cls, queries: int, tasks: tuple[Task, ...], options: EvaluationOptions) -> Self:
+    def allocate(cls, queries: int, tasks: tuple[str, ...], options: EvaluationOptions) -> Self:
         """Arrays for a number of queries."""
-        values: dict[Task, Outputs] = {}
-        for task in TASKS:
-            shape = (queries if task in tasks else 0, len(options.columns(task)))
+        values: dict[str, Outputs] = {}
+        for task in dict.fromkeys((*TASKS, *tasks)):
+            shape = (queries if task in tasks else 0, len(options.columns(kind_of(task))))
             values[task] = (np.empty(shape), np.empty(shape), np.empty(shape))
-        counts: dict[Task, np.ndarray] = {task: np.zeros(queries, dtype=np.int64) for task in TASKS}
+        counts: dict[str, np.ndarray] = {task: np.zeros(queries, dtype=np.int64) for task in values}
         return cls(tasks, counts, values, np.zeros(queries, dtype=np.bool_))
 
-    def rows(self, task: Task, first: int, last: int) -> Outputs:
+    def rows(self, task: str, first: int, last: int) -> Outputs:
         """Views of the arrays of a task for some queries."""
         values, low, high = self.values[task]
         return values[first:last], low[first:last], high[first:last]
@@ -48,10 +48,10 @@ class KernelOutputs:
         for task in self.tasks:
             self.values[task][0][:] = other.values[task][0]
 
-    def task_values(self, positives: Int64[np.ndarray, " queries"]) -> dict[Task, TaskValues]:
-        """Values by task; ``positives`` counts the relevant items of each query at instance level."""
-        self.relevant_counts["instance"] = positives
-        results: dict[Task, TaskValues] = {}
+    def task_values(self, positives: dict[str, Int64[np.ndarray, " queries"]]) -> dict[str, TaskValues]:
+        """Values by task; ``positives`` counts the relevant items of each query where they were given."""
+        self.relevant_counts |= positives
+        results: dict[str, TaskValues] = {}
         for task in self.tasks:
             values, low, high = self.values[task]
             bounds = (low, high) if self.mixed.any() else None
