@@ -1,7 +1,8 @@
 """Which images and captions belong together: one image per caption, or any number of positives of each query."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -85,6 +86,30 @@ class Correspondence:
         made = cls._made(own, images, pairs, *sides)
         made.check(images, captions)
         return made
+
+    @classmethod
+    def from_plain(cls, caption_to_image: ArrayLike, pairs: Mapping[str, Any] | None) -> Self:
+        """What `plain_pairs` gave, with the own images beside it.
+
+        Raises:
+            DataError: As `from_pairs`.
+        """
+        if pairs is None:
+            return cls(caption_to_image)
+        own = np.asarray(caption_to_image, dtype=np.int64)
+        found = cls.from_pairs(**pairs, captions=len(own))
+        found._set(own, found.images, found.pairs, found.image_queries, found.caption_queries)
+        found.check(pairs["images"], len(own))
+        return found
+
+    def plain_pairs(self) -> dict[str, Any] | None:
+        """Pairs and queries as lists and numbers that JSON holds; None where the own image is all."""
+        if self.pairs is None:
+            return None
+        rows = dict(zip(("image_rows", "caption_rows"), self.pairs.T.tolist(), strict=True))
+        masks = {"image_queries": self.image_queries, "caption_queries": self.caption_queries}
+        queries = {name: None if mask is None else np.flatnonzero(mask).tolist() for name, mask in masks.items()}
+        return {"images": self.images, **rows, **queries}
 
     def _set(
         self,
