@@ -28,6 +28,10 @@ def define(task: Task, metric: str, options: EvaluationOptions) -> str:
         return f"normalised discounted cumulative gain of the first {at}, gain 1 for a relevant item"
     if name == "PR":
         return f"highest precision at or beyond recall {at} per query (trec_eval's cut-off), then the mean"
+    if metric == "R-Precision":
+        return "mean fraction of relevant items among the first R, the number of relevant items of the query"
+    if at == "R":
+        return "mean average precision of the first R, the number of relevant items of the query, divided by R"
     if at == "N":
         return "mean average precision over the whole ranking"
     return f"mean average precision of the first {at}, {_AP[options.ap].replace('K', at)}"

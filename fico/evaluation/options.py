@@ -87,7 +87,7 @@ class EvaluationOptions:
     def columns(self, task: Task) -> tuple[str, ...]:
         """Names of a task's values per query, in the order of the kernels."""
         if task == "instance":
-            return (*(f"R@{k}" for k in self.recall_at), "rank", "MRR", "nDCG@10")
+            return (*(f"R@{k}" for k in self.recall_at), "rank", "MRR", "nDCG@10", "mAP@R", "R-Precision")
         return (*(f"mAP@{k}" for k in self.map_at), "mAP@N", *RECALL_LEVELS, "nDCG@10")
 
 

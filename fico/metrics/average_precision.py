@@ -52,10 +52,10 @@ def ap_of_ranking(
         check_cut(k)
     wanted = ranking.all_relevant.clamp(min=1)
     if k is None or k >= ranking.items:
-        return ranking.total(_precision_sums(ranking, ranking.tied)) / wanted
+        return ranking.total(precision_sums(ranking, ranking.tied)) / wanted
     blocks = ranking.until(k)
     positions = (k - blocks.above).minimum(blocks.tied)
-    sums = _precision_sums(blocks, positions)
+    sums = precision_sums(blocks, positions)
     if denominator != "hits":
         return blocks.total(sums) / (wanted.clamp(max=k) if denominator == "min_k_r" else wanted)
     values = blocks.total(sums) / blocks.total(positions.minimum(blocks.relevant)).clamp(min=1)
@@ -67,7 +67,7 @@ def ap_of_ranking(
     return values
 
 
-def _precision_sums(blocks: TiedBlocks, positions: Int[Tensor, " blocks"]) -> Float[Tensor, " blocks"]:
+def precision_sums(blocks: TiedBlocks, positions: Int[Tensor, " blocks"]) -> Float[Tensor, " blocks"]:
     """Mean sum of the precisions at the relevant items among the first positions of each block.
 
     Position i of a block of t with r relevant items, h of them before it, holds a relevant item with probability r/t,

@@ -16,6 +16,7 @@ from fico.evaluation.engines.tensor_scores import DeviceScores
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
 from fico.evaluation.state import BlockValues, TaskValues
+from fico.metrics.at_all_relevant import ap_at_r_of_ranking, r_precision_of_ranking
 from fico.metrics.average_precision import ap_of_ranking
 from fico.metrics.ndcg import ndcg_of_ranking
 from fico.metrics.precision_recall import precision_of_ranking, precision_recall_of_counts
@@ -167,6 +168,7 @@ class TensorEngine:
             above, others, hits = (part[:, None] for part in first)
             columns = list(any_found(above, others, hits, cuts).T)
         columns += [expected_rank(*first), expected_reciprocal(*first), ndcg_of_ranking(ranking, 10)]
+        columns += [ap_at_r_of_ranking(ranking), r_precision_of_ranking(ranking)]
         values = torch.stack(columns, dim=1).masked_fill((ranking.all_relevant == 0)[:, None], torch.nan)
         return values.view(len(orders), -1, values.shape[1])
 

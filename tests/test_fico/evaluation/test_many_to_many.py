@@ -14,11 +14,20 @@ CUTS = (1, 2, 4)
 
 
 def values_of(hits):
-    """R@K, rank, 1 / rank and nDCG@10 of one ranking."""
+    """R@K, rank, 1 / rank, nDCG@10, AP@R and R-Precision of one ranking."""
     first = int(np.argmax(hits)) + 1
     gains = 1 / np.log2(np.arange(2, len(hits) + 2))
     gain = (hits * gains)[:10].sum() / gains[: min(hits.sum(), 10)].sum()
-    return [*(float(hits[:k].any()) for k in CUTS), first, 1 / first, gain]
+    count = hits.sum()
+    precisions = [hits[: n + 1].mean() for n in range(count) if hits[n]]
+    return [
+        *(float(hits[:k].any()) for k in CUTS),
+        first,
+        1 / first,
+        gain,
+        sum(precisions) / count,
+        hits[:count].mean(),
+    ]
 
 
 def slow(scores, relevant, ties="expected"):
@@ -26,7 +35,7 @@ def slow(scores, relevant, ties="expected"):
     found = []
     for row, wanted in zip(scores, relevant, strict=True):
         if not wanted.any():
-            found.append([np.nan] * (len(CUTS) + 3))
+            found.append([np.nan] * (len(CUTS) + 5))
             continue
         if ties == "expected":
             orders = [list(order) for order in permutations(range(len(row))) if (np.diff(row[list(order)]) <= 0).all()]
@@ -65,7 +74,7 @@ def test_values_of_many_positives_are_means_over_every_order_of_ties(seed, ties,
         wanted = slow(matrix, relevant[direction], ties)
         values = result.per_query[direction].values
         columns = [*(values[f"instance/R@{k}"] for k in CUTS), result.per_query[direction].ranks]
-        columns += [values["instance/MRR"], values["instance/nDCG@10"]]
+        columns += [values[f"instance/{name}"] for name in ("MRR", "nDCG@10", "mAP@R", "R-Precision")]
         np.testing.assert_allclose(np.stack(columns, axis=1), wanted, atol=1e-12)
         known = ~np.isnan(wanted[:, 0])
         assert result.metrics[f"instance/{direction}/R@2"] == pytest.approx(wanted[known, 1].mean())

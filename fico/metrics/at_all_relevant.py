@@ -1,0 +1,62 @@
+"""mAP@R and R-Precision: the cut-off of a query is the number R of its relevant items."""
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from fico.metrics.average_precision import precision_sums
+from fico.metrics.specification import Ties
+from fico.metrics.ties import TiedBlocks, rank_blocks
+
+
+def average_precision_at_r(
+    scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"], *, ties: Ties = "expected"
+) -> Float[Tensor, " queries"]:
+    """Sum of the precisions at the relevant items among the first R, divided by R, the number of relevant items.
+
+    Args:
+        scores: Higher is nearer.
+        relevant: True where the item is relevant to the query.
+        ties: Tie rule; ``expected`` is the exact mean over all orders of tied items.
+
+    Returns:
+        Fractions 0 to 1; 1 if the relevant items are the first R, 0 for a query without relevant item.
+
+    Raises:
+        ValueError: ``ties`` is unknown.
+
+    Source:
+        Musgrave et al., ECCV 2020, arXiv 2003.08505.
+    """
+    return ap_at_r_of_ranking(rank_blocks(scores, relevant, ties))
+
+
+def r_precision(
+    scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"], *, ties: Ties = "expected"
+) -> Float[Tensor, " queries"]:
+    """Fraction of relevant items among the first R, the number of relevant items; arguments as `average_precision_at_r`.
+
+    Returns:
+        Fractions 0 to 1; 0 for a query without relevant item.
+
+    Raises:
+        ValueError: ``ties`` is unknown.
+    """
+    return r_precision_of_ranking(rank_blocks(scores, relevant, ties))
+
+
+def ap_at_r_of_ranking(ranking: TiedBlocks) -> Float[Tensor, " queries"]:
+    """AP@R of each ranking."""
+    blocks, positions = _first_r(ranking)
+    return blocks.total(precision_sums(blocks, positions)) / ranking.all_relevant.clamp(min=1)
+
+
+def r_precision_of_ranking(ranking: TiedBlocks) -> Float[Tensor, " queries"]:
+    """R-Precision of each ranking."""
+    blocks, positions = _first_r(ranking)
+    return blocks.total(blocks.relevant.double() * positions / blocks.tied) / ranking.all_relevant.clamp(min=1)
+
+
+def _first_r(ranking: TiedBlocks) -> tuple[TiedBlocks, Tensor]:
+    """Blocks that begin among the first R items of their query, and how many of their items lie there."""
+    blocks = ranking.where(ranking.above < ranking.all_relevant[ranking.query])
+    return blocks, (blocks.all_relevant[blocks.query] - blocks.above).minimum(blocks.tied)
