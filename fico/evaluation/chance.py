@@ -19,12 +19,16 @@ def chance_values(
         items: Size of the gallery.
         options: Definitions; the tie rule has no effect.
     """
-    out = np.empty((len(relevant), len(options.columns(kind_of(task)))))
-    blocks.chance_rows(
-        relevant, items, int(task == "category"), np.array(options.recall_at), options.recall == "fraction",
-        np.array([*(min(k, items) for k in options.map_at), items]), blocks.DENOMINATORS[options.ap],
-        blocks.tables(items), out,
-    )  # fmt: skip
+    out = np.zeros((len(relevant), len(options.columns(kind_of(task)))))
+    above, tied, tables = np.zeros(1, np.int64), np.array([items]), blocks.tables(items)
+    recall_cuts, is_fraction = np.array(options.recall_at), options.recall == "fraction"
+    cuts, denominator = np.array([*(min(k, items) for k in options.map_at), items]), blocks.DENOMINATORS[options.ap]
+    for count, row in zip(relevant.tolist(), out, strict=True):
+        hits = np.array([count])
+        if count and task != "category":  # not one kernel for both tasks, which would compile both
+            blocks.instance_values(above, tied, hits, 1, count, recall_cuts, is_fraction, tables, row)
+        elif count:
+            blocks.category_values(above, tied, hits, 1, count, cuts, denominator, tables, row)
     return out
 
 

@@ -12,7 +12,6 @@ from fico.errors import UsageError
 from fico.evaluation.engines.compiled import CodeSource, CpuEngine
 from fico.evaluation.engines.device_memory import plan_device
 from fico.evaluation.engines.tensor_scores import MatrixTensors, TensorScores
-from fico.evaluation.engines.torch_engine import TensorEngine
 from fico.evaluation.folds import Fold, check_positives, make_folds
 from fico.evaluation.memory import MemoryPlan, plan_memory
 from fico.evaluation.options import EvaluationOptions
@@ -139,6 +138,9 @@ class Evaluator:
     ) -> Iterator[BlockValues]:
         parts = (direction, fold.instance, fold.category, self.options)
         if isinstance(scores, TensorScores | MatrixTensors):
+            # torchmetrics takes two seconds to import, which the kernels of the CPU do without
+            from fico.evaluation.engines.torch_engine import TensorEngine
+
             return TensorEngine(*parts, scores.device, fold.others).blocks(scores, ranges)
         engine = CpuEngine(*parts, self.dim == 0, fold.others)
         return engine.codes(scores, ranges) if isinstance(scores, CodeSource) else engine.floats(scores, ranges, rows)

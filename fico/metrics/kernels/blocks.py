@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from fico.metrics.kernels.compiled import Ints, Reals, Tables, kernel
+from fico.metrics.kernels.compiled import Ints, Reals, Tables, kernel, subroutine
 
 HITS, MIN_K_R, R = 0, 1, 2  # denominators of AP@K, as fico.metrics.specification.Denominator names them
 EXPECTED, OPTIMISTIC, PESSIMISTIC = 0, 1, 2
@@ -22,7 +22,14 @@ TIE_RULES = {"expected": EXPECTED, "optimistic": OPTIMISTIC, "pessimistic": PESS
 LEVELS = 11  # recall levels of the precision-recall curve
 
 
-@kernel
+@subroutine
+def copy_row(row: Reals, out: Reals) -> None:
+    """Copies a row: an assignment of arrays compiles a second longer, for the texts of its errors."""
+    for n in range(len(out)):
+        out[n] = row[n]
+
+
+@subroutine
 def reorder(above: Ints, tied: Ints, relevant: Ints, groups: int, rule: int, out_above: Ints, out_tied: Ints) -> bool:
     """Blocks as the rule orders them; returns whether any block mixes relevant and non-relevant items."""
     mixed = False
@@ -34,7 +41,7 @@ def reorder(above: Ints, tied: Ints, relevant: Ints, groups: int, rule: int, out
     return mixed
 
 
-@kernel
+@subroutine
 def precision_sum(above: int, hits: int, tied: int, relevant: int, positions: int, harmonic: Reals) -> float:
     """Mean sum of the precisions at the relevant items among the first ``positions`` of a block, after ``hits`` hits.
 
@@ -50,7 +57,7 @@ def precision_sum(above: int, hits: int, tied: int, relevant: int, positions: in
     return float(density * ((hits + 1.0 - step * (above + 1.0)) * inverse + step * positions))
 
 
-@kernel
+@subroutine
 def _over_found(
     total: float, above: int, hits: int, tied: int, relevant: int, positions: int, harmonic: Reals, log_factorial: Reals
 ) -> float:
@@ -87,7 +94,7 @@ def _over_found(
     return mean
 
 
-@kernel
+@subroutine
 def ap_inside(
     total: float,
     above: int,
@@ -113,7 +120,7 @@ def ap_inside(
     return total / (min(cut, all_relevant) if denominator == MIN_K_R else all_relevant)
 
 
-@kernel
+@subroutine
 def average_precisions(
     above: Ints,
     tied: Ints,
@@ -127,7 +134,7 @@ def average_precisions(
     out: Reals,
 ) -> None:
     """AP at each of the ascending ``cuts`` of one query, into ``out``."""
-    total, hits, c = 0.0, 0, 0
+    total, hits, c = 0.0, np.int64(0), 0  # a typed zero: a literal one has `ap_inside` compiled twice
     for g in range(groups):
         a, t, r = above[g], tied[g], relevant[g]
         while c < len(cuts) and cuts[c] < a + t:
@@ -139,7 +146,7 @@ def average_precisions(
         out[rest] = total / all_relevant if all_relevant > 0 else 0.0
 
 
-@kernel
+@subroutine
 def interpolated_precisions(
     above: Ints, tied: Ints, relevant: Ints, groups: int, all_relevant: int, out: Reals
 ) -> None:
@@ -163,7 +170,7 @@ def interpolated_precisions(
         out[rest] = best
 
 
-@kernel
+@subroutine
 def discounted_gain(
     above: Ints, tied: Ints, relevant: Ints, groups: int, all_relevant: int, k: int, discount: Reals
 ) -> float:
@@ -176,7 +183,7 @@ def discounted_gain(
     return gain / discount[min(all_relevant, k)] if all_relevant > 0 else 0.0
 
 
-@kernel
+@subroutine
 def _none_found(non_relevant: int, relevant: int, positions: int) -> float:
     """Chance that none of ``relevant`` items lies in the first ``positions`` of a block: C(w, m) / C(w + r, m)."""
     chance = 1.0
@@ -185,7 +192,7 @@ def _none_found(non_relevant: int, relevant: int, positions: int) -> float:
     return chance
 
 
-@kernel
+@subroutine
 def recalls(
     above: Ints, tied: Ints, relevant: Ints, groups: int, all_relevant: int, cuts: Ints, fraction: bool, out: Reals
 ) -> None:
@@ -201,7 +208,7 @@ def recalls(
         out[c] = found
 
 
-@kernel
+@subroutine
 def reciprocal_rank(above: int, tied: int, relevant: int, harmonic: Reals) -> float:
     """Mean of 1 / rank of the first relevant item, which is at position j of its block with C(t-j, r-1) / C(t, r)."""
     if relevant == 1:
@@ -215,7 +222,7 @@ def reciprocal_rank(above: int, tied: int, relevant: int, harmonic: Reals) -> fl
     return mean
 
 
-@kernel
+@subroutine
 def at_all_relevant(
     above: Ints, tied: Ints, relevant: Ints, groups: int, all_relevant: int, harmonic: Reals
 ) -> tuple[float, float]:
@@ -281,27 +288,3 @@ def tables(items: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         np.concatenate([[0.0], np.cumsum(np.log(counts))]),
         np.concatenate([[0.0], np.cumsum(1 / np.log2(counts + 1))]),
     )
-
-
-@kernel
-def chance_rows(
-    relevant: Ints,
-    items: int,
-    task: int,
-    recall_cuts: Ints,
-    fraction: bool,
-    cuts: Ints,
-    denominator: int,
-    tables: Tables,
-    out: Reals,
-) -> None:
-    """Values of a query with ``relevant`` relevant items whose gallery is one tied block: what chance reaches."""
-    above, tied, hits = np.zeros(1, np.int64), np.full(1, items), np.zeros(1, np.int64)
-    for n in range(len(relevant)):
-        hits[0] = relevant[n]
-        if relevant[n] == 0:
-            out[n] = 0.0
-        elif task == 0:
-            instance_values(above, tied, hits, 1, relevant[n], recall_cuts, fraction, tables, out[n])
-        else:
-            category_values(above, tied, hits, 1, relevant[n], cuts, denominator, tables, out[n])

@@ -16,6 +16,7 @@ from fico.metrics.kernels.compiled import (
     Tables,
     Words,
     kernel,
+    subroutine,
 )
 from fico.metrics.kernels.floats import relevance_row
 
@@ -30,7 +31,7 @@ def _count_bits(typing_context: Any, word: Any) -> Any:
 popcount: Any = intrinsic(_count_bits)  # set bits of a uint64; LLVM makes vector instructions of it
 
 
-@kernel
+@subroutine
 def distance_row(query: Words, words: Words, out: NDArray[np.uint16]) -> None:
     """Hamming distances of one query (its words) to all items (``words items``), into ``out`` (uint16)."""
     for j in range(words.shape[1]):
@@ -40,7 +41,7 @@ def distance_row(query: Words, words: Words, out: NDArray[np.uint16]) -> None:
             out[j] += popcount(words[w, j] ^ query[w])
 
 
-@kernel
+@subroutine
 def _count_distances(distances: NDArray[np.uint16], ways: NDArray[np.int32], counts: Ints) -> None:
     """Items by distance. Eight tables, so that no count waits for the last."""
     ways[:] = 0
@@ -61,7 +62,7 @@ def _count_distances(distances: NDArray[np.uint16], ways: NDArray[np.int32], cou
         counts[d] = low + ways[4, d] + ways[5, d] + ways[6, d] + ways[7, d]
 
 
-@kernel
+@subroutine
 def _relevant_items(
     labels: Words, image: int, captions: tuple[Ints, Ints], identity: bool, by_image: NDArray[np.uint8], out: Ints
 ) -> int:
@@ -85,7 +86,7 @@ def _relevant_items(
     return found
 
 
-@kernel
+@subroutine
 def _blocks(counts: Ints, hits_at: Ints, above: Ints, tied: Ints, hits: Ints) -> int:
     """Tied blocks from all items per distance and the relevant ones among them, ``hits_at``."""
     seen, groups = 0, 0
@@ -97,7 +98,7 @@ def _blocks(counts: Ints, hits_at: Ints, above: Ints, tied: Ints, hits: Ints) ->
     return groups
 
 
-@kernel
+@subroutine
 def _add_curves(counts: Ints, hits: Ints, relevant: int, precision: Reals, recall: Reals) -> None:
     found, seen = 0, 0
     for d in range(len(precision)):

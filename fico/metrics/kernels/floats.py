@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fico.metrics.kernels.blocks import EXPECTED, OPTIMISTIC, PESSIMISTIC, instance_values, reorder
+from fico.metrics.kernels.blocks import EXPECTED, OPTIMISTIC, PESSIMISTIC, copy_row, instance_values, reorder
 from fico.metrics.kernels.compiled import (
     Ints,
     Outputs,
@@ -13,11 +13,12 @@ from fico.metrics.kernels.compiled import (
     Tables,
     Words,
     kernel,
+    subroutine,
 )
 from fico.metrics.kernels.hits import expected_values, find_mixed, pessimistic_values, untied_values
 
 
-@kernel
+@subroutine
 def relevance_row(labels: Words, image: int, out: NDArray[np.uint8]) -> None:
     """Writes 1 into ``out`` for every image that shares a label with ``image``, else 0."""
     images, words = labels.shape
@@ -75,7 +76,8 @@ def keys_of_rows(
         if q == 0 or query_images[q] != query_images[q - 1]:
             relevance_row(labels, query_images[q], by_image)
             if identity:
-                by_item[:] = by_image
+                for j in range(items):
+                    by_item[j] = by_image[j]
             else:  # captions inherit from their image
                 for j in range(items):
                     by_item[j] = by_image[item_images[j]]
@@ -97,7 +99,7 @@ def keys_of_rows(
         relevant_counts[q], lost[q] = count, tiny & (divisor > 0)
 
 
-@kernel
+@subroutine
 def _items_above(row: NDArray[Any], above: Ints) -> None:
     """Items above each relevant one, from ascending keys."""
     items, found = len(row), 0
@@ -129,13 +131,14 @@ def category_rows(
         untied_values(above, relevant, cuts, denominator, tables, precisions, high[q])
         count = find_mixed(keys[q], above, relevant, found)
         if count == 0:
-            values[q], low[q] = high[q], high[q]
+            copy_row(high[q], values[q])
+            copy_row(high[q], low[q])
             continue
         mixed[q] = True
         expected_values(above, relevant, found, count, cuts, denominator, tables, precisions, curve, values[q])
         pessimistic_values(above, relevant, found, count, cuts, denominator, tables, precisions, low[q])
         if rule != EXPECTED:
-            values[q] = high[q] if rule == OPTIMISTIC else low[q]
+            copy_row(high[q] if rule == OPTIMISTIC else low[q], values[q])
 
 
 @kernel
@@ -148,7 +151,7 @@ def count_above(row: Scores, score: float) -> tuple[int, int]:
     return above, equal
 
 
-@kernel
+@subroutine
 def _descending(row: Scores, items: Ints, out: Scores) -> None:
     """Insertion sort of the scores of a few items."""
     for n in range(len(items)):
@@ -194,12 +197,11 @@ def instance_rows(
             above[groups], tied[groups] = count_above(scores[q], ordered[first])
             hits[groups] = n - first
             groups += 1
-        blend = reorder(above, tied, hits, groups, EXPECTED, moved, sized)
-        mixed[q] |= blend
-        if not blend:
-            instance_values(above, tied, hits, groups, relevant, cuts, fraction, tables, values[q])
-            low[q], high[q] = values[q], values[q]
-            continue
         for order, out in ((rule, values[q]), (PESSIMISTIC, low[q]), (OPTIMISTIC, high[q])):
-            reorder(above, tied, hits, groups, order, moved, sized)
+            blend = reorder(above, tied, hits, groups, order, moved, sized)
             instance_values(moved, sized, hits, groups, relevant, cuts, fraction, tables, out)
+            mixed[q] |= blend
+            if not blend:  # every order is the same
+                copy_row(values[q], low[q])
+                copy_row(values[q], high[q])
+                break

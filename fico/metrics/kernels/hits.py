@@ -7,14 +7,14 @@ blocks, those that hold relevant and non-relevant items.
 
 import numpy as np
 
-from fico.metrics.kernels.blocks import HITS, LEVELS, MIN_K_R, ap_inside, precision_sum
+from fico.metrics.kernels.blocks import HITS, LEVELS, MIN_K_R, ap_inside, copy_row, precision_sum
 from fico.metrics.kernels.compiled import (
     Blocks,
     Ints,
     Reals,
     Tables,
-    kernel,
     reduction,
+    subroutine,
 )
 
 
@@ -26,14 +26,14 @@ def _sum(values: Reals) -> float:
     return total
 
 
-@kernel
+@subroutine
 def _largest(bits: Ints, best: int) -> int:
     for n in range(len(bits)):
         best = max(best, bits[n])
     return best
 
 
-@kernel
+@subroutine
 def _values(
     above: Ints,
     all_relevant: int,
@@ -54,7 +54,7 @@ def _values(
         found = hits if denominator == HITS else min(cuts[c], all_relevant) if denominator == MIN_K_R else all_relevant
         out[c] = total / found if found > 0 else 0.0
     out[n - 1] = _sum(summed[:all_relevant]) / all_relevant if all_relevant > 0 else 0.0
-    best, behind = 0, all_relevant
+    best, behind = np.int64(0), all_relevant
     bits, best_bits = curve.view(np.int64), out.view(np.int64)  # floats from 0 up order as their bits, which is faster
     for level in range(LEVELS - 1, -1, -1):
         needed = max(int(level / 10.0 * all_relevant + 0.9) - 1, 0)  # trec_eval's cut, in double arithmetic
@@ -68,7 +68,7 @@ def _values(
     out[n + LEVELS] = gain / discount[min(all_relevant, 10)] if all_relevant > 0 else 0.0
 
 
-@kernel
+@subroutine
 def untied_values(
     above: Ints, all_relevant: int, cuts: Ints, denominator: int, tables: Tables, precisions: Reals, out: Reals
 ) -> None:
@@ -78,7 +78,7 @@ def untied_values(
     _values(above, all_relevant, cuts, denominator, tables[2], precisions, precisions, out)
 
 
-@kernel
+@subroutine
 def expected_values(
     above: Ints,
     all_relevant: int,
@@ -98,7 +98,7 @@ def expected_values(
     along a block, reaches each hit.
     """
     harmonic, log_factorial, discount = tables
-    curve[:all_relevant] = summed[:all_relevant]
+    copy_row(summed, curve[:all_relevant])
     for b in range(count):
         a, t, r, h = mixed[0][b], mixed[1][b], mixed[2][b], mixed[3][b]
         mean_precision = precision_sum(a, h, t, r, t, harmonic) / r
@@ -112,7 +112,9 @@ def expected_values(
         a, t, r, h = mixed[0][b], mixed[1][b], mixed[2][b], mixed[3][b]
         for c in range(n - 1):
             if a < cuts[c] < a + t:
-                total = summed[:h].sum()
+                total = 0.0
+                for hit in range(h):
+                    total += summed[hit]
                 out[c] = ap_inside(total, a, h, t, r, cuts[c], all_relevant, denominator, harmonic, log_factorial)
         if a < 10:
             gain -= discount[min(a + r, 10)] - discount[a]
@@ -120,7 +122,7 @@ def expected_values(
     out[n + LEVELS] = gain / discount[min(all_relevant, 10)]
 
 
-@kernel
+@subroutine
 def pessimistic_values(
     above: Ints,
     all_relevant: int,
@@ -141,7 +143,7 @@ def pessimistic_values(
     _values(above, all_relevant, cuts, denominator, tables[2], precisions, precisions, out)
 
 
-@kernel
+@subroutine
 def _count_mixed_boundaries(keys: np.ndarray) -> int:
     """How often a relevant key follows a non-relevant one of the same score: the two differ in the lowest bit alone."""
     count = 0
@@ -150,7 +152,20 @@ def _count_mixed_boundaries(keys: np.ndarray) -> int:
     return count
 
 
-@kernel
+@subroutine
+def _hits_before(above: Ints, all_relevant: int, rank: int) -> int:
+    """How many of the ascending ``above[:all_relevant]`` lie below ``rank``, by bisection."""
+    low, high = 0, all_relevant
+    while low < high:
+        middle = (low + high) // 2
+        if above[middle] < rank:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@subroutine
 def find_mixed(keys: np.ndarray, above: Ints, all_relevant: int, out: Blocks) -> int:
     """Mixed blocks of a row of ascending keys (relevance in the lowest bit), best first; returns their number."""
     items, count, position = len(keys), 0, len(keys) - 1
@@ -169,7 +184,7 @@ def find_mixed(keys: np.ndarray, above: Ints, all_relevant: int, out: Blocks) ->
         while low > 0 and keys[low - 1] >> 1 == score:
             low -= 1
         out[0][count], out[1][count], out[2][count] = items - 1 - top, top - low + 1, top - position + 1
-        out[3][count] = np.searchsorted(above[:all_relevant], items - 1 - top)
+        out[3][count] = _hits_before(above, all_relevant, items - 1 - top)
         count += 1
         position = low
     return count

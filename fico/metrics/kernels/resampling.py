@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from fico.metrics.kernels.compiled import Ints, Reals, kernel, reduction
+from fico.metrics.kernels.compiled import Ints, Reals, kernel, reduction, subroutine
 
 
 @reduction
@@ -40,7 +40,7 @@ def resample_sums(draws: NDArray[np.int32], sums: Reals, counts: Reals, totals: 
             )
 
 
-@kernel
+@subroutine
 def _value_at(images: Ints, weights: Reals, n: int, before: float, target: float) -> tuple[int, float]:
     """Index of the value that holds position ``target``, and the weight before it; walks from ``n``."""
     while before > target:
