@@ -8,6 +8,7 @@ from fico.embeddings.store import EmbeddingStore
 from fico.errors import DataError
 from fico.evaluation.evaluate import evaluate, evaluate_scores
 from fico.evaluation.result import RetrievalResult
+from fico.external.positives import further_positives
 from fico.formats.arrays import load_array
 from fico.report.results.schema import Results, read_tested
 from fico.scoring.candidates import candidates
@@ -59,7 +60,9 @@ def _evaluate_again(folder: Path, results: Results) -> RetrievalResult:
         similarity = model["similarity"]
     except (KeyError, TypeError) as error:
         raise DataError(f"the config of {folder} has no {error}; it cannot be evaluated again") from error
-    shared: dict[str, Any] = {"labels": store.labels, **metric, "device": "auto"}  # of this machine, not of the run's
+    positives = further_positives(metric.pop("positives", {}), store.image_ids, store.caption_ids, store.correspondence)
+    shared: dict[str, Any] = {"labels": store.labels, "positives": positives, **metric}
+    shared["device"] = "auto"  # of this machine, not of the run's
     rerank = model.get("rerank")
     scores = load_array(str(folder / "scores.npy")) if store.images.ndim == 3 else None  # of a pair scorer
     if rerank:

@@ -30,6 +30,7 @@ def run_context(folder: Path, config: DictConfig, data: RetrievalDataModule) -> 
     return RunContext(
         folder=folder,
         model=model,
+        positives=metric.pop("positives", {}),
         metric=metric,
         monitor=_monitor(config, has_labels=data.splits["train"].labels is not None),
         indexes={str(name): partial(build, index) for name, index in (config.get("index") or {}).items()},

@@ -8,8 +8,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from fico.correspondence import Correspondence
 from fico.errors import DataError, UsageError
-from fico.types import Correspondence
 from fico.util.optional import requires_extra
 
 SIXTH_CAPTIONS = ("144675", "467259")  # positives in `eccv`, but not among the 25,000 captions of its own gallery
@@ -46,7 +46,7 @@ def eccv_caption_positives(
     """
     if name not in get_args(PositiveSet):
         raise UsageError(f"eccv_caption has no set {name!r}; it has {', '.join(get_args(PositiveSet))}")
-    folder = _data_folder()
+    folder = annotations_folder()
     sides = (("image", "caption", image_ids, caption_ids), ("caption", "image", caption_ids, image_ids))
     pairs, queries = set(), []
     for query_side, item_side, query_ids, item_ids in sides:
@@ -64,8 +64,12 @@ def eccv_caption_positives(
     )  # fmt: skip
 
 
-def _data_folder() -> Path:
-    """Folder of the annotations. The package itself is not imported: it warns of packages that only its loops need."""
+def annotations_folder() -> Path:
+    """Folder of the annotations. The package itself is not imported: it warns of packages that only its loops need.
+
+    Raises:
+        UsageError: The package is not installed.
+    """
     with requires_extra("eccv"):
         found = find_spec("eccv_caption")
         if found is None or not found.submodule_search_locations:

@@ -33,7 +33,7 @@ def average_precision_at_r(
 def r_precision(
     scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"], *, ties: Ties = "expected"
 ) -> Float[Tensor, " queries"]:
-    """Fraction of relevant items among the first R, the number of relevant items; arguments as `average_precision_at_r`.
+    """Fraction of relevant items among the first R, the number of relevant items; as `average_precision_at_r`.
 
     Returns:
         Fractions 0 to 1; 0 for a query without relevant item.

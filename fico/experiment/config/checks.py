@@ -15,6 +15,7 @@ from fico.evaluation.options import option_problems
 from fico.experiment.config.hydra_errors import right_key
 from fico.experiment.config.resolvers import features_name
 from fico.experiment.config.targets import wrong_targets
+from fico.external.positives import source_problems
 
 SPLITS = ("train", "val", "test")
 STAGES = ("fit", "test")
@@ -85,7 +86,9 @@ def _wrong_choices(config: DictConfig) -> Iterator[str]:
         if value is not None and value not in allowed:
             yield f"{path} is {value!r}, but must be one of {', '.join(allowed)}"
     if isinstance(metric := config.get("metric"), DictConfig):
-        yield from option_problems(OmegaConf.to_container(metric, resolve=True), "metric.")  # type: ignore[arg-type]
+        options: dict[str, Any] = OmegaConf.to_container(metric, resolve=True)  # type: ignore[assignment]
+        yield from source_problems(options.pop("positives", {}), "metric.positives.")
+        yield from option_problems(options, "metric.")
 
 
 def _run_keys(config: DictConfig) -> Iterator[str]:
