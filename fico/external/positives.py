@@ -34,8 +34,8 @@ def further_positives(
     """Positives of every source, for the images and captions of a split.
 
     Args:
-        sources: By the name of a task ``eccv_caption/SET``, or the path of a file in a form of `load_positives`, with the
-            ids of the data set.
+        sources: By the name of a task ``eccv_caption/SET``, or the path of a file that `load_positives` reads, which
+            holds the ids of the data set.
         image_ids: Id of each image.
         caption_ids: Id of each caption.
         correspondence: The image row of each caption.
