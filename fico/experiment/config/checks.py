@@ -64,6 +64,7 @@ def check_config(config: DictConfig) -> None:
     errors = [*_unknown_keys(config), *(_unused_by_a_bench(config) or [*_wrong_choices(config), *_run_keys(config)])]
     errors += [] if errors else _wrong_values(config)  # resolves the whole config, which requires valid choices
     errors += [] if errors else wrong_targets(config)  # imports the targets, which is slow
+    errors += [] if errors else _wrong_metrics(config)
     if errors:
         raise UsageError("; ".join(errors))
 
@@ -85,7 +86,18 @@ def _wrong_choices(config: DictConfig) -> Iterator[str]:
         if value is not None and value not in allowed:
             yield f"{path} is {value!r}, but must be one of {', '.join(allowed)}"
     if isinstance(metric := config.get("metric"), DictConfig):
-        yield from option_problems(OmegaConf.to_container(metric, resolve=True), "metric.")  # type: ignore[arg-type]
+        options: Any = OmegaConf.to_container(metric, resolve=True)
+        yield from option_problems({name: options[name] for name in options if name != "metrics"}, "metric.")
+
+
+def _wrong_metrics(config: DictConfig) -> Iterator[str]:
+    """What the metrics themselves refuse, such as a cut-off of 0 or a name that is taken."""
+    from fico.experiment.metrics import metric_options  # imports torch
+
+    try:
+        metric_options(config)
+    except UsageError as error:
+        yield str(error)
 
 
 def _run_keys(config: DictConfig) -> Iterator[str]:
