@@ -1,7 +1,7 @@
 """Evaluation of embeddings, codes or score matrices: blocks of queries through similarity, tasks and metrics."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, Unpack
 
 import numpy as np
@@ -172,7 +172,7 @@ def merge_results(results: Sequence[RetrievalResult]) -> RetrievalResult:
 
 
 def _options(options: EvaluationOptions | None, keywords: OptionKeywords) -> EvaluationOptions:
-    return bind_options({**({} if options is None else asdict(options)), **keywords})
+    return bind_options({**({} if options is None else options.keywords()), **keywords})
 
 
 def _check_kind(correspondence: object) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from fico.evaluation.state import EvaluationState
 from fico.evaluation.task_queries import TaskQueries, fewest_scored
+from fico.metrics.recall import Recall
 
 
 def notes(state: EvaluationState, folds: list[list[TaskQueries]]) -> Iterator[str]:
@@ -20,9 +21,10 @@ def notes(state: EvaluationState, folds: list[list[TaskQueries]]) -> Iterator[st
                 f"{name}: {absent} not applicable: after the items that a re-ranking scored (at least "
                 f"{fewest_scored(state.folds[0].directions[first.direction])} a query) there is no order"
             )
-        high = [k for k in state.options.recall_at if k > first.items]
-        if high and first.task != "category":
-            yield f"{name}: {', '.join(f'R@{k}' for k in high)} reach beyond the gallery of {first.items}"
+        recalls = [metric for metric in first.columns.metrics if isinstance(metric, Recall)]
+        high = [metric.name for metric in recalls if metric.k > first.items]
+        if high:
+            yield f"{name}: {', '.join(high)} reach beyond the gallery of {first.items}"
 
 
 def _empty_queries(several: tuple[TaskQueries, ...], state: EvaluationState) -> Iterator[str]:

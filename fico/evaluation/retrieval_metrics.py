@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -95,7 +95,7 @@ class RetrievalMetrics(Metric):
         **keywords: Unpack[OptionKeywords],
     ) -> None:
         super().__init__(dist_sync_fn=self._gather)
-        self.options = bind_options({**({} if options is None else asdict(options)), **keywords})
+        self.options = bind_options({**({} if options is None else options.keywords()), **keywords})
         find_device(np.empty(0), self.options)  # before the encoding, not after it
         self.correspondence, self.labels = correspondence, labels
         self.similarity, self.bits, self.score_pairs = similarity, bits, score_pairs

@@ -12,6 +12,7 @@ from fico.errors import UsageError
 from fico.experiment.build import build
 from fico.experiment.checkpoint import weights_origin
 from fico.experiment.datamodule import RetrievalDataModule
+from fico.experiment.metrics import metric_options
 from fico.run_context import RunContext
 
 log = logging.getLogger(__name__)
@@ -26,12 +27,11 @@ def run_context(folder: Path, config: DictConfig, data: RetrievalDataModule) -> 
         data: The splits and features of the run.
     """
     model: dict[str, Any] = OmegaConf.to_container(config.model, resolve=True)  # type: ignore[assignment]
-    metric: dict[str, Any] = OmegaConf.to_container(config.metric, resolve=True)  # type: ignore[assignment]
     return RunContext(
         folder=folder,
         model=model,
-        positives=metric.pop("positives", {}),
-        metric=metric,
+        metric=metric_options(config),
+        positives=dict((config.metric.get("positives") or {}).items()),
         monitor=_monitor(config, has_labels=data.splits["train"].labels is not None),
         indexes={str(name): partial(build, index) for name, index in (config.get("index") or {}).items()},
         origin={

@@ -10,12 +10,14 @@ import torch
 from jaxtyping import Float, UInt64
 
 from fico.codes import HashCodes
+from fico.evaluation.columns import TaskColumns
 from fico.evaluation.engines.kernel_outputs import KernelOutputs
+from fico.evaluation.engines.other_columns import fill_others, hamming_scores
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
 from fico.evaluation.state import BlockValues, TaskValues
 from fico.metrics.kernels import blocks, codes, floats
-from fico.metrics.specification import Direction
+from fico.metrics.specification import TASKS, Direction
 from fico.similarity import collapse_note
 
 _PIECE = 2**18  # scores per piece of work, whatever the number of threads, so that no sum depends on it
@@ -81,17 +83,19 @@ class CpuEngine:
     ) -> None:
         self.direction: Direction = direction
         self.options, self.find_fills = options, find_fills
+        given = {"instance": instance, **(others or {})}
+        self.relevance = {**given, **({"category": category} if category else {})}
+        self.columns = {task: TaskColumns(options.listed, task) for task in (*TASKS, *(others or ()))}
+        self.fused = self.columns["instance"].fused
         self.query_images, self.item_images = instance.images_of(direction)
-        self.positives = {
-            task: each.positives(direction) for task, each in {"instance": instance, **(others or {})}.items()
-        }
+        self.positives = {task: each.positives(direction) for task, each in given.items()}
         self.captions = instance.captions_of_images
         self.labels = category.words if category else _NO_LABELS
         items = len(self.item_images)
         self.tables = blocks.tables(items)
         self.piece_rows = max(8, min(64, _PIECE // items))
-        self.recall_cuts = np.array(options.recall_at, dtype=np.int64)
-        self.cuts = np.array([*(min(k, items) for k in options.map_at), items], dtype=np.int64)
+        self.recall_cuts = np.array(self.fused.recall_at, dtype=np.int64)
+        self.cuts = np.array([*(min(k, items) for k in self.fused.map_at), items], dtype=np.int64)
         self.rule = blocks.TIE_RULES.get(options.ties, blocks.EXPECTED)
         self.tasks = (*(task for task in options.tasks if task == "instance" or category), *(others or ()))
 
@@ -118,6 +122,7 @@ class CpuEngine:
             self._float_rows(scores[first:last], keys[first:last], start + first, output, first, last)
 
         _each(pool, len(scores), self.piece_rows, work)
+        self._fill_others(output, start, lambda first, last: scores[first:last])
         scored = count_scored(scores) if self.find_fills else None
         if self.options.ties == "index" and output.mixed.any():
             self._break_ties(pool, scores, keys, start, output)
@@ -134,7 +139,7 @@ class CpuEngine:
             starts, positives = self.positives[task]
             floats.instance_rows(
                 scores, starts[start : start + len(scores) + 1], positives, self.rule, self.recall_cuts,
-                self.options.recall == "fraction", self.tables, outputs, mixed,
+                self.fused.recall == "fraction", self.tables, outputs, mixed,
             )  # fmt: skip
         if "category" in self.tasks:
             outputs = output.rows("category", first, last)
@@ -150,7 +155,7 @@ class CpuEngine:
                 relevant_counts,
                 self.rule,
                 self.cuts,
-                blocks.DENOMINATORS[self.options.ap],
+                blocks.DENOMINATORS[self.fused.ap],
                 self.tables,
                 outputs,
                 mixed,
@@ -198,6 +203,7 @@ class CpuEngine:
             return self._code_rows(queries[first:last], words, bits, start + first, output, first, last)
 
         sums = _each(pool, len(queries), max(8, _PIECE // words.shape[1]), work)
+        self._fill_others(output, start, lambda first, last: hamming_scores(queries[first:last], words))
         if self.options.ties == "index":
             scores = np.empty((self.piece_rows, len(self.item_images)), dtype=np.float64)
             again = self._outputs(len(queries))
@@ -228,14 +234,24 @@ class CpuEngine:
                 queries, words, self.query_images[start : start + len(queries)], self.captions,
                 self.direction == "t2i", starts[start : start + len(queries) + 1], positives, self.labels,
                 (task in self.tasks, is_own and "category" in self.tasks), self.rule, self.recall_cuts,
-                self.options.recall == "fraction", self.cuts, blocks.DENOMINATORS[self.options.ap], self.tables,
+                self.fused.recall == "fraction", self.cuts, blocks.DENOMINATORS[self.fused.ap], self.tables,
                 output.rows(task, first, last), category, output.mixed[first:last],
                 output.relevant_counts["category"][first:last], precision, recall,
             )  # fmt: skip
         return precision, recall
 
     def _outputs(self, queries: int) -> KernelOutputs:
-        return KernelOutputs.allocate(queries, self.tasks, self.options)
+        return KernelOutputs.allocate(queries, self.tasks, self.columns)
+
+    def _fill_others(self, output: KernelOutputs, start: int, scores: Callable[[int, int], np.ndarray]) -> None:
+        """Fills the columns of metrics that the kernels do not have."""
+        for task, outputs in output.others.items():
+
+            def relevant(first: int, last: int, task: str = task) -> np.ndarray:
+                return self.relevance[task].relevant(self.direction, start + first, start + last)
+
+            metrics, items = self.columns[task].others, len(self.item_images)
+            fill_others(metrics, task, self.options.ties, scores, relevant, items, outputs)
 
     def _task_values(self, output: KernelOutputs, start: int) -> dict[str, TaskValues]:
         stop = start + len(output.mixed) + 1

@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from fico.evaluation.columns import TaskColumns
+from fico.evaluation.engines.other_columns import tie_orders, values_of_orders
 from fico.evaluation.engines.tensor_scores import DeviceScores
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
@@ -22,7 +24,7 @@ from fico.metrics.ndcg import ndcg_of_ranking
 from fico.metrics.precision_recall import precision_of_ranking, precision_recall_of_counts
 from fico.metrics.rank import expected_rank, expected_reciprocal
 from fico.metrics.recall import any_found, fraction_found
-from fico.metrics.specification import Direction, kind_of
+from fico.metrics.specification import Direction
 from fico.metrics.ties import (
     MOST_COUNTED,
     TiedBlocks,
@@ -60,6 +62,8 @@ class TensorEngine:
         }
         self.labels = torch.from_numpy(category.labels).to(device).float() if category else None
         self.tasks = (*(task for task in options.tasks if task == "instance" or category), *(others or ()))
+        self.columns = {task: TaskColumns(options.listed, task) for task in self.tasks}
+        self.fused = next(iter(self.columns.values())).fused
 
     @torch.no_grad()
     def blocks(self, source: DeviceScores, ranges: list[tuple[int, int]]) -> Iterator[BlockValues]:
@@ -132,21 +136,18 @@ class TensorEngine:
 
     def _values(self, task: str, blocks: TiedBlocks, by_index: TiedBlocks, is_mixed: bool) -> TaskValues:
         """Values under the tie rule, and in the pessimistic and the optimistic order if some block is mixed."""
-        bounds = [blocks.ordered(False), blocks.ordered(True)] if is_mixed else []
-        rules = {"expected": blocks, "index": by_index}
-        chosen = rules.get(self.options.ties, blocks)
-        if bounds and self.options.ties not in rules:
-            chosen = bounds[self.options.ties == "optimistic"]
-        columns = self._category if task == "category" else self._instance
-        values = columns([chosen, *bounds]).cpu().numpy()
+        orders, columns = tie_orders(self.options.ties, blocks, by_index, is_mixed), self.columns[task]
+        fused = (self._category if task == "category" else self._instance)(orders).cpu().numpy()
+        others = values_of_orders(columns.others, task, orders).cpu().numpy() if columns.others else None
+        values = columns.select(fused, others)
         counts = blocks.all_relevant.long().cpu().numpy()
-        return TaskValues(counts, values[0], (values[1], values[2]) if bounds else None)
+        return TaskValues(counts, values[0], (values[1], values[2]) if is_mixed else None)
 
     def _category(self, orders: list[TiedBlocks]) -> Float[Tensor, "orders queries columns"]:
         """Values of the same rankings in several orders, at once; whole rankings one order at a time if large."""
-        items, ap = orders[0].items, self.options.ap
-        shallow = [k for k in self.options.map_at if k <= items // _HEAD]
-        deep = [*self.options.map_at[len(shallow) :], None]
+        items, ap = orders[0].items, self.fused.ap
+        shallow = [k for k in self.fused.map_at if k <= items // _HEAD]
+        deep = [*self.fused.map_at[len(shallow) :], None]
         is_small = sum(len(order.above) for order in orders) <= _JOINED * len(orders[0].all_relevant) * items
         parts = [join_rankings(orders)] if is_small else orders
         head = join_rankings([part.until(max([10, *shallow])) for part in parts])
@@ -156,15 +157,15 @@ class TensorEngine:
             for part in parts
         ])  # fmt: skip
         columns = [*(column[:, None] for column in first), whole, ndcg_of_ranking(head, 10)[:, None]]
-        return torch.cat(columns, dim=1).view(len(orders), -1, len(self.options.columns("category")))
+        return torch.cat(columns, dim=1).view(len(orders), -1, self.fused.count("category"))
 
     def _instance(self, orders: list[TiedBlocks]) -> Float[Tensor, "orders queries columns"]:
-        options, ranking = self.options, join_rankings(orders)
+        fused, ranking = self.fused, join_rankings(orders)
         first = ranking.first()
-        if options.recall == "fraction":
-            columns = [fraction_found(ranking, k) for k in options.recall_at]
+        if fused.recall == "fraction":
+            columns = [fraction_found(ranking, k) for k in fused.recall_at]
         else:
-            cuts = torch.tensor(options.recall_at, device=self.device)
+            cuts = torch.tensor(fused.recall_at, dtype=torch.int64, device=self.device)
             above, others, hits = (part[:, None] for part in first)
             columns = list(any_found(above, others, hits, cuts).T)
         columns += [expected_rank(*first), expected_reciprocal(*first), ndcg_of_ranking(ranking, 10)]
@@ -173,7 +174,7 @@ class TensorEngine:
         return values.view(len(orders), -1, values.shape[1])
 
     def _no_queries(self, task: str) -> TaskValues:
-        return TaskValues(np.zeros(0, dtype=np.int64), np.zeros((0, len(self.options.columns(kind_of(task))))), None)
+        return TaskValues(np.zeros(0, dtype=np.int64), np.zeros((0, len(self.columns[task].names))), None)
 
 
 class _Positives:

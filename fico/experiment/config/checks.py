@@ -65,6 +65,7 @@ def check_config(config: DictConfig) -> None:
     errors = [*_unknown_keys(config), *(_unused_by_a_bench(config) or [*_wrong_choices(config), *_run_keys(config)])]
     errors += [] if errors else _wrong_values(config)  # resolves the whole config, which requires valid choices
     errors += [] if errors else wrong_targets(config)  # imports the targets, which is slow
+    errors += [] if errors else _wrong_metrics(config)
     if errors:
         raise UsageError("; ".join(errors))
 
@@ -86,9 +87,19 @@ def _wrong_choices(config: DictConfig) -> Iterator[str]:
         if value is not None and value not in allowed:
             yield f"{path} is {value!r}, but must be one of {', '.join(allowed)}"
     if isinstance(metric := config.get("metric"), DictConfig):
-        options: dict[str, Any] = OmegaConf.to_container(metric, resolve=True)  # type: ignore[assignment]
+        options: Any = OmegaConf.to_container(metric, resolve=True)
         yield from source_problems(options.pop("positives", {}), "metric.positives.")
-        yield from option_problems(options, "metric.")
+        yield from option_problems({name: options[name] for name in options if name != "metrics"}, "metric.")
+
+
+def _wrong_metrics(config: DictConfig) -> Iterator[str]:
+    """What the metrics themselves refuse, such as a cut-off of 0 or a name that is taken."""
+    from fico.experiment.metrics import metric_options  # imports torch
+
+    try:
+        metric_options(config)
+    except UsageError as error:
+        yield str(error)
 
 
 def _run_keys(config: DictConfig) -> Iterator[str]:

@@ -21,8 +21,17 @@ def collect_metrics(result: RetrievalResult, split: str) -> dict[str, Metric]:
     for name, value in result.metrics.items():
         low, high = result.intervals.get(name, (None, None))
         pessimistic, optimistic = result.tie_bounds.get(name, (None, None))
+        metric = result.described_by.get(name.replace("/chance/", "/"))
         collected[f"{split}/{name}"] = Metric(
-            value, low, high, result.queries[name], result.definitions[name], pessimistic, optimistic
+            value,
+            low,
+            high,
+            result.queries[name],
+            result.definitions[name],
+            pessimistic,
+            optimistic,
+            metric.unit if metric else "fraction",
+            metric.higher_is_better if metric else True,
         )
     return collected
 
