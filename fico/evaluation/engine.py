@@ -63,7 +63,9 @@ class Evaluator:
             raise UsageError("the category task has no labels; give labels=, multi-hot images x classes")
         self.correspondence, self.images, self.dim, self.dtype = correspondence, images, dim, dtype
         self.labels = None if labels is None else check_labels(_numpy(labels), images)
-        self.options, self.device, self.is_codes = options, device, is_codes
+        is_many = bool(positives) or correspondence.pairs is not None
+        self.options = options.with_many_positives() if is_many else options
+        self.device, self.is_codes = device, is_codes
         self.positives = dict(positives or {})
         check_positives(correspondence, self.positives, images, options.folds, self.labels is not None)
 

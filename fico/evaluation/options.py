@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypedDict, get_args
 
 import numpy as np
@@ -41,7 +41,8 @@ class EvaluationOptions:
         map_at: Cut-offs of mAP@K; mAP@N over the whole ranking is always there.
         metrics: All metrics, as objects: those of ``fico.metrics`` or your own. None takes
             ``fico.metrics.defaults.default_metrics``, to which ``ap``, ``recall``, ``median``, ``recall_at`` and
-            ``map_at`` apply; in a list each metric has its own arguments.
+            ``map_at`` apply, with mAP@R and R-Precision where queries may have any number of positives; in a list
+            each metric has its own arguments.
         folds: Contiguous folds of the images with their captions, each its own gallery; a metric is the mean over the
             folds. 5 gives COCO's 1K protocol.
         bootstrap: Resamples of the 95 % intervals, over images with all their captions; 0 gives no intervals.
@@ -96,6 +97,14 @@ class EvaluationOptions:
         from fico.metrics.defaults import default_metrics  # imports torch, which checks of options do without
 
         return default_metrics(self.recall_at, self.map_at, self.recall, self.ap, self.median)
+
+    def with_many_positives(self) -> "EvaluationOptions":
+        """The default metrics and those that are made for several positives a query: mAP@R and R-Precision."""
+        if self.metrics is not None:
+            return self
+        from fico.metrics.at_all_relevant import AveragePrecisionAtR, RPrecision
+
+        return replace(self, metrics=(*self.listed, AveragePrecisionAtR(), RPrecision()))
 
     def columns(self, task: Task) -> tuple[str, ...]:
         """Names of a task's values per query."""

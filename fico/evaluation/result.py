@@ -80,10 +80,12 @@ class RetrievalResult:
     def __str__(self) -> str:
         """A table of both directions: value, 95 % interval and chance of each metric, but the points of curves."""
         heading = "".join(f"{way:>8}{'95 % interval':>15}{'chance':>8}" for way in DIRECTIONS)
-        lines = [f"{'':<17}{heading}"]
-        for task, name in self._rows():
+        rows = self._rows()
+        width = max([17, *(len(f"{task} {name} ") for task, name in rows)])
+        lines = [f"{'':<{width}}{heading}"]
+        for task, name in rows:
             cells = "".join(self._cells(f"{task}/{way}", name) for way in DIRECTIONS)
-            lines.append(f"{f'{task} {name}':<17}{cells}".rstrip())
+            lines.append(f"{f'{task} {name}':<{width}}{cells}".rstrip())
         lines += [self._both(key) for key in self.metrics if key.count("/") == 1]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 

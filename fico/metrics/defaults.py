@@ -2,7 +2,6 @@
 
 from functools import lru_cache
 
-from fico.metrics.at_all_relevant import AveragePrecisionAtR, RPrecision
 from fico.metrics.average_precision import AveragePrecision
 from fico.metrics.ndcg import NDCG
 from fico.metrics.precision_recall import RECALL_LEVELS, InterpolatedPrecision
@@ -35,8 +34,6 @@ def default_metrics(
         MeanR(),
         MRR(),
         NDCG(10, task="instance"),
-        AveragePrecisionAtR(),
-        RPrecision(),
         *([RecallSum()] if set(RecallSum().cuts) <= set(recall_at) else []),
         *(AveragePrecision(k, ap) for k in map_at),
         AveragePrecision(None),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fico.errors import UsageError
 from fico.metrics.significance import PairedTest
 from fico.report.compare.paired import QueryValues, check_same_data, holm
-from fico.report.results.display import DIRECTION_NAMES, SHOWN, metric_names, metric_text
+from fico.report.results.display import DIRECTION_NAMES, metric_names, metric_text, shown_tasks
 from fico.report.results.metric import factor
 from fico.report.results.protocol import Protocol
 from fico.report.results.runs import FinishedRun, machine
@@ -89,7 +89,7 @@ def _contenders(runs: Sequence[FinishedRun]) -> list[Contender]:
 
 def _names(runs: Sequence[FinishedRun], every: bool) -> list[str]:
     names: dict[str, None] = {}
-    for task, usual in SHOWN.items():
+    for task, usual in shown_tasks(*(run.results for run in runs)).items():
         there = {name: None for run in runs for name in metric_names(run.results, task)}
         for direction in DIRECTION_NAMES:
             for name in there if every else usual:

@@ -6,9 +6,16 @@ from fico.report.results.schema import Results
 
 DIRECTION_NAMES = {"i2t": "image to text", "t2i": "text to image"}
 SHOWN = {
-    "instance": ("R@1", "R@5", "R@10", "MedR"),
+    "instance": ("R@1", "R@5", "R@10", "MedR", "mAP@R", "R-Precision"),
     "category": ("mAP@10", "mAP@100", "mAP@N"),
 }
+
+
+def shown_tasks(*runs: Results) -> dict[str, tuple[str, ...]]:
+    """Usual metrics of each task: instance, category, and those of further positives, by their names."""
+    keys = (key.split("/") for results in runs for key in results.metrics)
+    further = (parts[1] for parts in keys if len(parts) == 4 and parts[2] in DIRECTION_NAMES)
+    return SHOWN | {task: SHOWN["instance"] for task in further if task not in SHOWN}
 
 
 def metric_text(unit: Unit, value: float) -> str:

@@ -18,13 +18,13 @@ def metric_table(results: Results, task: str, names: Sequence[str] | None = None
 
     Args:
         results: A finished run.
-        task: ``instance`` or ``category``.
+        task: ``instance``, ``category`` or the name of further positives.
         names: Of the metrics; the usual ones if not given.
 
     Returns:
         None where the run has none of them.
     """
-    names = SHOWN[task] if names is None else names
+    names = SHOWN.get(task, SHOWN["instance"]) if names is None else names
     found = {
         name: [metric for direction in DIRECTION_NAMES if (metric := results.metric(f"{task}/{direction}/{name}"))]
         for name in names
@@ -34,7 +34,8 @@ def metric_table(results: Results, task: str, names: Sequence[str] | None = None
     columns = [Column("metric", is_text=True)]
     for direction in DIRECTION_NAMES:
         columns += _columns(direction, has_ties)
-    return Table(task, TITLES[task], tuple(columns), rows) if rows else None
+    title = TITLES.get(task, f"By the positives of {task}")
+    return Table(task, title, tuple(columns), rows) if rows else None
 
 
 def _columns(direction: str, has_ties: bool) -> list[Column]:

@@ -5,7 +5,7 @@ from typing import Any, TextIO
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from fico.report.results.display import SHOWN
+from fico.report.results.display import shown_tasks
 from fico.report.results.schema import Results
 from fico.report.run_summary.metric_table import metric_table
 from fico.report.run_summary.search_table import search_table
@@ -32,7 +32,7 @@ def print_results(results: Results, file: TextIO | None = None) -> None:
 
 def tables(results: Results) -> list[Table]:
     """The usual metrics of each task that was evaluated, and the comparison of indexes."""
-    found = [table for task in SHOWN if (table := metric_table(results, task)) is not None]
+    found = [table for task in shown_tasks(results) if (table := metric_table(results, task)) is not None]
     return [*found, *([search_table(results.search)] if results.search else [])]
 
 
