@@ -1,14 +1,14 @@
 """How metrics and directions are written for a reader: percents, ranks, intervals."""
 
+from fico.evaluation.options import EvaluationOptions
 from fico.metrics.specification import Unit
 from fico.report.results.metric import Metric, factor
 from fico.report.results.schema import Results
 
 DIRECTION_NAMES = {"i2t": "image to text", "t2i": "text to image"}
-SHOWN = {
-    "instance": ("R@1", "R@5", "R@10", "MedR"),
-    "category": ("mAP@10", "mAP@100", "mAP@N"),
-}
+# What the default list of metrics has beside the usual ones; report.html shows everything.
+UNPRINTED = ("MeanR", "MRR", "nDCG@10")
+UNPRINTED_CUTS = ("R@50", "R@100", "R@200")  # unless a run chose the cut-offs of R@K itself
 
 
 def metric_text(unit: Unit, value: float) -> str:
@@ -38,6 +38,20 @@ def metric_names(results: Results, task: str) -> list[str]:
         if found == task and direction in DIRECTION_NAMES and "/" not in name and not name.startswith("PR@"):
             names[name] = None
     return list(names)
+
+
+def shown_names(results: Results, task: str) -> list[str]:
+    """Names of the metrics of a task that a run prints: the usual ones and those that somebody asked for."""
+    usual = EvaluationOptions().recall_at
+    chosen = tuple((results.config.get("metric") or {}).get("recall_at") or usual)
+    left_out = UNPRINTED if chosen != usual else (*UNPRINTED, *UNPRINTED_CUTS)
+    return [name for name in metric_names(results, task) if name not in left_out]
+
+
+def both_names(results: Results) -> list[str]:
+    """Metrics of both directions together, as ``instance/RSUM``."""
+    keys = (key.partition("/")[2] for key in results.metrics)
+    return [key for key in keys if key.count("/") == 1]
 
 
 def _span(unit: Unit, start: float, end: float) -> str:
