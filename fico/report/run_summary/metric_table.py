@@ -54,7 +54,7 @@ def both_table(results: Results) -> Table | None:
         task, _, short = name.partition("/")
         cells = _cells(metric, results.metric(f"{task}/chance/{short}"), has_ties)
         rows.append(Row((Cell(short, hint=metric.definition), *cells)))
-    columns = (Column("metric", is_text=True), *_columns("", "both\ndirections", has_ties))
+    columns = (Column("metric", is_text=True), *_columns("", "", has_ties))
     return Table("both", "Both directions together", columns, tuple(rows)) if rows else None
 
 
