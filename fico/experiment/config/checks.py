@@ -46,7 +46,7 @@ PART_OF_SPLIT = {
     "limit_val_batches": "leave it out, or set 0 for no validation",
     "limit_test_batches": "leave it out",
 }
-MONITOR = re.compile(r"val/(instance|category)/(i2t|t2i|mean)/\S+")
+MONITOR = re.compile(r"val/(instance|category)/((i2t|t2i|mean)/)?[^/\s]+")
 CHOICES = {
     "model.size": ("tiny", "paper"),
     "model.precision": ("bf16", "fp16"),
@@ -64,8 +64,8 @@ def check_config(config: DictConfig) -> None:
     """
     errors = [*_unknown_keys(config), *(_unused_by_a_bench(config) or [*_wrong_choices(config), *_run_keys(config)])]
     errors += [] if errors else _wrong_values(config)  # resolves the whole config, which requires valid choices
-    errors += [] if errors else wrong_targets(config)  # imports the targets, which is slow
-    errors += [] if errors else _wrong_metrics(config)
+    errors += [] if errors else _wrong_metrics(config)  # imports torch
+    errors += [] if errors else wrong_targets(config)  # imports all targets, which is slow
     if errors:
         raise UsageError("; ".join(errors))
 
@@ -94,10 +94,16 @@ def _wrong_choices(config: DictConfig) -> Iterator[str]:
 
 def _wrong_metrics(config: DictConfig) -> Iterator[str]:
     """What the metrics themselves refuse, such as a cut-off of 0 or a name that is taken."""
-    from fico.experiment.metrics import metric_options  # imports torch
+    if config.get("metric") is None:  # of a bench
+        return
+    from fico.experiment.metrics import chosen_monitor, metric_options
 
+    if errors := list(wrong_targets(config.metric, "metric")):
+        yield from errors
+        return
     try:
-        metric_options(config)
+        options = metric_options(config)
+        chosen_monitor(str(config.model.monitor), options, has_labels=True)
     except UsageError as error:
         yield str(error)
 

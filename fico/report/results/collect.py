@@ -6,6 +6,8 @@ from fico.evaluation.result import RetrievalResult
 from fico.report.results.metric import Metric
 from fico.report.results.per_query import QueryTable
 
+_ELSEWHERE = ("instance/R@", "category/mAP@", "category/PR@")  # columns of their own, and the points of curves
+
 
 def collect_metrics(result: RetrievalResult, split: str) -> dict[str, Metric]:
     """Every metric with its interval, count, definition and tie bounds.
@@ -55,6 +57,7 @@ def query_tables(
             dict(values.average_precision),
             tuple(str(image_ids[row]) for row in values.images),
             {name.partition("@")[2]: found for name, found in values.values.items() if name.startswith("instance/R@")},
+            {name: found for name, found in values.values.items() if not name.startswith(_ELSEWHERE)},
         )
         for direction, values in result.per_query.items()
     )

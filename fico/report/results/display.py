@@ -1,21 +1,21 @@
 """How metrics and directions are written for a reader: percents, ranks, intervals."""
 
-from fico.metrics.specification import Unit
+from fico.evaluation.options import EvaluationOptions
+from fico.metrics.specification import TASKS, Unit
 from fico.report.results.metric import Metric, factor
 from fico.report.results.schema import Results
 
 DIRECTION_NAMES = {"i2t": "image to text", "t2i": "text to image"}
-SHOWN = {
-    "instance": ("R@1", "R@5", "R@10", "MedR", "mAP@R", "R-Precision"),
-    "category": ("mAP@10", "mAP@100", "mAP@N"),
-}
+# What the default list of metrics has beside the usual ones; report.html shows everything.
+UNPRINTED = ("MeanR", "MRR", "nDCG@10")
+UNPRINTED_CUTS = ("R@50", "R@100", "R@200")  # unless a run chose the cut-offs of R@K itself
 
 
-def shown_tasks(*runs: Results) -> dict[str, tuple[str, ...]]:
-    """Usual metrics of each task: instance, category, and those of further positives, by their names."""
-    keys = (key.split("/") for results in runs for key in results.metrics)
-    further = (parts[1] for parts in keys if len(parts) == 4 and parts[2] in DIRECTION_NAMES)
-    return SHOWN | {task: SHOWN["instance"] for task in further if task not in SHOWN}
+def shown_tasks(*runs: Results) -> list[str]:
+    """Tasks that any of the runs has: instance and category, then further positives by their names."""
+    keys = [key.split("/") for results in runs for key in results.metrics]
+    there = dict.fromkeys(parts[1] for parts in keys if len(parts) == 4 and parts[2] in DIRECTION_NAMES)
+    return [task for task in dict.fromkeys((*TASKS, *there)) if task in there]
 
 
 def metric_text(unit: Unit, value: float) -> str:
@@ -45,6 +45,20 @@ def metric_names(results: Results, task: str) -> list[str]:
         if found == task and direction in DIRECTION_NAMES and "/" not in name and not name.startswith("PR@"):
             names[name] = None
     return list(names)
+
+
+def shown_names(results: Results, task: str) -> list[str]:
+    """Names of the metrics of a task that a run prints: the usual ones and those that somebody asked for."""
+    usual = EvaluationOptions().recall_at
+    chosen = tuple((results.config.get("metric") or {}).get("recall_at") or usual)
+    left_out = UNPRINTED if chosen != usual else (*UNPRINTED, *UNPRINTED_CUTS)
+    return [name for name in metric_names(results, task) if name not in left_out]
+
+
+def both_names(results: Results) -> list[str]:
+    """Metrics of both directions together, as ``instance/RSUM``."""
+    keys = (key.partition("/")[2] for key in results.metrics)
+    return [key for key in keys if key.count("/") == 1]
 
 
 def _span(unit: Unit, start: float, end: float) -> str:

@@ -2,7 +2,14 @@
 
 from collections.abc import Sequence
 
-from fico.report.results.display import DIRECTION_NAMES, SHOWN, interval_text, metric_text, tie_bounds_text
+from fico.report.results.display import (
+    DIRECTION_NAMES,
+    both_names,
+    interval_text,
+    metric_text,
+    shown_names,
+    tie_bounds_text,
+)
 from fico.report.results.metric import Metric, factor
 from fico.report.results.schema import Results
 from fico.report.table.table import NOTHING, Cell, Column, Row, Scale, Table
@@ -19,12 +26,12 @@ def metric_table(results: Results, task: str, names: Sequence[str] | None = None
     Args:
         results: A finished run.
         task: ``instance``, ``category`` or the name of further positives.
-        names: Of the metrics; the usual ones if not given.
+        names: Of the metrics; those that a run prints if not given.
 
     Returns:
         None where the run has none of them.
     """
-    names = SHOWN.get(task, SHOWN["instance"]) if names is None else names
+    names = shown_names(results, task) if names is None else names
     found = {
         name: [metric for direction in DIRECTION_NAMES if (metric := results.metric(f"{task}/{direction}/{name}"))]
         for name in names
@@ -33,15 +40,28 @@ def metric_table(results: Results, task: str, names: Sequence[str] | None = None
     rows = tuple(_row(results, task, name, has_ties) for name, metrics in found.items() if metrics)
     columns = [Column("metric", is_text=True)]
     for direction in DIRECTION_NAMES:
-        columns += _columns(direction, has_ties)
+        columns += _columns(direction, DIRECTION_NAMES[direction].replace(" ", "\n", 1), has_ties)
     title = TITLES.get(task, f"By the positives of {task}")
     return Table(task, title, tuple(columns), rows) if rows else None
 
 
-def _columns(direction: str, has_ties: bool) -> list[Column]:
-    group = DIRECTION_NAMES[direction].replace(" ", "\n", 1)
+def both_table(results: Results) -> Table | None:
+    """One row for each metric of both directions together; None without any."""
+    names = both_names(results)
+    found = [metric for name in names if (metric := results.metric(name)) is not None]
+    has_ties = any(tie_bounds_text(metric) for metric in found)
+    rows = []
+    for name, metric in zip(names, found, strict=True):
+        task, _, short = name.partition("/")
+        cells = _cells(metric, results.metric(f"{task}/chance/{short}"), has_ties)
+        rows.append(Row((Cell(short, hint=metric.definition), *cells)))
+    columns = (Column("metric", is_text=True), *_columns("", "", has_ties))
+    return Table("both", "Both directions together", columns, tuple(rows)) if rows else None
+
+
+def _columns(tone: str, group: str, has_ties: bool) -> list[Column]:
     return [
-        Column("value", group, emphasis="strong", tone=direction),
+        Column("value", group, emphasis="strong", tone=tone),
         Column("95 %\ninterval", group),
         *([Column("tie\nbounds", group, emphasis="faint")] if has_ties else []),
         Column("chance", group, emphasis="faint"),
