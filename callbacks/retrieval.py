@@ -13,6 +13,7 @@ from fico.evaluation.engine import find_device
 from fico.evaluation.options import bind_options
 from fico.evaluation.result import RetrievalResult
 from fico.evaluation.retrieval_metrics import RetrievalMetrics
+from fico.external.positives import further_positives
 from fico.run_context import RunContext
 from fico.types import EncodedBatch
 
@@ -43,7 +44,10 @@ class RetrievalEvaluation(L.Callback):
     def on_test_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         context, progress = self._context, trainer.is_global_zero
         scores = PairScores(trainer, module, folder=context.folder, rerank=context.rerank, progress=progress)
-        self._start(trainer, module, scores)
+        split = trainer.datamodule.evaluated_split(trainer)
+        ids = (split.image_ids, split.caption_ids)
+        positives = further_positives(context.positives, *ids, split.correspondence)
+        self._start(trainer, module, scores, positives=positives)
 
     def on_validation_batch_end(
         self, trainer: L.Trainer, module: L.LightningModule, outputs: EncodedBatch, *_: Any

@@ -6,6 +6,7 @@ from fico.bench.indexes.comparison import check_indexes, compare_indexes
 from fico.bench.indexes.figure import draw
 from fico.bench.indexes.task import TaskMetrics
 from fico.bench.loggers import log_rows
+from fico.evaluation.options import EvaluationOptions
 from fico.run_context import RunContext
 
 
@@ -46,6 +47,8 @@ class SearchScaling(L.Callback):
     def _judge(self, trainer: L.Trainer) -> TaskMetrics:
         split, metric = trainer.datamodule.evaluated_split(trainer), self._context.metric
         tasks = metric.get("tasks", ("instance", "category"))
-        options = {name: metric[name] for name in ("ap", "empty") if name in metric}
+        options = {name: metric[name] for name in ("ap", "empty", "map_at") if name in metric}
+        if tuple(metric.get("recall_at", ())) not in ((), EvaluationOptions().recall_at):
+            options["recall_at"] = metric["recall_at"]
         labels = split.labels if "category" in tasks else None
         return TaskMetrics(split.correspondence, len(split.image_ids), labels, recall=("instance" in tasks), **options)

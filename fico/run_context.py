@@ -67,6 +67,7 @@ class RunContext:
         origin: What makes the embeddings: model, config, features, weights.
         fingerprint: Fingerprint of the training split.
         outputs: Filled by the callbacks.
+        positives: Sources of further positives of the test split, by the name of their task.
     """
 
     folder: Path
@@ -77,6 +78,7 @@ class RunContext:
     origin: Mapping[str, Any]
     fingerprint: str
     outputs: EpochOutputs = field(default_factory=EpochOutputs)
+    positives: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def similarity(self) -> Similarity:

@@ -3,58 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64
-from numpy.typing import ArrayLike
 from torch import Tensor
 
-from fico.errors import DataError
+from fico.correspondence import Correspondence
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Correspondence:
-    """Which image each caption belongs to. Data, never guessed from shapes, ratios or order.
-
-    Args:
-        caption_to_image: For each caption the row of its image, from 0. Captions may stand in any order, and
-            images may have different numbers of captions, none too.
-
-    Raises:
-        DataError: The array is empty, not one-dimensional, not of integers, or holds a negative row.
-    """
-
-    caption_to_image: Int64[np.ndarray, " captions"]
-
-    def __init__(self, caption_to_image: ArrayLike) -> None:
-        rows = np.asarray(caption_to_image)
-        if rows.ndim != 1 or rows.size == 0:
-            raise DataError(
-                f"caption_to_image has shape {rows.shape}; give one image row per caption, as a list of integers"
-            )
-        if not np.issubdtype(rows.dtype, np.integer):
-            raise DataError(f"caption_to_image has dtype {rows.dtype}; image rows are integers")
-        if (rows < 0).any():
-            caption = int(np.flatnonzero(rows < 0)[0])
-            raise DataError(f"caption {caption} has image row {rows[caption]}; image rows start at 0")
-        object.__setattr__(self, "caption_to_image", rows.astype(np.int64))
-
-    def check(self, images: int, captions: int) -> None:
-        """Compare with the counts of the embeddings or scores that it shall describe.
-
-        Raises:
-            DataError: The number of captions differs, or a caption points behind the last image.
-        """
-        if len(self.caption_to_image) != captions:
-            raise DataError(
-                f"the correspondence has {len(self.caption_to_image)} captions, but {captions} were given; "
-                "it needs one image row per caption"
-            )
-        last = int(self.caption_to_image.max())
-        if last >= images:
-            caption = int(self.caption_to_image.argmax())
-            raise DataError(
-                f"caption {caption} belongs to image row {last}, but only {images} images were given "
-                f"(rows 0 to {images - 1})"
-            )
+__all__ = ["Correspondence", "EncodedBatch", "PairBatch", "Ranking"]
 
 
 @dataclass(slots=True)

@@ -25,6 +25,7 @@ from fico.external.published_outputs import TITLES, Dataset, find_published, rea
 from fico.external.published_tables import published_tables
 from fico.external.results import results_of, write_outputs, write_trec
 from fico.formats.arrays import load_array, load_labels, load_pairs
+from fico.formats.positives import load_positives
 from fico.formats.trec import read_trec
 from fico.report.run_summary.summary import print_results
 from fico.report.table.terminal import WIDTH, print_table
@@ -46,6 +47,7 @@ class Sources:
     run_t2i: Path | None
     qrels: Path | None
     pairs: str | None
+    positives: Path | None
     captions_per_image: int | None
     labels: str | None
     bits: int | None
@@ -92,7 +94,9 @@ def evaluate_published(
 
     A model whose files are broken is named at the end and does not keep the others from being printed.
     """
-    if extra := sources.named("images", "texts", "i2t", "t2i", "run_i2t", "run_t2i", "qrels", "pairs", "labels"):
+    if extra := sources.named(
+        "images", "texts", "i2t", "t2i", "run_i2t", "run_t2i", "qrels", "pairs", "positives", "labels"
+    ):
         raise UsageError(f"--results-data brings its own files; leave out {', '.join(extra)}")
     metric = {name: value for name, value in options.items() if name != "similarity"}
     evaluated: dict[tuple[str, Dataset], RetrievalResult] = {}
@@ -184,7 +188,7 @@ def _from_scores(sources: Sources) -> ModelOutputs:
 
 
 def _from_runs(sources: Sources) -> ModelOutputs:
-    if extra := sources.named("pairs", "captions_per_image", "labels", "bits", "t2i_orientation"):
+    if extra := sources.named("pairs", "positives", "captions_per_image", "labels", "bits", "t2i_orientation"):
         raise UsageError(f"TREC runs take their pairs from --qrels; leave out {', '.join(extra)}")
     if sources.qrels is None:
         raise UsageError("TREC runs need --qrels, which says with lines 'image 0 caption 1' what belongs together")
@@ -193,6 +197,21 @@ def _from_runs(sources: Sources) -> ModelOutputs:
 
 
 def _pairs(sources: Sources, images: int, captions: int) -> Correspondence:
+    if sources.positives is None:
+        return _own_images(sources, images, captions)
+    if sources.layout == "square":
+        raise UsageError("--positives counts every image once; give it with --layout rectangular")
+    named = {"pairs": sources.pairs, "captions_per_image": sources.captions_per_image}
+    own = None if all(value is None for value in named.values()) else _own_images(sources, images, captions)
+    return load_positives(
+        sources.positives,
+        [str(row) for row in range(images)],
+        [str(row) for row in range(captions)],
+        None if own is None else own.caption_to_image,
+    )
+
+
+def _own_images(sources: Sources, images: int, captions: int) -> Correspondence:
     if (sources.pairs is None) == (sources.captions_per_image is None):
         raise UsageError("say which image each caption belongs to: give either --pairs or --captions-per-image")
     if sources.captions_per_image is not None:

@@ -8,7 +8,9 @@ from fico.embeddings.store import EmbeddingStore
 from fico.errors import DataError
 from fico.evaluation.evaluate import evaluate, evaluate_scores
 from fico.evaluation.result import RetrievalResult
+from fico.external.positives import further_positives
 from fico.formats.arrays import load_array
+from fico.metrics.compose import build_metrics
 from fico.report.results.schema import Results, read_tested
 from fico.scoring.candidates import candidates
 
@@ -42,6 +44,8 @@ def verify_run(folder: Path) -> tuple[int, list[Difference]]:
     recomputed = _evaluate_again(folder, results)
     found = {f"{results.data.split}/{name}": value for name, value in recomputed.metrics.items()}
     stored = {name: metric.value for name, metric in results.metrics.items()}
+    if "metrics" not in results.config["metric"]:  # of a release that listed none: there are more by now
+        found = {name: value for name, value in found.items() if name in stored}
     if results.config["model"].get("rerank") and results.versions.get("fico", "").startswith("0.1."):
         stored = {name: value for name, value in stored.items() if name in found}
     differences = [
@@ -59,7 +63,11 @@ def _evaluate_again(folder: Path, results: Results) -> RetrievalResult:
         similarity = model["similarity"]
     except (KeyError, TypeError) as error:
         raise DataError(f"the config of {folder} has no {error}; it cannot be evaluated again") from error
-    shared: dict[str, Any] = {"labels": store.labels, **metric, "device": "auto"}  # of this machine, not of the run's
+    if metric.get("metrics") is not None:
+        metric["metrics"] = build_metrics(metric["metrics"])
+    positives = further_positives(metric.pop("positives", {}), store.image_ids, store.caption_ids, store.correspondence)
+    shared: dict[str, Any] = {"labels": store.labels, "positives": positives, **metric}
+    shared["device"] = "auto"  # of this machine, not of the run's
     rerank = model.get("rerank")
     scores = load_array(str(folder / "scores.npy")) if store.images.ndim == 3 else None  # of a pair scorer
     if rerank:

@@ -147,7 +147,7 @@ class EmbeddingStore:
             sides["texts"]["texts"],
             tuple(manifest["images"]["ids"]),
             tuple(manifest["texts"]["ids"]),
-            Correspondence(manifest["caption_to_image"]),
+            Correspondence.from_plain(manifest["caption_to_image"], manifest.get("positives")),
             manifest["bits"],
             labels,
             manifest["origin"],
@@ -198,6 +198,7 @@ class EmbeddingStore:
             "classes": None if self.labels is None else self.labels.shape[1],
             **described,
             "caption_to_image": self.correspondence.caption_to_image.tolist(),
+            "positives": self.correspondence.plain_pairs(),
         }
 
 

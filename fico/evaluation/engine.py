@@ -1,21 +1,21 @@
 """One evaluation from checked inputs to its result: folds, blocks of queries, and the shard of a process."""
 
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fico.errors import DataError, UsageError
+from fico.errors import UsageError
 from fico.evaluation.engines.compiled import CodeSource, CpuEngine
 from fico.evaluation.engines.device_memory import plan_device
 from fico.evaluation.engines.tensor_scores import MatrixTensors, TensorScores
+from fico.evaluation.folds import Fold, check_positives, make_folds
 from fico.evaluation.memory import MemoryPlan, plan_memory
 from fico.evaluation.options import EvaluationOptions
-from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval, check_labels
+from fico.evaluation.relevance import check_labels
 from fico.evaluation.result import RetrievalResult
 from fico.evaluation.state import BlockValues, DirectionState, EvaluationState, FoldState, join_blocks
 from fico.evaluation.summary import summarise
@@ -27,28 +27,11 @@ _LOG = logging.getLogger(__name__)
 _LOGGED_BYTES = 2**26  # predicted memory from which on the size of an evaluation is logged for everybody
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Fold:
-    """Contiguous images with all their captions, a gallery of its own.
-
-    Args:
-        image_rows: Rows of its images in the whole set.
-        text_rows: Rows of its captions in the whole set.
-        instance: Relevance by the correspondence, rows counted within the fold.
-        category: Relevance by labels, or None.
-    """
-
-    image_rows: np.ndarray
-    text_rows: np.ndarray
-    instance: InstanceRetrieval
-    category: CategoryRetrieval | None
-
-
 class Evaluator:
     """One evaluation: its folds, the blocks of queries of its shard, and their values.
 
     Args:
-        correspondence: The image row of each caption, checked.
+        correspondence: The image row of each caption or pairs, checked.
         images: Number of images.
         dim: Width of the embeddings; 0 for score matrices, in which the fill value of a re-ranking is looked for.
         dtype: Precision of the scores.
@@ -56,10 +39,12 @@ class Evaluator:
         options: What is computed, and how.
         device: The torch device that computes; None for the compiled kernels of the CPU.
         is_codes: The embeddings are binary codes.
+        positives: Further positives of the same images and captions by the name of their task.
 
     Raises:
-        DataError: Labels of another shape, or values other than 0 and 1.
-        UsageError: The category task has no labels.
+        DataError: Labels of another shape, or values other than 0 and 1; captions without an own image, where labels
+            or folds need one.
+        UsageError: The category task has no labels, or further positives have no usable name.
     """
 
     def __init__(
@@ -72,12 +57,17 @@ class Evaluator:
         options: EvaluationOptions,
         device: torch.device | None = None,
         is_codes: bool = False,
+        positives: Mapping[str, Correspondence] | None = None,
     ) -> None:
         if labels is None and options.tasks == ("category",):
             raise UsageError("the category task has no labels; give labels=, multi-hot images x classes")
         self.correspondence, self.images, self.dim, self.dtype = correspondence, images, dim, dtype
         self.labels = None if labels is None else check_labels(_numpy(labels), images)
-        self.options, self.device, self.is_codes = options, device, is_codes
+        is_many = bool(positives) or correspondence.pairs is not None
+        self.options = options.with_many_positives() if is_many else options
+        self.device, self.is_codes = device, is_codes
+        self.positives = dict(positives or {})
+        check_positives(correspondence, self.positives, images, options.folds, self.labels is not None)
 
     def evaluate(
         self, source: Callable[[Fold, MemoryPlan], Any], directions: tuple[Direction, ...] = DIRECTIONS
@@ -98,23 +88,13 @@ class Evaluator:
         with ProgressBar(total, "evaluate", is_shown=self.options.progress) as bar:
             states = tuple(self._fold(fold, source, directions, bar) for fold in folds)
         notes = tuple(dict.fromkeys(note for fold in states for note in fold.notes))
-        return summarise(EvaluationState(self.options, states, self.options.shard, notes))
+        return summarise(
+            EvaluationState(self.options, states, self.options.shard, notes, self.correspondence.pairs is not None)
+        )
 
     def _folds(self) -> Iterator[Fold]:
-        folds = self.options.folds
-        if folds > self.images:
-            raise UsageError(f"folds={folds} must be at most the number of images, {self.images}")
-        rows = self.correspondence.caption_to_image
-        for n in range(folds):
-            first, last = (self.images * m // folds for m in (n, n + 1))
-            texts = np.flatnonzero((rows >= first) & (rows < last))
-            if len(texts) == 0:
-                raise DataError(f"images {first} to {last - 1} of fold {n} have no captions; use fewer folds")
-            instance = InstanceRetrieval(Correspondence(rows[texts] - first), last - first)
-            category = None
-            if self.labels is not None and "category" in self.options.tasks:
-                category = CategoryRetrieval(self.labels[first:last], instance)
-            yield Fold(np.arange(first, last), texts, instance, category)
+        labels = self.labels if "category" in self.options.tasks else None
+        return make_folds(self.correspondence, self.images, labels, self.positives, self.options.folds)
 
     def _fold(
         self,
@@ -125,12 +105,13 @@ class Evaluator:
     ) -> FoldState:
         images, texts = len(fold.image_rows), len(fold.text_rows)
         if self.device is None:
-            plan = plan_memory(images, texts, self.dim, self.dtype, self.options)
+            plan = plan_memory(images, texts, self.dim, self.dtype, self.options, others=len(fold.others))
         else:
             classes = 0 if fold.category is None else fold.category.labels.shape[1]
             plan = plan_device(
-                fold.instance, self.dim, self.dtype, self.options, self.device, is_codes=self.is_codes, classes=classes
-            )
+                fold.instance, self.dim, self.dtype, self.options, self.device, is_codes=self.is_codes, classes=classes,
+                others=tuple(fold.others.values()),
+            )  # fmt: skip
         level = logging.INFO if plan.predicted_bytes > _LOGGED_BYTES else logging.DEBUG
         _LOG.log(level, "%d images, %d captions: at most %.0f MiB", images, texts, plan.predicted_bytes / 2**20)
         scores, states = source(fold, plan), {}
@@ -141,7 +122,8 @@ class Evaluator:
             for block in self._values(fold, direction, scores, self._ranges(len(query_images), rows), rows):
                 blocks.append(block)
                 bar.advance(block.queries * len(item_images))
-            states[direction] = DirectionState(query_images, len(item_images), join_blocks(blocks))
+            clusters = fold.instance.clusters(direction)
+            states[direction] = DirectionState(clusters, len(item_images), join_blocks(blocks))
         return FoldState(fold.image_rows, fold.text_rows, states, scores.notes)
 
     def _ranges(self, queries: int, rows: int) -> list[tuple[int, int]]:
@@ -161,8 +143,8 @@ class Evaluator:
             # torchmetrics takes two seconds to import, which the kernels of the CPU do without
             from fico.evaluation.engines.torch_engine import TensorEngine
 
-            return TensorEngine(*parts, scores.device).blocks(scores, ranges)
-        engine = CpuEngine(*parts, find_fills=self.dim == 0)
+            return TensorEngine(*parts, scores.device, fold.others).blocks(scores, ranges)
+        engine = CpuEngine(*parts, self.dim == 0, fold.others)
         return engine.codes(scores, ranges) if isinstance(scores, CodeSource) else engine.floats(scores, ranges, rows)
 
 

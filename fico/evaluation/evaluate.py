@@ -1,7 +1,7 @@
 """Evaluation of embeddings, codes or score matrices: blocks of queries through similarity, tasks and metrics."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Unpack
 
 import numpy as np
@@ -9,13 +9,14 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from fico.errors import DataError, UsageError
-from fico.evaluation.engine import Evaluator, Fold, find_device, take
+from fico.evaluation.engine import Evaluator, find_device, take
 from fico.evaluation.engines.tensor_scores import MatrixTensors
+from fico.evaluation.folds import Fold
 from fico.evaluation.memory import MemoryPlan
 from fico.evaluation.options import EvaluationOptions, OptionKeywords, bind_options
 from fico.evaluation.result import RetrievalResult
 from fico.evaluation.score_sources import MatrixScores, embedding_source, matrix_side
-from fico.evaluation.state import DirectionState, EvaluationState, FoldState, join_blocks
+from fico.evaluation.state import DirectionState, FoldState, join_blocks
 from fico.evaluation.summary import summarise
 from fico.metrics.specification import Direction
 from fico.similarity import SIMILARITIES, Similarity, check_pair, score_dtype
@@ -33,6 +34,7 @@ def evaluate(
     labels: ArrayLike | Tensor | None = None,
     similarity: Similarity = "cosine",
     bits: int | None = None,
+    positives: Mapping[str, Correspondence] | None = None,
     options: EvaluationOptions | None = None,
     **keywords: Unpack[OptionKeywords],
 ) -> RetrievalResult:
@@ -44,11 +46,14 @@ def evaluate(
         images: ``images dim``: floats of any precision, codes of +1 and -1 or of 1 and 0 in any dtype, or packed
             ``uint8`` codes when ``bits`` is given.
         texts: ``captions dim``, in the same dtype and form.
-        correspondence: The image row of each caption.
+        correspondence: The image row of each caption, or any number of positives of each query.
         labels: Multi-hot ``images classes``; without them only the instance metrics are computed.
         similarity: ``cosine`` (0 for zero vectors), ``inner``, ``euclidean`` (negative distance) or ``hamming``
             (negative number of differing bits).
         bits: Length of packed codes.
+        positives: Further positives of the same images and captions: ``{"eccv": Correspondence.from_pairs(...)}`` gives
+            the instance metrics once more, as ``eccv/i2t/R@1``. The captions' own images are those of
+            ``correspondence``.
         options: What is computed, and how; all defaults if not given.
         **keywords: Single options of ``EvaluationOptions``, such as ``ties="index"``, in place of those of ``options``.
 
@@ -77,7 +82,7 @@ def evaluate(
     dtype = np.dtype(np.float64) if similarity == "euclidean" else score_dtype(image_rows)
     is_codes = similarity == "hamming"
     dim = (device and bits) or image_rows.shape[1]  # codes are unpacked on a device
-    evaluator = Evaluator(correspondence, len(image_rows), dim, dtype, labels, chosen, device, is_codes)
+    evaluator = Evaluator(correspondence, len(image_rows), dim, dtype, labels, chosen, device, is_codes, positives)
     return evaluator.evaluate(source)
 
 
@@ -87,6 +92,7 @@ def evaluate_scores(
     t2i: ArrayLike | Tensor | None,
     correspondence: Correspondence,
     labels: ArrayLike | Tensor | None = None,
+    positives: Mapping[str, Correspondence] | None = None,
     options: EvaluationOptions | None = None,
     **keywords: Unpack[OptionKeywords],
 ) -> RetrievalResult:
@@ -103,6 +109,7 @@ def evaluate_scores(
         t2i: ``captions images``. A matrix whose shape contradicts the correspondence is refused, never transposed.
         correspondence: The image row of each caption.
         labels: As in ``evaluate``.
+        positives: As in ``evaluate``.
         options: As in ``evaluate``.
         **keywords: As in ``evaluate``.
 
@@ -133,7 +140,9 @@ def evaluate_scores(
             return scores
         return MatrixTensors(scores, device, {"i2t": len(fold.text_rows), "t2i": len(fold.image_rows)})
 
-    evaluator = Evaluator(correspondence, images, 0, MatrixScores(matrices).dtype, labels, chosen, device)
+    evaluator = Evaluator(
+        correspondence, images, 0, MatrixScores(matrices).dtype, labels, chosen, device, False, positives
+    )
     return evaluator.evaluate(source, tuple(matrices))
 
 
@@ -159,11 +168,11 @@ def merge_results(results: Sequence[RetrievalResult]) -> RetrievalResult:
             block = join_blocks([fold.directions[direction].block for fold in several])
             directions[direction] = DirectionState(first.images, first.items, block)
         folds.append(FoldState(several[0].image_rows, several[0].text_rows, directions))
-    return summarise(EvaluationState(states[0].options, tuple(folds), notes=states[0].notes))
+    return summarise(replace(states[0], folds=tuple(folds), shard=(0, 1)))
 
 
 def _options(options: EvaluationOptions | None, keywords: OptionKeywords) -> EvaluationOptions:
-    return bind_options({**({} if options is None else asdict(options)), **keywords})
+    return bind_options({**({} if options is None else options.keywords()), **keywords})
 
 
 def _check_kind(correspondence: object) -> None:

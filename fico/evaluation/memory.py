@@ -38,6 +38,7 @@ def plan_memory(
     dim: int,
     dtype: np.dtype,
     options: EvaluationOptions,
+    others: int = 0,
 ) -> MemoryPlan:
     """Blocks for a gallery of this size.
 
@@ -47,12 +48,13 @@ def plan_memory(
         dim: Width of the embeddings, which may be cast to the precision of the scores; 0 for score matrices.
         dtype: Precision of the scores.
         options: Tasks (the category task sorts a copy of each block), memory limit, block, bootstrap.
+        others: Number of further positives.
 
     Raises:
         UsageError: Not even one row of scores fits.
     """
     memory_limit, block = options.memory_limit or CPU_BYTES, options.block
-    columns = sum(len(options.columns(task)) for task in options.tasks)
+    columns = sum(len(options.columns(task)) for task in options.tasks) + others * len(options.columns("instance"))
     results = (images + texts) * columns * 8 * 2  # values as they come in blocks, and joined
     keep = memory_limit // 8
     sides = [rows * dim * dtype.itemsize for rows in (images, texts)]

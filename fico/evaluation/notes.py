@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 from fico.evaluation.state import EvaluationState
 from fico.evaluation.task_queries import TaskQueries, fewest_scored
+from fico.metrics.recall import Recall
 
 
 def notes(state: EvaluationState, folds: list[list[TaskQueries]]) -> Iterator[str]:
     """One sentence each, by task and direction over all folds."""
     yield from state.notes
     for several in zip(*folds, strict=True):
-        yield from _empty_queries(several, state.options.empty)
+        yield from _empty_queries(several, state)
         first = several[0]
         name = f"{first.task} {first.direction}"
         if first.left_out:
@@ -20,17 +21,21 @@ def notes(state: EvaluationState, folds: list[list[TaskQueries]]) -> Iterator[st
                 f"{name}: {absent} not applicable: after the items that a re-ranking scored (at least "
                 f"{fewest_scored(state.folds[0].directions[first.direction])} a query) there is no order"
             )
-        high = [k for k in state.options.recall_at if k > first.items]
-        if high and first.task == "instance":
-            yield f"{name}: {', '.join(f'R@{k}' for k in high)} reach beyond the gallery of {first.items}"
+        recalls = [metric for metric in first.columns.metrics if isinstance(metric, Recall)]
+        high = [metric.name for metric in recalls if metric.k > first.items]
+        if high:
+            yield f"{name}: {', '.join(high)} reach beyond the gallery of {first.items}"
 
 
-def _empty_queries(several: tuple[TaskQueries, ...], rule: str) -> Iterator[str]:
+def _empty_queries(several: tuple[TaskQueries, ...], state: EvaluationState) -> Iterator[str]:
+    rule, is_many = state.options.empty, state.is_many
     empty = sum(int((queries.relevant_counts == 0).sum()) for queries in several)
     total = sum(len(queries.relevant_counts) for queries in several)
     task, direction = several[0].task, several[0].direction
-    if empty and task == "instance":
+    if empty and task == "instance" and not is_many:
         yield f"{empty} of {total} images have no caption and are no {direction} queries"
+    elif empty and task != "category":
+        yield f"{task} {direction}: {empty} of {total} queries have no known positive and are left out"
     elif empty:
         treatment = "count 0" if rule == "zero" else "are left out"
         yield f"{task} {direction}: {empty} of {total} queries have no relevant item and {treatment}"

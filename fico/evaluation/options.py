@@ -2,19 +2,19 @@
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypedDict, get_args
 
 import numpy as np
 
 from fico.errors import UsageError
 from fico.metrics.specification import (
-    RECALL_LEVELS,
     TASKS,
     Denominator,
     Empty,
     Median,
     RecallKind,
+    RetrievalMetric,
     Task,
     Ties,
 )
@@ -39,6 +39,10 @@ class EvaluationOptions:
         median: MedR as ``floor`` (of the 0-based median, plus 1, as in the literature) or ``exact``.
         recall_at: Cut-offs of R@K; one beyond the gallery finds everything, and a note says so.
         map_at: Cut-offs of mAP@K; mAP@N over the whole ranking is always there.
+        metrics: All metrics, as objects: those of ``fico.metrics`` or your own. None takes
+            ``fico.metrics.defaults.default_metrics``, to which ``ap``, ``recall``, ``median``, ``recall_at`` and
+            ``map_at`` apply, with mAP@R and R-Precision where queries may have any number of positives; in a list
+            each metric has its own arguments.
         folds: Contiguous folds of the images with their captions, each its own gallery; a metric is the mean over the
             folds. 5 gives COCO's 1K protocol.
         bootstrap: Resamples of the 95 % intervals, over images with all their captions; 0 gives no intervals.
@@ -65,6 +69,7 @@ class EvaluationOptions:
     median: Median = "floor"
     recall_at: tuple[int, ...] = (1, 5, 10, 50, 100, 200)
     map_at: tuple[int, ...] = (10, 100)
+    metrics: tuple[RetrievalMetric, ...] | None = None
     folds: int = 1
     bootstrap: int = 1000
     seed: int = 0
@@ -81,14 +86,35 @@ class EvaluationOptions:
             raise UsageError("; ".join(problems))
         for name in ("recall_at", "map_at"):
             object.__setattr__(self, name, tuple(sorted(int(k) for k in values[name])))
-        for name in ("tasks", "shard"):
+        for name in ("tasks", "shard", *(["metrics"] if self.metrics is not None else [])):
             object.__setattr__(self, name, tuple(values[name]))
 
+    @property
+    def listed(self) -> tuple[RetrievalMetric, ...]:
+        """Every metric of every task, those of the defaults included."""
+        if self.metrics is not None:
+            return self.metrics
+        from fico.metrics.defaults import default_metrics  # imports torch, which checks of options do without
+
+        return default_metrics(self.recall_at, self.map_at, self.recall, self.ap, self.median)
+
+    def with_many_positives(self) -> "EvaluationOptions":
+        """The default metrics and those that are made for several positives a query: mAP@R and R-Precision."""
+        if self.metrics is not None:
+            return self
+        from fico.metrics.at_all_relevant import AveragePrecisionAtR, RPrecision
+
+        return replace(self, metrics=(*self.listed, AveragePrecisionAtR(), RPrecision()))
+
     def columns(self, task: Task) -> tuple[str, ...]:
-        """Names of a task's values per query, in the order of the kernels."""
-        if task == "instance":
-            return (*(f"R@{k}" for k in self.recall_at), "rank", "MRR", "nDCG@10")
-        return (*(f"mAP@{k}" for k in self.map_at), "mAP@N", *RECALL_LEVELS, "nDCG@10")
+        """Names of a task's values per query."""
+        from fico.evaluation.columns import TaskColumns
+
+        return TaskColumns(self.listed, task).names
+
+    def keywords(self) -> dict[str, Any]:
+        """The options by name."""
+        return {option.name: getattr(self, option.name) for option in fields(self)}
 
 
 class OptionKeywords(TypedDict, total=False):
@@ -102,6 +128,7 @@ class OptionKeywords(TypedDict, total=False):
     median: Median
     recall_at: Sequence[int]
     map_at: Sequence[int]
+    metrics: Sequence[RetrievalMetric] | None
     folds: int
     bootstrap: int
     seed: int
@@ -173,6 +200,17 @@ def _cutoffs(value: Any) -> str | None:
     return None if is_valid else "a list of different whole numbers from 1, such as (1, 5, 10)"
 
 
+def _metrics(value: Any) -> str | None:
+    if value is None:
+        return None
+    wanted = "None or a list of metrics, such as fico.metrics.recall.Recall(10)"
+    if not (_is_sequence(value) and len(value) and all(isinstance(metric, RetrievalMetric) for metric in value)):
+        return wanted
+    names = [(metric.task, metric.name) for metric in value]
+    twice = [f"{task} {name}" for task, name in dict.fromkeys(names) if names.count((task, name)) > 1]
+    return f"metrics of different names, and has two of {', '.join(twice)}" if twice else None
+
+
 def _shard(value: Any) -> str | None:
     is_pair = _is_sequence(value) and len(value) == 2 and all(_is_whole(part, 0) for part in value)
     return None if is_pair and value[0] < value[1] else "(rank, world size) with 0 <= rank < world size"
@@ -191,6 +229,7 @@ _CHECKS: dict[str, _Check] = {
     "median": _choice(Median),
     "recall_at": _cutoffs,
     "map_at": _cutoffs,
+    "metrics": _metrics,
     "folds": _whole(1),
     "bootstrap": _whole(0),
     "seed": _whole(0, 2**63 - 1),

@@ -8,38 +8,72 @@ from fico.errors import DataError
 from fico.metrics.specification import Direction
 from fico.types import Correspondence
 
+Rows = tuple[
+    Int64[np.ndarray, " starts"], Int64[np.ndarray, " rows"]
+]  # row lists one after the other, and their starts
+
 
 class InstanceRetrieval:
-    """Relevance by the correspondence: a caption and its image are relevant to each other, nothing else is.
+    """Relevance by the correspondence: a caption and its image, or the positives that were given as pairs.
 
     Args:
-        correspondence: The image row of each caption.
-        images: Number of images; those without captions are queries without relevant item, and distractors for t2i.
+        correspondence: The image row of each caption, or pairs.
+        images: Number of images; those without positives are queries without relevant item, and distractors for t2i.
     """
 
     def __init__(self, correspondence: Correspondence, images: int) -> None:
-        rows = correspondence.caption_to_image
-        self.caption_to_image = rows
+        self.caption_to_image = correspondence.caption_to_image
         self.images = images
-        self._captions = np.argsort(rows, kind="stable")
-        self._first = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=images))])
+        self.captions_of_images = _rows_of(self.caption_to_image, images)
+        self._positives = _positives(correspondence, images, self.captions_of_images)
 
-    def positives(self, direction: Direction) -> tuple[Int64[np.ndarray, " starts"], Int64[np.ndarray, " pairs"]]:
+    def positives(self, direction: Direction) -> Rows:
         """Relevant items of query q as ``items[start[q]:start[q + 1]]``: (start, items)."""
-        if direction == "i2t":
-            return self._first, self._captions
-        return np.arange(len(self.caption_to_image) + 1), self.caption_to_image
+        return self._positives[direction]
 
     def images_of(self, direction: Direction) -> tuple[Int64[np.ndarray, " queries"], Int64[np.ndarray, " items"]]:
-        """Image row of each query and of each item."""
+        """Own image row of each query and of each item; -1 for a caption that has none."""
         images = np.arange(self.images)
         return (images, self.caption_to_image) if direction == "i2t" else (self.caption_to_image, images)
 
+    def clusters(self, direction: Direction) -> Int64[np.ndarray, " queries"]:
+        """Image with which each query is resampled: its own, else the first of its positives; -1 without either."""
+        queries, _ = self.images_of(direction)
+        starts, items = self.positives(direction)
+        lost = np.flatnonzero((queries < 0) & (np.diff(starts) > 0))
+        if len(lost):
+            queries = queries.copy()
+            queries[lost] = items[starts[lost]]
+        return queries
+
     def relevant(self, direction: Direction, start: int, stop: int) -> Bool[np.ndarray, "queries items"]:
         """Relevance of all items to the queries from ``start`` to before ``stop``."""
-        queries, items = self.images_of(direction)
-        relevant: np.ndarray = queries[start:stop, None] == items[None, :]
+        starts, items = self.positives(direction)
+        starts = starts[start : stop + 1]
+        relevant = np.zeros((len(starts) - 1, len(self.images_of(direction)[1])), dtype=bool)
+        relevant[np.repeat(np.arange(len(relevant)), np.diff(starts)), items[starts[0] : starts[-1]]] = True
         return relevant
+
+
+def _rows_of(keys: Int64[np.ndarray, " rows"], count: int) -> Rows:
+    """Rows of each key from 0 to before ``count``, as (start, rows); keys below 0 are left out."""
+    rows = np.argsort(keys, kind="stable")[int((keys < 0).sum()) :]
+    return np.concatenate([[0], np.cumsum(np.bincount(keys[keys >= 0], minlength=count))]), rows
+
+
+def _positives(correspondence: Correspondence, images: int, captions_of_images: Rows) -> dict[Direction, Rows]:
+    if correspondence.pairs is None:
+        owners = correspondence.caption_to_image
+        return {"i2t": captions_of_images, "t2i": (np.arange(len(owners) + 1), owners)}
+    sides = correspondence.pairs.T
+    counts, queries = (images, len(correspondence.caption_to_image)), (0, 1)
+    masks = (correspondence.image_queries, correspondence.caption_queries)
+    found = []
+    for side, count, mask in zip(queries, counts, masks, strict=True):
+        kept = slice(None) if mask is None else mask[sides[side]]
+        starts, order = _rows_of(sides[side][kept], count)
+        found.append((starts, sides[1 - side][kept][order]))
+    return {"i2t": found[0], "t2i": found[1]}
 
 
 class CategoryRetrieval:

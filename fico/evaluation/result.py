@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from fico.evaluation.state import EvaluationState
-from fico.metrics.specification import DIRECTIONS, RANKS
+from fico.metrics.specification import DIRECTIONS, RetrievalMetric
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +51,8 @@ class RetrievalResult:
 
     Args:
         metrics: Fractions 0 to 1; MedR and MeanR in items, from 1. What chance reaches is
-            ``{task}/{direction}/chance/{metric}``. A metric that does not apply is absent, and a note says why.
+            ``{task}/{direction}/chance/{metric}``. Those of both directions together have none: ``instance/RSUM``. A
+            metric that does not apply is absent, and a note says why.
         intervals: 95 % bootstrap interval ``(low, high)`` of each metric; chance has no spread: ``(value, value)``.
             Empty under ``bootstrap=0``.
         queries: Number of queries that each metric is the mean or median of.
@@ -62,6 +63,7 @@ class RetrievalResult:
         per_query: By direction; the source of intervals, paired tests and exports.
         curves: By ``category/{direction}``: precision and recall per Hamming radius, for codes with labels.
         state: Values that ``merge_results`` joins where several processes evaluated one shard each.
+        described_by: The metric object behind each key, which has its unit and says which values are better.
     """
 
     metrics: dict[str, float]
@@ -73,27 +75,36 @@ class RetrievalResult:
     per_query: dict[str, PerQuery]
     curves: dict[str, RadiusCurve] = field(default_factory=dict)
     state: EvaluationState | None = field(default=None, repr=False)
+    described_by: dict[str, RetrievalMetric] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
         """A table of both directions: value, 95 % interval and chance of each metric, but the points of curves."""
         heading = "".join(f"{way:>8}{'95 % interval':>15}{'chance':>8}" for way in DIRECTIONS)
-        lines = [f"{'':<17}{heading}"]
-        for task, name in self._rows():
+        rows = self._rows()
+        width = max([17, *(len(f"{task} {name} ") for task, name in rows)])
+        lines = [f"{'':<{width}}{heading}"]
+        for task, name in rows:
             cells = "".join(self._cells(f"{task}/{way}", name) for way in DIRECTIONS)
-            lines.append(f"{f'{task} {name}':<17}{cells}".rstrip())
+            lines.append(f"{f'{task} {name}':<{width}}{cells}".rstrip())
+        lines += [self._both(key) for key in self.metrics if key.count("/") == 1]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     def _rows(self) -> list[tuple[str, str]]:
         """Task and name of each metric that either direction has."""
         keys = (key.split("/") for key in self.metrics if "/chance/" not in key and "/PR@" not in key)
-        return list(dict.fromkeys((parts[0], parts[-1]) for parts in keys))
+        return list(dict.fromkeys((parts[0], parts[-1]) for parts in keys if len(parts) == 3))
+
+    def _both(self, key: str) -> str:
+        task, name = key.split("/")
+        return f"{f'{task} {name}':<17}{self._cells(task, name)}  (both directions)"
 
     def _cells(self, where: str, name: str) -> str:
         key = f"{where}/{name}"
         if key not in self.metrics:
             return f"{'-':>8}{'':>23}"
-        digits = 1 if name in RANKS else 4
+        digits = 1 if key in self.described_by and self.described_by[key].unit == "rank" else 4
         interval = self.intervals.get(key)
         span = "" if interval is None else "-".join(f"{end:.{min(digits, 3)}f}" for end in interval)
-        chance = self.metrics[f"{where}/chance/{name}"]
-        return f"{self.metrics[key]:>8.{digits}f}{span:>15}{chance:>8.{digits}f}"
+        chance = self.metrics.get(f"{where}/chance/{name}")
+        level = "-" if chance is None else f"{chance:.{digits}f}"
+        return f"{self.metrics[key]:>8.{digits}f}{span:>15}{level:>8}"

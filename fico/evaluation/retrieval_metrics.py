@@ -1,8 +1,8 @@
 """The torchmetrics object of a whole evaluation: validation and test loops update it and compute the result."""
 
 import functools
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -18,6 +18,7 @@ from fico.embeddings.store import check_finite
 from fico.errors import FicoError, UsageError
 from fico.evaluation.engine import find_device
 from fico.evaluation.evaluate import evaluate, evaluate_scores, merge_results
+from fico.evaluation.folds import check_positives
 from fico.evaluation.gather import gather_rows
 from fico.evaluation.options import EvaluationOptions, OptionKeywords, bind_options
 from fico.evaluation.result import RetrievalResult
@@ -38,11 +39,13 @@ class RetrievalMetrics(Metric):
     as long as they take at most a quarter of its free memory; else on the CPU, where the compiled kernels do.
 
     Args:
-        correspondence: The image row of each caption; ids of encoded batches are rows of it.
+        correspondence: The image row of each caption, or any number of positives of each query; ids of encoded batches
+            are rows of it.
         images: Number of images; by default that of ``labels``, else one more than the last image with a caption.
         labels: Multi-hot ``images classes``; without them only the instance metrics are computed.
         similarity: As in `fico.evaluate`; not read where ``score_pairs`` makes the scores.
         bits: Length of packed codes.
+        positives: Further positives by the name of their task, as in `fico.evaluate`.
         score_pairs: Makes the scores ``images captions`` and ``captions images`` of all encoded rows: a pair scorer or
             re-ranker. None compares the embeddings.
         names: Names of the images and of the captions, for errors; by default their rows.
@@ -84,6 +87,7 @@ class RetrievalMetrics(Metric):
         labels: ArrayLike | Tensor | None = None,
         similarity: Similarity = "cosine",
         bits: int | None = None,
+        positives: Mapping[str, Correspondence] | None = None,
         score_pairs: ScorePairs | None = None,
         names: tuple[Sequence[str], Sequence[str]] | None = None,
         folder: Path | None = None,
@@ -91,12 +95,14 @@ class RetrievalMetrics(Metric):
         **keywords: Unpack[OptionKeywords],
     ) -> None:
         super().__init__(dist_sync_fn=self._gather)
-        self.options = bind_options({**({} if options is None else asdict(options)), **keywords})
+        self.options = bind_options({**({} if options is None else options.keywords()), **keywords})
         find_device(np.empty(0), self.options)  # before the encoding, not after it
         self.correspondence, self.labels = correspondence, labels
         self.similarity, self.bits, self.score_pairs = similarity, bits, score_pairs
         self._counts = (_count_images(correspondence, images, labels), len(correspondence.caption_to_image))
         correspondence.check(*self._counts)
+        self.positives = dict(positives or {})
+        check_positives(correspondence, self.positives, self._counts[0], self.options.folds, labels is not None)
         self._names = names or tuple([str(row) for row in range(count)] for count in self._counts)
         self._folder = folder
         for name in FIELDS:  # one tensor each; None: gathered tensors stay a list, which is not copied once more
@@ -152,12 +158,13 @@ class RetrievalMetrics(Metric):
         if self.score_pairs is None:
             return evaluate(
                 encoded.images, encoded.texts, self.correspondence, labels=self.labels, similarity=self.similarity,
-                bits=self.bits, options=options,
+                bits=self.bits, positives=self.positives, options=options,
             )  # fmt: skip
         self.scores = i2t, t2i = self.score_pairs(encoded)
         return evaluate_scores(
-            i2t=i2t, t2i=t2i, correspondence=self.correspondence, labels=self.labels, options=options
-        )
+            i2t=i2t, t2i=t2i, correspondence=self.correspondence, labels=self.labels, positives=self.positives,
+            options=options,
+        )  # fmt: skip
 
     def _evaluate_shards(self, encoded: EncodedBatch) -> RetrievalResult:
         """This process's shard, joined with those of the others; an error in any of them is every process's."""
@@ -219,4 +226,4 @@ class _Held:
 def _count_images(correspondence: Correspondence, images: int | None, labels: ArrayLike | Tensor | None) -> int:
     if images is not None:
         return images
-    return int(correspondence.caption_to_image.max()) + 1 if labels is None else len(labels)  # type: ignore[arg-type]
+    return correspondence.least_images if labels is None else len(labels)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from fico.evaluation.options import EvaluationOptions
-from fico.metrics.specification import Direction, Task
+from fico.metrics.specification import Direction
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +40,7 @@ class BlockValues:
     """
 
     start: int
-    tasks: dict[Task, TaskValues]
+    tasks: dict[str, TaskValues]
     scored: Int64[np.ndarray, " queries"] | None = None
     curves: Float64[np.ndarray, "2 pieces radii"] | None = None
 
@@ -89,7 +89,7 @@ class DirectionState:
     """Values of one direction with what is needed to sum them up.
 
     Args:
-        images: Image row of every query of the direction, evaluated here or not.
+        images: Image row with which every query of the direction is resampled, evaluated here or not; -1 for none.
         items: Size of the gallery.
         block: Values of the evaluated queries.
     """
@@ -125,9 +125,11 @@ class EvaluationState:
         folds: A single fold for a plain evaluation.
         shard: ``(rank, world size)`` of the process that evaluated it.
         notes: What a reader must know about the embeddings.
+        is_many: The positives of the instance task were given as pairs.
     """
 
     options: EvaluationOptions
     folds: tuple[FoldState, ...]
     shard: tuple[int, int] = (0, 1)
     notes: tuple[str, ...] = ()
+    is_many: bool = False

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from fico.errors import DataError
+from fico.evaluation.columns import RANK, TaskColumns
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.result import PerQuery
 from fico.evaluation.state import DirectionState, EvaluationState, FoldState, TaskValues
 from fico.metrics.bootstrap import ClusteredValues
-from fico.metrics.specification import RECALL_LEVELS, Direction, Task
+from fico.metrics.specification import Direction
 
 
 @dataclass(slots=True, eq=False)
@@ -26,11 +27,11 @@ class TaskQueries:
         valid: Queries that enter the means.
         values: ``queries columns``, under the tie rule.
         bounds: The same in the pessimistic and in the optimistic order, or None without ties.
-        columns: Names of the columns.
-        left_out: Metrics that do not apply.
+        columns: The columns, and the metrics that summarise them.
+        left_out: Names of the metrics that do not apply.
     """
 
-    task: Task
+    task: str
     direction: Direction
     rows: np.ndarray
     images: np.ndarray
@@ -39,16 +40,30 @@ class TaskQueries:
     valid: np.ndarray
     values: np.ndarray
     bounds: tuple[np.ndarray, np.ndarray] | None
-    columns: tuple[str, ...]
+    columns: TaskColumns
     left_out: frozenset[str]
 
+    @property
+    def medians(self) -> tuple[int, ...]:
+        """Columns of which some metric is the median."""
+        return tuple(dict.fromkeys(self.columns.index(m) for m in self.columns.metrics if m.summary == "median"))
+
     def clustered(self) -> ClusteredValues:
-        """Values as the bootstrap takes them; of ranks the median too."""
-        medians = (self.columns.index("rank"),) if self.task == "instance" else ()
-        return ClusteredValues(self.values, self.valid, self.images, medians)
+        """Values as the bootstrap takes them."""
+        return ClusteredValues(self.values, self.valid, self.images, self.medians)
+
+    def reported(self, means: np.ndarray, medians: np.ndarray) -> np.ndarray:
+        """Values of the metrics in their order, from the means of all columns and the medians of some; any shape."""
+        found = []
+        for metric in self.columns.metrics:
+            column = self.columns.index(metric)
+            is_mean = metric.summary == "mean"
+            values = means[..., column] if is_mean else medians[..., self.medians.index(column)]
+            found.append(metric.finish(np.asarray(values)))
+        return np.stack(found, axis=-1) if found else np.empty((*means.shape[:-1], 0))
 
 
-def task_queries(fold: FoldState, direction: Direction, task: Task, options: EvaluationOptions) -> TaskQueries:
+def task_queries(fold: FoldState, direction: Direction, task: str, options: EvaluationOptions) -> TaskQueries:
     """The queries of a task and direction in one fold.
 
     Raises:
@@ -58,19 +73,20 @@ def task_queries(fold: FoldState, direction: Direction, task: Task, options: Eva
     found = state.block.tasks[task]
     counts = found.relevant_counts
     rows = np.arange(state.block.start, state.block.start + len(counts))
-    valid = counts > 0 if task == "instance" or options.empty == "skip" else np.ones(len(counts), dtype=bool)
+    valid = counts > 0 if task != "category" or options.empty == "skip" else np.ones(len(counts), dtype=bool)
     if task == "category" and options.empty == "error" and (counts == 0).any():
         row = int(rows[counts == 0][0])
         raise DataError(
             f"{direction} query {row} shares no label with any item ({int((counts == 0).sum())} such queries); "
             "label it, or choose empty='zero' or 'skip'"
         )
-    found = _without_order_beyond(state, task, found, options)
+    columns = TaskColumns(options.listed, task)
+    found = _without_order_beyond(state, task, found, columns)
     queries = TaskQueries(
         task, direction, rows, state.images[rows], state.items, counts, valid, found.values, found.bounds,
-        options.columns(task), frozenset(),
+        columns, frozenset(),
     )  # fmt: skip
-    queries.left_out = _inapplicable(state, queries, options)
+    queries.left_out = _inapplicable(state, queries)
     return queries
 
 
@@ -87,14 +103,12 @@ def fewest_scored(state: DirectionState) -> int | None:
     return int(scored.min()) if is_reranking else None
 
 
-def _without_order_beyond(
-    state: DirectionState, task: Task, found: TaskValues, options: EvaluationOptions
-) -> TaskValues:
+def _without_order_beyond(state: DirectionState, task: str, found: TaskValues, columns: TaskColumns) -> TaskValues:
     """Ranks beyond the re-ranked items become the one behind them: there is no order that could tell more."""
     scored = state.block.scored
     if task == "category" or fewest_scored(state) is None or scored is None:
         return found
-    column = options.columns(task).index("rank")
+    column = columns.names.index(RANK)
 
     def limited(values: np.ndarray) -> np.ndarray:
         values = values.copy()
@@ -105,21 +119,15 @@ def _without_order_beyond(
     return TaskValues(found.relevant_counts, limited(found.values), bounds)
 
 
-def _inapplicable(state: DirectionState, queries: TaskQueries, options: EvaluationOptions) -> frozenset[str]:
+def _inapplicable(state: DirectionState, queries: TaskQueries) -> frozenset[str]:
     """After the re-ranked items there is no order, so metrics that depend on it do not apply."""
     least = fewest_scored(state)
     if least is None:
         return frozenset()
-    gain = ("nDCG@10",) if least < 10 else ()
-    if queries.task == "category":
-        return frozenset((*gain, "mAP@N", *RECALL_LEVELS, *(f"mAP@{k}" for k in options.map_at if k > least)))
-    beyond = [*gain, *(f"R@{k}" for k in options.recall_at if k > least)]
-    ranks = queries.values[queries.valid, queries.columns.index("rank")]
-    if len(ranks) and np.median(ranks) > least:
-        beyond.append("MedR")
-    if (ranks > least).any():
-        beyond += ["MeanR", "MRR"]
-    return frozenset(beyond)
+    ranks = None
+    if queries.task != "category":
+        ranks = queries.values[queries.valid, queries.columns.names.index(RANK)]
+    return frozenset(m.name for m in queries.columns.metrics if not m.is_determined(least, ranks))
 
 
 def values_per_query(state: EvaluationState, folds: list[list[TaskQueries]]) -> dict[str, PerQuery]:
@@ -129,14 +137,17 @@ def values_per_query(state: EvaluationState, folds: list[list[TaskQueries]]) -> 
         tasks = [[queries for queries in fold if queries.direction == direction] for fold in folds]
         values = {}
         for several in zip(*tasks, strict=True):
-            for n, column in enumerate(several[0].columns):
-                if not any(column in queries.left_out for queries in several):
+            for n, column in enumerate(several[0].columns.names):
+                if not any(_is_left_out(column, queries) for queries in several):
                     parts = [np.where(queries.valid, queries.values[:, n], np.nan) for queries in several]
                     values[f"{several[0].task}/{column}"] = np.concatenate(parts) if len(parts) > 1 else parts[0]
         if "instance/rank" in values:
             values["instance/rank"] = _ranks_found(values["instance/rank"], state, direction)
         rows = [_rows(fold, queries[0]) for fold, queries in zip(state.folds, tasks, strict=True)]
-        images = [fold.image_rows[queries[0].images] for fold, queries in zip(state.folds, tasks, strict=True)]
+        images = [
+            np.where(queries[0].images < 0, -1, fold.image_rows[queries[0].images])
+            for fold, queries in zip(state.folds, tasks, strict=True)
+        ]
         missing = np.full(sum(map(len, rows)), np.nan)
         found[str(direction)] = PerQuery(
             np.concatenate(rows),
@@ -146,6 +157,12 @@ def values_per_query(state: EvaluationState, folds: list[list[TaskQueries]]) -> 
             values,
         )
     return found
+
+
+def _is_left_out(column: str, queries: TaskQueries) -> bool:
+    """Whether no metric that summarises a column applies; ranks are known as far as items were scored."""
+    metrics = [metric.name for metric in queries.columns.metrics if metric.column == column]
+    return column != RANK and queries.left_out.issuperset(metrics)
 
 
 def _ranks_found(ranks: np.ndarray, state: EvaluationState, direction: Direction) -> np.ndarray:

@@ -1,6 +1,5 @@
 """From a config and its data to the run's context and the callbacks that take it."""
 
-import logging
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,8 @@ from fico.errors import UsageError
 from fico.experiment.build import build
 from fico.experiment.checkpoint import weights_origin
 from fico.experiment.datamodule import RetrievalDataModule
+from fico.experiment.metrics import chosen_monitor, metric_options
 from fico.run_context import RunContext
-
-log = logging.getLogger(__name__)
 
 
 def run_context(folder: Path, config: DictConfig, data: RetrievalDataModule) -> RunContext:
@@ -26,12 +24,13 @@ def run_context(folder: Path, config: DictConfig, data: RetrievalDataModule) -> 
         data: The splits and features of the run.
     """
     model: dict[str, Any] = OmegaConf.to_container(config.model, resolve=True)  # type: ignore[assignment]
-    metric: dict[str, Any] = OmegaConf.to_container(config.metric, resolve=True)  # type: ignore[assignment]
+    options = metric_options(config)
     return RunContext(
         folder=folder,
         model=model,
-        metric=metric,
-        monitor=_monitor(config, has_labels=data.splits["train"].labels is not None),
+        metric=options,
+        positives=dict((config.metric.get("positives") or {}).items()),
+        monitor=chosen_monitor(str(config.model.monitor), options, has_labels=data.splits["train"].labels is not None),
         indexes={str(name): partial(build, index) for name, index in (config.get("index") or {}).items()},
         origin={
             "model": model["name"],
@@ -65,15 +64,3 @@ def build_callbacks(nodes: DictConfig, context: RunContext) -> list[L.Callback]:
             raise UsageError(f"callbacks.{key!s} is a {type(callback).__name__}, but must be a callback of Lightning")
         callbacks.append(callback)
     return callbacks
-
-
-def _monitor(config: DictConfig, *, has_labels: bool) -> str:
-    """The validation metric that selects the best epoch; an instance metric where the data have no labels."""
-    wanted = str(config.model.monitor)
-    task = wanted.split("/")[1]
-    if task in config.metric.tasks and (task == "instance" or has_labels):
-        return wanted
-    task = "instance" if "instance" in config.metric.tasks else "category"
-    instead = {"instance": "val/instance/mean/R@10", "category": "val/category/mean/mAP@N"}[task]
-    log.info("the best epoch is chosen by %s: %s is not measured here", instead, wanted)
-    return instead

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from fico.datasets.base import RetrievalDataset, RetrievalSplit
 from fico.errors import UsageError
@@ -11,6 +11,7 @@ from fico.experiment.build import build
 from fico.experiment.config.pairing import input_nodes
 from fico.experiment.config.targets import DATASET_EXTRAS
 from fico.experiment.datamodule import RetrievalDataModule
+from fico.external.positives import further_positives
 from fico.features import model_inputs
 from fico.features.base import FeatureReader
 from fico.features.text.authors_vocabulary import AuthorsWords
@@ -40,10 +41,17 @@ def build_data(config: DictConfig) -> RetrievalDataModule:
     names = dict.fromkeys(("train", "val", tested) if "fit" in config.stage else ("train", tested))
     splits = {name: dataset.split(name) for name in names}
     _check_labels(config, splits)
+    _check_positives(config, splits[tested])
     if config.model.get("vocabulary"):
         readers["text"] = AuthorsWords(config.model.vocabulary)
     inputs = model_inputs(dataset, list(splits), **readers)
     return RetrievalDataModule(splits, inputs, test_split=tested, batch_size=config.model.batch_size, seed=config.seed)
+
+
+def _check_positives(config: DictConfig, split: RetrievalSplit) -> None:
+    """Refuse further positives that are not of the tested split, before anything is trained."""
+    sources = OmegaConf.select(config, "metric.positives") or {}
+    further_positives(dict(sources.items()), split.image_ids, split.caption_ids, split.correspondence)
 
 
 def _check_labels(config: DictConfig, splits: Mapping[str, RetrievalSplit]) -> None:

@@ -6,6 +6,7 @@ rank column is ignored when reading: the scores decide, and items that a run doe
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ class TrecScores:
     Args:
         i2t: ``images captions``; None without such a run.
         t2i: ``captions images``; None without such a run.
-        correspondence: Image row of each caption.
+        correspondence: Image row of each caption, or the pairs where a caption has several images or none.
         image_ids: Id of each image row.
         caption_ids: Id of each caption row.
     """
@@ -86,33 +87,46 @@ def read_trec(i2t_run: Path | None, t2i_run: Path | None, qrels: Path) -> TrecSc
     Args:
         i2t_run: Run with images as queries; None leaves the direction out.
         t2i_run: Run with captions as queries; None leaves the direction out.
-        qrels: Lines ``image 0 caption 1``: the captions of each image. It lists every caption.
+        qrels: Lines ``image 0 caption 1``: the captions of each image, any number of images for each caption. It lists
+            every caption; one that is relevant to no image stands there with relevance 0.
 
     Raises:
-        DataError: A file is missing, a line is broken (it is named), a caption has two images, or a run lists an
-            item twice for one query or a caption that the qrels do not know.
+        DataError: A file is missing, a line is broken (it is named), or a run lists an item twice for one query or a
+            caption that the qrels do not know.
     """
-    owner: dict[str, str] = {}
-    for line_number, (image, _, caption, relevance) in _lines(qrels, 4):
-        if _number(relevance, qrels, line_number) <= 0:
-            continue
-        if owner.setdefault(caption, image) != image:
-            raise DataError(f"{qrels} line {line_number} gives caption {caption} a second image; each belongs to one")
-    if not owner:
+    lines = list(read_qrels(qrels))
+    relevant = [(image, caption) for image, caption, is_relevant in lines if is_relevant]
+    if not relevant:
         raise DataError(f"{qrels} lists no relevant item; it needs lines like 'image 0 caption 1'")
     i2t = _read_run(i2t_run) if i2t_run else {}
     t2i = _read_run(t2i_run) if t2i_run else {}
-    images = list(dict.fromkeys((*owner.values(), *(query for query, _ in i2t), *(item for _, item in t2i))))
-    rows = {name: row for row, name in enumerate(images)}
-    columns = {name: row for row, name in enumerate(owner)}
-    pairs: Int64[np.ndarray, " captions"] = np.array([rows[owner[caption]] for caption in owner], np.int64)
+    named = (image for image, _ in relevant), (query for query, _ in i2t), (item for _, item in t2i)
+    images = {name: row for row, name in enumerate(dict.fromkeys(chain(*named)))}
+    captions = {name: row for row, name in enumerate(dict.fromkeys(caption for _, caption, _ in lines))}
+    pairs = np.array([(images[image], captions[caption]) for image, caption in relevant], dtype=np.int64)
     return TrecScores(
-        _matrix(i2t_run, i2t, rows, columns) if i2t_run else None,
-        _matrix(t2i_run, t2i, columns, rows) if t2i_run else None,
-        Correspondence(pairs),
+        _matrix(i2t_run, i2t, images, captions) if i2t_run else None,
+        _matrix(t2i_run, t2i, captions, images) if t2i_run else None,
+        _correspondence(pairs, len(images), len(captions)),
         tuple(images),
-        tuple(owner),
+        tuple(captions),
     )
+
+
+def read_qrels(path: Path) -> Iterator[tuple[str, str, bool]]:
+    """Lines ``image 0 caption relevance`` as (image, caption, whether the relevance is above 0).
+
+    Raises:
+        DataError: The file is missing, or a line is broken (it is named).
+    """
+    for line_number, (image, _, caption, relevance) in _lines(path, 4):
+        yield image, caption, _number(relevance, path, line_number) > 0
+
+
+def _correspondence(pairs: Int64[np.ndarray, "pairs 2"], images: int, captions: int) -> Correspondence:
+    found = Correspondence.from_pairs(pairs[:, 0], pairs[:, 1], images=images, captions=captions)
+    has_own_image_alone = (found.caption_to_image >= 0).all()
+    return Correspondence(found.caption_to_image) if has_own_image_alone else found
 
 
 def _matrix(

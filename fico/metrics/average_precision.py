@@ -1,5 +1,6 @@
 """Average precision at a cut-off over three denominators, and over the whole ranking."""
 
+from dataclasses import dataclass
 from typing import get_args
 
 import torch
@@ -7,7 +8,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fico.metrics.base import MeanOverQueries
-from fico.metrics.specification import Denominator, Empty, Ties
+from fico.metrics.metric import PerQueryMetric
+from fico.metrics.specification import Denominator, Empty, Task, Ties
 from fico.metrics.ties import CHUNK, TiedBlocks, check_cut, rank_blocks
 
 
@@ -46,16 +48,15 @@ def ap_of_ranking(
     Raises:
         ValueError: ``k`` is below 1, or ``denominator`` is unknown.
     """
-    if denominator not in get_args(Denominator):
-        raise ValueError(f"denominator must be one of {get_args(Denominator)}, got {denominator!r}")
+    _check_denominator(denominator)
     if k is not None:
         check_cut(k)
     wanted = ranking.all_relevant.clamp(min=1)
     if k is None or k >= ranking.items:
-        return ranking.total(_precision_sums(ranking, ranking.tied)) / wanted
+        return ranking.total(precision_sums(ranking, ranking.tied)) / wanted
     blocks = ranking.until(k)
     positions = (k - blocks.above).minimum(blocks.tied)
-    sums = _precision_sums(blocks, positions)
+    sums = precision_sums(blocks, positions)
     if denominator != "hits":
         return blocks.total(sums) / (wanted.clamp(max=k) if denominator == "min_k_r" else wanted)
     values = blocks.total(sums) / blocks.total(positions.minimum(blocks.relevant)).clamp(min=1)
@@ -67,7 +68,12 @@ def ap_of_ranking(
     return values
 
 
-def _precision_sums(blocks: TiedBlocks, positions: Int[Tensor, " blocks"]) -> Float[Tensor, " blocks"]:
+def _check_denominator(denominator: object) -> None:
+    if denominator not in get_args(Denominator):
+        raise ValueError(f"denominator must be one of {get_args(Denominator)}, got {denominator!r}")
+
+
+def precision_sums(blocks: TiedBlocks, positions: Int[Tensor, " blocks"]) -> Float[Tensor, " blocks"]:
     """Mean sum of the precisions at the relevant items among the first positions of each block.
 
     Position i of a block of t with r relevant items, h of them before it, holds a relevant item with probability r/t,
@@ -124,8 +130,62 @@ def _over_found_piece(
     return (probability * (total + sums) / (before + found).clamp(min=1)).sum(dim=1)
 
 
+_OVER = {
+    "hits": "divided by the relevant items among them",
+    "min_k_r": "divided by min({k}, all relevant items)",
+    "r": "divided by all relevant items",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AveragePrecision(PerQueryMetric):
+    """AP@K, whose mean is mAP@K; its arguments are those of ``average_precision``.
+
+    Args:
+        k: Cut-off, from 1; None is the whole ranking, mAP@N.
+        denominator: Of AP@K; the three agree for the whole ranking.
+        task: Which items are relevant.
+
+    Raises:
+        ValueError: ``k`` is below 1, or ``denominator`` is unknown.
+    """
+
+    k: int | None = None
+    denominator: Denominator = "hits"
+    task: Task = "category"
+
+    def __post_init__(self) -> None:
+        if self.k is not None:
+            check_cut(self.k)
+        _check_denominator(self.denominator)
+
+    @property
+    def name(self) -> str:
+        return f"mAP@{self.k or 'N'}"
+
+    @property
+    def depth(self) -> int | None:
+        return self.k
+
+    def per_query(self, ranking: TiedBlocks) -> Float[Tensor, " queries"]:
+        return ap_of_ranking(ranking, self.k, self.denominator)
+
+    def definition(self) -> str:
+        if self.k is None:
+            return "mean average precision over the whole ranking"
+        return f"mean average precision of the first {self.k}, {_OVER[self.denominator].format(k=self.k)}"
+
+
 class MeanAveragePrecision(MeanOverQueries):
-    """Mean of ``average_precision``; its arguments, and the rule for queries without relevant item."""
+    """Mean of ``average_precision``; its arguments, and the rule for queries without relevant item.
+
+    Example:
+        >>> import torch
+        >>> metric = MeanAveragePrecision()
+        >>> metric.update(torch.tensor([[0.9, 0.1, 0.5]]), torch.tensor([[True, True, False]]))
+        >>> round(float(metric.compute()), 4)  # of 1/1 and 2/3
+        0.8333
+    """
 
     def __init__(
         self,
@@ -134,14 +194,4 @@ class MeanAveragePrecision(MeanOverQueries):
         ties: Ties = "expected",
         empty: Empty = "zero",
     ) -> None:
-        super().__init__(ties, empty)
-        if k is not None:
-            check_cut(k)
-        self.k = k
-        self.denominator: Denominator = denominator
-
-    def per_query(
-        self, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]
-    ) -> Float[Tensor, " queries"]:
-        """AP of each query."""
-        return average_precision(scores, relevant, self.k, denominator=self.denominator, ties=self.ties)
+        super().__init__(AveragePrecision(k, denominator), ties, empty)

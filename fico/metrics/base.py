@@ -8,13 +8,16 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from fico.errors import DataError
+from fico.metrics.metric import PerQueryMetric
 from fico.metrics.specification import Empty, Ties
+from fico.metrics.ties import rank_blocks
 
 
 class MeanOverQueries(Metric):
     """Mean of a value per query, updated by blocks of queries; a sum and a count, exact under any split.
 
     Args:
+        metric: Gives the values.
         ties: Tie rule.
         empty: Queries without a relevant item count ``zero``, are left out (``skip``) or are an ``error``.
 
@@ -23,14 +26,14 @@ class MeanOverQueries(Metric):
     """
 
     full_state_update = False
-    higher_is_better = True
     total: Tensor
     queries: Tensor
 
-    def __init__(self, ties: Ties = "expected", empty: Empty = "zero") -> None:
+    def __init__(self, metric: PerQueryMetric, ties: Ties = "expected", empty: Empty = "zero") -> None:
         super().__init__()
         if empty not in get_args(Empty):
             raise ValueError(f"empty must be one of {get_args(Empty)}, got {empty!r}")
+        self.metric = metric
         self.ties: Ties = ties
         self.empty: Empty = empty
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
@@ -39,8 +42,13 @@ class MeanOverQueries(Metric):
     def per_query(
         self, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]
     ) -> Float[Tensor, "queries ..."]:
-        """Value of each query; 0 for a query without relevant item."""
-        raise NotImplementedError
+        """Value of each query."""
+        return self.metric.per_query(rank_blocks(scores, relevant, self.ties))
+
+    @property
+    def higher_is_better(self) -> bool:  # type: ignore[override]
+        """As the metric says."""
+        return self.metric.higher_is_better
 
     def update(self, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]) -> None:
         """Adds a block of queries.

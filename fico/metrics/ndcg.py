@@ -1,11 +1,14 @@
 """Normalised discounted cumulative gain with gains 0 and 1."""
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fico.metrics.base import MeanOverQueries
-from fico.metrics.specification import Empty, Ties
+from fico.metrics.metric import PerQueryMetric
+from fico.metrics.specification import Empty, Task, Ties
 from fico.metrics.ties import TiedBlocks, check_cut, rank_blocks
 
 
@@ -38,16 +41,49 @@ def ndcg_of_ranking(ranking: TiedBlocks, k: int) -> Float[Tensor, " queries"]:
     return blocks.total(blocks.relevant * weights / blocks.tied) / discounts[ranking.all_relevant.clamp(1, last)]
 
 
+@dataclass(frozen=True, slots=True)
+class NDCG(PerQueryMetric):
+    """nDCG@K.
+
+    Args:
+        k: Cut-off, from 1.
+        task: Which items are relevant.
+
+    Raises:
+        ValueError: ``k`` is below 1.
+    """
+
+    k: int = 10
+    task: Task = "category"
+
+    def __post_init__(self) -> None:
+        check_cut(self.k)
+
+    @property
+    def name(self) -> str:
+        return f"nDCG@{self.k}"
+
+    @property
+    def depth(self) -> int:
+        return self.k
+
+    def per_query(self, ranking: TiedBlocks) -> Float[Tensor, " queries"]:
+        return ndcg_of_ranking(ranking, self.k)
+
+    def definition(self) -> str:
+        return f"normalised discounted cumulative gain of the first {self.k}, gain 1 for a relevant item"
+
+
 class NormalisedGain(MeanOverQueries):
-    """Mean of ``ndcg_at_k``."""
+    """Mean of ``ndcg_at_k``.
+
+    Example:
+        >>> import torch
+        >>> metric = NormalisedGain(2)
+        >>> metric.update(torch.tensor([[0.9, 0.1, 0.5]]), torch.tensor([[True, False, False]]))
+        >>> float(metric.compute())
+        1.0
+    """
 
     def __init__(self, k: int = 10, ties: Ties = "expected", empty: Empty = "zero") -> None:
-        super().__init__(ties, empty)
-        check_cut(k)
-        self.k = k
-
-    def per_query(
-        self, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]
-    ) -> Float[Tensor, " queries"]:
-        """NDCG of each query."""
-        return ndcg_at_k(scores, relevant, self.k, ties=self.ties)
+        super().__init__(NDCG(k), ties, empty)

@@ -1,12 +1,17 @@
 """Precision at a cut-off, over eleven levels of recall, and within every Hamming radius."""
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from fico.metrics.base import MeanOverQueries
-from fico.metrics.specification import Empty, Ties
+from fico.metrics.metric import PerQueryMetric
+from fico.metrics.specification import Empty, Task, Ties
 from fico.metrics.ties import TiedBlocks, check_cut, rank_blocks, segment_maxima
+
+RECALL_LEVELS = tuple(level / 10 for level in range(11))
 
 
 def precision_at_k(
@@ -22,7 +27,12 @@ def precision_at_k(
         ValueError: ``k`` is below 1, or ``ties`` is unknown.
     """
     check_cut(k)
-    blocks = rank_blocks(scores, relevant, ties).until(k)
+    return relevant_fraction(rank_blocks(scores, relevant, ties), k)
+
+
+def relevant_fraction(ranking: TiedBlocks, k: int) -> Float[Tensor, " queries"]:
+    """Mean fraction of the first ``k`` that is relevant."""
+    blocks = ranking.until(k)
     found = blocks.relevant * (k - blocks.above).minimum(blocks.tied).double() / blocks.tied
     return blocks.total(found) / k
 
@@ -107,8 +117,82 @@ def precision_recall_of_counts(
     return found / seen.clamp(min=1), found / found[:, -1:].clamp(min=1)
 
 
+@dataclass(frozen=True, slots=True)
+class InterpolatedPrecision(PerQueryMetric):
+    """PR@level: a point of the precision-recall curve, as in ``interpolated_precision``.
+
+    Args:
+        level: Recall: 0, 0.1, ... or 1.
+        task: Which items are relevant.
+
+    Raises:
+        ValueError: ``level`` is no such recall.
+    """
+
+    level: float
+    task: Task = "category"
+
+    def __post_init__(self) -> None:
+        if self.level not in RECALL_LEVELS:
+            raise ValueError(f"level must be one of {', '.join(map(str, RECALL_LEVELS))}, got {self.level!r}")
+
+    @property
+    def name(self) -> str:
+        return f"PR@{self.level:.1f}"
+
+    def per_query(self, ranking: TiedBlocks) -> Float[Tensor, " queries"]:
+        return precision_of_ranking(ranking)[:, RECALL_LEVELS.index(self.level)]
+
+    def definition(self) -> str:
+        return f"highest precision at or beyond recall {self.level:.1f} per query (trec_eval's cut-off), then the mean"
+
+
+@dataclass(frozen=True, slots=True)
+class Precision(PerQueryMetric):
+    """P@K.
+
+    Args:
+        k: Cut-off, from 1.
+        task: Which items are relevant.
+
+    Raises:
+        ValueError: ``k`` is below 1.
+    """
+
+    k: int
+    task: Task = "category"
+
+    def __post_init__(self) -> None:
+        check_cut(self.k)
+
+    @property
+    def name(self) -> str:
+        return f"P@{self.k}"
+
+    @property
+    def depth(self) -> int:
+        return self.k
+
+    def per_query(self, ranking: TiedBlocks) -> Float[Tensor, " queries"]:
+        return relevant_fraction(ranking, self.k)
+
+    def definition(self) -> str:
+        return f"mean fraction of the first {self.k} that is relevant"
+
+
 class PrecisionRecallCurve(MeanOverQueries):
-    """Mean of ``interpolated_precision``: eleven values."""
+    """Mean of ``interpolated_precision``: eleven values.
+
+    Example:
+        >>> import torch
+        >>> metric = PrecisionRecallCurve()
+        >>> metric.update(torch.tensor([[0.9, 0.1, 0.5]]), torch.tensor([[True, True, False]]))
+        >>> [round(value, 2) for value in metric.compute().tolist()]
+        [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.67, 0.67, 0.67, 0.67, 0.67]
+    """
+
+    def __init__(self, ties: Ties = "expected", empty: Empty = "zero") -> None:
+        super().__init__(InterpolatedPrecision(0.0), ties, empty)
 
     def per_query(
         self, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]
@@ -118,15 +202,15 @@ class PrecisionRecallCurve(MeanOverQueries):
 
 
 class PrecisionAtK(MeanOverQueries):
-    """Mean of ``precision_at_k``."""
+    """Mean of ``precision_at_k``.
+
+    Example:
+        >>> import torch
+        >>> metric = PrecisionAtK(2)
+        >>> metric.update(torch.tensor([[0.9, 0.1, 0.5]]), torch.tensor([[True, True, False]]))
+        >>> float(metric.compute())
+        0.5
+    """
 
     def __init__(self, k: int, ties: Ties = "expected", empty: Empty = "zero") -> None:
-        super().__init__(ties, empty)
-        check_cut(k)
-        self.k = k
-
-    def per_query(
-        self, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]
-    ) -> Float[Tensor, " queries"]:
-        """Precision of each query."""
-        return precision_at_k(scores, relevant, self.k, ties=self.ties)
+        super().__init__(Precision(k), ties, empty)

@@ -1,16 +1,19 @@
 """Rank of the first relevant item, and its median, mean and mean reciprocal over queries."""
 
+from dataclasses import dataclass
 from typing import get_args
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Float64, Int64, Shaped
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from fico.metrics.base import MeanOverQueries
-from fico.metrics.specification import Median, Ties
-from fico.metrics.ties import CHUNK, refuse_nan
+from fico.metrics.metric import PerQueryMetric
+from fico.metrics.specification import Median, Task, Ties
+from fico.metrics.ties import CHUNK, TiedBlocks, refuse_nan
 
 
 def first_hits(
@@ -121,8 +124,7 @@ def median_rank(ranks: Float[Tensor, " queries"], median: Median = "floor") -> F
     Raises:
         ValueError: There is no rank, or ``median`` is unknown.
     """
-    if median not in get_args(Median):
-        raise ValueError(f"median must be one of {get_args(Median)}, got {median!r}")
+    _check_median(median)
     if len(ranks) == 0:
         raise ValueError("the median of no ranks is not defined; update with at least one query")
     ordered = ranks.sort().values
@@ -130,32 +132,145 @@ def median_rank(ranks: Float[Tensor, " queries"], median: Median = "floor") -> F
     return middle.floor() if median == "floor" else middle
 
 
-class MeanRank(MeanOverQueries):
-    """Mean rank of the first relevant item (MeanR); queries without one are left out."""
+def _check_median(median: object) -> None:
+    if median not in get_args(Median):
+        raise ValueError(f"median must be one of {get_args(Median)}, got {median!r}")
 
+
+def chance_median_rank(relevant: Int64[np.ndarray, " n"], queries: Int64[np.ndarray, " n"], items: int) -> float:
+    """Smallest rank within which half of all queries find their first relevant item, over all orders of the gallery.
+
+    Args:
+        relevant: Distinct numbers of relevant items, at least 1.
+        queries: How many queries have each of them.
+        items: Size of the gallery.
+    """
+    logs = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, items + 1)))])  # of the factorials
+
+    def is_reached(rank: int) -> bool:
+        rest = items - rank
+        possible = rest >= relevant
+        missed = logs[rest] - logs[np.where(possible, rest - relevant, 0)] - logs[items] + logs[items - relevant]
+        found = 1 - np.where(possible, np.exp(missed), 0)
+        return bool(found @ queries >= 0.5 * queries.sum() - 1e-9)
+
+    low, high = 0, items
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_reached(middle) else (middle, high)
+    return float(high)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstRank(PerQueryMetric):
+    """What the metrics of the first relevant item's rank have in common: queries without one are left out.
+
+    Args:
+        task: Which items are relevant; at instance level alone such queries are always left out.
+    """
+
+    task: Task = "instance"
+
+    def is_determined(self, scored: int, ranks: Shaped[np.ndarray, " queries"] | None) -> bool:
+        return ranks is not None and not (ranks > scored).any()
+
+
+@dataclass(frozen=True, slots=True)
+class MedR(FirstRank):
+    """Median rank of the first relevant item.
+
+    Args:
+        median: As in ``median_rank``.
+
+    Raises:
+        ValueError: ``median`` is unknown.
+    """
+
+    median: Median = "floor"
+
+    name = "MedR"
+    column = "rank"
+    unit = "rank"
+    higher_is_better = False
+    summary = "median"
+
+    def __post_init__(self) -> None:
+        _check_median(self.median)
+
+    def per_query(self, ranking: TiedBlocks) -> Float[Tensor, " queries"]:
+        return expected_rank(*ranking.first())
+
+    def finish(self, summaries: Float64[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
+        return np.asarray(np.floor(summaries)) if self.median == "floor" else summaries
+
+    def is_determined(self, scored: int, ranks: Shaped[np.ndarray, " queries"] | None) -> bool:
+        return ranks is not None and not (len(ranks) and np.median(ranks) > scored)
+
+    def chance(self, relevant: Int64[np.ndarray, " n"], queries: Int64[np.ndarray, " n"], items: int) -> float:
+        return float(self.finish(np.asarray(chance_median_rank(relevant, queries, items))))
+
+    def definition(self) -> str:
+        rounding = "floored to a whole rank" if self.median == "floor" else "exact"
+        return f"median rank of the first relevant item, from 1, {rounding}"
+
+
+@dataclass(frozen=True, slots=True)
+class MeanR(FirstRank):
+    """Mean rank of the first relevant item."""
+
+    name = "MeanR"
+    column = "rank"
+    unit = "rank"
     higher_is_better = False
 
-    def __init__(self, ties: Ties = "expected") -> None:
-        super().__init__(ties, empty="skip")
+    def per_query(self, ranking: TiedBlocks) -> Float[Tensor, " queries"]:
+        return expected_rank(*ranking.first())
 
-    def per_query(
-        self, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]
-    ) -> Float[Tensor, " queries"]:
-        """Rank of each query."""
-        return first_hit_ranks(scores, relevant, ties=self.ties)
+    def definition(self) -> str:
+        return "mean rank of the first relevant item, from 1"
+
+
+@dataclass(frozen=True, slots=True)
+class MRR(FirstRank):
+    """Mean reciprocal rank of the first relevant item."""
+
+    name = "MRR"
+
+    def per_query(self, ranking: TiedBlocks) -> Float[Tensor, " queries"]:
+        return expected_reciprocal(*ranking.first())
+
+    def definition(self) -> str:
+        return "mean of 1 / rank of the first relevant item"
+
+
+class MeanRank(MeanOverQueries):
+    """Mean rank of the first relevant item (MeanR); queries without one are left out.
+
+    Example:
+        >>> import torch
+        >>> metric = MeanRank()
+        >>> metric.update(torch.tensor([[0.9, 0.1, 0.5]]), torch.tensor([[False, True, False]]))
+        >>> float(metric.compute())
+        3.0
+    """
+
+    def __init__(self, ties: Ties = "expected") -> None:
+        super().__init__(MeanR(), ties, empty="skip")
 
 
 class MeanReciprocalRank(MeanOverQueries):
-    """Mean of 1 / rank of the first relevant item (MRR); queries without one are left out."""
+    """Mean of 1 / rank of the first relevant item (MRR); queries without one are left out.
+
+    Example:
+        >>> import torch
+        >>> metric = MeanReciprocalRank()
+        >>> metric.update(torch.tensor([[0.9, 0.1, 0.5]]), torch.tensor([[False, False, True]]))
+        >>> float(metric.compute())
+        0.5
+    """
 
     def __init__(self, ties: Ties = "expected") -> None:
-        super().__init__(ties, empty="skip")
-
-    def per_query(
-        self, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]
-    ) -> Float[Tensor, " queries"]:
-        """1 / rank of each query."""
-        return reciprocal_ranks(scores, relevant, ties=self.ties)
+        super().__init__(MRR(), ties, empty="skip")
 
 
 class MedianRank(Metric):
@@ -164,6 +279,13 @@ class MedianRank(Metric):
     Args:
         ties: As in ``first_hit_ranks``.
         median: As in ``median_rank``.
+
+    Example:
+        >>> import torch
+        >>> metric = MedianRank()
+        >>> metric.update(torch.tensor([[0.9, 0.1, 0.5], [0.2, 0.3, 0.1]]), torch.tensor([[False, True, False]] * 2))
+        >>> float(metric.compute())  # of 3 and 1
+        2.0
     """
 
     full_state_update = False

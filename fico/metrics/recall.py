@@ -1,5 +1,6 @@
 """R@K: whether any, or what fraction, of the relevant items rank among the first K."""
 
+from dataclasses import dataclass
 from typing import get_args
 
 import torch
@@ -7,8 +8,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fico.metrics.base import MeanOverQueries
+from fico.metrics.metric import PerQueryMetric
 from fico.metrics.rank import first_hits
-from fico.metrics.specification import Empty, RecallKind, Ties
+from fico.metrics.specification import Empty, RecallKind, Task, Ties
 from fico.metrics.ties import CHUNK, TiedBlocks, check_cut, rank_blocks, refuse_nan
 
 
@@ -82,17 +84,57 @@ def fraction_found(ranking: TiedBlocks, k: int) -> Float[Tensor, " queries"]:
     return blocks.total(found) / ranking.all_relevant.clamp(min=1)
 
 
+@dataclass(frozen=True, slots=True)
+class Recall(PerQueryMetric):
+    """R@K.
+
+    Args:
+        k: Cut-off, from 1; one beyond the gallery finds everything.
+        recall: ``any`` relevant item found (hit rate), or the ``fraction`` of a query's relevant items.
+        task: Which items are relevant.
+
+    Raises:
+        ValueError: ``k`` is below 1, or ``recall`` is unknown.
+    """
+
+    k: int
+    recall: RecallKind = "any"
+    task: Task = "instance"
+
+    def __post_init__(self) -> None:
+        check_cut(self.k)
+        if self.recall not in get_args(RecallKind):
+            raise ValueError(f"recall must be one of {get_args(RecallKind)}, got {self.recall!r}")
+
+    @property
+    def name(self) -> str:
+        return f"R@{self.k}"
+
+    @property
+    def depth(self) -> int:
+        return self.k
+
+    def per_query(self, ranking: TiedBlocks) -> Float[Tensor, " queries"]:
+        if self.recall == "fraction":
+            return fraction_found(ranking, self.k)
+        return any_found(*ranking.first(), self.k)
+
+    def definition(self) -> str:
+        if self.recall == "fraction":
+            return f"mean fraction of a query's relevant items among the first {self.k}"
+        return f"fraction of queries with at least one relevant item among the first {self.k}"
+
+
 class RecallAtK(MeanOverQueries):
-    """Mean of ``recall_at_k``; by default queries without relevant item are left out, as at instance level."""
+    """Mean of ``recall_at_k``; by default queries without relevant item are left out, as at instance level.
+
+    Example:
+        >>> import torch
+        >>> metric = RecallAtK(1)
+        >>> metric.update(torch.tensor([[0.9, 0.1], [0.8, 0.3]]), torch.tensor([[True, False], [False, True]]))
+        >>> float(metric.compute())
+        0.5
+    """
 
     def __init__(self, k: int, ties: Ties = "expected", recall: RecallKind = "any", empty: Empty = "skip") -> None:
-        super().__init__(ties, empty)
-        check_cut(k)
-        self.k = k
-        self.recall: RecallKind = recall
-
-    def per_query(
-        self, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]
-    ) -> Float[Tensor, " queries"]:
-        """R@K of each query."""
-        return recall_at_k(scores, relevant, self.k, ties=self.ties, recall=self.recall)
+        super().__init__(Recall(k, recall), ties, empty)

@@ -1,5 +1,6 @@
 """What defines a retrieval metric: direction, task, tie rule, AP denominator, rule for empty queries."""
 
+from abc import ABC, abstractmethod
 from typing import Literal
 
 Direction = Literal["i2t", "t2i"]
@@ -9,8 +10,40 @@ Denominator = Literal["hits", "min_k_r", "r"]
 Empty = Literal["zero", "skip", "error"]
 RecallKind = Literal["any", "fraction"]
 Median = Literal["floor", "exact"]
+Unit = Literal["fraction", "sum", "rank", "number"]
 
 DIRECTIONS: tuple[Direction, ...] = ("i2t", "t2i")
 TASKS: tuple[Task, ...] = ("instance", "category")
 RECALL_LEVELS = tuple(f"PR@{level / 10:.1f}" for level in range(11))
 RANKS = ("MedR", "MeanR")  # counted in items from 1; every other metric is a fraction
+
+
+class RetrievalMetric(ABC):
+    """Specification of a metric. Subclasses are frozen dataclasses, so that equal arguments make equal metrics.
+
+    Attributes:
+        task: ``instance`` or ``category``: which items are relevant.
+        unit: ``fraction`` of 0 to 1 and ``sum`` of such fractions, both shown in percent; ``rank`` counts items from 1;
+            ``number`` is any other.
+        higher_is_better: Whether a table marks the highest value as the best.
+    """
+
+    __slots__ = ()
+
+    task: Task
+    unit: Unit = "fraction"
+    higher_is_better: bool = True
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Last part of its key, as ``R@10``; unique within a task."""
+
+    @abstractmethod
+    def definition(self) -> str:
+        """What is computed, in a line, without the tie rule and the number of queries."""
+
+
+def kind_of(task: str) -> Task:
+    """Metrics of a task: those of ``category`` need labels; any other takes positives, as ``instance`` does."""
+    return "category" if task == "category" else "instance"

@@ -22,6 +22,10 @@ def evaluate(
     pairs: Annotated[
         str | None, typer.Option(metavar="FILE[:KEY]", help="Image row of each caption: JSON list or array.")
     ] = None,
+    positives: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Several right images per caption: qrels, .csv, .json or .npz of pairs."),
+    ] = None,
     captions_per_image: Annotated[
         int | None, typer.Option(help="Instead of --pairs: captions are in groups of this size, in image order.")
     ] = None,
@@ -92,6 +96,7 @@ def evaluate(
         run_t2i,
         qrels,
         pairs,
+        positives,
         captions_per_image,
         labels,
         bits,

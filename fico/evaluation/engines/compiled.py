@@ -1,6 +1,6 @@
 """Blocks of queries on the CPU: a few numba kernels that release the interpreter, in a small pool of threads."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,12 +10,14 @@ import torch
 from jaxtyping import Float, UInt64
 
 from fico.codes import HashCodes
+from fico.evaluation.columns import TaskColumns
 from fico.evaluation.engines.kernel_outputs import KernelOutputs
+from fico.evaluation.engines.other_columns import fill_others, hamming_scores
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
 from fico.evaluation.state import BlockValues, TaskValues
 from fico.metrics.kernels import blocks, codes, floats
-from fico.metrics.specification import TASKS, Direction, Task
+from fico.metrics.specification import TASKS, Direction
 from fico.similarity import collapse_note
 
 _PIECE = 2**18  # scores per piece of work, whatever the number of threads, so that no sum depends on it
@@ -67,6 +69,7 @@ class CpuEngine:
         category: Relevance by labels, or None.
         options: What is computed.
         find_fills: Count the items of each query that a re-ranking scored.
+        others: Further positives by the name of their task.
     """
 
     def __init__(
@@ -76,20 +79,25 @@ class CpuEngine:
         category: CategoryRetrieval | None,
         options: EvaluationOptions,
         find_fills: bool = False,
+        others: Mapping[str, InstanceRetrieval] | None = None,
     ) -> None:
         self.direction: Direction = direction
         self.options, self.find_fills = options, find_fills
+        given = {"instance": instance, **(others or {})}
+        self.relevance = {**given, **({"category": category} if category else {})}
+        self.columns = {task: TaskColumns(options.listed, task) for task in (*TASKS, *(others or ()))}
+        self.fused = self.columns["instance"].fused
         self.query_images, self.item_images = instance.images_of(direction)
-        self.start, self.positives = instance.positives(direction)
-        self.captions = instance.positives("i2t")
+        self.positives = {task: each.positives(direction) for task, each in given.items()}
+        self.captions = instance.captions_of_images
         self.labels = category.words if category else _NO_LABELS
         items = len(self.item_images)
         self.tables = blocks.tables(items)
         self.piece_rows = max(8, min(64, _PIECE // items))
-        self.recall_cuts = np.array(options.recall_at, dtype=np.int64)
-        self.cuts = np.array([*(min(k, items) for k in options.map_at), items], dtype=np.int64)
+        self.recall_cuts = np.array(self.fused.recall_at, dtype=np.int64)
+        self.cuts = np.array([*(min(k, items) for k in self.fused.map_at), items], dtype=np.int64)
         self.rule = blocks.TIE_RULES.get(options.ties, blocks.EXPECTED)
-        self.tasks: tuple[Task, ...] = tuple(t for t in options.tasks if t == "instance" or category)
+        self.tasks = (*(task for task in options.tasks if task == "instance" or category), *(others or ()))
 
     def floats(self, source: ScoreSource, ranges: list[tuple[int, int]], buffer_rows: int) -> Iterator[BlockValues]:
         """Values of each range of queries, from real scores."""
@@ -114,6 +122,7 @@ class CpuEngine:
             self._float_rows(scores[first:last], keys[first:last], start + first, output, first, last)
 
         _each(pool, len(scores), self.piece_rows, work)
+        self._fill_others(output, start, lambda first, last: scores[first:last])
         scored = count_scored(scores) if self.find_fills else None
         if self.options.ties == "index" and output.mixed.any():
             self._break_ties(pool, scores, keys, start, output)
@@ -123,12 +132,14 @@ class CpuEngine:
         self, scores: np.ndarray, keys: np.ndarray, start: int, output: KernelOutputs, first: int, last: int
     ) -> None:
         mixed = output.mixed[first:last]
-        if "instance" in self.tasks:
-            outputs = output.rows("instance", first, last)
-            starts = self.start[start : start + len(scores) + 1]
+        for task in self.tasks:
+            if task == "category":
+                continue
+            outputs = output.rows(task, first, last)
+            starts, positives = self.positives[task]
             floats.instance_rows(
-                scores, starts, self.positives, self.rule, self.recall_cuts, self.options.recall == "fraction",
-                self.tables, outputs, mixed,
+                scores, starts[start : start + len(scores) + 1], positives, self.rule, self.recall_cuts,
+                self.fused.recall == "fraction", self.tables, outputs, mixed,
             )  # fmt: skip
         if "category" in self.tasks:
             outputs = output.rows("category", first, last)
@@ -144,7 +155,7 @@ class CpuEngine:
                 relevant_counts,
                 self.rule,
                 self.cuts,
-                blocks.DENOMINATORS[self.options.ap],
+                blocks.DENOMINATORS[self.fused.ap],
                 self.tables,
                 outputs,
                 mixed,
@@ -192,6 +203,7 @@ class CpuEngine:
             return self._code_rows(queries[first:last], words, bits, start + first, output, first, last)
 
         sums = _each(pool, len(queries), max(8, _PIECE // words.shape[1]), work)
+        self._fill_others(output, start, lambda first, last: hamming_scores(queries[first:last], words))
         if self.options.ties == "index":
             scores = np.empty((self.piece_rows, len(self.item_images)), dtype=np.float64)
             again = self._outputs(len(queries))
@@ -214,22 +226,36 @@ class CpuEngine:
         first: int,
         last: int,
     ) -> tuple[np.ndarray, np.ndarray]:
-        instance, category = (output.rows(task, first, last) for task in TASKS)
         precision, recall = np.zeros(bits + 1), np.zeros(bits + 1)
-        codes.code_rows(
-            queries, words, self.query_images[start : start + len(queries)], self.captions,
-            self.direction == "t2i", self.start[start : start + len(queries) + 1], self.positives, self.labels,
-            ("instance" in self.tasks, "category" in self.tasks), self.rule, self.recall_cuts,
-            self.options.recall == "fraction", self.cuts, blocks.DENOMINATORS[self.options.ap], self.tables, instance,
-            category, output.mixed[first:last], output.relevant_counts["category"][first:last], precision, recall,
-        )  # fmt: skip
+        category = output.rows("category", first, last)
+        for task, (starts, positives) in self.positives.items():  # each reads the codes again, which is little work
+            is_own = task == "instance"
+            codes.code_rows(
+                queries, words, self.query_images[start : start + len(queries)], self.captions,
+                self.direction == "t2i", starts[start : start + len(queries) + 1], positives, self.labels,
+                (task in self.tasks, is_own and "category" in self.tasks), self.rule, self.recall_cuts,
+                self.fused.recall == "fraction", self.cuts, blocks.DENOMINATORS[self.fused.ap], self.tables,
+                output.rows(task, first, last), category, output.mixed[first:last],
+                output.relevant_counts["category"][first:last], precision, recall,
+            )  # fmt: skip
         return precision, recall
 
     def _outputs(self, queries: int) -> KernelOutputs:
-        return KernelOutputs.allocate(queries, self.tasks, self.options)
+        return KernelOutputs.allocate(queries, self.tasks, self.columns)
 
-    def _task_values(self, output: KernelOutputs, start: int) -> dict[Task, TaskValues]:
-        return output.task_values(np.diff(self.start[start : start + len(output.mixed) + 1]))
+    def _fill_others(self, output: KernelOutputs, start: int, scores: Callable[[int, int], np.ndarray]) -> None:
+        """Fills the columns of metrics that the kernels do not have."""
+        for task, outputs in output.others.items():
+
+            def relevant(first: int, last: int, task: str = task) -> np.ndarray:
+                return self.relevance[task].relevant(self.direction, start + first, start + last)
+
+            metrics, items = self.columns[task].others, len(self.item_images)
+            fill_others(metrics, task, self.options.ties, scores, relevant, items, outputs)
+
+    def _task_values(self, output: KernelOutputs, start: int) -> dict[str, TaskValues]:
+        stop = start + len(output.mixed) + 1
+        return output.task_values({task: np.diff(starts[start:stop]) for task, (starts, _) in self.positives.items()})
 
 
 def _dense_ranks(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Block sizes of an evaluation on a torch device: as large as the memory allows, so that they are few."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -28,6 +30,7 @@ def plan_device(
     *,
     is_codes: bool = False,
     classes: int = 0,
+    others: Sequence[InstanceRetrieval] = (),
 ) -> MemoryPlan:
     """Blocks for a gallery of this size on a device.
 
@@ -39,6 +42,7 @@ def plan_device(
         device: The device.
         is_codes: The embeddings are binary codes.
         classes: Columns of the labels, which are brought there too.
+        others: Further positives of the same images and captions.
 
     Raises:
         UsageError: Not even one row of scores fits.
@@ -46,12 +50,14 @@ def plan_device(
     images, texts = instance.images, len(instance.caption_to_image)
     room = options.memory_limit or default_room(device)
     columns = sum(len(options.columns(task)) for task in options.tasks)
+    columns += len(others) * len(options.columns("instance"))
     fixed = (images + texts) * (dim * dtype.itemsize + columns * 8 * _RESULT_COPIES) + images * classes * _LABEL_BYTES
     query_bytes = classes * _LABEL_BYTES + (dim + 1) * _DISTANCE_BYTES * is_codes
     rows, used = {}, 0
     for direction in DIRECTIONS:
         queries, items = (len(side) for side in instance.images_of(direction))
-        row_bytes = items * score_bytes(instance, direction, dtype, options, is_codes) + query_bytes
+        most = max(score_bytes(each, direction, dtype, options, is_codes) for each in (instance, *others))
+        row_bytes = items * most + query_bytes
         fitting = (room - fixed) // row_bytes
         if fitting < 1:
             raise UsageError(

@@ -5,23 +5,26 @@ value in closed form. Where those are few per query they are found by counting, 
 distance, and all others by one sort.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from fico.evaluation.columns import TaskColumns
+from fico.evaluation.engines.other_columns import tie_orders, values_of_orders
 from fico.evaluation.engines.tensor_scores import DeviceScores
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
 from fico.evaluation.state import BlockValues, TaskValues
+from fico.metrics.at_all_relevant import ap_at_r_of_ranking, r_precision_of_ranking
 from fico.metrics.average_precision import ap_of_ranking
 from fico.metrics.ndcg import ndcg_of_ranking
 from fico.metrics.precision_recall import precision_of_ranking, precision_recall_of_counts
 from fico.metrics.rank import expected_rank, expected_reciprocal
 from fico.metrics.recall import any_found, fraction_found
-from fico.metrics.specification import Direction, Task
+from fico.metrics.specification import Direction
 from fico.metrics.ties import (
     MOST_COUNTED,
     TiedBlocks,
@@ -36,7 +39,7 @@ from fico.metrics.ties import (
 
 _JOINED = 1.1  # tied blocks per score up to which three orders at once need less memory than the sort did
 _HEAD = 8  # cut-offs within this fraction of the gallery need the heads of the rankings alone
-Rankings = dict[Task, tuple[TiedBlocks, TiedBlocks]]  # with ties, and as ties="index" orders them
+Rankings = dict[str, tuple[TiedBlocks, TiedBlocks]]  # with ties, and as ties="index" orders them
 
 
 class TensorEngine:
@@ -49,13 +52,18 @@ class TensorEngine:
         category: CategoryRetrieval | None,
         options: EvaluationOptions,
         device: torch.device,
+        others: Mapping[str, InstanceRetrieval] | None = None,
     ) -> None:
         self.direction: Direction = direction
         self.options, self.device = options, device
         self.images = [torch.from_numpy(side).to(device) for side in instance.images_of(direction)]
-        self.positives = _positives_table(instance, direction, device)
+        self.positives = {
+            task: _Positives(each, direction, device) for task, each in {"instance": instance, **(others or {})}.items()
+        }
         self.labels = torch.from_numpy(category.labels).to(device).float() if category else None
-        self.tasks: tuple[Task, ...] = tuple(t for t in options.tasks if t == "instance" or category)
+        self.tasks = (*(task for task in options.tasks if task == "instance" or category), *(others or ()))
+        self.columns = {task: TaskColumns(options.listed, task) for task in self.tasks}
+        self.fused = next(iter(self.columns.values())).fused
 
     @torch.no_grad()
     def blocks(self, source: DeviceScores, ranges: list[tuple[int, int]]) -> Iterator[BlockValues]:
@@ -77,10 +85,11 @@ class TensorEngine:
         refuse_nan(scores)
         by_index = self.options.ties == "index"
         rankings: Rankings = {}
-        if "instance" in self.tasks and self.positives is not None:
-            positives = self.positives[start:stop]
-            blocks = count_blocks(scores, positives)
-            rankings["instance"] = (blocks, count_blocks(scores, positives, by_index=True) if by_index else blocks)
+        for task, given in self.positives.items():
+            if task in self.tasks and given.table is not None:
+                positives = given.table[start:stop]
+                blocks = count_blocks(scores, positives)
+                rankings[task] = (blocks, count_blocks(scores, positives, by_index=True) if by_index else blocks)
         others = [task for task in self.tasks if task not in rankings]
         if others:
             ordered, indices = scores.sort(dim=1, descending=True, stable=by_index)
@@ -114,34 +123,31 @@ class TensorEngine:
                 curves = torch.stack(sums)[:, None].cpu().numpy()
         return rankings, curves
 
-    def _relevant(self, task: Task, start: int, stop: int) -> Bool[Tensor, "queries items"]:
+    def _relevant(self, task: str, start: int, stop: int) -> Bool[Tensor, "queries items"]:
         queries, items = self.images[0][start:stop], self.images[1]
-        if task == "instance" or self.labels is None:
-            return queries[:, None] == items
+        if task in self.positives or self.labels is None:
+            return self.positives[task].relevant(start, stop, len(items))
         relevant = self.labels[queries] @ self.labels.T > 0
         return relevant if self.direction == "t2i" else relevant[:, items]  # the items are the images themselves
 
-    def _tasks(self, rankings: Rankings) -> dict[Task, TaskValues]:
+    def _tasks(self, rankings: Rankings) -> dict[str, TaskValues]:
         is_mixed = any(bool(blocks.is_mixed.any()) for blocks, _ in rankings.values())
         return {task: self._values(task, *rankings[task], is_mixed) for task in self.tasks}
 
-    def _values(self, task: Task, blocks: TiedBlocks, by_index: TiedBlocks, is_mixed: bool) -> TaskValues:
+    def _values(self, task: str, blocks: TiedBlocks, by_index: TiedBlocks, is_mixed: bool) -> TaskValues:
         """Values under the tie rule, and in the pessimistic and the optimistic order if some block is mixed."""
-        bounds = [blocks.ordered(False), blocks.ordered(True)] if is_mixed else []
-        rules = {"expected": blocks, "index": by_index}
-        chosen = rules.get(self.options.ties, blocks)
-        if bounds and self.options.ties not in rules:
-            chosen = bounds[self.options.ties == "optimistic"]
-        columns = self._category if task == "category" else self._instance
-        values = columns([chosen, *bounds]).cpu().numpy()
+        orders, columns = tie_orders(self.options.ties, blocks, by_index, is_mixed), self.columns[task]
+        fused = (self._category if task == "category" else self._instance)(orders).cpu().numpy()
+        others = values_of_orders(columns.others, task, orders).cpu().numpy() if columns.others else None
+        values = columns.select(fused, others)
         counts = blocks.all_relevant.long().cpu().numpy()
-        return TaskValues(counts, values[0], (values[1], values[2]) if bounds else None)
+        return TaskValues(counts, values[0], (values[1], values[2]) if is_mixed else None)
 
     def _category(self, orders: list[TiedBlocks]) -> Float[Tensor, "orders queries columns"]:
         """Values of the same rankings in several orders, at once; whole rankings one order at a time if large."""
-        items, ap = orders[0].items, self.options.ap
-        shallow = [k for k in self.options.map_at if k <= items // _HEAD]
-        deep = [*self.options.map_at[len(shallow) :], None]
+        items, ap = orders[0].items, self.fused.ap
+        shallow = [k for k in self.fused.map_at if k <= items // _HEAD]
+        deep = [*self.fused.map_at[len(shallow) :], None]
         is_small = sum(len(order.above) for order in orders) <= _JOINED * len(orders[0].all_relevant) * items
         parts = [join_rankings(orders)] if is_small else orders
         head = join_rankings([part.until(max([10, *shallow])) for part in parts])
@@ -151,31 +157,55 @@ class TensorEngine:
             for part in parts
         ])  # fmt: skip
         columns = [*(column[:, None] for column in first), whole, ndcg_of_ranking(head, 10)[:, None]]
-        return torch.cat(columns, dim=1).view(len(orders), -1, len(self.options.columns("category")))
+        return torch.cat(columns, dim=1).view(len(orders), -1, self.fused.count("category"))
 
     def _instance(self, orders: list[TiedBlocks]) -> Float[Tensor, "orders queries columns"]:
-        options, ranking = self.options, join_rankings(orders)
+        fused, ranking = self.fused, join_rankings(orders)
         first = ranking.first()
-        if options.recall == "fraction":
-            columns = [fraction_found(ranking, k) for k in options.recall_at]
+        if fused.recall == "fraction":
+            columns = [fraction_found(ranking, k) for k in fused.recall_at]
         else:
-            cuts = torch.tensor(options.recall_at, device=self.device)
+            cuts = torch.tensor(fused.recall_at, dtype=torch.int64, device=self.device)
             above, others, hits = (part[:, None] for part in first)
             columns = list(any_found(above, others, hits, cuts).T)
         columns += [expected_rank(*first), expected_reciprocal(*first), ndcg_of_ranking(ranking, 10)]
+        columns += [ap_at_r_of_ranking(ranking), r_precision_of_ranking(ranking)]
         values = torch.stack(columns, dim=1).masked_fill((ranking.all_relevant == 0)[:, None], torch.nan)
         return values.view(len(orders), -1, values.shape[1])
 
-    def _no_queries(self, task: Task) -> TaskValues:
-        return TaskValues(np.zeros(0, dtype=np.int64), np.zeros((0, len(self.options.columns(task)))), None)
+    def _no_queries(self, task: str) -> TaskValues:
+        return TaskValues(np.zeros(0, dtype=np.int64), np.zeros((0, len(self.columns[task].names))), None)
 
 
-def _positives_table(
-    instance: InstanceRetrieval, direction: Direction, device: torch.device
+class _Positives:
+    """Positives of every query of a direction on a device.
+
+    Args:
+        instance: Which they are.
+        direction: Which queries.
+        device: Where they go.
+    """
+
+    def __init__(self, instance: InstanceRetrieval, direction: Direction, device: torch.device) -> None:
+        starts, items = instance.positives(direction)
+        self._starts = starts.tolist()
+        counts = np.diff(starts)
+        self._queries = torch.from_numpy(np.repeat(np.arange(len(counts)), counts)).to(device)
+        self._items = torch.from_numpy(items).to(device)
+        self.table = _table(counts, items, device)
+
+    def relevant(self, start: int, stop: int, items: int) -> Bool[Tensor, "queries items"]:
+        """Relevance of all items to the queries from ``start`` to before ``stop``."""
+        pairs = slice(self._starts[start], self._starts[stop])
+        relevant = torch.zeros(stop - start, items, dtype=torch.bool, device=self._items.device)
+        relevant[self._queries[pairs] - start, self._items[pairs]] = True
+        return relevant
+
+
+def _table(
+    counts: Int64[np.ndarray, " queries"], items: Int64[np.ndarray, " pairs"], device: torch.device
 ) -> Int64[Tensor, "queries most"] | None:
     """Relevant items of each query, filled with -1; None where a query has too many to count for each."""
-    starts, items = instance.positives(direction)
-    counts = np.diff(starts)
     most = max(1, int(counts.max(initial=0)))
     if most > MOST_COUNTED:
         return None

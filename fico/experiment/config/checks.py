@@ -15,6 +15,7 @@ from fico.evaluation.options import option_problems
 from fico.experiment.config.hydra_errors import right_key
 from fico.experiment.config.resolvers import features_name
 from fico.experiment.config.targets import wrong_targets
+from fico.external.positives import source_problems
 
 SPLITS = ("train", "val", "test")
 STAGES = ("fit", "test")
@@ -45,7 +46,7 @@ PART_OF_SPLIT = {
     "limit_val_batches": "leave it out, or set 0 for no validation",
     "limit_test_batches": "leave it out",
 }
-MONITOR = re.compile(r"val/(instance|category)/(i2t|t2i|mean)/\S+")
+MONITOR = re.compile(r"val/(instance|category)/((i2t|t2i|mean)/)?[^/\s]+")
 CHOICES = {
     "model.size": ("tiny", "paper"),
     "model.precision": ("bf16", "fp16"),
@@ -63,7 +64,8 @@ def check_config(config: DictConfig) -> None:
     """
     errors = [*_unknown_keys(config), *(_unused_by_a_bench(config) or [*_wrong_choices(config), *_run_keys(config)])]
     errors += [] if errors else _wrong_values(config)  # resolves the whole config, which requires valid choices
-    errors += [] if errors else wrong_targets(config)  # imports the targets, which is slow
+    errors += [] if errors else _wrong_metrics(config)  # imports torch
+    errors += [] if errors else wrong_targets(config)  # imports all targets, which is slow
     if errors:
         raise UsageError("; ".join(errors))
 
@@ -85,7 +87,25 @@ def _wrong_choices(config: DictConfig) -> Iterator[str]:
         if value is not None and value not in allowed:
             yield f"{path} is {value!r}, but must be one of {', '.join(allowed)}"
     if isinstance(metric := config.get("metric"), DictConfig):
-        yield from option_problems(OmegaConf.to_container(metric, resolve=True), "metric.")  # type: ignore[arg-type]
+        options: Any = OmegaConf.to_container(metric, resolve=True)
+        yield from source_problems(options.pop("positives", {}), "metric.positives.")
+        yield from option_problems({name: options[name] for name in options if name != "metrics"}, "metric.")
+
+
+def _wrong_metrics(config: DictConfig) -> Iterator[str]:
+    """What the metrics themselves refuse, such as a cut-off of 0 or a name that is taken."""
+    if config.get("metric") is None:  # of a bench
+        return
+    from fico.experiment.metrics import chosen_monitor, metric_options
+
+    if errors := list(wrong_targets(config.metric, "metric")):
+        yield from errors
+        return
+    try:
+        options = metric_options(config)
+        chosen_monitor(str(config.model.monitor), options, has_labels=True)
+    except UsageError as error:
+        yield str(error)
 
 
 def _run_keys(config: DictConfig) -> Iterator[str]:

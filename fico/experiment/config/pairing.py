@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from fico.datasets.prepared import check_prepared
 from fico.errors import UsageError
 from fico.experiment.config.resolvers import dataset_name, features_name
+from fico.external.eccv_caption import annotations_folder
 
 
 def check_data(config: DictConfig) -> None:
@@ -28,9 +29,10 @@ def check_pairing(config: DictConfig) -> None:
     Nothing is imported for it, so it may come first and answers at once.
 
     Raises:
-        UsageError: One sentence that names both and what is missing.
+        UsageError: One sentence that names both and what is missing, or the extra that brings a package.
     """
     _check_features(config)
+    _check_annotated(config)
     offered = OmegaConf.select(config, "dataset.inputs") or {}
     wanted = {side: _kind(side, reader) for side, reader in input_nodes(config).items() if side in offered}
     missing = [f"{kind} ({side})" for side, kind in wanted.items() if kind not in offered[side]]
@@ -53,6 +55,19 @@ def input_nodes(config: DictConfig) -> dict[str, Any]:
     return {
         str(side): readers[side].get(kind, kind) if isinstance(kind, str) else kind for side, kind in wanted.items()
     }
+
+
+def _check_annotated(config: DictConfig) -> None:
+    """Refuse annotations of COCO's test split on another well-known data set, whose ids they cannot name."""
+    sources = OmegaConf.select(config, "metric.positives") or {}
+    known = [source for source in sources.values() if str(source).startswith("eccv_caption/")]
+    if known and dataset_name(config) not in ("coco", "karpathy", "features", "pairs"):
+        raise UsageError(
+            f"{known[0]} annotates the test split of COCO, but the data set is {dataset_name(config)}; take "
+            "dataset=coco, or metric=both"
+        )
+    if known:
+        annotations_folder()
 
 
 def _check_features(config: DictConfig) -> None:

@@ -13,9 +13,9 @@ from fico.experiment.config.hydra_errors import did_you_mean
 DATASET_EXTRAS = frozenset({"split", "model_size", "inputs", "rerank_k"})
 
 
-def wrong_targets(config: DictConfig) -> Iterator[str]:
-    """Import every ``_target_`` and bind its keys to the signature."""
-    for path, node in _targets(config, ""):
+def wrong_targets(config: DictConfig, path: str = "") -> Iterator[str]:
+    """Import every ``_target_`` of a config, or of its node at ``path``, and bind its keys to the signature."""
+    for path, node in _targets(config, path):
         target = node["_target_"]
         try:
             signature = inspect.signature(get_object(target))

@@ -222,6 +222,22 @@ def reciprocal_rank(above: int, tied: int, relevant: int, harmonic: Reals) -> fl
     return mean
 
 
+@subroutine
+def at_all_relevant(
+    above: Ints, tied: Ints, relevant: Ints, groups: int, all_relevant: int, harmonic: Reals
+) -> tuple[float, float]:
+    """AP@R and R-Precision of one query: its cut-off is the number R of its relevant items, and AP is divided by it."""
+    total, found, hits = 0.0, 0.0, np.int64(0)
+    for g in range(groups):
+        positions = min(all_relevant - above[g], tied[g])
+        if positions <= 0:
+            break
+        total += precision_sum(above[g], hits, tied[g], relevant[g], positions, harmonic)
+        found += relevant[g] * positions / tied[g]
+        hits += relevant[g]
+    return total / all_relevant, found / all_relevant
+
+
 @kernel
 def instance_values(
     above: Ints,
@@ -234,12 +250,13 @@ def instance_values(
     tables: Tables,
     out: Reals,
 ) -> None:
-    """R@K at each cut, rank of the first relevant item, 1 / rank, nDCG@10: one row of instance values."""
+    """R@K at each cut, rank of the first relevant item, 1 / rank, nDCG@10, AP@R, R-Precision: one row of values."""
     n = len(cuts)
     recalls(above, tied, relevant, groups, all_relevant, cuts, fraction, out[:n])
     out[n] = 1 + above[0] + (tied[0] - relevant[0]) / (relevant[0] + 1.0)
     out[n + 1] = reciprocal_rank(above[0], tied[0], relevant[0], tables[0])
     out[n + 2] = discounted_gain(above, tied, relevant, groups, all_relevant, 10, tables[2])
+    out[n + 3], out[n + 4] = at_all_relevant(above, tied, relevant, groups, all_relevant, tables[0])
 
 
 @kernel

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from fico.errors import UsageError
 from fico.metrics.significance import PairedTest
 from fico.report.compare.paired import QueryValues, check_same_data, holm
-from fico.report.results.display import DIRECTION_NAMES, SHOWN, metric_names, metric_text
-from fico.report.results.metric import is_rank
+from fico.report.results.display import DIRECTION_NAMES, both_names, metric_names, metric_text, shown_names, shown_tasks
+from fico.report.results.metric import factor
 from fico.report.results.protocol import Protocol
 from fico.report.results.runs import FinishedRun, machine
 from fico.report.results.score_cell import score_cell
@@ -89,18 +89,19 @@ def _contenders(runs: Sequence[FinishedRun]) -> list[Contender]:
 
 def _names(runs: Sequence[FinishedRun], every: bool) -> list[str]:
     names: dict[str, None] = {}
-    for task, usual in SHOWN.items():
-        there = {name: None for run in runs for name in metric_names(run.results, task)}
+    listed = metric_names if every else shown_names
+    for task in shown_tasks(*(run.results for run in runs)):
+        there = {name: None for run in runs for name in listed(run.results, task)}
         for direction in DIRECTION_NAMES:
-            for name in there if every else usual:
+            for name in there:
                 if any(run.results.metric(f"{task}/{direction}/{name}") for run in runs):
                     names[f"{task}/{direction}/{name}"] = None
-    return list(names)
+    return list(names | {name: None for run in runs for name in both_names(run.results)})
 
 
 def _tests(contenders: Sequence[Contender], names: Sequence[str]) -> Tests:
     values = QueryValues([run for contender in contenders for run in contender.runs])
-    wanted = [(name, column) for column in range(1, len(contenders)) for name in names]
+    wanted = [(name, column) for column in range(1, len(contenders)) for name in names if name.count("/") == 2]
     tested = [
         (key, values.test(contenders[0].runs, contenders[key[1]].runs, key[0]))
         for key in track(wanted, len(wanted), "Testing differences")
@@ -112,15 +113,15 @@ def _tests(contenders: Sequence[Contender], names: Sequence[str]) -> Tests:
 
 def _metric_row(name: str, contenders: Sequence[Contender], tests: Tests) -> Row:
     scores = [contender.group.score(name) for contender in contenders]
-    best = _best([None if s is None else s.value if is_rank(name) else -s.value for s in scores])
-    task, direction, metric = name.split("/")
-    chance = contenders[0].group.score(f"{task}/{direction}/chance/{metric}")
-    cells = [Cell(name), Cell(NOTHING) if chance is None else Cell(metric_text(name, chance.value))]
+    best = _best([None if s is None else -s.value if s.higher_is_better else s.value for s in scores])
+    where, _, metric = name.rpartition("/")
+    chance = contenders[0].group.score(f"{where}/chance/{metric}")
+    cells = [Cell(name), Cell(NOTHING) if chance is None else Cell(metric_text(chance.unit, chance.value))]
     for column, (contender, score) in enumerate(zip(contenders, scores, strict=True)):
-        cell = score_cell(name, score, len(contender.runs))
+        cell = score_cell(score, len(contender.runs))
         cells.append(Cell(cell.text, cell.note, cell.numbers, column in best))
         if column:
-            cells += [_difference(name, scores[0], score), p_cell(tests.get((name, column)))]
+            cells += [_difference(scores[0], score), p_cell(tests.get((name, column)))]
     return Row(tuple(cells))
 
 
@@ -132,11 +133,10 @@ def _best(costs: Sequence[float | None]) -> set[int]:
     return {column for column, cost in enumerate(costs) if cost is not None and cost - min(known) < 1e-12}
 
 
-def _difference(name: str, first: Score | None, second: Score | None) -> Cell:
+def _difference(first: Score | None, second: Score | None) -> Cell:
     if first is None or second is None:
         return Cell(NOTHING)
-    factor = 1 if is_rank(name) else 100
-    gap = factor * (second.value - first.value)
+    gap = factor(second.unit) * (second.value - first.value)
     return Cell(f"{gap:+.2f}".replace("-", "−"), numbers={"": gap})
 
 

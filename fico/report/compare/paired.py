@@ -68,7 +68,9 @@ class QueryValues:
         if metric is None:
             return None
         table = self._table(run, name)
-        values = table.columns.get({"MeanR": "first_rank"}.get(kind, kind.replace("mAP@", "AP@")))
+        task, columns = name.split("/")[0], table.columns
+        usual = {"MeanR": "first_rank"}.get(kind, kind.replace("mAP@", "AP@"))
+        values = columns.get(f"{task}/{kind}", columns.get(usual))
         if values is None and kind.startswith("R@"):
             values = np.where(np.isnan(table.first_ranks), np.nan, table.first_ranks <= int(kind[2:]))
         if values is None or abs(np.nanmean(values) - metric.value) > TOLERANCE * max(1.0, metric.value):

@@ -67,8 +67,8 @@ def bytes_per_item(results: Results) -> float:
 
 def _row(results: Results) -> Row:
     facts = results.model.name, str(results.model.bits or NOTHING), results.data.name, str(results.seed)
-    metrics = [(name, results.metric(name)) for name in METRICS]
-    values = (NOTHING if metric is None else metric_text(name, metric.value) for name, metric in metrics)
+    metrics = [results.metric(name) for name in METRICS]
+    values = (NOTHING if metric is None else metric_text(metric.unit, metric.value) for metric in metrics)
     encode = seconds_text(results.efficiency.get("encode_seconds", 0.0))
     return Row((*text_cells(*facts, *values), Cell(f"{bytes_per_item(results):g}"), Cell(encode)))
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from fico.report.results.display import DIRECTION_NAMES
+from fico.report.results.display import DIRECTION_NAMES, metric_names
 from fico.report.results.metric import Metric
 from fico.report.results.schema import Results
 from fico.util.optional import requires_extra
@@ -18,18 +18,18 @@ with requires_extra("report"):
 # Written as colours that nothing else uses, then replaced by the page's variables: SVG by matplotlib has no other hook.
 INK, FAINT, COLOURS = "#010203", "#010204", {"i2t": "#010205", "t2i": "#010206"}
 VARIABLES = {INK: "var(--ink)", FAINT: "var(--faint)", COLOURS["i2t"]: "var(--i2t)", COLOURS["t2i"]: "var(--t2i)"}
-CUTS = (1, 5, 10, 50, 100, 200)
 LEVELS = tuple(f"{level / 10:.1f}" for level in range(11))
 
 
 def recall_curve(results: Results) -> str | None:
     """Recall at k over k, with interval and chance; None without instance metrics."""
-    drawn = _curves(results, "instance", [f"R@{k}" for k in CUTS], CUTS, ("k", "R@k in %"))
+    cuts = sorted(int(name[2:]) for name in metric_names(results, "instance") if re.fullmatch(r"R@\d+", name))
+    drawn = _curves(results, "instance", [f"R@{k}" for k in cuts], cuts, ("k", "R@k in %"))
     if drawn is None:
         return None
     figure, axes = drawn
     axes.set_xscale("log")
-    axes.set_xticks(CUTS, [str(k) for k in CUTS])
+    axes.set_xticks(cuts, [str(k) for k in cuts])
     axes.minorticks_off()
     return _svg(figure, "recall")
 

@@ -7,7 +7,8 @@ from jaxtyping import Bool, Int64
 
 from fico.datasets.base import RetrievalSplit
 from fico.datasets.splits import hash_order
-from fico.evaluation.chance import chance_values
+from fico.evaluation.chance import chance_levels
+from fico.evaluation.columns import TaskColumns
 from fico.evaluation.options import EvaluationOptions
 from fico.metrics.specification import Task
 
@@ -108,7 +109,5 @@ def _category_chance(shared: Bool[np.ndarray, "images images"], held: Int64[np.n
 
 def _means(task: Task, direction: str, relevant: Int64[np.ndarray, " queries"], items: int) -> dict[str, float]:
     distinct, queries = np.unique(relevant, return_counts=True)
-    options = EvaluationOptions()
-    means = queries @ chance_values(task, distinct, items, options) / queries.sum()
-    columns = options.columns(task)
-    return {f"{task}/{direction}/{name}": float(means[columns.index(name)]) for name in SHOWN[task]}
+    levels = chance_levels(TaskColumns(EvaluationOptions().listed, task), task, distinct, queries, items)
+    return {f"{task}/{direction}/{name}": level for name in SHOWN[task] if (level := levels[name]) is not None}

@@ -84,7 +84,7 @@ def _rows(definition: MetricTable, group: SeedGroup, keys: Sequence[tuple[str, s
     first, count = group.first, len(group.runs)
     scores = [group.score(f"{definition.task}/{direction}/{name}") for direction, name in keys]
     facts = str(first.model.bits or NOTHING), first.model.size or NOTHING, ", ".join(map(str, group.seeds))
-    cells = [score_cell(name, score, count) for (_, name), score in zip(keys, scores, strict=True)]
+    cells = [score_cell(score, count) for score in scores]
     rows = [Row((*text_cells(group.name, *facts), *cells))]
     model, data = paper_model(first), paper_data(first)
     known = [

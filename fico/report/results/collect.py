@@ -6,6 +6,8 @@ from fico.evaluation.result import RetrievalResult
 from fico.report.results.metric import Metric
 from fico.report.results.per_query import QueryTable
 
+_ELSEWHERE = ("instance/R@", "category/mAP@", "category/PR@")  # columns of their own, and the points of curves
+
 
 def collect_metrics(result: RetrievalResult, split: str) -> dict[str, Metric]:
     """Every metric with its interval, count, definition and tie bounds.
@@ -21,8 +23,17 @@ def collect_metrics(result: RetrievalResult, split: str) -> dict[str, Metric]:
     for name, value in result.metrics.items():
         low, high = result.intervals.get(name, (None, None))
         pessimistic, optimistic = result.tie_bounds.get(name, (None, None))
+        metric = result.described_by.get(name.replace("/chance/", "/"))
         collected[f"{split}/{name}"] = Metric(
-            value, low, high, result.queries[name], result.definitions[name], pessimistic, optimistic
+            value,
+            low,
+            high,
+            result.queries[name],
+            result.definitions[name],
+            pessimistic,
+            optimistic,
+            metric.unit if metric else "fraction",
+            metric.higher_is_better if metric else True,
         )
     return collected
 
@@ -46,6 +57,7 @@ def query_tables(
             dict(values.average_precision),
             tuple(str(image_ids[row]) for row in values.images),
             {name.partition("@")[2]: found for name, found in values.values.items() if name.startswith("instance/R@")},
+            {name: found for name, found in values.values.items() if not name.startswith(_ELSEWHERE)},
         )
         for direction, values in result.per_query.items()
     )

@@ -1,32 +1,40 @@
 """How metrics and directions are written for a reader: percents, ranks, intervals."""
 
-from fico.report.results.metric import Metric, is_rank
+from fico.evaluation.options import EvaluationOptions
+from fico.metrics.specification import TASKS, Unit
+from fico.report.results.metric import Metric, factor
 from fico.report.results.schema import Results
 
 DIRECTION_NAMES = {"i2t": "image to text", "t2i": "text to image"}
-SHOWN = {
-    "instance": ("R@1", "R@5", "R@10", "MedR"),
-    "category": ("mAP@10", "mAP@100", "mAP@N"),
-}
+# What the default list of metrics has beside the usual ones; report.html shows everything.
+UNPRINTED = ("MeanR", "MRR", "nDCG@10")
+UNPRINTED_CUTS = ("R@50", "R@100", "R@200")  # unless a run chose the cut-offs of R@K itself
 
 
-def metric_text(name: str, value: float) -> str:
-    """A metric's value: percent without the sign, or a rank as it is."""
-    if not is_rank(name):
-        return f"{100 * value:.2f}"
+def shown_tasks(*runs: Results) -> list[str]:
+    """Tasks that any of the runs has: instance and category, then further positives by their names."""
+    keys = [key.split("/") for results in runs for key in results.metrics]
+    there = dict.fromkeys(parts[1] for parts in keys if len(parts) == 4 and parts[2] in DIRECTION_NAMES)
+    return [task for task in dict.fromkeys((*TASKS, *there)) if task in there]
+
+
+def metric_text(unit: Unit, value: float) -> str:
+    """A metric's value: percent without the sign, or a rank or number as it is."""
+    if unit != "rank":
+        return f"{factor(unit) * value:.2f}"
     return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}".removesuffix(".0")
 
 
-def interval_text(name: str, metric: Metric) -> str:
+def interval_text(metric: Metric) -> str:
     """The 95 % interval, as ``low–high`` in the unit of ``metric_text``; empty without one."""
-    return "" if metric.interval is None else _span(name, *metric.interval)
+    return "" if metric.interval is None else _span(metric.unit, *metric.interval)
 
 
-def tie_bounds_text(name: str, metric: Metric) -> str:
+def tie_bounds_text(metric: Metric) -> str:
     """The value under the worst and the best order of tied items, low to high; empty without ties."""
     if metric.pessimistic is None or metric.optimistic is None:
         return ""
-    return _span(name, *sorted((metric.pessimistic, metric.optimistic)))
+    return _span(metric.unit, *sorted((metric.pessimistic, metric.optimistic)))
 
 
 def metric_names(results: Results, task: str) -> list[str]:
@@ -39,8 +47,22 @@ def metric_names(results: Results, task: str) -> list[str]:
     return list(names)
 
 
-def _span(name: str, start: float, end: float) -> str:
+def shown_names(results: Results, task: str) -> list[str]:
+    """Names of the metrics of a task that a run prints: the usual ones and those that somebody asked for."""
+    usual = EvaluationOptions().recall_at
+    chosen = tuple((results.config.get("metric") or {}).get("recall_at") or usual)
+    left_out = UNPRINTED if chosen != usual else (*UNPRINTED, *UNPRINTED_CUTS)
+    return [name for name in metric_names(results, task) if name not in left_out]
+
+
+def both_names(results: Results) -> list[str]:
+    """Metrics of both directions together, as ``instance/RSUM``."""
+    keys = (key.partition("/")[2] for key in results.metrics)
+    return [key for key in keys if key.count("/") == 1]
+
+
+def _span(unit: Unit, start: float, end: float) -> str:
     """Both ends, short: one digit after the point, no thousands separator, so that a table fits its columns."""
-    if is_rank(name):
-        return "–".join(metric_text(name, value).replace(",", "") for value in (start, end))
-    return f"{100 * start:.1f}–{100 * end:.1f}"
+    if unit == "rank":
+        return "–".join(metric_text(unit, value).replace(",", "") for value in (start, end))
+    return f"{factor(unit) * start:.1f}–{factor(unit) * end:.1f}"

@@ -25,6 +25,7 @@ class QueryTable:
         average_precisions: By cut (``"10"``, ``"100"``, ``"N"``), fractions; NaN where it does not apply.
         images: Id of the image that each query belongs to: what a paired test must not take apart. Empty: not known.
         recalls: By cut (``"1"``, ``"10"``): whether a relevant item is among the first, a fraction under expected ties.
+        others: Any other metric by task and name (``"category/P@5"``).
     """
 
     direction: str
@@ -33,6 +34,7 @@ class QueryTable:
     average_precisions: dict[str, Float[np.ndarray, " queries"]]
     images: tuple[str, ...] = ()
     recalls: dict[str, Float[np.ndarray, " queries"]] = field(default_factory=dict)
+    others: dict[str, Float[np.ndarray, " queries"]] = field(default_factory=dict)
 
     @property
     def columns(self) -> dict[str, Float[np.ndarray, " queries"]]:
@@ -41,16 +43,19 @@ class QueryTable:
             "first_rank": self.first_ranks,
             **{f"AP@{cut}": values for cut, values in self.average_precisions.items()},
             **{f"R@{cut}": values for cut, values in self.recalls.items()},
+            **self.others,
         }
 
 
 def queries_csv(tables: Iterable[QueryTable]) -> str:
     """All queries as CSV: ``query,direction,first_rank,AP@10,...,R@1,...,image``; empty where a value does not apply.
 
+    Metrics that are neither AP of the category task nor R@K of the instance task are named with their task.
+
     Numbers are written with 9 significant digits: ranks under ties are fractions.
     """
     tables = tuple(tables)
-    names = sorted({name for table in tables for name in table.columns}, key=_column_order)
+    names = sorted(dict.fromkeys(name for table in tables for name in table.columns), key=_column_order)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["query", "direction", *names, "image"])
@@ -95,10 +100,13 @@ def _table(direction: str, rows: Sequence[Mapping[str, str]]) -> QueryTable:
         {name.partition("@")[2]: values[name] for name in cuts["AP"]},
         tuple(row["image"] for row in rows) if rows[0].get("image") else (),
         {name.partition("@")[2]: values[name] for name in cuts["R"]},
+        {name: values[name] for name in values if "/" in name},
     )
 
 
 def _column_order(name: str) -> tuple[int, float]:
-    """Ranks first, then AP, then R, each by its cut with the whole ranking last."""
+    """Ranks first, then AP, then R, each by its cut with the whole ranking last; then all others as they come."""
     kind, _, cut = name.partition("@")
+    if "/" in name:
+        return 3, 0.0
     return ("first_rank", "AP", "R").index(kind), float(cut.replace("N", "inf") or 0)

@@ -142,10 +142,7 @@ class Results:
             "status",
             *(key for key in plain if key not in ("schema_version", "status")),
         )
-        plain["metrics"] = {
-            name: {key: value for key, value in metric.items() if value is not None}
-            for name, metric in plain["metrics"].items()
-        }
+        plain["metrics"] = {name: metric.as_mapping() for name, metric in self.metrics.items()}
         plain["search"] = [
             {key: row[key] for key in row if key != "details"} | row["details"] for row in plain["search"]
         ]
@@ -162,7 +159,7 @@ class Results:
         parts = {key: plain[key] for key in plain if key in known} | {
             "model": ModelInfo(**plain["model"]),
             "data": DataInfo(**plain["data"]),
-            "metrics": {name: Metric.from_mapping(metric) for name, metric in plain["metrics"].items()},
+            "metrics": {name: Metric.from_mapping(name, metric) for name, metric in plain["metrics"].items()},
             "search": tuple(SearchRow.from_mapping(row) for row in plain["search"]),
             "notes": tuple(plain.get("notes", ())),
         }

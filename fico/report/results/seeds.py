@@ -3,9 +3,10 @@
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from fico.metrics.specification import Unit
 from fico.report.results.identity import config_leaves, identity, relevant_config
 from fico.report.results.metric import Metric
 from fico.report.results.schema import Results
@@ -24,6 +25,8 @@ class Score:
         low: Lower end of the 95 % interval; None for a mean over seeds.
         high: Upper end.
         spread: Sample standard deviation over the seeds; None for one run.
+        unit: Of the metric.
+        higher_is_better: Whether the highest value is the best.
     """
 
     value: float
@@ -31,6 +34,8 @@ class Score:
     low: float | None = None
     high: float | None = None
     spread: float | None = None
+    unit: Unit = "fraction"
+    higher_is_better: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,9 +83,11 @@ class SeedGroup:
 
 def score_of(metrics: Sequence[Metric]) -> Score:
     """One metric as it is, several as their mean."""
+    first = metrics[0]
+    score = _mean([metric.value for metric in metrics])
     if len(metrics) == 1:
-        return Score(metrics[0].value, 1, metrics[0].low, metrics[0].high)
-    return _mean([metric.value for metric in metrics])
+        score = Score(first.value, 1, first.low, first.high)
+    return replace(score, unit=first.unit, higher_is_better=first.higher_is_better)
 
 
 def group_seeds(runs: Sequence[Results]) -> list[SeedGroup]:

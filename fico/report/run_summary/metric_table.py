@@ -2,8 +2,15 @@
 
 from collections.abc import Sequence
 
-from fico.report.results.display import DIRECTION_NAMES, SHOWN, interval_text, metric_text, tie_bounds_text
-from fico.report.results.metric import Metric, is_rank
+from fico.report.results.display import (
+    DIRECTION_NAMES,
+    both_names,
+    interval_text,
+    metric_text,
+    shown_names,
+    tie_bounds_text,
+)
+from fico.report.results.metric import Metric, factor
 from fico.report.results.schema import Results
 from fico.report.table.table import NOTHING, Cell, Column, Row, Scale, Table
 
@@ -18,29 +25,43 @@ def metric_table(results: Results, task: str, names: Sequence[str] | None = None
 
     Args:
         results: A finished run.
-        task: ``instance`` or ``category``.
-        names: Of the metrics; the usual ones if not given.
+        task: ``instance``, ``category`` or the name of further positives.
+        names: Of the metrics; those that a run prints if not given.
 
     Returns:
         None where the run has none of them.
     """
-    names = SHOWN[task] if names is None else names
+    names = shown_names(results, task) if names is None else names
     found = {
         name: [metric for direction in DIRECTION_NAMES if (metric := results.metric(f"{task}/{direction}/{name}"))]
         for name in names
     }
-    has_ties = any(tie_bounds_text(name, metric) for name, metrics in found.items() for metric in metrics)
+    has_ties = any(tie_bounds_text(metric) for name, metrics in found.items() for metric in metrics)
     rows = tuple(_row(results, task, name, has_ties) for name, metrics in found.items() if metrics)
     columns = [Column("metric", is_text=True)]
     for direction in DIRECTION_NAMES:
-        columns += _columns(direction, has_ties)
-    return Table(task, TITLES[task], tuple(columns), rows) if rows else None
+        columns += _columns(direction, DIRECTION_NAMES[direction].replace(" ", "\n", 1), has_ties)
+    title = TITLES.get(task, f"By the positives of {task}")
+    return Table(task, title, tuple(columns), rows) if rows else None
 
 
-def _columns(direction: str, has_ties: bool) -> list[Column]:
-    group = DIRECTION_NAMES[direction].replace(" ", "\n", 1)
+def both_table(results: Results) -> Table | None:
+    """One row for each metric of both directions together; None without any."""
+    names = both_names(results)
+    found = [metric for name in names if (metric := results.metric(name)) is not None]
+    has_ties = any(tie_bounds_text(metric) for metric in found)
+    rows = []
+    for name, metric in zip(names, found, strict=True):
+        task, _, short = name.partition("/")
+        cells = _cells(metric, results.metric(f"{task}/chance/{short}"), has_ties)
+        rows.append(Row((Cell(short, hint=metric.definition), *cells)))
+    columns = (Column("metric", is_text=True), *_columns("", "", has_ties))
+    return Table("both", "Both directions together", columns, tuple(rows)) if rows else None
+
+
+def _columns(tone: str, group: str, has_ties: bool) -> list[Column]:
     return [
-        Column("value", group, emphasis="strong", tone=direction),
+        Column("value", group, emphasis="strong", tone=tone),
         Column("95 %\ninterval", group),
         *([Column("tie\nbounds", group, emphasis="faint")] if has_ties else []),
         Column("chance", group, emphasis="faint"),
@@ -53,26 +74,26 @@ def _row(results: Results, task: str, name: str, has_ties: bool) -> Row:
     metrics = [results.metric(key.format("")) for key in keys]
     cells = [Cell(name, hint=next(metric.definition for metric in metrics if metric))]
     for key, metric in zip(keys, metrics, strict=True):
-        cells += _cells(name, metric, results.metric(key.format("chance/")), has_ties)
+        cells += _cells(metric, results.metric(key.format("chance/")), has_ties)
     return Row(tuple(cells))
 
 
-def _cells(name: str, metric: Metric | None, chance: Metric | None, has_ties: bool) -> list[Cell]:
+def _cells(metric: Metric | None, chance: Metric | None, has_ties: bool) -> list[Cell]:
     if metric is None:
         return [Cell(NOTHING)] * (4 if has_ties else 3)
-    factor = 1 if is_rank(name) else 100
-    ends = {part: factor * end for part, end in zip(("low", "high"), metric.interval or (), strict=False)}
+    scale = factor(metric.unit)
+    ends = {part: scale * end for part, end in zip(("low", "high"), metric.interval or (), strict=False)}
     return [
-        Cell(metric_text(name, metric.value), numbers={"": factor * metric.value}),
-        Cell(interval_text(name, metric) or NOTHING, numbers=ends, scale=_scale(name, metric, chance)),
-        *([Cell(tie_bounds_text(name, metric) or NOTHING)] if has_ties else []),
-        Cell(NOTHING) if chance is None else Cell(metric_text(name, chance.value)),
+        Cell(metric_text(metric.unit, metric.value), numbers={"": scale * metric.value}),
+        Cell(interval_text(metric) or NOTHING, numbers=ends, scale=_scale(metric, chance)),
+        *([Cell(tie_bounds_text(metric) or NOTHING)] if has_ties else []),
+        Cell(NOTHING) if chance is None else Cell(metric_text(metric.unit, chance.value)),
     ]
 
 
-def _scale(name: str, metric: Metric, chance: Metric | None) -> Scale | None:
-    """Percents; ranks have no scale of their own, and without an interval there is nothing to draw."""
-    if is_rank(name) or metric.interval is None:
+def _scale(metric: Metric, chance: Metric | None) -> Scale | None:
+    """Percents; other units have no scale of their own, and without an interval there is nothing to draw."""
+    if metric.unit != "fraction" or metric.interval is None:
         return None
     low, high = metric.interval
     return Scale(100 * metric.value, 100 * low, 100 * high, None if chance is None else 100 * chance.value)

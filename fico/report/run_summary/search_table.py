@@ -39,7 +39,8 @@ class _Columns:
     @property
     def headings(self) -> tuple[Column, ...]:
         """Index, counts and costs, then the recalls relative to exact search, then the task's metrics."""
-        usual = [name for name in self._task if name in TASK_METRICS]
+        last = {name.partition("@")[0]: name for name in self._task}  # of other cut-offs the largest
+        usual = [name for name in self._task if name in TASK_METRICS] or list(last.values())
         top1 = self._top1[:1] if usual else self._top1[-3:]
         return (
             Column("index", is_text=True),

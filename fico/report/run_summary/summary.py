@@ -5,9 +5,9 @@ from typing import Any, TextIO
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from fico.report.results.display import SHOWN
+from fico.report.results.display import shown_tasks
 from fico.report.results.schema import Results
-from fico.report.run_summary.metric_table import metric_table
+from fico.report.run_summary.metric_table import both_table, metric_table
 from fico.report.run_summary.search_table import search_table
 from fico.report.table.table import Table
 from fico.report.table.terminal import WIDTH, as_rich
@@ -31,8 +31,12 @@ def print_results(results: Results, file: TextIO | None = None) -> None:
 
 
 def tables(results: Results) -> list[Table]:
-    """The usual metrics of each task that was evaluated, and the comparison of indexes."""
-    found = [table for task in SHOWN if (table := metric_table(results, task)) is not None]
+    """The metrics of each task that was evaluated and of both directions, and the comparison of indexes."""
+    found = [
+        table
+        for table in (*(metric_table(results, task) for task in shown_tasks(results)), both_table(results))
+        if table
+    ]
     return [*found, *([search_table(results.search)] if results.search else [])]
 
 

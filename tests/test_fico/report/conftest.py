@@ -16,12 +16,16 @@ def metric(value, **changed):
     return Metric(value, low, high, 500, "What it is.", **changed)
 
 
+RANK = {"unit": "rank", "higher_is_better": False}
+
+
 def some_metrics(**changed):
     found = {}
     for way in ("i2t", "t2i"):
         for name, value, chance in (("R@1", 0.1234, 0.004), ("R@10", 0.5, 0.04), ("MedR", 12.5, 250.0)):
-            found[f"test/instance/{way}/{name}"] = metric(value, **changed)
-            found[f"test/instance/{way}/chance/{name}"] = metric(chance)
+            unit = RANK if name == "MedR" else {}
+            found[f"test/instance/{way}/{name}"] = metric(value, **unit, **changed)
+            found[f"test/instance/{way}/chance/{name}"] = metric(chance, **unit)
         for name, value in (("mAP@10", 0.8), ("mAP@N", 0.6), ("PR@0.0", 0.9), ("PR@1.0", 0.4)):
             found[f"test/category/{way}/{name}"] = metric(value, **changed)
             found[f"test/category/{way}/chance/{name}"] = metric(0.33)

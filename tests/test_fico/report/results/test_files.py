@@ -137,7 +137,7 @@ class TestRefusals:
     )
     @pytest.mark.parametrize("part", ["value", "low", "high", "pessimistic", "optimistic"])
     def test_values_that_no_metric_has_are_refused_by_name(self, results, name, value, part):
-        good = Metric(1.0, 1.0, 1.0, 3, "What it is.")
+        good = Metric(1.0, 1.0, 1.0, 3, "What it is.", unit="rank" if name in ("MedR", "MeanR") else "fraction")
         key = f"test/instance/i2t/{name}"
         with pytest.raises(FicoError, match=re.escape(f"{part} of {key}")):
             replace(results, metrics={key: replace(good, **{part: value})})
@@ -145,7 +145,7 @@ class TestRefusals:
     def test_the_ends_of_the_range_are_values(self, results):
         ends = {
             "test/instance/i2t/R@1": Metric(1.0, 0.0, 1.0, 3, ""),
-            "test/instance/i2t/MedR": Metric(1.0, 1.0, 9.0, 3, ""),
+            "test/instance/i2t/MedR": Metric(1.0, 1.0, 9.0, 3, "", unit="rank", higher_is_better=False),
         }
         assert replace(results, metrics=ends).metrics == ends
 

@@ -38,7 +38,7 @@ class TestTables:
         wide = {name: m if "MedR" in name else replace(m, **bounds) for name, m in results.metrics.items()}
         for name in ("i2t", "t2i"):
             wide[f"test/instance/{name}/MedR"] = Metric(
-                12345.5, 11111.5, 23456.5, 500, "", *([9e4, 1.1e4] if ties else [])
+                12345.5, 11111.5, 23456.5, 500, "", *([9e4, 1.1e4] if ties else []), unit="rank"
             )
             wide[f"test/category/{name}/mAP@10"] = Metric(1.0, 1.0, 1.0, 500, "", **bounds)
         text = self.text(replace(results, metrics=wide))
@@ -61,7 +61,7 @@ class TestTables:
     def test_units_are_chosen_to_be_read(self):
         assert [bytes_text(size) for size in (0, 1023, 1024, 3 * 2**30)] == ["0 B", "1,023 B", "1.0 KiB", "3.0 GiB"]
         assert [seconds_text(s) for s in (0, 2e-6, 0.0123, 5, 1200)] == ["0 s", "2 µs", "12.3 ms", "5.00 s", "20.0 min"]
-        assert [metric_text("R@1", 0.5), metric_text("MedR", 3.0), metric_text("MeanR", 1234.56)] == [
+        assert [metric_text("fraction", 0.5), metric_text("rank", 3.0), metric_text("rank", 1234.56)] == [
             "50.00",
             "3",
             "1,235",

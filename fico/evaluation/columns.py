@@ -1,0 +1,115 @@
+"""Values per query as columns: which metrics share one, and which of them the engines compute together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+import numpy as np
+
+from fico.metrics.at_all_relevant import AveragePrecisionAtR, RPrecision
+from fico.metrics.average_precision import AveragePrecision
+from fico.metrics.metric import PerQueryMetric
+from fico.metrics.ndcg import NDCG
+from fico.metrics.precision_recall import RECALL_LEVELS, InterpolatedPrecision
+from fico.metrics.rank import MRR, MeanR, MedR
+from fico.metrics.recall import Recall
+from fico.metrics.specification import Denominator, Median, RecallKind, RetrievalMetric, kind_of
+
+RANK = "rank"  # of the first relevant item; at instance level always there
+
+
+@dataclass(frozen=True, slots=True)
+class FusedColumns:
+    """What the engines compute in one pass over a ranking, whether all of it is listed or not.
+
+    Args:
+        recall_at: Cut-offs of R@K at instance level, ascending.
+        recall: Kind of R@K.
+        map_at: Cut-offs of AP@K at category level, ascending.
+        ap: Denominator of AP@K.
+    """
+
+    recall_at: tuple[int, ...]
+    recall: RecallKind
+    map_at: tuple[int, ...]
+    ap: Denominator
+
+    @classmethod
+    def of(cls, metrics: Sequence[RetrievalMetric]) -> "FusedColumns":
+        """Cut-offs and kinds of the metrics; a second kind in one list is computed apart."""
+        recalls = [metric for metric in metrics if type(metric) is Recall and metric.task == "instance"]
+        precisions = [metric for metric in metrics if type(metric) is AveragePrecision and metric.task == "category"]
+        recall: RecallKind = recalls[0].recall if recalls else "any"
+        ap: Denominator = next((metric.denominator for metric in precisions if metric.k is not None), "hits")
+        return cls(
+            tuple(sorted(metric.k for metric in recalls if metric.recall == recall)),
+            recall,
+            tuple(sorted(metric.k for metric in precisions if metric.k is not None and metric.denominator == ap)),
+            ap,
+        )
+
+    def metrics(self, task: str) -> list[tuple[PerQueryMetric, ...]]:
+        """Metrics that each column serves, in the order in which the engines fill them."""
+        if task != "category":
+            ranks = (MeanR(), *(MedR(median=median) for median in get_args(Median)))
+            return [*((Recall(k, self.recall),) for k in self.recall_at), ranks, (MRR(),), (NDCG(10, "instance"),),
+                    (AveragePrecisionAtR(),), (RPrecision(),)]  # fmt: skip
+        return [
+            *((AveragePrecision(k, self.ap),) for k in self.map_at),
+            tuple(AveragePrecision(None, denominator) for denominator in get_args(Denominator)),
+            *((InterpolatedPrecision(level),) for level in RECALL_LEVELS),
+            (NDCG(10, "category"),),
+        ]
+
+    def count(self, task: str) -> int:
+        """Number of columns."""
+        return len(self.recall_at) + 5 if task != "category" else len(self.map_at) + 2 + len(RECALL_LEVELS)
+
+
+class TaskColumns:
+    """The columns of one task: those that the engines compute together, and the others by their metrics' formulas.
+
+    Args:
+        listed: Metrics of all tasks.
+        task: Which task; further positives have the metrics of ``instance``.
+    """
+
+    def __init__(self, listed: Sequence[RetrievalMetric], task: str) -> None:
+        self.metrics = tuple(m for m in listed if isinstance(m, PerQueryMetric) and m.task == kind_of(task))
+        """Metrics in the order of results."""
+        self.fused = FusedColumns.of(listed)
+        """What the engines compute together."""
+        columns = self.fused.metrics(task)
+        places = {metric: place for place, serves in enumerate(columns) for metric in serves}
+        found: dict[str, int] = {}
+        others: list[PerQueryMetric] = []
+        for metric in self.metrics:
+            if metric.column not in found and metric in places:
+                found[metric.column] = places[metric]
+            elif metric.column not in found:
+                found[metric.column] = len(columns) + len(others)
+                others.append(metric)
+        if task != "category":
+            found.setdefault(RANK, places[MeanR()])
+        self.names = tuple(found)
+        """Names of the columns."""
+        self.others = tuple(others)
+        """Metrics whose column the engines compute by `PerQueryMetric.per_query`."""
+        self._places = list(found.values())
+        self._are_all = self._places == list(range(len(columns)))
+
+    def index(self, metric: PerQueryMetric) -> int:
+        """Column of a metric."""
+        return self.names.index(metric.column)
+
+    def select(self, fused: np.ndarray, others: np.ndarray | None) -> np.ndarray:
+        """The listed columns.
+
+        Args:
+            fused: ``... columns``, as the engines fill them.
+            others: ``... columns`` of `others`; None where there are none.
+        """
+        if self._are_all:
+            return fused
+        joined = fused if others is None else np.concatenate([fused, others], axis=-1)
+        return np.ascontiguousarray(joined[..., self._places])

@@ -1,0 +1,94 @@
+"""Folds of an evaluation: contiguous images with their captions, each a gallery with its own relevance."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from fico.errors import DataError, UsageError
+from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
+from fico.metrics.specification import TASKS
+from fico.types import Correspondence
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fold:
+    """Contiguous images with all their captions, a gallery of its own.
+
+    Args:
+        image_rows: Rows of its images in the whole set.
+        text_rows: Rows of its captions in the whole set.
+        instance: Relevance by the correspondence, rows counted within the fold.
+        category: Relevance by labels, or None.
+        others: Further positives by the name of their task.
+    """
+
+    image_rows: Int64[np.ndarray, " images"]
+    text_rows: Int64[np.ndarray, " captions"]
+    instance: InstanceRetrieval
+    category: CategoryRetrieval | None
+    others: Mapping[str, InstanceRetrieval]
+
+
+def make_folds(
+    correspondence: Correspondence,
+    images: int,
+    labels: Bool[np.ndarray, "images classes"] | None,
+    others: Mapping[str, Correspondence],
+    folds: int,
+) -> Iterator[Fold]:
+    """Folds of equal size. A caption goes with its own image, and pairs of two folds are left out.
+
+    Args:
+        correspondence: The image row of each caption, or pairs.
+        images: Number of images.
+        labels: Of the category task, or None.
+        others: Further positives by the name of their task.
+        folds: How many.
+
+    Raises:
+        UsageError: There are more folds than images.
+        DataError: A fold has no captions, or no query with a positive.
+    """
+    if folds > images:
+        raise UsageError(f"folds={folds} must be at most the number of images, {images}")
+    own = correspondence.caption_to_image
+    for n in range(folds):
+        first, last = (images * m // folds for m in (n, n + 1))
+        texts = np.flatnonzero((own >= first) & (own < last)) if folds > 1 else np.arange(len(own))
+        if len(texts) == 0:
+            raise DataError(f"images {first} to {last - 1} of fold {n} have no captions; use fewer folds")
+        instance, *further = (
+            InstanceRetrieval(each if folds == 1 else each.part(first, last, texts), last - first)
+            for each in (correspondence, *others.values())
+        )
+        category = None if labels is None else CategoryRetrieval(labels[first:last], instance)
+        yield Fold(np.arange(first, last), texts, instance, category, dict(zip(others, further, strict=True)))
+
+
+def check_positives(
+    correspondence: Correspondence, others: Mapping[str, Correspondence], images: int, folds: int, has_labels: bool
+) -> None:
+    """Refuses further positives of unusable names or other sizes, and what needs an own image of every caption.
+
+    Raises:
+        UsageError: A name is that of a task, or holds other signs than letters, digits, ``-`` and ``_``.
+        DataError: The counts differ, or a caption has no own image although labels, folds or further positives need it.
+    """
+    for name, each in others.items():
+        if name in TASKS or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+            raise UsageError(
+                f"positives have the name {name!r}, which stands in the keys of their metrics; give one of letters, "
+                f"digits, - and _, other than {' and '.join(TASKS)}"
+            )
+        each.check(images, len(correspondence.caption_to_image))
+    needed = {"labels": has_labels, "folds": folds > 1, "further positives": bool(others)}
+    lost = np.flatnonzero(correspondence.caption_to_image < 0)
+    if len(lost) and any(needed.values()):
+        raise DataError(
+            f"{len(lost)} captions have no image of their own, the first in row {lost[0]}, but "
+            f"{' and '.join(name for name, is_needed in needed.items() if is_needed)} need one of each; "
+            "give caption_to_image= to Correspondence.from_pairs"
+        )
