@@ -39,21 +39,15 @@ def _metrics_of(path: str, node: Mapping[str, Any]) -> Iterator[RetrievalMetric]
     kind = _class(path, str(node["_target_"]))
     arguments = {str(name): value for name, value in node.items() if name != "_target_"}
     try:
+        lists = {name: tuple(value) for name, value in arguments.items() if isinstance(value, list | tuple)}
         hints = get_type_hints(kind.__init__)
-        names = [
-            name for name, value in arguments.items() if isinstance(value, list | tuple) and _is_single(hints, name)
-        ]
-        fixed = {name: value for name, value in arguments.items() if name not in names}
-        for values in product(*(arguments[name] for name in names)):
-            yield kind(**fixed, **dict(zip(names, values, strict=True)))
+        several = {name: values for name, values in lists.items() if get_origin(hints.get(name)) is not tuple}
+        for values in product(*several.values()):
+            yield kind(**{**arguments, **lists, **dict(zip(several, values, strict=True))})
     except FicoError:
         raise
     except Exception as error:  # whatever a constructor of a user's class raises
         raise UsageError(f"{path} cannot be built: {' '.join(str(error).split())}") from error
-
-
-def _is_single(hints: Mapping[str, Any], name: str) -> bool:
-    return get_origin(hints.get(name)) not in (tuple, list)
 
 
 def _class(path: str, target: str) -> type[RetrievalMetric]:
