@@ -12,7 +12,6 @@ from torch import Tensor
 from fico.errors import DataError, UsageError
 from fico.evaluation.engines.compiled import CodeSource, CpuEngine
 from fico.evaluation.engines.device_memory import plan_device
-from fico.evaluation.engines.tensor_scores import MatrixTensors, TensorScores
 from fico.evaluation.engines.torch_engine import TensorEngine
 from fico.evaluation.memory import MemoryPlan, plan_memory
 from fico.evaluation.options import EvaluationOptions
@@ -158,8 +157,8 @@ class Evaluator:
         self, fold: Fold, direction: Direction, scores: Any, ranges: list[tuple[int, int]], rows: int
     ) -> Iterator[BlockValues]:
         parts = (direction, fold.instance, fold.category, self.options)
-        if isinstance(scores, TensorScores | MatrixTensors):
-            return TensorEngine(*parts, scores.device).blocks(scores, ranges)
+        if self.device is not None:
+            return TensorEngine(*parts, self.device).blocks(scores, ranges)
         engine = CpuEngine(*parts, find_fills=self.dim == 0)
         return engine.codes(scores, ranges) if isinstance(scores, CodeSource) else engine.floats(scores, ranges, rows)
 
