@@ -57,7 +57,7 @@ class Side:
         array: ``rows dim``; a tensor stays on its device.
         similarity: ``euclidean`` is computed in float64, so that no difference of large squares is lost.
         keep_bytes: Keep the cast copy if it needs no more than this.
-        cast_bytes: Size of the pieces if it does.
+        cast_bytes: Size of the pieces if it does; None: 16 MiB.
 
     Attributes:
         scale: Factor of each item's products.
@@ -77,7 +77,7 @@ class Side:
         array: np.ndarray | Tensor,
         similarity: Similarity,
         keep_bytes: int,
-        cast_bytes: int = CAST_BYTES,
+        cast_bytes: int | None = None,
     ) -> None:
         self._array, self._similarity = array, similarity
         self.dtype = np.dtype(np.float64) if similarity == "euclidean" else score_dtype(array)
@@ -85,7 +85,7 @@ class Side:
         self._exponents: Tensor | None = None
         self.exponent = 0
         row_bytes = array.shape[1] * self.dtype.itemsize
-        self._step = max(1, cast_bytes // row_bytes)
+        self._step = max(1, (cast_bytes or CAST_BYTES) // row_bytes)
         if array.shape[0] * row_bytes <= keep_bytes:
             self._array = self.rows(0, len(array))
         self._zeros = 0
