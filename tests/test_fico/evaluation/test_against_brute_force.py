@@ -205,7 +205,9 @@ def test_a_median_beyond_the_candidates_has_no_value_and_no_interval_reaches_beh
 def test_a_single_score_of_the_fill_value_is_no_reranking(engine):
     scores = np.random.default_rng(5).standard_normal((8, 8))
     scores[np.arange(8), np.arange(8)[::-1]] = -100
-    result = evaluate_scores(i2t=scores, t2i=scores.T, correspondence=Correspondence(range(8)), bootstrap=0, engine=engine)
+    result = evaluate_scores(
+        i2t=scores, t2i=scores.T, correspondence=Correspondence(range(8)), bootstrap=0, engine=engine
+    )
     assert "instance/i2t/MeanR" in result.metrics
 
 
