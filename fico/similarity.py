@@ -1,7 +1,10 @@
 """Similarities of embeddings, computed by blocks of queries: cosine, inner product, negative Euclidean distance."""
 
-from collections.abc import Iterator
-from typing import Literal
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -9,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fico.errors import DataError
+from fico.util.arrays import as_tensor
 from fico.util.duplicates import are_alike, duplicate_rows
 from fico.util.matmul import matmul
 
@@ -43,16 +47,17 @@ def score_dtype(array: np.ndarray | Tensor) -> np.dtype:
 
 
 class Side:
-    """Embeddings of one side, read in pieces in the precision of the scores.
+    """Embeddings of one side where they lie, read in pieces in the precision of the scores; for both engines.
 
     Rows near the ends of their format are divided by powers of two, which loses no bit: under ``cosine`` and ``inner``
     each by its own, under ``euclidean`` both sides by a common one (``shrink``). So no product overflows.
 
     Args:
         name: "images" or "texts", for errors and notes.
-        array: ``rows dim``.
+        array: ``rows dim``; a tensor stays on its device.
         similarity: ``euclidean`` is computed in float64, so that no difference of large squares is lost.
         keep_bytes: Keep the cast copy if it needs no more than this.
+        cast_bytes: Size of the pieces if it does; None: 16 MiB.
 
     Attributes:
         scale: Factor of each item's products.
@@ -66,14 +71,23 @@ class Side:
         DataError: NaN or infinite rows, which are named and counted.
     """
 
-    def __init__(self, name: str, array: np.ndarray | Tensor, similarity: Similarity, keep_bytes: int) -> None:
-        self._array = array.cpu() if isinstance(array, Tensor) else array
-        self._similarity = similarity
+    def __init__(
+        self,
+        name: str,
+        array: np.ndarray | Tensor,
+        similarity: Similarity,
+        keep_bytes: int,
+        cast_bytes: int | None = None,
+    ) -> None:
+        self._array, self._similarity = array, similarity
         self.dtype = np.dtype(np.float64) if similarity == "euclidean" else score_dtype(array)
-        self._exponents: np.ndarray | None = None
+        self._kind = torch.float64 if self.dtype == np.float64 else torch.float32
+        self._exponents: Tensor | None = None
         self.exponent = 0
-        if array.shape[0] * array.shape[1] * self.dtype.itemsize <= keep_bytes:
-            self._array = self._cast(0, len(array))
+        row_bytes = array.shape[1] * self.dtype.itemsize
+        self._step = max(1, (cast_bytes or CAST_BYTES) // row_bytes)
+        if array.shape[0] * row_bytes <= keep_bytes:
+            self._array = self.rows(0, len(array))
         self._zeros = 0
         self.duplicates, is_collapsed = self._repeated()
         self.scale, self.shift = self._weigh(self._checked_squares(name))
@@ -83,72 +97,92 @@ class Side:
     def __len__(self) -> int:
         return len(self._array)
 
-    def _cast(self, start: int, stop: int) -> np.ndarray:
-        piece = self._array[start:stop]
-        if isinstance(piece, Tensor):
-            piece = piece.to(torch.float64 if self.dtype == np.float64 else torch.float32).numpy()
-        piece = np.ascontiguousarray(piece, dtype=self.dtype)
-        return piece if self._exponents is None else np.ldexp(piece, -self._exponents[start:stop, None])
-
-    def pieces(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Start row and rows in the scores' precision, a few megabytes at a time where a cast is needed."""
-        rows = len(self._array)
-        plain = isinstance(self._array, np.ndarray) and self._array.dtype == self.dtype and self._exponents is None
-        step = rows if plain else max(1, CAST_BYTES // (self._array.shape[1] * self.dtype.itemsize))
-        for start in range(0, rows, step):
-            yield start, self._cast(start, min(start + step, rows))
-
-    def rows(self, start: int, stop: int) -> np.ndarray:
+    def rows(self, start: int, stop: int) -> Float[Tensor, "rows dim"]:
         """Rows in the scores' precision."""
-        return self._cast(start, stop)
+        piece = self._array[start:stop]
+        if not isinstance(piece, Tensor):
+            piece = as_tensor(np.ascontiguousarray(piece, dtype=self.dtype))
+        piece = piece.to(self._kind)
+        return piece if self._exponents is None else _times_power(piece, -self._exponents[start:stop, None])
+
+    def pieces(self) -> Iterator[tuple[int, Tensor]]:
+        """Start row and rows in the scores' precision, in pieces where a cast is needed."""
+        stored = str(self._array.dtype).removeprefix("torch.")
+        step = len(self) if stored == self.dtype.name and self._exponents is None else self._step
+        for start in range(0, len(self), step):
+            yield start, self.rows(start, min(start + step, len(self)))
 
     def shrink(self, exponent: int) -> None:
         """Divides all rows by a power of two."""
-        self._exponents = np.full(len(self), exponent)
-        self.scale, self.shift = self._weigh(self._squares(self.dtype))
+        self._exponents = torch.full_like(self.scale, exponent, dtype=torch.int64)
+        self.scale, self.shift = self._weigh(self._squares(self._kind))
 
-    def _checked_squares(self, name: str) -> np.ndarray:
+    def _checked_squares(self, name: str) -> Tensor:
         """Squared length of each row, after the powers of two were found that keep it within the format."""
         low, high = _LENGTHS[self.dtype.itemsize]
-        squares = self._squares(self.dtype)
-        if squares.min() > low**2 and squares.max() < high**2:
+        squares = self._squares(self._kind)
+        least, most = torch.stack(squares.aminmax()).tolist()  # NaN stays NaN
+        if least > low**2 and most < high**2:
             return squares
-        peaks = np.concatenate([np.abs(piece).max(axis=1) for _, piece in self.pieces()])  # NaN stays NaN
-        refuse_holes(name, ~np.isfinite(peaks))
+        peaks = self._of_rows(lambda piece: piece.abs().amax(dim=1))
+        refuse_holes(name, ~peaks.isfinite().cpu().numpy())
         self._zeros = int((peaks == 0).sum())
-        largest, smallest = peaks.max(), peaks.min(where=peaks > 0, initial=np.inf)
-        is_large = float(largest) * np.sqrt(self._array.shape[1]) >= high
+        smallest, largest = torch.stack([peaks.masked_fill(peaks == 0, torch.inf).amin(), peaks.amax()]).tolist()
+        is_large = largest * math.sqrt(self._array.shape[1]) >= high
         if self._similarity == "euclidean":
-            self.exponent = int(np.frexp(largest)[1]) if is_large or 0 < largest <= low else 0
+            self.exponent = math.frexp(largest)[1] if is_large or 0 < largest <= low else 0
         elif is_large or smallest <= low:
-            self._exponents = np.where(peaks > 0, np.frexp(peaks)[1], 0)
-        return self._squares(np.dtype(np.float64)) if largest > 0 else np.zeros(len(peaks))
+            self._exponents = peaks.frexp().exponent.long()  # 0 for rows of zeros
+        return self._squares(torch.float64) if largest > 0 else torch.zeros_like(peaks)
 
-    def _repeated(self) -> tuple[tuple[np.ndarray, np.ndarray], bool]:
+    def _repeated(self) -> tuple[tuple[Tensor, Tensor], bool]:
         """Rows that repeat another, with the first of each, and whether all rows are equal but for rounding."""
         by_direction = self._similarity == "cosine"
         is_collapsed = are_alike(self.pieces, by_direction, ROUNDING)
         if is_collapsed and by_direction and are_alike(self.pieces, by_direction, 4 * np.finfo(self.dtype).eps):
-            return (np.arange(1, len(self)), np.zeros(len(self) - 1, dtype=np.int64)), is_collapsed
+            rows = torch.arange(1, len(self), device=self.rows(0, 1).device)
+            return (rows, torch.zeros_like(rows)), is_collapsed
         rows, firsts = duplicate_rows(self.pieces, by_direction)
         return (rows, firsts), is_collapsed or (len(self) > 1 and len(rows) == len(self) - 1)
 
-    def _weigh(self, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    def _weigh(self, squares: Tensor) -> tuple[Tensor, Tensor | None]:
         """What makes scores of inner products, per item: a factor, and for Euclidean a term to subtract."""
         if self._similarity == "euclidean":
-            return np.full(len(squares), 2.0), squares  # 2 q g - g g orders items as -|q - g| does
+            return torch.full_like(squares, 2), squares  # 2 q g - g g orders items as -|q - g| does
+        ones = torch.ones_like(squares, dtype=self._kind)
         if self._similarity == "inner":
-            relative = (
-                0 if self._exponents is None else self._exponents - self._exponents[squares > 0].max(initial=-1100)
-            )
-            return np.ldexp(np.ones(len(squares), dtype=self.dtype), relative), None
-        norms = np.sqrt(squares)
-        with np.errstate(divide="ignore"):
-            return np.where(norms > 0, 1 / norms, 0).astype(self.dtype), None
+            if self._exponents is None:
+                return ones, None
+            relative = self._exponents - self._exponents.masked_fill(squares == 0, -1100).amax()
+            return _times_power(ones, relative.clamp(min=-1100, max=0)), None  # above 0 for rows of zeros alone
+        return torch.where(squares > 0, 1 / squares.sqrt(), 0).to(self._kind), None
 
-    def _squares(self, dtype: np.dtype) -> np.ndarray:
-        with np.errstate(over="ignore", invalid="ignore"):
-            return np.concatenate([np.einsum("ij,ij->i", piece, piece, dtype=dtype) for _, piece in self.pieces()])
+    def _squares(self, kind: torch.dtype) -> Tensor:
+        with full_precision():
+            return self._of_rows(lambda piece: torch.einsum("ij,ij->i", piece.to(kind), piece.to(kind)))
+
+    def _of_rows(self, values: Callable[[Tensor], Tensor]) -> Tensor:
+        """A value for each row."""
+        return torch.cat([values(part) for _, piece in self.pieces() for part in piece.split(self._step)])
+
+
+def _times_power(values: Tensor, exponents: Tensor) -> Tensor:
+    """Values times powers of two, exact unless the result leaves the format; in two steps, as the powers might."""
+    half = exponents // 2
+    for part in (half, exponents - half):
+        values = values * (part + 1023 << 52).view(torch.float64).to(values.dtype)
+    return values
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Products of float32 in float32: what a training chose for its own speed would change ranks here."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def collapse_note(name: str, rows: int, zeros: int, is_collapsed: bool) -> str | None:
@@ -196,30 +230,29 @@ class EmbeddingScores:
     """
 
     def __init__(self, images: Side, texts: Side, similarity: Similarity, whole: bool = False) -> None:
+        share_power(images, texts)
         self._sides = {"i2t": (images, texts), "t2i": (texts, images)}
+        self._weights = {way: _Weights.of(items) for way, (_, items) in self._sides.items()}
         self.similarity = similarity
         self.dtype = images.dtype
         self.notes = tuple(side.note for side in (images, texts) if side.note)
-        if images.exponent or texts.exponent:
-            for side in (images, texts):
-                side.shrink(max(images.exponent, texts.exponent))
         self._whole: np.ndarray | None = None
         if whole:
             self._whole = np.empty((len(images), len(texts)), dtype=self.dtype)
-            matmul(images.rows(0, len(images)), texts.rows(0, len(texts)).T, self._whole)
+            matmul(images.rows(0, len(images)).numpy(), texts.rows(0, len(texts)).numpy().T, self._whole)
 
     def block(self, direction: str, start: int, stop: int, out: Float[np.ndarray, "queries items"]) -> None:
         """Products of the queries from ``start`` to before ``stop`` with every item, into ``out``."""
         if self._whole is not None:
             return
         queries, items = self._sides[direction]
-        rows = queries.rows(start, stop)
+        rows = queries.rows(start, stop).numpy()
         for first, piece in items.pieces():
-            matmul(rows, piece.T, out[:, first : first + len(piece)])
+            matmul(rows, piece.numpy().T, out[:, first : first + len(piece)])
 
     def finish(self, direction: str, start: int, out: Float[np.ndarray, "queries items"]) -> None:
         """Turns products into scores, for the rows of a block from query ``start``; called by several threads."""
-        items = self._sides[direction][1]
+        items = self._weights[direction]
         if self._whole is not None:
             matrix = self._whole if direction == "i2t" else self._whole.T
             np.multiply(matrix[start : start + len(out)], items.scale, out=out)
@@ -227,6 +260,29 @@ class EmbeddingScores:
             out *= items.scale
         if items.shift is not None:
             out -= items.shift
-        repeated, firsts = items.duplicates
-        if len(repeated):  # their products differ in the last bits, by position, blocks and threads
-            out[:, repeated] = out[:, firsts]
+        if len(items.repeated):  # their products differ in the last bits, by position, blocks and threads
+            out[:, items.repeated] = out[:, items.firsts]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Weights:
+    """What a side of items makes of products, as NumPy arrays; see ``Side``."""
+
+    scale: np.ndarray
+    shift: np.ndarray | None
+    is_weighted: bool
+    repeated: np.ndarray
+    firsts: np.ndarray
+
+    @classmethod
+    def of(cls, items: Side) -> Self:
+        shift = None if items.shift is None else items.shift.numpy()
+        repeated, firsts = (part.numpy() for part in items.duplicates)
+        return cls(items.scale.numpy(), shift, items.is_weighted, repeated, firsts)
+
+
+def share_power(images: Side, texts: Side) -> None:
+    """Divides both sides by the power of two that one of them needs, so that distances keep their order."""
+    if images.exponent or texts.exponent:
+        for side in (images, texts):
+            side.shrink(max(images.exponent, texts.exponent))

@@ -11,7 +11,6 @@ from torch import Tensor
 from fico.errors import UsageError
 from fico.evaluation.engines.compiled import CodeSource, CpuEngine
 from fico.evaluation.engines.device_memory import plan_device
-from fico.evaluation.engines.tensor_scores import MatrixTensors, TensorScores
 from fico.evaluation.folds import Fold, check_positives, make_folds
 from fico.evaluation.memory import MemoryPlan, plan_memory
 from fico.evaluation.options import EvaluationOptions
@@ -139,11 +138,11 @@ class Evaluator:
         self, fold: Fold, direction: Direction, scores: Any, ranges: list[tuple[int, int]], rows: int
     ) -> Iterator[BlockValues]:
         parts = (direction, fold.instance, fold.category, self.options)
-        if isinstance(scores, TensorScores | MatrixTensors):
+        if self.device is not None:
             # torchmetrics takes two seconds to import, which the kernels of the CPU do without
             from fico.evaluation.engines.torch_engine import TensorEngine
 
-            return TensorEngine(*parts, scores.device, fold.others).blocks(scores, ranges)
+            return TensorEngine(*parts, self.device, fold.others).blocks(scores, ranges)
         engine = CpuEngine(*parts, self.dim == 0, fold.others)
         return engine.codes(scores, ranges) if isinstance(scores, CodeSource) else engine.floats(scores, ranges, rows)
 

@@ -10,11 +10,12 @@ from torch import Tensor
 from fico.codes import HashCodes
 from fico.errors import DataError
 from fico.evaluation.engines.compiled import CodeSource, ScoreSource
-from fico.evaluation.engines.tensor_scores import TensorScores, on_device, signs
+from fico.evaluation.engines.device_memory import DEVICE_CAST_BYTES
+from fico.evaluation.engines.tensor_scores import CodeTensors, TensorScores, embeddings_on
 from fico.evaluation.memory import MemoryPlan
 from fico.metrics.specification import Direction
-from fico.similarity import ROUNDING, EmbeddingScores, Side, Similarity, collapse_note, score_dtype
-from fico.util.arrays import as_matrix
+from fico.similarity import EmbeddingScores, Side, Similarity, score_dtype
+from fico.util.arrays import as_matrix, as_numpy
 
 
 def embedding_source(
@@ -24,31 +25,18 @@ def embedding_source(
     bits: int | None,
     plan: MemoryPlan,
     device: torch.device | None,
-) -> ScoreSource | CodeSource | TensorScores:
+) -> ScoreSource | CodeSource | TensorScores | CodeTensors:
     """Codes for ``hamming``, else embeddings checked for holes; on a ``device`` when one is given."""
     if similarity == "hamming":
-        codes = HashCodes.of(images, bits, "images"), HashCodes.of(texts, bits, "texts")
-        if device is None:
-            return CodeSource(*codes)
-        return TensorScores(signs(codes[0]).to(device), signs(codes[1]).to(device), similarity)
+        codes = CodeSource(HashCodes.of(images, bits, "images"), HashCodes.of(texts, bits, "texts"))
+        return codes if device is None else CodeTensors(codes, device)
+    named = (("images", images), ("texts", texts))
     if device is not None:
-        tensors = {
-            name: on_device(name, side, similarity, device) for name, side in (("images", images), ("texts", texts))
-        }
-        scores = TensorScores(tensors["images"], tensors["texts"], similarity)
-        notes = (_collapse_note(name, rows, similarity) for name, rows in tensors.items())
-        scores.notes = tuple(note for note in notes if note)
-        return scores
-    sides = [Side(name, side, similarity, plan.keep_bytes) for name, side in (("images", images), ("texts", texts))]
+        there = [Side(name, embeddings_on(device, side), similarity, 0, DEVICE_CAST_BYTES) for name, side in named]
+        return TensorScores(*there)
+    here = ((name, side.cpu() if isinstance(side, Tensor) else side) for name, side in named)
+    sides = [Side(name, side, similarity, plan.keep_bytes) for name, side in here]
     return EmbeddingScores(sides[0], sides[1], similarity, plan.whole)
-
-
-def _collapse_note(name: str, rows: Tensor, similarity: Similarity) -> str | None:
-    """As the note of ``fico.similarity.Side``, for embeddings on a device."""
-    peaks = rows.abs().amax(dim=1, keepdim=True)
-    compared = rows / peaks if similarity == "cosine" else rows
-    is_collapsed = bool((compared - compared[0]).abs().amax() <= ROUNDING * compared[0].abs().amax())
-    return collapse_note(name, len(rows), int((peaks == 0).sum()), is_collapsed)
 
 
 class MatrixScores:
@@ -80,7 +68,7 @@ class MatrixScores:
         else:
             queries, items = self._rows[direction]
             rows = matrix[queries[start:stop]][:, items]
-        out[:] = rows.float().numpy() if isinstance(rows, Tensor) and rows.dtype.itemsize == 2 else rows
+        out[:] = as_numpy(rows) if isinstance(rows, Tensor) else rows
         holes = ~(out.max(axis=1) < np.inf)
         if holes.any():
             first = start + int(np.flatnonzero(holes)[0])

@@ -1,5 +1,6 @@
 """Matrices from whatever a user hands over."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,13 @@ def to_array(values: Embeddings, what: str) -> np.ndarray:
     """
     matrix = as_matrix(values, what)
     return as_numpy(matrix) if isinstance(matrix, Tensor) else np.asarray(matrix)
+
+
+def as_tensor(array: np.ndarray) -> Tensor:
+    """A tensor in the memory of an array, which torch would warn of where it is read-only; it must not be written."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 def share_memory(rows: np.ndarray, source: Any) -> bool:

@@ -1,87 +1,96 @@
-"""Rows of a matrix that are equal, or that point in the same direction.
+"""Rows of a matrix that are equal, or that point in the same direction, on the device where they lie.
 
 A matrix product adds in an order that depends on the position of a row, so equal rows get scores with different last
 bits. Whoever wants them to tie has to know which they are.
 """
 
 from collections.abc import Callable, Iterator
-from hashlib import blake2b
 
-import numpy as np
-from jaxtyping import Bool, Float, Int64, UInt64
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
 
-Pieces = Callable[[], Iterator[tuple[int, np.ndarray]]]  # start row and rows, one piece after the other
-_ROWS = 1024  # rows normalised at once
-_ODD = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)  # spread the bits of two keys over one
+Pieces = Callable[[], Iterator[tuple[int, Tensor]]]  # start row and rows, one piece after the other
+_PART = 2**20  # entries normalised at once
+_ODD = (0x1E3779B97F4A7C15, 0x42B2AE3D27D4EB4F)  # spread the bits of a key
 
 
 def duplicate_rows(
     pieces: Pieces, by_direction: bool
-) -> tuple[Int64[np.ndarray, " duplicates"], Int64[np.ndarray, " duplicates"]]:
-    """Rows that repeat an earlier one, and the first row that each of them repeats.
+) -> tuple[Int64[Tensor, " duplicates"], Int64[Tensor, " duplicates"]]:
+    """Rows that repeat an earlier one, in ascending order, and the first row that each of them repeats.
 
-    A few entries of each row tell nearly all rows apart; the rest are compared by a digest of the whole row.
+    A few entries of each row tell nearly all rows apart; the rest are compared by a hash of the whole row.
 
     Args:
         pieces: The matrix.
         by_direction: Rows that differ by a positive factor are duplicates too: with whole numbers or powers of two the
             factor is exact, else rounding may hide it.
     """
-    keys = np.concatenate([_probe(piece, by_direction) for _, piece in pieces()])
-    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    seen: dict[bytes, int] = {}
-    pairs: list[tuple[int, int]] = []
-    for row, digest in _digests(pieces, by_direction, counts[inverse] > 1):
-        first = seen.setdefault(digest, row)
-        if first != row:
-            pairs.append((row, first))
-    rows, firsts = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    return rows, firsts
+    rows, firsts = _repeats(torch.cat([_probe(piece, by_direction) for _, piece in pieces()]))
+    if len(rows) == 0:
+        return rows, firsts
+    alike = torch.cat([rows, firsts]).unique()
+    rows, firsts = _repeats(torch.cat(list(_hashes(pieces, by_direction, alike))))
+    return alike[rows], alike[firsts]
 
 
 def are_alike(pieces: Pieces, by_direction: bool, tolerance: float) -> bool:
     """Whether all rows are equal (or point in the same direction) to a fraction of their largest entry."""
     first = None
     for _, piece in pieces():
-        for start in range(0, len(piece), _ROWS):
-            rows = _normalised(piece[start : start + _ROWS], by_direction)
+        for part in piece.split(_part_rows(piece)):
+            rows = _normalised(part, by_direction)
             first = rows[:1] if first is None else first
-            if not np.abs(rows - first).max(initial=0) <= tolerance * np.abs(first).max(initial=0):
+            if not bool((rows - first).abs().amax() <= tolerance * first.abs().amax()):
                 return False
     return True
 
 
-def _normalised(rows: Float[np.ndarray, "rows dim"], by_direction: bool) -> Float[np.ndarray, "rows dim"]:
+def _repeats(keys: Int64[Tensor, " rows"]) -> tuple[Int64[Tensor, " duplicates"], Int64[Tensor, " duplicates"]]:
+    """Rows whose key an earlier row has, ascending, and the first row with it."""
+    ordered, order = keys.sort(stable=True)
+    is_repeat = torch.zeros_like(ordered, dtype=torch.bool)
+    is_repeat[1:] = ordered[1:] == ordered[:-1]
+    firsts = order[~is_repeat][(~is_repeat).cumsum(0) - 1]
+    rows, sorting = order[is_repeat].sort()
+    return rows, firsts[is_repeat][sorting]
+
+
+def _normalised(rows: Float[Tensor, "rows dim"], by_direction: bool) -> Float[Tensor, "rows dim"]:
     """Rows of which duplicates have the same bits.
 
     Quotients of exact multiples are equal, since division rounds equal numbers alike; the sum turns -0 into 0.
     """
-    if not by_direction:
-        return rows + 0.0
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # rows of zeros
-        quotients: np.ndarray = rows / np.abs(rows).max(axis=1, keepdims=True, initial=0) + 0.0
-    return quotients
+    return (rows / rows.abs().amax(dim=1, keepdim=True) if by_direction else rows) + 0.0
 
 
-def _probe(rows: Float[np.ndarray, "rows dim"], by_direction: bool) -> UInt64[np.ndarray, " rows"]:
+def _probe(rows: Float[Tensor, "rows dim"], by_direction: bool) -> Int64[Tensor, " rows"]:
     """A number for each row that duplicates share, from four of its entries."""
-    columns = np.linspace(0, rows.shape[1] - 1, 4).astype(np.int64)
+    columns = torch.linspace(0, rows.shape[1] - 1, 4).long().to(rows.device)
     entries = rows[:, columns]
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
-        both = entries[:, :2] / entries[:, 2:] if by_direction else entries[:, :2]
-    both = np.ascontiguousarray(both + 0.0)
-    bits = both.view(np.uint64 if both.itemsize == 8 else np.uint32).astype(np.uint64)
-    key: np.ndarray = bits[:, 0] * np.uint64(_ODD[0]) + bits[:, 1] * np.uint64(_ODD[1])
-    return key
+    both = (entries[:, :2] / entries[:, 2:] if by_direction else entries[:, :2]) + 0.0
+    bits = both.view(torch.int64 if both.dtype == torch.float64 else torch.int32).long()
+    return bits[:, 0] * _ODD[0] + bits[:, 1] * _ODD[1]
 
 
-def _digests(pieces: Pieces, by_direction: bool, wanted: Bool[np.ndarray, " rows"]) -> Iterator[tuple[int, bytes]]:
-    """Row number and digest of each wanted row."""
-    if not wanted.any():
-        return
+def _hashes(pieces: Pieces, by_direction: bool, wanted: Int64[Tensor, " wanted"]) -> Iterator[Int64[Tensor, " part"]]:
+    """Hash of each wanted row, ascending."""
     for start, piece in pieces():
-        numbers = np.flatnonzero(wanted[start : start + len(piece)])
-        for first in range(0, len(numbers), _ROWS):
-            chosen = numbers[first : first + _ROWS]
-            for number, row in zip(chosen.tolist(), _normalised(piece[chosen], by_direction), strict=True):
-                yield start + number, blake2b(row.tobytes(), digest_size=16).digest()
+        numbers = wanted[(wanted >= start) & (wanted < start + len(piece))] - start
+        for part in numbers.split(_part_rows(piece)):
+            yield _hash(_normalised(piece[part], by_direction))
+
+
+def _hash(rows: Float[Tensor, "rows dim"]) -> Int64[Tensor, " rows"]:
+    """64 bits of each row: whole numbers, so that they do not depend on the order in which they are added."""
+    words = rows.contiguous().view(torch.int32).long()
+    weights = torch.randint(-(2**62), 2**62, (words.shape[1],), generator=torch.Generator().manual_seed(0))
+    words = words * _ODD[0]
+    words ^= words >> 32  # rows that differ in a few bits alone, as in signs, differ in all
+    words *= 2 * weights.to(rows.device) + 1
+    return words.sum(dim=1)
+
+
+def _part_rows(piece: Tensor) -> int:
+    return max(1, _PART // piece.shape[1])

@@ -147,8 +147,9 @@ class _Scorer:
         self._queries = queries.astype(self._items.dtype, copy=False)
 
     def __call__(self, queries: np.ndarray, start: int, stop: int) -> np.ndarray:
-        scores: np.ndarray = self._queries[queries] @ self._items.rows(start, stop).T * self._items.scale[start:stop]
-        return scores if self._items.shift is None else scores - self._items.shift[start:stop]
+        items, scale, shift = self._items.rows(start, stop).numpy(), self._items.scale.numpy(), self._items.shift
+        scores: np.ndarray = self._queries[queries] @ items.T * scale[start:stop]
+        return scores if shift is None else scores - shift[start:stop].numpy()
 
 
 def _row(

@@ -2,16 +2,17 @@
 
 Every entry computes similarity, R@1/5/10 and mAP@10/100/N in both directions where its library can; the engine gives
 all its metrics, chance levels and bootstrap intervals. ``limit`` is the least that a full evaluation of
-floats must do: two matrix products, one sort of all values and one comparison of each. Libraries that are not
-installed are skipped. ``--device cuda`` runs the engine there, beside the peers on the CPU; ``--operations`` counts the
-torch operations that a device would have to launch.
+floats must do on the CPU: two matrix products, one sort of all values and one comparison of each; the roofline is what
+the necessary operations and bytes take at the rates that the device was measured to reach. Libraries that are not
+installed are named. ``--device cuda`` runs the engine there, and the peers that can; ``--targets`` measures the engine
+alone at the sizes that have a target time; ``--operations`` counts the torch operations that a device would launch.
 """
 
 import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
@@ -20,7 +21,9 @@ from rich.console import Console
 
 from fico.bench.machine import PeakMemory
 from fico.bench.metrics.operations import count_operations, operations_table
-from fico.bench.metrics.peers import PEERS, Problem
+from fico.bench.metrics.peers import ON_DEVICE, PEERS, Problem
+from fico.bench.metrics.roofline import measure_rates, necessary
+from fico.bench.metrics.targets import measure_targets, targets_table
 from fico.bench.timing import Timing, once, timed
 from fico.evaluation.evaluate import evaluate
 from fico.evaluation.options import Engine
@@ -41,13 +44,15 @@ class Measurement:
         work: ``float``, ``codes`` or ``R@K``, with the numbers of images and captions.
         name: Library.
         timing: Seconds, medians.
-        extra_bytes: Most memory beyond what the process held before.
+        extra_bytes: Most memory of the CPU beyond what the process held before.
+        roofline: Least seconds at the device's rates.
     """
 
     work: str
     name: str
     timing: Timing
     extra_bytes: int
+    roofline: float
 
 
 def problem(images: int, captions: int, dim: int, bits: int, seed: int = 3) -> Problem:
@@ -111,9 +116,12 @@ def run(
 ) -> list[Measurement]:
     """Measures the engine, the limit and the installed peers at one size."""
     images, captions = SIZES[size]
-    data, rows = problem(images, captions, 256, 64), []
+    data, rows, rates = replace(problem(images, captions, 256, 64), device=device), [], measure_rates(device)
+    console.print(f"{device}: {rates.flops / 1e12:.3g} TFLOP/s in float32, {rates.bytes / 1e9:.3g} GB/s")
     for work in ("R@K",) if size == "100k" else ("float", "codes"):
-        calls = {"fico": engine(data, work, device, kind)} | ({"limit": limit(data)} if work == "float" else {})
+        calls = {"fico": engine(data, work, device, kind)}
+        calls |= {"limit": limit(data)} if work == "float" and device == "cpu" else {}
+        least = necessary(work, images, captions, 64 if work == "codes" else 256).seconds(rates)
         for peer in peers:
             maker, sizes, works = PEERS[peer]
             if size in sizes and work in works:
@@ -130,13 +138,14 @@ def run(
                     raise
                 console.print(f"{name} failed: {type(error).__name__}: {error}")  # costs its row alone
                 continue
-            rows.append(Measurement(f"{work} {images:,}/{captions:,}", name, timing, extra))
+            place = "" if device == "cpu" or name in ("fico", *ON_DEVICE) else " (CPU)"
+            rows.append(Measurement(f"{work} {images:,}/{captions:,}", name + place, timing, extra, least))
     return rows
 
 
 def comparison_table(rows: Sequence[Measurement]) -> Table:
     """Times and memory of each library, with the ratio to this one."""
-    numbers = ("seconds", "CPU s", "times fico", "extra MiB")
+    numbers = ("seconds", "CPU s", "times fico", "of the roofline, %", "extra MiB")
     columns = (Column("work", is_text=True), Column("library", is_text=True), *map(Column, numbers))
     ours = {row.work: row.timing.seconds for row in rows if row.name == "fico"}
     cells = (
@@ -146,6 +155,7 @@ def comparison_table(rows: Sequence[Measurement]) -> Table:
             f"{row.timing.seconds:.3g}",
             f"{row.timing.cpu_seconds:.3g}",
             f"{row.timing.seconds / ours[row.work]:.2f}",
+            f"{100 * row.roofline / row.timing.seconds:.2g}",
             f"{row.extra_bytes / 2**20:.0f}",
         )
         for row in rows
@@ -165,9 +175,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--budget-seconds", type=float, default=30.0, help="no repeat begins later than this")
-    parser.add_argument("--device", default="cpu", help="where the engine runs; the peers run on the CPU")
+    parser.add_argument("--device", default="cpu", help="where the engine runs, and the peers that can")
     parser.add_argument("--engine", choices=get_args(Engine), default="auto")
     parser.add_argument("--operations", action="store_true", help="count the torch operations, and time nothing")
+    parser.add_argument("--targets", action="store_true", help="time the engine at the sizes that have a target")
+    parser.add_argument("--scale", type=int, default=1, help="divides images and captions of the targets")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     console, begin = Console(stderr=True), time.perf_counter()
@@ -177,6 +189,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for work in ("float", "codes")
         ]  # fmt: skip
         sys.stdout.write(as_markdown(operations_table(counted)))
+        return
+    if options.targets:
+        reached, rates = [], measure_rates(options.device)
+        for row in measure_targets(
+            problem, engine, options.device, options.engine, rates, options.repeats, options.scale
+        ):  # fmt: skip
+            console.print(f"{row.target.work} {row.target.images:,}/{row.target.captions:,}: {row.seconds:.3g} s")
+            reached.append(row)
+        sys.stdout.write(as_markdown(targets_table(reached, options.device)))
         return
     rows = [
         row for size in options.sizes

@@ -22,6 +22,7 @@ class Problem:
         text_codes: ``captions bits``.
         pairs: Image row of each caption, grouped, equally many for each image.
         labels: ``images classes``, multi-hot.
+        device: Where peers compute that can.
     """
 
     images: np.ndarray
@@ -30,6 +31,7 @@ class Problem:
     text_codes: np.ndarray
     pairs: np.ndarray
     labels: np.ndarray
+    device: str = "cpu"
 
 
 Call = Callable[[], object]
@@ -87,6 +89,35 @@ def _directions(data: Problem) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]
     return [(scores, positive, shared), (scores.T, positive.T, shared.T)]
 
 
+def torch_loop(data: Problem, work: str) -> Call:
+    """The loop of model repositories in torch: one query at a time, one argsort, one pass per cut."""
+    images, texts = (
+        torch.nn.functional.normalize(torch.from_numpy(side).float().to(data.device))
+        for side in ((data.image_codes, data.text_codes) if work == "codes" else (data.images, data.texts))
+    )
+    labels = torch.from_numpy(data.labels).float().to(data.device)
+    owners = torch.from_numpy(data.pairs).to(data.device)
+    own = torch.arange(len(images), device=data.device)
+
+    def run() -> list[float]:
+        found = []
+        for queries, items, of_queries, of_items in ((images, texts, own, owners), (texts, images, owners, own)):
+            ranks, sums, item_labels = [], np.zeros(3), labels[of_items]
+            for query, image in zip(queries, of_queries, strict=True):
+                order = (items @ query).argsort(descending=True)
+                ranks.append(int((of_items[order] == image).nonzero()[0]))
+                relevant = (item_labels @ labels[image] > 0)[order]
+                for n, cut in enumerate((10, 100, len(items))):
+                    hits = relevant[:cut].nonzero()[:, 0] + 1.0
+                    sums[n] += float(
+                        (torch.arange(1, len(hits) + 1, device=data.device) / hits).sum() / max(len(hits), 1)
+                    )
+            found += [float(np.mean(np.array(ranks) < k)) for k in (1, 5, 10)] + list(sums / len(queries))
+        return found
+
+    return run
+
+
 def torchmetrics(data: Problem, work: str) -> Call:
     """torchmetrics: three hit rates and three MAPs on flattened scores, shifted above 0 so that it counts them."""
     from torchmetrics.retrieval import RetrievalHitRate, RetrievalMAP
@@ -94,13 +125,13 @@ def torchmetrics(data: Problem, work: str) -> Call:
     def run() -> list[Any]:
         found = []
         for scores, positive, shared in _directions(data):
-            queries = torch.arange(len(scores))[:, None].expand(*scores.shape).reshape(-1)
-            shifted = torch.from_numpy(scores.copy()).reshape(-1) + 2
+            queries = torch.arange(len(scores), device=data.device)[:, None].expand(*scores.shape).reshape(-1)
+            shifted = torch.from_numpy(scores.copy()).to(data.device).reshape(-1) + 2
             for relevant, metrics in (
                 (positive, [RetrievalHitRate(top_k=k) for k in (1, 5, 10)]),
                 (shared, [RetrievalMAP(top_k=k) for k in (10, 100, None)]),
             ):
-                target = torch.from_numpy(relevant.copy()).reshape(-1)
+                target = torch.from_numpy(relevant.copy()).to(data.device).reshape(-1)
                 found += [metric(shifted, target, indexes=queries) for metric in metrics]
         return found
 
@@ -111,15 +142,18 @@ def pytorch_metric_learning(data: Problem, work: str) -> Call:
     """pytorch-metric-learning: precision@1 and MAP of image queries, by the nearest neighbours of FAISS."""
     library: Any = import_module("pytorch_metric_learning.utils.accuracy_calculator")
 
-    labels = torch.from_numpy(data.labels)
+    labels = torch.from_numpy(data.labels).to(data.device)
+    owners = torch.from_numpy(data.pairs).to(data.device)
     calculator = library.AccuracyCalculator(
         include=("precision_at_1", "mean_average_precision"),
         k=len(data.texts),
         label_comparison_fn=lambda x, y: (x.bool() & y.bool()).any(dim=-1),  # it hands labels on as floats
-        device=torch.device("cpu"),
+        device=torch.device(data.device),
     )
-    images, texts = (torch.nn.functional.normalize(torch.from_numpy(side)) for side in (data.images, data.texts))
-    return lambda: calculator.get_accuracy(images, labels, texts, labels[data.pairs])
+    images, texts = (
+        torch.nn.functional.normalize(torch.from_numpy(side).to(data.device)) for side in (data.images, data.texts)
+    )
+    return lambda: calculator.get_accuracy(images, labels, texts, labels[owners])
 
 
 def _as_dicts(scores: np.ndarray, relevant: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -168,9 +202,15 @@ def ranx(data: Problem, work: str) -> Call:
 # maker, sizes it can be run at (the others need tens of GiB or hours), kinds of work
 PEERS: dict[str, tuple[Callable[[Problem, str], Call], tuple[str, ...], tuple[str, ...]]] = {
     "fico-itr": (fico_itr, ("1k", "5k"), ("float", "codes")),
+    "torch loop": (torch_loop, ("1k", "5k"), ("float", "codes")),
     "hashing loop": (hashing_loop, ("1k", "5k"), ("codes",)),
     "pytrec_eval": (pytrec_eval, ("1k",), ("float",)),
     "torchmetrics": (torchmetrics, ("1k",), ("float",)),
     "pytorch-metric-learning": (pytorch_metric_learning, ("1k",), ("float",)),
     "ranx": (ranx, ("1k",), ("float",)),
 }
+ON_DEVICE = (
+    "torch loop",
+    "torchmetrics",
+    "pytorch-metric-learning",
+)  # compute where they are told to; others on the CPU

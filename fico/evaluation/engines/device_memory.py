@@ -14,8 +14,9 @@ from fico.metrics.ties import MOST_COUNTED
 
 DEVICE_BYTES = 8 * 2**30  # the default memory limit on a GPU, if twice as much is free
 _SORTED_BYTES = 60  # per score: a sort, and the tied blocks of a gallery in which every item is relevant and distinct
+DEVICE_CAST_BYTES = 64 * 2**20  # embeddings in another precision than the scores' are cast in pieces of this size
 _CODE_BYTES = 32  # per score: cell of the histogram, relevance and the cells of the relevant items
-_COUNTED_BYTES = 4  # per score, beside it: comparisons with the relevant items
+_COUNTED_BYTES = 4  # per score, beside it: comparisons with the relevant items; or the copies of tied duplicates
 _DISTANCE_BYTES = 64  # per query and Hamming distance: counts and their sums
 _LABEL_BYTES = 4
 _RESULT_COPIES = 4  # of the values of a query: the columns, stacked, and in two tie bounds
@@ -52,7 +53,8 @@ def plan_device(
     columns = sum(len(options.columns(task)) for task in options.tasks)
     columns += len(others) * len(options.columns("instance"))
     fixed = (images + texts) * (dim * dtype.itemsize + columns * 8 * _RESULT_COPIES) + images * classes * _LABEL_BYTES
-    query_bytes = classes * _LABEL_BYTES + (dim + 1) * _DISTANCE_BYTES * is_codes
+    fixed += min(DEVICE_CAST_BYTES, max(images, texts) * dim * dtype.itemsize)
+    query_bytes = classes * _LABEL_BYTES + dim * dtype.itemsize + (dim + 1) * _DISTANCE_BYTES * is_codes
     rows, used = {}, 0
     for direction in DIRECTIONS:
         queries, items = (len(side) for side in instance.images_of(direction))
@@ -79,7 +81,7 @@ def score_bytes(
     most = int(np.diff(instance.positives(direction)[0]).max(initial=0))
     if "category" in options.tasks or most > MOST_COUNTED:
         return _SORTED_BYTES + dtype.itemsize
-    return _COUNTED_BYTES + dtype.itemsize
+    return max(_COUNTED_BYTES, dtype.itemsize) + dtype.itemsize
 
 
 def default_room(device: torch.device) -> int:

@@ -1,7 +1,5 @@
 """Scores on a torch device, by blocks of queries: of embeddings, of codes, or from score matrices."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
@@ -9,10 +7,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fico.codes import HashCodes
-from fico.evaluation.engines.compiled import ScoreSource, count_scored
+from fico.evaluation.engines.compiled import CodeSource, ScoreSource, count_scored
 from fico.metrics.specification import Direction
-from fico.similarity import Similarity, refuse_holes, score_dtype
+from fico.similarity import Side, full_precision, score_dtype, share_power
+from fico.util.arrays import as_tensor
+
+_STORED = (np.float16, np.float32, np.float64, np.int8, np.uint8)  # NumPy's types that are brought there as they are
 
 
 class DeviceScores(Protocol):
@@ -33,31 +33,62 @@ class DeviceScores(Protocol):
 
 
 class TensorScores:
-    """Scores of embeddings on a device.
+    """Scores of embeddings on a device; those of `fico.similarity.EmbeddingScores`.
+
+    Half-precision rows are multiplied in float32, which loses no bit, and cast a piece at a time.
 
     Args:
-        images: ``images dim``, checked for holes.
-        texts: ``captions dim``.
-        similarity: Codes under ``hamming`` come as +1 and -1, whose inner product orders them.
+        images: Image side, on the device.
+        texts: Caption side.
     """
 
-    notes: tuple[str, ...] = ()  # what a reader must know about the embeddings
+    bits: int | None = None
 
-    def __init__(self, images: Tensor, texts: Tensor, similarity: Similarity) -> None:
+    def __init__(self, images: Side, texts: Side) -> None:
+        share_power(images, texts)
         self._sides = {"i2t": (images, texts), "t2i": (texts, images)}
-        self._weights = {way: _item_weights(items, similarity) for way, (_, items) in self._sides.items()}
-        self.device = images.device
-        self.bits = images.shape[1] if similarity == "hamming" else None
+        self.notes = tuple(side.note for side in (images, texts) if side.note)
+        self.device = images.scale.device
 
     def scores(self, direction: Direction, start: int, stop: int) -> Float[Tensor, "queries items"]:
         """Scores of some queries with every item."""
         queries, items = self._sides[direction]
+        rows = queries.rows(start, stop)
+        scores = rows.new_empty(len(rows), len(items))
         with full_precision():
-            scores = queries[start:stop] @ items.T
-        scale, shift = self._weights[direction]
-        if scale is not None:
-            scores *= scale
-        return scores if shift is None else scores.sub_(shift)
+            for first, piece in items.pieces():
+                torch.mm(rows, piece.T, out=scores[:, first : first + len(piece)])
+        if items.is_weighted:
+            scores *= items.scale
+        if items.shift is not None:
+            scores -= items.shift
+        repeated, firsts = items.duplicates
+        if len(repeated):  # their products differ in the last bits
+            scores[:, repeated] = scores[:, firsts]
+        return scores
+
+    def scored(self, direction: Direction, start: int, stop: int) -> None:
+        """Every item is scored."""
+
+
+class CodeTensors:
+    """Codes on a device as +1 and -1, float32: products of up to 2^24 bits are exact.
+
+    Args:
+        codes: Codes of both sides.
+        device: Where they go.
+    """
+
+    def __init__(self, codes: CodeSource, device: torch.device) -> None:
+        images, texts = (torch.from_numpy(side.to_signs()).to(device) for side in (codes.images, codes.texts))
+        self._sides = {"i2t": (images, texts), "t2i": (texts, images)}
+        self.device, self.bits, self.notes = device, codes.images.bits, codes.notes
+
+    def scores(self, direction: Direction, start: int, stop: int) -> Float[Tensor, "queries items"]:
+        """Inner products of some queries with every item."""
+        queries, items = self._sides[direction]
+        with full_precision():
+            return queries[start:stop] @ items.T
 
     def scored(self, direction: Direction, start: int, stop: int) -> None:
         """Every item is scored."""
@@ -91,40 +122,9 @@ class MatrixTensors:
         return self._scored
 
 
-def _item_weights(items: Tensor, similarity: Similarity) -> tuple[Tensor | None, Tensor | None]:
-    """What makes scores of inner products, per item: a factor, and a term to subtract."""
-    if similarity == "euclidean":
-        return None, (items * items).sum(dim=1) / 2  # q g - g g / 2 orders items as -|q - g| does
-    if similarity != "cosine":
-        return None, None
-    norms = torch.linalg.vector_norm(items, dim=1, dtype=torch.float64)
-    return torch.where(norms > 0, 1 / norms, 0).to(items.dtype), None
-
-
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """Products of float32 in float32: what a training chose for its own speed would change ranks here."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
-def signs(codes: HashCodes) -> Tensor:
-    """Codes as +1 and -1, float32: products of up to 2^24 bits are exact."""
-    return torch.from_numpy(codes.to_signs())
-
-
-def on_device(name: str, side: np.ndarray | Tensor, similarity: Similarity, device: torch.device) -> Tensor:
-    """Embeddings on the device in the precision of the scores: half precision becomes float32, which loses no bit.
-
-    Raises:
-        DataError: NaN or infinite rows.
-    """
-    dtype = np.dtype(np.float64) if similarity == "euclidean" else score_dtype(side)
-    tensor = side.detach() if isinstance(side, Tensor) else torch.from_numpy(np.ascontiguousarray(side))
-    tensor = tensor.to(device, torch.float64 if dtype == np.float64 else torch.float32)
-    refuse_holes(name, (~tensor.isfinite().all(dim=1)).cpu().numpy())
-    return tensor
+def embeddings_on(device: torch.device, rows: np.ndarray | Tensor) -> Tensor:
+    """Rows on a device in the precision that they have there, or in the scores' where torch has no such type."""
+    if isinstance(rows, Tensor):
+        return rows.detach().to(device)
+    dtype = rows.dtype if rows.dtype in _STORED else score_dtype(rows)
+    return as_tensor(np.ascontiguousarray(rows, dtype=dtype)).to(device)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fico.errors import DataError, UsageError
 from fico.evaluation.engines.compiled import CodeSource, CpuEngine
-from fico.evaluation.engines.tensor_scores import TensorScores, signs
+from fico.evaluation.engines.tensor_scores import CodeTensors
 from fico.evaluation.engines.torch_engine import TensorEngine
 from fico.evaluation.evaluate import evaluate, evaluate_scores, merge_results
 from fico.evaluation.memory import plan_memory
@@ -60,7 +60,7 @@ def test_kernels_and_tensors_give_the_same_values(ties, ap, recall):
     packed = embedding_source(images, texts, "hamming", None, plan, None)
     scores = images.astype(np.float64) @ texts.T
     floats = MatrixScores({"i2t": scores, "t2i": scores.T})
-    tensors = TensorScores(signs(packed.images), signs(packed.texts), "hamming")
+    tensors = CodeTensors(packed, torch.device("cpu"))
     for direction in ("i2t", "t2i"):
         parts = (direction, instance, category, options)
         queries = len(instance.images_of(direction)[0])

@@ -1,4 +1,4 @@
-"""Embeddings at the ends of their format, duplicates among them, and encoders that have collapsed."""
+"""Embeddings at the ends of their format, duplicates among them, and encoders that have collapsed, on both engines."""
 
 import numpy as np
 import pytest
@@ -14,6 +14,11 @@ from fico.util.duplicates import are_alike, duplicate_rows
 
 IMAGES, PER_IMAGE = 20, 5
 PAIRS = Correspondence(np.repeat(np.arange(IMAGES), PER_IMAGE))
+
+
+@pytest.fixture(params=["compiled", "torch"])
+def engine(request):
+    return request.param
 
 
 def noisy(seed=0, dim=16):
@@ -32,25 +37,25 @@ def values(images, texts, labels=None, **options):
 @pytest.mark.parametrize(
     ("dtype", "power"), [("f8", p) for p in (-1020, -600, -400, 400, 600, 1018)] + [("f4", -120), ("f4", 120)]
 )
-def test_a_power_of_two_changes_no_metric(similarity, dtype, power):
+def test_a_power_of_two_changes_no_metric(similarity, dtype, power, engine):
     images, texts, labels = noisy()
     images, texts = images.astype(dtype), texts.astype(dtype)
-    wanted = values(images, texts, labels, similarity=similarity)
+    wanted = values(images, texts, labels, similarity=similarity, engine="compiled")
     scaled = [np.ldexp(side, power) for side in (images, texts)]
-    assert values(*scaled, labels, similarity=similarity) == pytest.approx(wanted, abs=1e-12)
+    assert values(*scaled, labels, similarity=similarity, engine=engine) == pytest.approx(wanted, abs=1e-12)
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "inner"])
-def test_each_side_may_have_its_own_power_of_two(similarity):
+def test_each_side_may_have_its_own_power_of_two(similarity, engine):
     images, texts, labels = noisy(1)
     wanted = values(images, texts, labels, similarity=similarity)
     for first, second in ((600, -600), (-600, 1000), (0, 700)):
-        got = values(np.ldexp(images, first), np.ldexp(texts, second), labels, similarity=similarity)
+        got = values(np.ldexp(images, first), np.ldexp(texts, second), labels, similarity=similarity, engine=engine)
         assert got == pytest.approx(wanted, abs=1e-12)
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_single_rows_far_from_the_others_keep_their_direction(dtype):
+def test_single_rows_far_from_the_others_keep_their_direction(dtype, engine):
     images, texts, labels = noisy(2)
     images, texts = images.astype(dtype), texts.astype(dtype)
     wanted = values(images, texts, labels)
@@ -60,13 +65,21 @@ def test_single_rows_far_from_the_others_keep_their_direction(dtype):
         for n, row in enumerate(rows):
             for side in far:
                 side[row] = np.ldexp(side[row], power * (-1) ** n)
-        assert values(*far, labels) == pytest.approx(wanted, abs=1e-12)
+        assert values(*far, labels, engine=engine) == pytest.approx(wanted, abs=1e-12)
 
 
-def test_inner_products_of_long_and_short_items_keep_their_order():
+def test_inner_products_of_long_and_short_items_keep_their_order(engine):
     items = np.ldexp(np.ones((3, 2)), np.array([[-500], [600], [0]]))
-    result = evaluate(np.ones((3, 2)), items, Correspondence([0, 1, 2]), similarity="inner", bootstrap=0)
+    result = evaluate(np.ones((3, 2)), items, Correspondence([0, 1, 2]), similarity="inner", bootstrap=0, engine=engine)
     assert result.per_query["i2t"].ranks.tolist() == [3, 1, 2]
+
+
+def test_rows_of_zeros_beside_tiny_ones_match_nothing(engine):
+    items = np.ldexp(np.ones((3, 2), dtype=np.float32), -140) * np.float32([[2], [0], [1]])
+    result = evaluate(
+        np.ones((3, 2), np.float32), items, Correspondence([0, 1, 2]), similarity="inner", bootstrap=0, engine=engine
+    )
+    assert result.per_query["i2t"].ranks.tolist() == [1, 3, 2]
 
 
 def test_a_kernel_survives_scores_that_are_no_numbers():
@@ -87,10 +100,10 @@ def tied(result):
         assert result.tie_bounds[f"instance/{direction}/R@1"] == (0, 1)
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize(("threads", "engine"), [(1, "compiled"), (2, "compiled"), (3, "compiled"), (2, "torch")])
 @pytest.mark.parametrize("similarity", ["cosine", "inner", "euclidean"])
 @pytest.mark.parametrize("dim", [97, 300, 512])
-def test_a_collapsed_encoder_reaches_chance(similarity, dim, threads):
+def test_a_collapsed_encoder_reaches_chance(similarity, dim, threads, engine):
     vector = np.random.default_rng(dim).standard_normal(dim).astype(np.float32)
     pairs = Correspondence(np.repeat(np.arange(101), 5))
     before = torch.get_num_threads()
@@ -99,7 +112,7 @@ def test_a_collapsed_encoder_reaches_chance(similarity, dim, threads):
         for block in (None, 7):
             result = evaluate(
                 np.tile(vector, (101, 1)), np.tile(vector, (505, 1)), pairs, similarity=similarity, bootstrap=0,
-                block=block, memory_limit=2**22 if block else 2**29,
+                block=block, memory_limit=2**29 if block is None else 2**22 if engine == "compiled" else 2**23, engine=engine,
             )  # fmt: skip
             tied(result)
     finally:
@@ -109,18 +122,22 @@ def test_a_collapsed_encoder_reaches_chance(similarity, dim, threads):
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_collinear_rows_reach_chance_under_cosine(dtype):
+def test_collinear_rows_reach_chance_under_cosine(dtype, engine):
     generator = np.random.default_rng(5)
     vector = generator.standard_normal(300)
     images, texts = ((generator.uniform(0.1, 9, (n, 1)) * vector).astype(dtype) for n in (101, 505))
-    result = evaluate(images, texts, Correspondence(np.repeat(np.arange(101), 5)), bootstrap=0)
+    result = evaluate(images, texts, Correspondence(np.repeat(np.arange(101), 5)), bootstrap=0, engine=engine)
     tied(result)
     assert "all 101 images have the same embedding" in str(result)
 
 
-@given(seed=st.integers(0, 1000), similarity=st.sampled_from(["cosine", "inner", "euclidean"]))
-@settings(max_examples=20, deadline=None)
-def test_duplicated_items_tie_with_their_originals(seed, similarity):
+@given(
+    seed=st.integers(0, 1000),
+    similarity=st.sampled_from(["cosine", "inner", "euclidean"]),
+    engine=st.sampled_from(["compiled", "torch"]),
+)
+@settings(max_examples=30, deadline=None)
+def test_duplicated_items_tie_with_their_originals(seed, similarity, engine):
     """Every caption twice: a caption and its copy tie, so the best and the worst rank differ by one or more."""
     generator = np.random.default_rng(seed)
     images = generator.standard_normal((30, 77)).astype(np.float32)
@@ -129,7 +146,7 @@ def test_duplicated_items_tie_with_their_originals(seed, similarity):
     doubled, owner = np.concatenate([texts, texts])[order], np.concatenate([np.arange(30), np.full(30, 30)])[order]
     images = np.concatenate([images, images[:1]])
     low, high = (
-        evaluate(images, doubled, Correspondence(owner), similarity=similarity, ties=ties, bootstrap=0)
+        evaluate(images, doubled, Correspondence(owner), similarity=similarity, ties=ties, bootstrap=0, engine=engine)
         .per_query["i2t"]
         .ranks[:30]
         for ties in ("pessimistic", "optimistic")
@@ -143,39 +160,50 @@ def test_duplicates_are_found_by_value_and_by_direction():
     )
 
     def pieces():
-        yield 0, rows[:4]
-        yield 4, rows[4:]
+        yield 0, torch.from_numpy(rows[:4])
+        yield 4, torch.from_numpy(rows[4:])
 
     for by_direction, wanted in ((False, [(3, 0), (5, 4)]), (True, [(1, 0), (3, 0), (5, 4), (6, 0)])):
         found = duplicate_rows(pieces, by_direction)
         assert list(zip(*(part.tolist() for part in found), strict=True)) == wanted
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rows_that_differ_in_signs_alone_are_told_apart(dtype):
+    """All have the same probe; sums of products with whole-number weights would lose an even number of signs."""
+    signs = torch.randint(0, 2, (500, 64), generator=torch.Generator().manual_seed(1)).to(dtype) * 2 - 1
+    signs[:, [0, 21, 42, 63]] = 1
+    rows = torch.cat([signs, signs[100:110]])
+    found = duplicate_rows(lambda: iter([(0, rows)]), by_direction=True)
+    assert [part.tolist() for part in found] == [list(range(500, 510)), list(range(100, 110))]
+
+
 def test_rows_that_share_their_first_entries_are_no_duplicates():
     rows = np.ones((50, 1000), dtype=np.float32)
     rows[np.arange(1, 50), np.arange(1, 50)] = 2
-    assert duplicate_rows(lambda: iter([(0, rows)]), by_direction=True)[0].tolist() == []
-    assert not are_alike(lambda: iter([(0, rows)]), by_direction=True, tolerance=0.1)
+    pieces = [(0, torch.from_numpy(rows))]
+    assert duplicate_rows(lambda: iter(pieces), by_direction=True)[0].tolist() == []
+    assert not are_alike(lambda: iter(pieces), by_direction=True, tolerance=0.1)
 
 
-def test_zero_vectors_are_counted_in_the_notes_and_match_nothing():
+def test_zero_vectors_are_counted_in_the_notes_and_match_nothing(engine):
     images, texts, _ = noisy(3)
     texts[:7] = 0
-    result = evaluate(images, texts, PAIRS, bootstrap=0)
+    result = evaluate(images, texts, PAIRS, bootstrap=0, engine=engine)
     assert "7 of 100 texts (7.0 %) are zero vectors, which match nothing; check the encoder" in result.notes
-    zeros = evaluate(images * 0, texts, PAIRS, bootstrap=0)
+    zeros = evaluate(images * 0, texts, PAIRS, bootstrap=0, engine=engine)
     assert any("20 of 20 images (100.0 %) are zero vectors" in note for note in zeros.notes)
-    tied(evaluate(images * 0, texts * 0, PAIRS, bootstrap=0))
+    tied(evaluate(images * 0, texts * 0, PAIRS, bootstrap=0, engine=engine))
 
 
-def test_usual_embeddings_have_no_note_and_equal_codes_have_one():
+def test_usual_embeddings_have_no_note_and_equal_codes_have_one(engine):
     images, texts, _ = noisy(4)
     assert (
-        evaluate(images, texts, PAIRS, bootstrap=0).notes
+        evaluate(images, texts, PAIRS, bootstrap=0, engine=engine).notes
         == evaluate_scores(i2t=images @ texts.T, t2i=texts @ images.T, correspondence=PAIRS, bootstrap=0).notes
     )
     ones = np.ones((IMAGES * PER_IMAGE, 16), dtype=np.int8)
-    result = evaluate(ones[:IMAGES], ones, PAIRS, similarity="hamming", bootstrap=0)
+    result = evaluate(ones[:IMAGES], ones, PAIRS, similarity="hamming", bootstrap=0, engine=engine)
     assert any("all 20 images have the same embedding" in note for note in result.notes)
 
 

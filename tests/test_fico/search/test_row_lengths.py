@@ -69,8 +69,10 @@ def test_rows_that_float16_cannot_hold_are_refused():
             HybridSearch("inner", bits=8, lists=2, rows="float16").add((ROWS * scale).astype(np.float32))
 
 
-def test_tensors_of_a_device_are_checked_as_arrays_are(monkeypatch):
+@pytest.mark.parametrize("piece", [65_536, 2])
+def test_tensors_of_a_device_are_checked_as_arrays_are(piece, monkeypatch):
     monkeypatch.setattr("fico.search.gpu.device._is_elsewhere", lambda tensor: True)
+    monkeypatch.setattr("fico.search.gpu.device._ROWS", piece)
     rows = torch.from_numpy(ROWS.copy())
     rows[3] = 0
     assert to_tensor(rows, "items", "cpu").dtype == torch.float32

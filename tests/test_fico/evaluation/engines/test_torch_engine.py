@@ -10,7 +10,7 @@ from fico.bench.metrics.evaluation import problem
 from fico.bench.metrics.operations import OperationCount, count_operations
 from fico.errors import UsageError
 from fico.evaluation.engines.device_memory import plan_device
-from fico.evaluation.evaluate import evaluate, evaluate_scores
+from fico.evaluation.evaluate import evaluate, evaluate_scores, merge_results
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.relevance import InstanceRetrieval
 from fico.types import Correspondence
@@ -69,8 +69,52 @@ def test_embeddings_give_the_result_of_the_kernels(seed):
     wanted = evaluate(*sides, pairs, engine="compiled", **options)
     agree(wanted, evaluate(*sides, pairs, engine="torch", **options))
     if np.abs(sides[0]).max() < 256:  # whole numbers that half precision holds
-        halves = [torch.from_numpy(side).bfloat16() for side in sides]
-        agree(wanted, evaluate(*halves, pairs, engine="torch", **options))
+        for dtype in (torch.bfloat16, torch.float16):
+            halves = [torch.from_numpy(side).to(dtype) for side in sides]
+            agree(wanted, evaluate(*halves, pairs, engine="torch", **options))
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("similarity", ["cosine", "inner", "euclidean"])
+def test_duplicates_tie_and_far_rows_are_scaled_as_by_the_kernels(similarity, seed):
+    """Rows that repeat others, under cosine with other lengths, rows of zeros, and lengths at the ends of the format."""
+    generator = np.random.default_rng(300 + seed)
+    _, pairs, labels = random_inputs(generator)
+    sides = [generator.standard_normal((n, 50)) for n in (len(labels), len(pairs.caption_to_image))]
+    for side in sides:
+        copies = generator.integers(0, len(side), (2, max(1, len(side) // 2)))
+        side[copies[0]] = side[copies[1]] * (2 if similarity == "cosine" else 1)
+        side[0] = 0
+    kind, power = ((np.float64, 0), (np.float64, 600), (np.float32, -120))[seed % 3]
+    sides = [np.ldexp(side.astype(kind), power) for side in sides]
+    options = random_options(generator) | {"labels": labels, "similarity": similarity}
+    agree(*(evaluate(*sides, pairs, engine=engine, **options) for engine in ("compiled", "torch")))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_products_of_half_precision_are_accumulated_in_float32(dtype):
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(60, 512, generator=generator).to(dtype)
+    texts = images.repeat_interleave(3, dim=0) + 12 * torch.randn(180, 512, generator=generator).to(dtype)
+    pairs = Correspondence(np.arange(180) // 3)
+    for similarity in ("inner", "euclidean"):
+        got, wanted = (
+            evaluate(*sides, pairs, similarity=similarity, engine="torch", bootstrap=0)
+            for sides in ((images, texts), (images.double(), texts.double()))
+        )
+        agree(wanted, got)
+        assert 0.1 < got.metrics["instance/t2i/R@10"] < 0.9
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "hamming"])
+def test_the_shards_of_processes_are_the_whole(similarity):
+    data = tied_problem(30, 150, 8, 16)
+    sides = (data.image_codes, data.text_codes) if similarity == "hamming" else (data.images, data.texts)
+    options = {"labels": data.labels, "similarity": similarity, "engine": "torch", "bootstrap": 10, "block": 8}
+    pairs = Correspondence(data.pairs)
+    shards = [evaluate(*sides, pairs, shard=(rank, 3), **options) for rank in range(3)]
+    assert sum(len(shard.per_query["t2i"].rows) for shard in shards) == 150
+    agree(evaluate(*sides, pairs, **options), merge_results(shards))
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -91,12 +135,12 @@ def test_score_matrices_give_the_result_of_the_kernels(seed):
     """With the fill values of a re-ranking, among which relevant items are, and in half precision."""
     generator = np.random.default_rng(200 + seed)
     (images, texts), pairs, labels = random_inputs(generator)
-    scores = images @ texts.T
+    scores = images @ texts.T / 16  # within the range of float16
     if seed % 3:
         fill = [-100.0, -np.inf][seed % 2]
         scores[generator.random(scores.shape) < 0.8] = fill
     matrix = torch.from_numpy(scores)
-    matrix = matrix.bfloat16() if seed % 4 == 0 else matrix
+    matrix = matrix.to((torch.bfloat16, torch.float16, torch.float32, torch.float64)[seed % 4])
     options = random_options(generator) | {"labels": labels, "correspondence": pairs}
     got = [evaluate_scores(i2t=matrix, t2i=matrix.T, engine=engine, **options) for engine in ("compiled", "torch")]
     agree(*got)

@@ -80,6 +80,18 @@ class TestTest:
             assert p.numbers["uncorrected"] == pytest.approx(wanted.p)
             assert p.numbers[""] >= wanted.p
 
+    @pytest.mark.parametrize("change", ["other queries", "another order"])
+    def test_runs_of_as_many_other_queries_are_not_paired(self, tmp_path, change):
+        for name in ("scan", "vsrn"):
+            write(tmp_path / name, name, 1.0)
+        path = tmp_path / "vsrn" / "per_query.csv.gz"
+        text = gzip.decompress(path.read_bytes()).decode()
+        first, second = ("\ni0,", "\nother,") if change == "other queries" else ("\ni0,", "\ni1,")
+        text = text.replace(second, "\nx,").replace(first, second).replace("\nx,", first)
+        path.write_bytes(gzip.compress(text.encode()))
+        with pytest.raises(UsageError, match="have different queries, or in another order"):
+            compare_runs([tmp_path / "scan", tmp_path / "vsrn"])
+
     def test_the_difference_is_that_of_the_metrics_and_has_its_sign(self, tmp_path):
         first, second = write(tmp_path / "a", "scan", 0.5), write(tmp_path / "b", "vsrn", 1.5)
         table, _ = compare_runs([tmp_path / "a", tmp_path / "b"])
