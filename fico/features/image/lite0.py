@@ -127,7 +127,7 @@ def lite0_steps(
     network: Network | None = None,
     tell: Callable[[str], object] = _LOG.info,
 ) -> tuple[Callable[[int], Iterator[Step]], int]:
-    """Blocks of images through the network, one on each core; the last one tells the time and decoding's fraction of it.
+    """Blocks of images through the network, one on each core; the last one tells the time and the fraction of decoding.
 
     Args:
         splits: By name, in the order of the rows.
