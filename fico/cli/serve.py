@@ -52,5 +52,6 @@ def serve_runs(
         tell(f"loading {len(runs)} run{'' if len(runs) == 1 else 's'}")
         service = SearchService([load_run(run, device=device) for run in runs], images, shown=k, tell=tell)
         service.warm_up()
+        bound.listen()  # who follows the address at once is answered a moment later, not refused
         tell(f"{service.collection.size} of {service.collection.name} at {address(bound)} (Ctrl-C ends it)")
         serve(make_app(service), bound)

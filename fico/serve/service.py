@@ -115,21 +115,19 @@ class SearchService:
             "times": {STEPS[step]: seconds_text(seconds) for step, seconds in results.seconds.items()},
             "unknown": [word for words in results.unknown_words for word in words],
             "rank": _rank_sentence(answer, query, candidates),
+            "matching": [self._shown_item(name, query.text is not None) for name in sorted(query.relevant)],
         }
 
     def _shown_hit(self, hit: Hit, query: Query) -> dict[str, Any]:
-        is_image, stored = hit.caption is None, self.collection
-        row = (stored.image_rows if is_image else stored.caption_rows).get(hit.id)
-        return {
-            "rank": hit.rank,
-            "id": hit.id,
-            "score": score_text(hit.score),
-            "kind": "image" if is_image else "caption",
-            "row": row,
-            "caption": hit.caption,
-            "picture": stored.picture(row) if is_image and row is not None else None,
-            "matches": hit.id in query.relevant,
-        }
+        shown = {"rank": hit.rank, "score": score_text(hit.score), "matches": hit.id in query.relevant}
+        return shown | self._shown_item(hit.id, hit.caption is None)
+
+    def _shown_item(self, name: str, is_image: bool) -> dict[str, Any]:
+        stored = self.collection
+        row = (stored.image_rows if is_image else stored.caption_rows).get(name)
+        if is_image:
+            return {"kind": "image", "id": name, "row": row, "picture": None if row is None else stored.picture(row)}
+        return {"kind": "caption", "id": name, "row": row, "caption": None if row is None else stored.captions[row]}
 
     def _index(self, folder: Path, *, progress: bool) -> Collection:
         left_out: dict[str, None] = {}
@@ -145,10 +143,9 @@ class SearchService:
 def _rank_sentence(answer: Answer, query: Query, candidates: int | None) -> str | None:
     if not query.relevant:
         return None
-    what = "image" if query.text is not None else "caption" if len(query.relevant) == 1 else "first matching caption"
-    what = what if what.startswith("first") else f"matching {what}"
+    what = "matching image" if query.text is not None else "first matching caption"
     if answer.first_relevant is None:
         return f"{what} not among the {candidates} candidates"
     low, high = answer.first_relevant
-    of = f"{candidates} candidates" if candidates is not None else f"{answer.results.items:,}"
-    return f"{what} at rank {low}" + (f" to {high}, with ties," if high > low else "") + f" of {of}"
+    of = f"{answer.results.items:,}" if candidates is None else f"{candidates} candidates"
+    return f"{what} at rank {low} of {of}" if low == high else f"{what} at rank {low}\u2013{high} of {of}, tied"

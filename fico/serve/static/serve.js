@@ -33,6 +33,13 @@ function queryOf(hit) {
     : stored("caption", hit.row, document.createTextNode(hit.caption));
 }
 
+function showMatching(items) {
+  const shown = items.map((item) => (item.kind === "image" ? picture(item.picture, item.id) : item.caption));
+  const list = shown.map((content) => make("li", {}, content));
+  $("#matching").hidden = !list.length;
+  $("#matching ul").replaceChildren(...list);
+}
+
 function showHit(hit) {
   const isImage = hit.kind === "image";
   const content = isImage ? picture(hit.picture, hit.id) : hit.caption;
@@ -76,6 +83,7 @@ async function search(column) {
     answer = { error: "no answer; is fico serve still running?" };
   }
   if (column.request !== request) return;
+  if (answer.matching) showMatching(answer.matching);
   showAnswer(column.node, answer);
   column.node.removeAttribute("aria-busy");
 }
@@ -84,6 +92,7 @@ function start(next) {
   query = next;
   $("#chosen").replaceChildren(query.shown.cloneNode(true));
   $("#chosen").hidden = false;
+  $("#matching").hidden = true;
   columns.forEach(search);
   $("#chosen").scrollIntoView({ block: "nearest" });
 }
