@@ -62,6 +62,9 @@ def train_and_test(config: DictConfig, data: RetrievalDataModule, context: RunCo
     last = LastCheckpoint(folder)
     trainer = _trainer(config, [*build_callbacks(config.callbacks, context), best, last], loggers, context.folder)
     if "fit" in config.stage:
+        if tested is None and not config.model.weights and config.model.get("warm_start"):
+            network: Any = module.network
+            notes.append(build(config.model.warm_start).apply(network, data.splits["train"], data.inputs))
         _fit(trainer, module, data, tested)
         notes += training_notes(trainer)
         saved = best.best_model_path or last.best_model_path  # neither where a finished training was resumed

@@ -43,6 +43,8 @@ class IMRAM(RegionWordNetwork):
         weight_norm: Weight normalisation of the image projection (``precomp_enc_type``).
         normalise_images: L2-normalise the region vectors; off is the original's ``no_imgnorm``.
         normalise_texts: L2-normalise the word vectors; off is the original's ``no_txtnorm``.
+        standardise_images: Shift and scale each value of a region by the statistics of the training regions, which
+            `fico.features.warm_start.CCAStart` sets; off in all published models.
 
     Raises:
         ValueError: ``mode`` is unknown or ``steps`` is below 1.
@@ -73,11 +75,12 @@ class IMRAM(RegionWordNetwork):
         weight_norm: bool = False,
         normalise_images: bool = True,
         normalise_texts: bool = True,
+        standardise_images: bool = False,
     ) -> None:
         if mode not in get_args(Mode) or steps < 1:
             raise ValueError(f"mode must be one of {get_args(Mode)} and steps at least 1, got {mode!r} and {steps}")
         super().__init__(
-            RegionEncoder(image_dim, embed_dim, weight_norm, normalise_images),
+            RegionEncoder(image_dim, embed_dim, weight_norm, normalise_images, standardise_images),
             WordEncoder(vocab_size, word_dim, embed_dim, num_layers=num_layers, normalise=normalise_texts),
         )
         self.mode, self.steps = mode, steps

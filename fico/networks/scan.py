@@ -43,6 +43,8 @@ class SCAN(RegionWordNetwork):
         weight_norm: Weight normalisation of the image projection (``precomp_enc_type``).
         normalise_images: L2-normalise the region vectors; off is the original's ``no_imgnorm``.
         normalise_texts: L2-normalise the word vectors; off is the original's ``no_txtnorm``.
+        standardise_images: Shift and scale each value of a region by the statistics of the training regions, which
+            `fico.features.warm_start.CCAStart` sets; off in all published models.
 
     Raises:
         ValueError: ``direction`` is unknown.
@@ -71,11 +73,12 @@ class SCAN(RegionWordNetwork):
         weight_norm: bool = False,
         normalise_images: bool = True,
         normalise_texts: bool = True,
+        standardise_images: bool = False,
     ) -> None:
         if direction not in get_args(Direction):
             raise ValueError(f"direction must be t2i or i2t, got {direction!r}")
         super().__init__(
-            RegionEncoder(image_dim, embed_dim, weight_norm, normalise_images),
+            RegionEncoder(image_dim, embed_dim, weight_norm, normalise_images, standardise_images),
             WordEncoder(vocab_size, word_dim, embed_dim, bidirectional, num_layers, normalise_texts),
         )
         self.direction, self.aggregation, self.norm = direction, aggregation, norm

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fico.errors import DataError
 from fico.networks.blocks.l2_norm import unit_along_axis_1
+from fico.networks.blocks.region_scale import RegionScale
 from fico.networks.checkpoint_io.load import join_encoders, load_strictly, read_checkpoint
 from fico.networks.checkpoint_io.options import check_gru_layers, check_option, check_vocabulary
 
@@ -74,9 +75,11 @@ class ImageEncoder(nn.Module):
         graph_layers: int,
         normalise: bool,
         use_abs: bool,
+        standardise: bool,
     ) -> None:
         super().__init__()
         self.normalise_regions, self.normalise, self.use_abs = normalise_regions, normalise, use_abs
+        self.scale = RegionScale(image_dim) if standardise else nn.Identity()
         self.fc = nn.Linear(image_dim, embed_dim)
         nn.init.xavier_uniform_(self.fc.weight)
         nn.init.zeros_(self.fc.bias)
@@ -90,7 +93,7 @@ class ImageEncoder(nn.Module):
         self, regions: Float[Tensor, "images regions image_dim"]
     ) -> tuple[Float[Tensor, "images dim"], Float[Tensor, "images regions dim"]]:
         """The image vector, and the regions after the graph convolutions, which the captioner attends to."""
-        values = self.fc(regions)
+        values = self.fc(self.scale(regions))
         if self.normalise_regions:
             values = unit_along_axis_1(values)
         for number in range(1, self.graph_layers + 1):
@@ -135,6 +138,8 @@ class VSRN(nn.Module):
         num_layers: Layers of the GRU over the words; all published models have one.
         normalise_images: L2-normalise the image vectors; off is the original's ``no_imgnorm``.
         use_abs: Absolute value of both vectors, the original's option of that name, for order embeddings.
+        standardise_images: Shift and scale each value of a region by the statistics of the training regions, which
+            `fico.features.warm_start.CCAStart` sets; off in all published models.
 
     Source:
         Li et al., ICCV 2019, arXiv 1909.02701, and the authors' public code (``EncoderImagePrecompAttn``,
@@ -153,10 +158,18 @@ class VSRN(nn.Module):
         num_layers: int = 1,
         normalise_images: bool = True,
         use_abs: bool = False,
+        standardise_images: bool = False,
     ) -> None:
         super().__init__()
         self.img_enc = ImageEncoder(
-            image_dim, embed_dim, normalise_regions, final_batch_norm, graph_layers, normalise_images, use_abs
+            image_dim,
+            embed_dim,
+            normalise_regions,
+            final_batch_norm,
+            graph_layers,
+            normalise_images,
+            use_abs,
+            standardise_images,
         )
         self.txt_enc = TextEncoder(vocab_size, word_dim, embed_dim, num_layers, use_abs)
 

@@ -24,6 +24,7 @@ MODEL_KEYS = frozenset(
     {
         "name", "family", "similarity", "size", "bits", "weights", "checkpoint", "query_time_attention",
         "inputs", "batch_size", "epochs", "gradient_clip", "monitor", "module", "rerank", "precision", "vocabulary",
+        "warm_start",
     }
 )  # fmt: skip
 # Arguments of the trainer that a run sets, with what to set instead.

@@ -1,5 +1,7 @@
 """Tf-idf of the training captions' words, reduced to their main directions: latent semantic analysis."""
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +14,10 @@ from scipy.sparse.linalg import svds
 
 from fico.datasets.base import RetrievalSplit
 from fico.errors import UsageError
+from fico.features.cache import cached_rows
 from fico.features.precomputed import Features
+
+TFIDF_VERSION = 1  # raise it when the directions change
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +57,57 @@ class TfIdf:
             splits: By name; ``train`` among them.
             progress: Not used: it takes seconds.
         """
-        weights = _Weights(splits["train"].tokens, self.min_count)
-        counted = {name: weights.vectors(split.tokens) for name, split in splits.items()}
-        size = len(weights.words)
-        if self.dim is None or self.dim >= min(counted["train"].shape):
-            rows = {name: matrix.toarray() for name, matrix in counted.items()}
-            return Features(rows, f"tf-idf of {size} words of the training captions")
-        directions = _main_directions(counted["train"], self.dim)
-        rows = {name: np.ascontiguousarray(matrix @ directions) for name, matrix in counted.items()}
-        return Features(rows, f"tf-idf of {size} words of the training captions, {self.dim} singular directions")
+        space = TfIdfSpace(splits["train"].tokens, self.dim, self.min_count)
+        rows = {name: space.vectors(split.tokens) for name, split in splits.items()}
+        return Features(rows, space.origin)
+
+
+class TfIdfSpace:
+    """Words of the training captions, their inverse document frequencies, and the main directions.
+
+    The directions are cached by content, as the decomposition takes seconds and a search would repeat it.
+
+    Args:
+        captions: Words of each training caption.
+        dim: As for `TfIdf`.
+        min_count: As for `TfIdf`.
+    """
+
+    def __init__(self, captions: Sequence[Sequence[str]], dim: int | None, min_count: int = 1) -> None:
+        self._weights = _Weights(captions, min_count)
+        self._directions: np.ndarray | None = None
+        counted = self._weights.vectors(captions)
+        if dim is not None and dim < min(counted.shape):
+            content = [TFIDF_VERSION, min_count, hashlib.sha256(json.dumps(captions).encode()).hexdigest()]
+            blocks = (_main_directions(counted, dim) for _ in range(1))  # not touched where the cache has them
+            self._directions = cached_rows("tfidf", content, (counted.shape[1], dim), blocks)
+
+    @property
+    def words(self) -> Sequence[str]:
+        """Those that have a weight, in alphabetical order."""
+        return self._weights.words
+
+    @property
+    def word_vectors(self) -> Float32[np.ndarray, "words dim"]:
+        """Each word's inverse document frequency times its row of the directions: a caption's vector is a sum of them."""
+        directions = np.eye(len(self.words)) if self._directions is None else self._directions
+        vectors: np.ndarray = (self._weights.idf[:, None] * directions).astype(np.float32)
+        return vectors
+
+    @property
+    def origin(self) -> str:
+        """What made the vectors, in a few words."""
+        made = f"tf-idf of {len(self.words)} words of the training captions"
+        return made if self._directions is None else f"{made}, {self._directions.shape[1]} singular directions"
+
+    def vectors(self, captions: Sequence[Sequence[str]]) -> Float32[np.ndarray, "captions dim"]:
+        """One vector for each caption; zeros where no word is known.
+
+        Args:
+            captions: Words of each.
+        """
+        counted = self._weights.vectors(captions)
+        return counted.toarray() if self._directions is None else np.ascontiguousarray(counted @ self._directions)
 
 
 class _Weights:
@@ -72,14 +119,14 @@ class _Weights:
         self.words = sorted(word for word, count in counts.items() if count >= min_count)
         self._column = {word: column for column, word in enumerate(self.words)}
         holding = np.array([documents[word] for word in self.words])
-        self._idf = 1 + np.log((1 + len(captions)) / (1 + holding))
+        self.idf = 1 + np.log((1 + len(captions)) / (1 + holding))
 
     def vectors(self, captions: Sequence[Sequence[str]]) -> sparse.csr_array:
         """One row of length 1 for each caption; zero where no word is known."""
         rows, columns, values = [], [], []
         for row, caption in enumerate(captions):
             known = Counter(self._column[word] for word in caption if word in self._column)
-            weights = np.array([(1 + np.log(count)) * self._idf[column] for column, count in known.items()])
+            weights = np.array([(1 + np.log(count)) * self.idf[column] for column, count in known.items()])
             rows += [row] * len(known)
             columns += list(known)
             values += list(weights / max(float(np.linalg.norm(weights)), 1e-12))

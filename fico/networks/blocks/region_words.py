@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from fico.errors import DataError
 from fico.networks.blocks.l2_norm import unit_vectors
+from fico.networks.blocks.region_scale import RegionScale
 from fico.networks.checkpoint_io.load import load_strictly
 from fico.networks.checkpoint_io.options import check_gru_layers, check_vocabulary, check_weight_norm
 
@@ -40,11 +41,20 @@ class RegionEncoder(nn.Module):
         embed_dim: Width of the vectors.
         weight_norm: Weight normalisation of the projection, with one gain for the whole matrix.
         normalise: Give each vector unit length.
+        standardise: A `RegionScale` before the projection.
     """
 
-    def __init__(self, image_dim: int, embed_dim: int, weight_norm: bool = False, normalise: bool = True) -> None:
+    def __init__(
+        self,
+        image_dim: int,
+        embed_dim: int,
+        weight_norm: bool = False,
+        normalise: bool = True,
+        standardise: bool = False,
+    ) -> None:
         super().__init__()
         self.normalise = normalise
+        self.scale = RegionScale(image_dim) if standardise else nn.Identity()
         self.fc: nn.Module
         if weight_norm:
             self.fc = ScalarGainLinear(image_dim, embed_dim)
@@ -56,7 +66,7 @@ class RegionEncoder(nn.Module):
 
     def forward(self, images: Float[Tensor, "images regions image_dim"]) -> Float[Tensor, "images regions dim"]:
         """One vector per region."""
-        vectors: Tensor = self.fc(images)
+        vectors: Tensor = self.fc(self.scale(images))
         return unit_vectors(vectors) if self.normalise else vectors
 
 

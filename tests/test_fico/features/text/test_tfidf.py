@@ -8,7 +8,8 @@ import pytest
 
 from fico.datasets.shapes.shapes import Shapes
 from fico.errors import UsageError
-from fico.features.text.tfidf import TfIdf
+from fico.features.text import tfidf
+from fico.features.text.tfidf import TfIdf, TfIdfSpace
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +77,23 @@ def test_rare_words_are_left_out_and_named_in_the_origin(splits):
 def test_sizes_below_one_are_refused(how):
     with pytest.raises(UsageError, match="at least 1"):
         TfIdf(**how)
+
+
+def test_directions_come_from_the_cache_and_change_with_the_captions(splits, monkeypatch, tmp_path):
+    monkeypatch.setattr("fico.features.cache.cache_dir", lambda: tmp_path)
+    first = features(splits, dim=6)
+    with monkeypatch.context() as patched:
+        patched.setattr(tfidf, "svds", lambda *given, **how: pytest.fail("decomposed again"))
+        again = features(splits, dim=6)
+    assert all(np.array_equal(first.rows[name], again.rows[name]) for name in splits)
+    fewer = replace(splits["train"], tokens=splits["train"].tokens[:-10])
+    assert not np.array_equal(features({"train": fewer}, dim=6).rows["train"], first.rows["train"][:-10])
+
+
+@pytest.mark.parametrize("dim", [6, None])
+def test_the_vector_of_a_caption_is_a_sum_of_its_words(splits, dim):
+    train = splits["train"].tokens
+    space = TfIdfSpace(train, dim)
+    counts = np.array([[1 + log(caption.count(w)) if w in caption else 0 for w in space.words] for caption in train])
+    lengths = np.linalg.norm(counts * TfIdfSpace(train, None).word_vectors.max(axis=1), axis=1)
+    np.testing.assert_allclose(counts @ space.word_vectors / lengths[:, None], space.vectors(train), atol=1e-5)
