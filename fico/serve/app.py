@@ -92,8 +92,8 @@ class _Endpoints:
         try:
             candidates = self._candidates(request.query_params.get("candidates", ""))
             return await run_in_threadpool(self._found, column, body, is_image, candidates)
-        except FicoError as error:
-            return _refused(str(error), 422)
+        except FicoError as error:  # an answer like others, and no failure in the browser's console
+            return _refused(str(error), 200)
 
     def _found(self, column: int, body: bytes, is_image: bool, candidates: int) -> Response:
         with self._query(body, is_image) as query:

@@ -16,7 +16,7 @@ WHAT = {
     "exact": "exact search of floats",
     "popcount": "exact search of codes by popcount",
     "all pairs": "scores of all pairs",
-    "re-ranked": "candidates re-ranked",
+    "re-ranked": "the k nearest, ordered by matching scores",
 }
 
 
@@ -100,11 +100,7 @@ class Column:
 def columns(runs: Sequence[TrainedRun]) -> tuple[Column, ...]:
     """Each run's first stage, and its re-ranking where it has one."""
     names = Counter(run.name for run in runs)
-    return tuple(
-        Column(run, run.name if names[run.name] == 1 else f"{run.name} ({run.folder.name})", stage)
-        for run in runs
-        for stage in _stages(run)
-    )
+    return tuple(Column(run, _label(run, stage, names[run.name] == 1), stage) for run in runs for stage in _stages(run))
 
 
 def first_relevant_rank(hits: Sequence[Hit], relevant: Collection[str]) -> tuple[int, int] | None:
@@ -121,6 +117,11 @@ def _stages(run: TrainedRun) -> Iterator[Stage]:
     yield "all pairs" if run.is_pair_scorer else "popcount" if run.bits else "exact"
     if run.rerank_k is not None:
         yield "re-ranked"
+
+
+def _label(run: TrainedRun, stage: Stage, is_only: bool) -> str:
+    label = run.name + (", re-ranked" if stage == "re-ranked" else "")
+    return label if is_only else f"{label} ({run.folder.name})"
 
 
 def _cut(found: SearchResults, k: int) -> SearchResults:

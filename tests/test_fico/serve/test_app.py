@@ -9,14 +9,12 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-import fico
 from fico.errors import UsageError
 from fico.serve import app as application
 from fico.serve.app import make_app
 from fico.serve.collection import Collection
 from fico.serve.service import SearchService
 
-KINDS = ("vsrn", "ucch", "scan", "xvlm")
 COLUMNS = {"vsrn": 0, "ucch": 1, "scan": 2, "xvlm": 3, "xvlm re-ranked": 4}
 
 
@@ -25,13 +23,8 @@ def client_of(service):
 
 
 @pytest.fixture(scope="module")
-def loaded(runs):
-    return [fico.load_run(runs[name]) for name in KINDS]
-
-
-@pytest.fixture(scope="module")
-def client(loaded):
-    return client_of(SearchService(loaded, None, shown=3, tell=pytest.fail))
+def client(service):
+    return client_of(service)
 
 
 @pytest.fixture
@@ -144,12 +137,12 @@ def test_pictures_are_small_jpegs_whose_address_changes_with_the_file(client):
 @pytest.mark.parametrize(
     ("query", "status", "sentence"),
     [
-        ({"text": "zebra giraffe"}, 422, "no word of"),
-        ({"text": "  "}, 422, "has no word"),
-        ({"caption": 10_000}, 422, "load the page again"),
-        ({"image": "0"}, 422, "load the page again"),
-        ([1], 422, "no JSON object"),
-        (b"no image", 422, "no image that can be read"),
+        ({"text": "zebra giraffe"}, 200, "no word of"),
+        ({"text": "  "}, 200, "has no word"),
+        ({"caption": 10_000}, 200, "load the page again"),
+        ({"image": "0"}, 200, "load the page again"),
+        ([1], 200, "no JSON object"),
+        (b"no image", 200, "no image that can be read"),
         ({"text": "a" * 200_000}, 413, "too large"),
     ],
 )
