@@ -1,4 +1,4 @@
-"""Training of dual encoders by contrast within the batch: CLIP, SigLIP and BEiT-3."""
+"""Training of dual encoders by contrast within the batch: CLIP, SigLIP, BEiT-3, heads on frozen towers."""
 
 import pytorch_lightning as L
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -7,12 +7,13 @@ from torch import Tensor
 from fico.losses.image_text_contrast import ImageTextContrast
 from fico.networks.beit3 import BEiT3
 from fico.networks.dual_encoder import DualEncoder
+from fico.networks.tower_heads import TowerHeads
 from fico.types import EncodedBatch, PairBatch
 from models._optim import NetworkOptimizer, StepScheduler, with_step_schedule
 
 
 class DualEncoderModule(L.LightningModule):
-    """Trains a dual encoder of transformers, or BEiT-3 (Wang et al., CVPR 2023), and returns its unit vectors.
+    """Trains a dual encoder of transformers, BEiT-3 (Wang et al., CVPR 2023) or `TowerHeads`; returns unit vectors.
 
     Args:
         network: Both encoders.
@@ -27,7 +28,7 @@ class DualEncoderModule(L.LightningModule):
 
     def __init__(
         self,
-        network: DualEncoder | BEiT3,
+        network: DualEncoder | BEiT3 | TowerHeads,
         loss: ImageTextContrast,
         optimizer: NetworkOptimizer,
         scheduler: StepScheduler | None = None,

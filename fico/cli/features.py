@@ -77,7 +77,7 @@ def make_lite0(option: DatasetOption, *, kind: Any, overwrite: bool, tell: Tell)
     lite0_weights()
     dataset = option.open()
     splits = option.read(dataset)
-    return fill(lite0_file(dataset.root, splits, kind), lite0_steps(splits, kind), overwrite, tell)
+    return fill(lite0_file(dataset.root, splits, kind), lite0_steps(splits, kind, tell=tell), overwrite, tell)
 
 
 def make_doc2vec(option: DatasetOption, *, fit_on: str, seed: int, overwrite: bool, tell: Tell) -> Path:

@@ -61,7 +61,7 @@ class CCAStart:
         projection, embedding = _parts(network)
         vocabulary = inputs.vocabulary
         if vocabulary is None:
-            raise UsageError("model.warm_start needs inputs.text=words, whose vectors it sets; set model.warm_start=null")
+            raise UsageError("model.warm_start sets the vectors of inputs.text=words; set model.warm_start=null")
         mean, deviation, images = _statistics(inputs.splits["train"].images)
         if isinstance(scale := network.img_enc.scale, RegionScale):
             scale.fit(mean, deviation)

@@ -122,14 +122,18 @@ def lite0_file(root: Path, splits: Mapping[str, RetrievalSplit], kind: ImageKind
 
 
 def lite0_steps(
-    splits: Mapping[str, RetrievalSplit], kind: ImageKind, network: Network | None = None
+    splits: Mapping[str, RetrievalSplit],
+    kind: ImageKind,
+    network: Network | None = None,
+    tell: Callable[[str], object] = _LOG.info,
 ) -> tuple[Callable[[int], Iterator[Step]], int]:
-    """Blocks of images through the network, one on each core; the last one logs the time and decoding's fraction of it.
+    """Blocks of images through the network, one on each core; the last one tells the time and the fraction of decoding.
 
     Args:
         splits: By name, in the order of the rows.
         kind: Of `Lite0`.
         network: Gives the last map; None: EfficientNet-Lite0 with its ImageNet weights, opened at the first step.
+        tell: Takes that message.
 
     Returns:
         What `RowFile.write` takes: a maker of the steps, and their number.
@@ -144,7 +148,7 @@ def lite0_steps(
         made = _on_all_cores(lambda rows: encoder(paths[rows], ids[rows]), blocks)
         yield from zip(blocks, made, strict=True)
         images, seconds = len(ids) - done * BLOCK, time.perf_counter() - begin
-        _LOG.info("lite0 features of %d images took %.1f s, %s", images, seconds, encoder.timing)
+        tell(f"lite0 features of {images:,} images took {seconds:.1f} s, {encoder.timing}")
 
     return steps, -(-len(ids) // BLOCK)
 

@@ -89,7 +89,7 @@ class TfIdfSpace:
 
     @property
     def word_vectors(self) -> Float32[np.ndarray, "words dim"]:
-        """Each word's inverse document frequency times its row of the directions: a caption's vector is a sum of them."""
+        """Inverse document frequency times row of the directions, of each word; a caption's vector is a sum of them."""
         directions = np.eye(len(self.words)) if self._directions is None else self._directions
         vectors: np.ndarray = (self._weights.idf[:, None] * directions).astype(np.float32)
         return vectors

@@ -43,7 +43,7 @@ def train(cache):
             config = compose("config", [*SMALL, *overrides])
         check_config(config)
         L.seed_everything(config.seed, verbose=False)
-        key = OmegaConf.to_yaml(config.stage)
+        key = OmegaConf.to_yaml(config.stage) + OmegaConf.to_yaml(config.model.inputs)
         data = cache[key] if key in cache else cache.setdefault(key, build_data(config))
         config.model.module = fill_sizes(config.model.module, data.inputs.sizes)
         context = run_context(folder, config, data)
@@ -214,3 +214,14 @@ def test_an_average_that_is_not_tested_is_told(train, tmp_path):
     best = tmp_path / "a/checkpoints/best.ckpt"
     alone, _ = train(tmp_path / "b", "stage=[test]", f"model.checkpoint={best}")
     assert alone.outputs.result.metrics == trained.outputs.result.metrics
+
+
+def test_a_warm_start_is_noted_and_a_resumed_training_has_none(train, tmp_path):
+    start = "model.warm_start={_target_: fico.features.warm_start.CCAStart, components: 80}"
+    scan = ("model=scan", "model.epochs=1", start, "model.module.network.standardise_images=true")
+    context, tested = train(tmp_path, *scan)
+    assert "warm start: 64 directions of linear CCA" in tested.notes[0]
+    checkpoint = context.folder / "checkpoints" / "best.ckpt"
+    assert (load_checkpoint(checkpoint)["state_dict"]["network.img_enc.scale.deviation"] != 1).any()
+    _, tested = train(tmp_path / "resumed", *scan, "model.epochs=2", f"model.checkpoint={checkpoint}")
+    assert not any("warm start" in note for note in tested.notes)
