@@ -3,21 +3,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fico.errors import DataError
+from fico.cli.commands.options import check_folders
 from fico.serve.server import address, free_port, serve
-
-
-def check_folders(runs: Sequence[Path], images: Path | None) -> None:
-    """Refuse what cannot be served, before anything large is imported.
-
-    Raises:
-        DataError: A folder is not there.
-    """
-    for run in runs:
-        if not run.is_dir():
-            raise DataError(f"there is no folder {run}; give the folder that a run printed last")
-    if images is not None and not images.is_dir():
-        raise DataError(f"there is no folder {images}; give one with images")
 
 
 def serve_runs(

@@ -20,6 +20,7 @@ def exact_index(items: Tensor, similarity: Similarity, bits: int | None) -> Exac
     popcount = bits is not None and bits % 8 == 0 and similarity == "hamming"
     index = PopcountSearch(bits) if popcount else ExactSearch(similarity, bits)
     index.add(items)
+    index.search(items[:1], 1)  # loads the compiled kernels, so that the first search is as fast as the next
     return index
 
 

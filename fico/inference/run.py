@@ -173,6 +173,7 @@ class TrainedRun:
     def _find_images(self, texts: Sequence[str], items: Images, k: int, candidates: int) -> SearchResults:
         unknown = tuple(map(self._texts.unknown_words, texts))
         index = self._exact(items)
+        self._texts.load()
         clock = Clock()
         queries = self._encoder.encode_texts(texts)
         clock.step("encode")
