@@ -50,7 +50,8 @@ function showHit(hit) {
   const rank = make("span", { className: "place", textContent: hit.rank });
   const score = make("span", { className: "score", textContent: hit.score });
   const item = make("li", { className: hit.matches ? "match" : "" });
-  if (isImage) item.append(button, make("div", { className: "under" }, rank, ...mark, score));
+  const name = make("div", { className: "name", textContent: hit.id });
+  if (isImage) item.append(button, make("div", { className: "under" }, rank, ...mark, score), name);
   else item.append(rank, ...mark, make("span", { className: "words" }, button), score);
   return item;
 }
