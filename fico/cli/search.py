@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from fico.errors import UsageError
-from fico.inference.run import Hit, SearchResults, load_run
+from fico.inference.results import Hit, SearchResults
+from fico.inference.run import load_run
 from fico.util.units import seconds_text
 
 NARROWEST = 80  # columns, where standard output is no terminal

@@ -13,7 +13,7 @@ from fico.errors import DataError
 from fico.inference.inputs import StoredInputs
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Images:
     """Images that can be found.
 
@@ -38,7 +38,7 @@ class Images:
         return {self.ids[row]: self.paths[row] for row in rows.tolist()}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Captions:
     """Captions that can be found.
 
@@ -55,7 +55,24 @@ class Captions:
     texts: tuple[str, ...]
 
 
-def stored_galleries(run: Path, stored: StoredInputs) -> tuple[Images, Captions]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Galleries:
+    """What a run was tested on.
+
+    Args:
+        name: Data set and split, such as ``shapes test``.
+        images: Its images.
+        captions: Its captions.
+        positives: For each caption the row of its matching image.
+    """
+
+    name: str
+    images: Images
+    captions: Captions
+    positives: np.ndarray
+
+
+def stored_galleries(run: Path, stored: StoredInputs) -> Galleries:
     """The images and captions of the split that a run tested.
 
     Raises:
@@ -68,9 +85,11 @@ def stored_galleries(run: Path, stored: StoredInputs) -> tuple[Images, Captions]
             "files are of different runs: train it again"
         )
     lengths = None if store.text_lengths is None else torch.from_numpy(store.text_lengths)
-    return (
+    return Galleries(
+        stored.tested_name,
         Images(_vectors(store.images, store.bits), store.image_ids, stored.image_paths),
         Captions(_vectors(store.texts, store.bits), lengths, store.caption_ids, stored.captions),
+        store.correspondence.caption_to_image,
     )
 
 

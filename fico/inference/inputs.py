@@ -157,6 +157,11 @@ class StoredInputs:
         """Captions of the tested split, in the order of its embeddings."""
         return tuple(self._tested["captions"])
 
+    @property
+    def tested_name(self) -> str:
+        """Data set and name of the tested split."""
+        return f"{self._tested['dataset']} {self._tested['name']}"
+
     @cached_property
     def image_paths(self) -> tuple[Path, ...]:
         """Image files of the tested split, in the order of its embeddings; empty of a data set of features."""

@@ -8,15 +8,20 @@ from torch import Tensor
 from fico.scoring.matrix import score_matrix
 from fico.search.brute_force import top_k
 from fico.search.exact import ExactSearch
+from fico.search.hamming.popcount import PopcountSearch
 from fico.similarity import Similarity
 from fico.types import EncodedBatch, Ranking
 
+ExactIndex = ExactSearch | PopcountSearch
 
-def nearest(queries: Tensor, items: Tensor, k: int, similarity: Similarity, bits: int | None) -> Ranking:
-    """The k nearest embeddings or codes, by exact search."""
-    search = ExactSearch(similarity, bits)
-    search.add(items)
-    return search.search(queries, k)
+
+def exact_index(items: Tensor, similarity: Similarity, bits: int | None) -> ExactIndex:
+    """An exact index of embeddings, or of codes by popcount of whole bytes."""
+    popcount = bits is not None and bits % 8 == 0 and similarity == "hamming"
+    index = PopcountSearch(bits) if popcount else ExactSearch(similarity, bits)
+    index.add(items)
+    index.search(items[:1], 1)  # loads the compiled kernels, so that the first search is as fast as the next
+    return index
 
 
 def best_images(scorer: Any, images: Tensor, texts: Tensor, lengths: Tensor | None, k: int) -> Ranking:

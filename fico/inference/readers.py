@@ -14,6 +14,7 @@ from fico.features.image.descriptor_features import ImageKind, describe
 from fico.features.text.authors_vocabulary import AuthorsWords
 from fico.features.vocabulary import Vocabulary
 from fico.images.decode import open_rgb
+from fico.inference.frozen import Encode, image_encoder, text_encoder
 from fico.inference.inputs import DOC2VEC, StoredInputs, as_split
 from fico.inference.network import build
 
@@ -45,7 +46,7 @@ class ImageInputs:
         """
         split = as_split("search", "images", images=images)
         if hasattr(self._reader, "features"):  # a frozen network, which is not fitted
-            return list(self._reader.features(self._stored.folder, {"images": split}, progress=progress).rows["images"])
+            return list(self._frozen(split))
         if self._reader is not None:
             rows = self._reader.rows(split, progress=progress)
             return [np.asarray(rows[row]) for row in range(len(images))]
@@ -63,6 +64,10 @@ class ImageInputs:
                 raise DataError(f"the model reads {self._node!r} features of images, which this release cannot make")
             return None
         return build(self._node)
+
+    @cached_property
+    def _frozen(self) -> Encode:
+        return image_encoder(self._reader, self._stored.folder)
 
 
 class TextInputs:
@@ -100,6 +105,15 @@ class TextInputs:
             )
         return unknown
 
+    def load(self) -> None:
+        """Open what reads texts, so that the first text is encoded as fast as the next."""
+        if hasattr(self._reader, "features"):
+            self._frozen  # noqa: B018
+        elif self._reader is None and self._node == "words":
+            self._words  # noqa: B018
+        elif self._reader is None and self._node == "doc2vec" and self._stored.is_made["text"]:
+            self._doc2vec  # noqa: B018
+
     def rows(self, texts: Sequence[str]) -> Sequence[np.ndarray]:
         """Word ids or features of each text.
 
@@ -111,8 +125,7 @@ class TextInputs:
             raise DataError(f"text {empty[0]} of {len(texts)} is empty; give at least one word")
         split = as_split("search", "texts", captions=texts, tokens=list(map(self._stored.words, texts)))
         if hasattr(self._reader, "features"):
-            splits = {"train": self._stored.train, "texts": split}
-            return list(self._reader.features(self._stored.folder, splits, progress=False).rows["texts"])
+            return self._frozen(split)
         if self._reader is not None:
             return self._reader.ids(split)  # type: ignore[no-any-return]
         if not self._stored.is_made["text"]:
@@ -142,6 +155,10 @@ class TextInputs:
         if hasattr(fitted, "most_unknown"):
             fitted.most_unknown = 1.0  # a query has few words; the unknown ones are named instead
         return fitted
+
+    @cached_property
+    def _frozen(self) -> Encode:
+        return text_encoder(self._reader, self._stored.train, self._stored.folder)
 
     @cached_property
     def _words(self) -> Vocabulary:

@@ -1,13 +1,15 @@
 """Options that several commands share: each type and help text is written once, and so is each group of them."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from fico.errors import DataError
 
 if TYPE_CHECKING:
     from fico.cli.dataset_option import DatasetOption
@@ -91,3 +93,20 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
 def tell(text: str) -> None:
     """Reports a step on standard error."""
     typer.echo(f"fico: {text}", err=True)
+
+
+def check_folders(runs: Sequence[Path], images: Path | None) -> None:
+    """Refuse folders that are not there, before anything large is imported.
+
+    Args:
+        runs: Of runs.
+        images: Of images.
+
+    Raises:
+        DataError: One is not there.
+    """
+    for run in runs:
+        if not run.is_dir():
+            raise DataError(f"there is no folder {run}; give the folder that a run printed last")
+    if images is not None and not images.is_dir():
+        raise DataError(f"there is no folder {images}; give one with images")

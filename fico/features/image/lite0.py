@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -143,7 +144,7 @@ def lite0_steps(
 
     def steps(done: int) -> Iterator[Step]:
         blocks = [slice(start, min(start + BLOCK, len(ids))) for start in range(done * BLOCK, len(ids), BLOCK)]
-        encoder = _Encoder(network or _channels_last(pretrained_lite0()), kind)
+        encoder = _Encoder(network or _pretrained(), kind)
         begin = time.perf_counter()
         made = _on_all_cores(lambda rows: encoder(paths[rows], ids[rows]), blocks)
         yield from zip(blocks, made, strict=True)
@@ -185,6 +186,12 @@ class _Encoder:
     def timing(self) -> str:
         fraction = sum(self._decoding) / max(sum(self._total), 1e-9)
         return f"decoding {100 * fraction:.0f} % of the processor time"
+
+
+@cache
+def _pretrained() -> Network:
+    """Loaded once in a process, as a search encodes one image at a time."""
+    return _channels_last(pretrained_lite0())
 
 
 def _channels_last(network: EfficientNetLite0) -> Network:

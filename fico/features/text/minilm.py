@@ -2,8 +2,9 @@
 
 import hashlib
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -64,20 +65,39 @@ class MiniLM:
             UsageError: The package is not installed.
             DataError: It holds another file.
         """
-        archive = minilm_archive()
+        minilm_archive()
         rows = {}
         for name, split in splits.items():
             captions = hashlib.sha256("\n".join(split.captions).encode()).hexdigest()
             content = [MINILM_VERSION, ARCHIVE_SHA256, self.words, captions]
-            made = self._made(archive, split, progress)
+            made = self._made(split, progress)
             rows[name] = cached_rows("minilm", content, (len(split.captions), DIM), made)
         return Features(rows, f"all-MiniLM-L6-v2, mean over {self.words} word pieces at most; {EXPOSED}")
 
-    def _made(self, archive: Path, split: RetrievalSplit, progress: bool) -> Iterator[np.ndarray]:
-        network = FrozenBert(str(_unpacked(archive)), self.words)
+    def _made(self, split: RetrievalSplit, progress: bool) -> Iterator[np.ndarray]:
         starts = range(0, len(split.captions), BLOCK)
         for start in track(starts, len(starts), f"MiniLM vectors of {split.name} captions", is_shown=progress):
-            yield sentence_vectors(network.states(list(split.captions[start : start + BLOCK])))
+            yield minilm_vectors(split.captions[start : start + BLOCK], self.words)
+
+
+def minilm_vectors(captions: Sequence[str], words: int) -> Float32[np.ndarray, "captions dim"]:
+    """Sentence vectors of a few captions, made now.
+
+    Args:
+        captions: Any texts.
+        words: Of `MiniLM`.
+
+    Raises:
+        UsageError: The package is not installed.
+        DataError: It holds another file.
+    """
+    return sentence_vectors(_network(words).states(list(captions)))
+
+
+@cache
+def _network(words: int) -> FrozenBert:
+    """Loaded once in a process, as a search encodes one text at a time."""
+    return FrozenBert(str(_unpacked(minilm_archive())), words)
 
 
 def sentence_vectors(states: Float32[np.ndarray, "captions words dim"]) -> Float32[np.ndarray, "captions dim"]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fico.inference.run import SearchResults
+from fico.inference.results import SearchResults
 from fico.report.html.environment import page_environment
 from fico.util.atomic import atomic_write
 

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from fico.cli.app import app
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def search(*words):
@@ -77,3 +81,12 @@ def test_one_query_is_needed(run, words):
 def test_a_folder_that_is_no_run_is_one_sentence(tmp_path):
     done = search(tmp_path, "a red circle")
     assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+
+
+@pytest.mark.parametrize("command", ["search", "serve"])
+def test_a_folder_that_is_not_there_is_refused_before_torch_is_imported(command):
+    code = "import sys; sys.modules['torch'] = None; from fico.cli.app import app; app()"  # its import would fail
+    for words in (["nowhere"], [str(ROOT), "--images", "nowhere"]):
+        done = subprocess.run([sys.executable, "-c", code, command, *words], capture_output=True, text=True, cwd=ROOT)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert "there is no folder nowhere" in done.stderr

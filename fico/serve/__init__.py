@@ -1,0 +1,1 @@
+"""A local page on which trained runs are searched side by side."""
