@@ -59,12 +59,15 @@ def _kind(file: Path) -> str:
 
 
 def _check_together(root: Path, files: list[Path]) -> None:
-    are_parts = all(
-        named_split(file.stem) or named_split(file.parent.name) or _SHARD.search(file.stem) for file in files
-    )
+    are_parts = all(_stated(file) or _SHARD.search(file.stem) for file in files)
     if len(files) > 1 and not (are_parts and len({_kind(file) for file in files}) == 1):
         names = ", ".join(file.name for file in files[:6]) + (", ..." if len(files) > 6 else "")
         raise DataError(f"{root} holds {len(files)} files of pairs ({names}); give the path of one as dataset.root")
+
+
+def _stated(path: Path) -> str:
+    """The split that the name of a file or of its folder states."""
+    return named_split(path.stem) or named_split(path.parent.name)
 
 
 def read_file(path: Path, names: ColumnNames, image_root: Path) -> Iterator[Pair]:
@@ -79,7 +82,7 @@ def read_file(path: Path, names: ColumnNames, image_root: Path) -> Iterator[Pair
         UsageError: There is no such column, or pyarrow is not installed.
         DataError: The file is missing, broken or of an unknown kind.
     """
-    suffix, split = path.suffix.lower(), named_split(path.stem) or named_split(path.parent.name)
+    suffix, split = path.suffix.lower(), _stated(path)
     if path.name.lower().endswith(TARS):
         for image in stored_images(path, "webdataset", lambda: read_samples(path)):
             for text in image.captions:

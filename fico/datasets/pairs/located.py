@@ -11,9 +11,9 @@ FOLDERS = ("", "images", "Images")  # below a root in which paths are looked up
 class ImageLocator:
     """Finds image files by the paths that a table gives, below one folder.
 
-    A path is relative to that folder or to ``images/`` in it; backslashes of Windows count as slashes. An absolute path is
-    fine if it leads into the folder. Whatever leads out of it is refused: a table from elsewhere must not pick files of
-    this machine.
+    A path is relative to that folder or to ``images/`` in it; backslashes of Windows count as slashes. An absolute path
+    is fine if it leads into the folder. Whatever leads out of it is refused: a table from elsewhere must not pick files
+    of this machine.
 
     Args:
         root: The folder.
@@ -22,7 +22,7 @@ class ImageLocator:
 
     def __init__(self, root: Path, home: Path) -> None:
         self.root = root
-        self._absolute = Path(os.path.abspath(root))
+        self._absolute = Path(os.path.normpath(root.absolute()))
         below = home.relative_to(root) if home.is_relative_to(root) else Path()
         self._starts = tuple(dict.fromkeys((below, Path())))
 

@@ -31,10 +31,10 @@ class PairedImage:
 class Pairs(SplitReader):
     """Images and captions of a table, an archive or a folder, and perhaps ``labels.npz`` in the folder.
 
-    Read are CSV and TSV with a header (Kaggle's ``captions.txt`` too), JSON lines, a JSON list of objects (BLIP, ALBEF) or
-    an object of captions by image file, Parquet with paths or images, tars in the layout of webdataset, and a folder of
-    images with a ``.txt`` of captions beside each. Rows with the same image are its captions; images and captions keep
-    the order of the file. The id of an image is its path without suffix.
+    Read are CSV and TSV with a header (Kaggle's ``captions.txt`` too), JSON lines, a JSON list of objects (BLIP, ALBEF)
+    or an object of captions by image file, Parquet with paths or images, tars in the layout of webdataset, and a folder
+    of images with a ``.txt`` of captions beside each. Rows with the same image are its captions; images and captions
+    keep the order of the file. The id of an image is its path without suffix.
 
     Splits come from a column, from the names of the files or from first folders (``train``, ``val`` or ``dev``,
     ``test``). What has no split is for training; of ``val`` and ``test`` a split that is missing is drawn from the
@@ -76,7 +76,7 @@ class Pairs(SplitReader):
         given = Path(root).expanduser()
         self.files = find_files(given)
         super().__init__(given if given.is_dir() else given.parent, name)
-        self.columns = ColumnNames(image_column, caption_column, split_column)
+        self.columns = ColumnNames(*(given and str(given) for given in (image_column, caption_column, split_column)))
         self.image_root = self.root if image_root is None else Path(image_root).expanduser()
         self.captions_per_image = captions_per_image
         self.fractions = {"test": test, "val": val}
@@ -155,8 +155,8 @@ class Pairs(SplitReader):
         missing = [image.path for image in images if not image.path.is_file()]
         if missing:
             raise DataError(
-                f"{len(missing)} of {len(images)} images of split {name!r} of {self._source} have no file, the first is "
-                f"{missing[0]}; put them there, take their rows out, or set dataset.image_root to their folder"
+                f"{len(missing)} of {len(images)} images of split {name!r} of {self._source} have no file, the first "
+                f"is {missing[0]}; put them there, take their rows out, or set dataset.image_root to their folder"
             )
 
     @property

@@ -19,7 +19,7 @@ def read_folder(root: Path) -> Iterator[Pair]:
     images = sorted(path for path in root.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
     if not images:
         raise DataError(
-            f"{root} holds no pairs: neither a table (.csv, .tsv, .jsonl, .json, .parquet, captions.txt) nor a .tar nor "
+            f"{root} holds no pairs: no table (.csv, .tsv, .jsonl, .json, .parquet, captions.txt), no .tar and no "
             f"images ({', '.join(sorted(IMAGE_SUFFIXES))}); correct dataset.root"
         )
     bare = [path for path in images if not path.with_suffix(".txt").is_file()]

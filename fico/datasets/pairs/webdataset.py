@@ -16,8 +16,8 @@ _IMAGES = frozenset(suffix[1:] for suffix in IMAGE_SUFFIXES)
 def read_samples(path: Path) -> Iterator[EmbeddedImage]:
     """Read the samples of a tar, plain or compressed, such as ``000012.jpg`` and ``000012.txt``.
 
-    Captions stand in a ``.txt``, one a line, else under ``caption`` or ``text`` of a ``.json``, as text or list. Samples
-    without an image are passed over. Nothing is unpacked under a name that the archive chooses.
+    Captions stand in a ``.txt``, one a line, else under ``caption`` or ``text`` of a ``.json``, as text or list.
+    Samples without an image are ignored. Nothing is unpacked under a name that the archive chooses.
 
     Raises:
         DataError: The archive is missing or damaged, or a sample has an image but no caption.
