@@ -7,7 +7,7 @@ from pathlib import Path
 from fico.datasets.pairs.columns import ColumnNames, find_columns
 from fico.datasets.pairs.embedded import stored_images
 from fico.datasets.pairs.located import ImageLocator
-from fico.datasets.pairs.pair import Pair, named_split
+from fico.datasets.pairs.pair import SPLIT_WORDS, Pair, named_split
 from fico.datasets.pairs.parquet import ParquetFile
 from fico.datasets.pairs.tables import Table, read_delimited, read_json_lines, read_json_list
 from fico.datasets.pairs.webdataset import read_samples
@@ -37,7 +37,11 @@ def find_files(root: Path) -> list[Path]:
         return [root]
     if not root.is_dir():
         raise DataError(f"there is no file or folder {root}; correct dataset.root")
-    for folders in ([root], [root / "data"], sorted(path for path in root.iterdir() if named_split(path.name))):
+    for folders in (
+        [root],
+        [root / "data"],
+        sorted(path for path in root.iterdir() if path.name.lower() in SPLIT_WORDS),
+    ):
         files = sorted(file for folder in folders if folder.is_dir() for file in folder.iterdir() if _kind(file))
         if files:
             _check_together(root, files)
@@ -54,35 +58,51 @@ def _kind(file: Path) -> str:
         return "tar"
     suffix = file.suffix.lower()
     if suffix == ".txt":
-        return "delimited" if name == _KAGGLE else ""
+        return "read_delimited" if name == _KAGGLE else ""
     return "parquet" if suffix in PARQUET else getattr(TEXT_TABLES.get(suffix), "__name__", "")
 
 
 def _check_together(root: Path, files: list[Path]) -> None:
-    are_parts = all(_stated(file) or _SHARD.search(file.stem) for file in files)
+    are_parts = all(split_of_file(file, root) or _SHARD.search(file.stem) for file in files)
     if len(files) > 1 and not (are_parts and len({_kind(file) for file in files}) == 1):
         names = ", ".join(file.name for file in files[:6]) + (", ..." if len(files) > 6 else "")
         raise DataError(f"{root} holds {len(files)} files of pairs ({names}); give the path of one as dataset.root")
 
 
-def _stated(path: Path) -> str:
-    """The split that the name of a file or of its folder states."""
-    return named_split(path.stem) or named_split(path.parent.name)
+def check_columns(root: Path, names: ColumnNames) -> None:
+    """Refuse columns that the first table does not have, by its header alone: before anything heavy is imported.
+
+    Raises:
+        UsageError: There is no such column.
+        DataError: As for `find_files` and `read_file`.
+    """
+    files = find_files(root)
+    kind = _kind(files[0]) if files else ""
+    if kind == "parquet":
+        find_columns(files[0], ParquetFile(files[0]).columns, names)
+    elif kind == "read_delimited":
+        find_columns(files[0], read_delimited(files[0]).columns, names)
 
 
-def read_file(path: Path, names: ColumnNames, image_root: Path) -> Iterator[Pair]:
+def split_of_file(file: Path, root: Path) -> str:
+    """The split that the name of one of several files states, or that of its folder below the root; else empty."""
+    return named_split(file.stem) or (SPLIT_WORDS.get(file.parent.name.lower(), "") if file.parent != root else "")
+
+
+def read_file(path: Path, names: ColumnNames, image_root: Path, split: str = "") -> Iterator[Pair]:
     """Read the pairs of a table or an archive.
 
     Args:
         path: The file.
         names: Columns that the user names.
         image_root: Folder that holds the images.
+        split: Of rows that state none.
 
     Raises:
         UsageError: There is no such column, or pyarrow is not installed.
         DataError: The file is missing, broken or of an unknown kind.
     """
-    suffix, split = path.suffix.lower(), _stated(path)
+    suffix = path.suffix.lower()
     if path.name.lower().endswith(TARS):
         for image in stored_images(path, "webdataset", lambda: read_samples(path)):
             for text in image.captions:

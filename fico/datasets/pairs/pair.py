@@ -36,7 +36,7 @@ class Pair:
 
 
 def named_split(words: str) -> str:
-    """The split that a file's or a folder's name states, as ``coco_karpathy_val.json``; empty if none or several."""
+    """The split that a file's name states, as ``coco_karpathy_val.json``; empty if none or several."""
     found = {SPLIT_WORDS[word] for word in re.split(r"[^a-z]+", words.lower()) if word in SPLIT_WORDS}
     return found.pop() if len(found) == 1 else ""
 

@@ -1,6 +1,6 @@
 """Plain pairs of images and captions, in the forms that people have them in."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +9,7 @@ from fico.datasets.base import CaptionsPerImage, RetrievalSplit, SplitReader, ch
 from fico.datasets.feature_sets.fingerprint import fingerprint
 from fico.datasets.labels import LabelFile
 from fico.datasets.pairs.columns import ColumnNames
-from fico.datasets.pairs.find_pairs import find_files, read_file
+from fico.datasets.pairs.find_pairs import find_files, read_file, split_of_file
 from fico.datasets.pairs.pair import SPLIT_WORDS, Pair, unique_ids
 from fico.datasets.pairs.text_files import read_folder
 from fico.datasets.splits import hash_order
@@ -36,7 +36,7 @@ class Pairs(SplitReader):
     of images with a ``.txt`` of captions beside each. Rows with the same image are its captions; images and captions
     keep the order of the file. The id of an image is its path without suffix.
 
-    Splits come from a column, from the names of the files or from first folders (``train``, ``val`` or ``dev``,
+    Splits come from a column, from the names of several files or from first folders (``train``, ``val`` or ``dev``,
     ``test``). What has no split is for training; of ``val`` and ``test`` a split that is missing is drawn from the
     training images, and the notes of the split say so.
 
@@ -86,10 +86,7 @@ class Pairs(SplitReader):
     @cached_property
     def _images(self) -> dict[str, list[PairedImage]]:
         """Images by split; fills the notes."""
-        if self.files:
-            pairs = (pair for file in self.files for pair in read_file(file, self.columns, self.image_root))
-        else:
-            pairs = read_folder(self.root)
+        pairs = (pair for file in self.files for pair in self._read(file)) if self.files else read_folder(self.root)
         images, duplicates = _grouped(pairs)
         if duplicates:
             self.notes.append(f"{duplicates:,} rows that repeat image and caption were left out")
@@ -98,6 +95,11 @@ class Pairs(SplitReader):
         for image in images:
             splits.setdefault(image.split, []).append(image)
         return splits
+
+    def _read(self, file: Path) -> Iterator[Pair]:
+        """The pairs of a file; where there are several, its name may state the split."""
+        split = split_of_file(file, self.root) if len(self.files) > 1 else ""
+        return read_file(file, self.columns, self.image_root, split)
 
     def _draw(self, images: Sequence[PairedImage]) -> None:
         """Move training images to the splits that no image states, in the order of their hashed ids."""
@@ -111,8 +113,8 @@ class Pairs(SplitReader):
             taken += count
             if count:
                 self.notes.append(
-                    f"split {split}: {count:,} of {len(training):,} images without a split of their own or for "
-                    f"training, drawn by hashed ids with seed {self.seed}"
+                    f"split {split}: the files assign no image to it; {count:,} of their {len(training):,} training "
+                    f"images were drawn by hashed ids, seed {self.seed}"
                 )
 
     @cached_property

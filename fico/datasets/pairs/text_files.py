@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from fico.datasets.pairs.pair import IMAGE_SUFFIXES, Pair, caption_lines, named_split
+from fico.datasets.pairs.pair import IMAGE_SUFFIXES, SPLIT_WORDS, Pair, caption_lines
 from fico.errors import DataError
 from fico.formats.text import read_text
 
@@ -34,6 +34,6 @@ def read_folder(root: Path) -> Iterator[Pair]:
         if not texts:
             raise DataError(f"{path.with_suffix('.txt')} is empty; write one caption a line, or take the image out")
         folders = name.split("/")[:-1]
-        split = named_split(folders[0]) if folders else ""
+        split = SPLIT_WORDS.get(folders[0].lower(), "") if folders else ""
         for text in texts:
             yield Pair(name, name, path, text, split, str(path.with_suffix(".txt")))
