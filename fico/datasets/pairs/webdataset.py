@@ -42,9 +42,7 @@ def read_samples(path: Path) -> Iterator[EmbeddedImage]:
     except FileNotFoundError as error:
         raise DataError(f"there is no file {path}; put it there") from error
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise DataError(
-            f"{path} is no readable tar archive ({str(error).partition(':')[0]}); fetch it again"
-        ) from error
+        raise DataError(f"{path} is no readable tar ({str(error).partition(':')[0]}); fetch it again") from error
 
 
 def _sample(path: Path, key: str, parts: dict[str, bytes]) -> Iterator[EmbeddedImage]:

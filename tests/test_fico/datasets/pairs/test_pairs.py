@@ -221,7 +221,7 @@ def test_long_captions_and_any_script_are_kept_whole(tmp_path):
         ({"x.json": '["a"]'}, "object 1 of .* is 'a', expected an object"),
         ({"x.jsonl": '{"image": "a.jpg", "caption": "one"}\n{"image"'}, "line 2 of .* is no JSON"),
         ({"x.jsonl": '{"image": "a.jpg", "caption": 7}'}, "line 1 of .* has no caption .*holds 7"),
-        ({"x.tar": b"no archive"}, "is no readable tar archive"),
+        ({"x.tar": b"no archive"}, "is no readable tar"),
         ({"a.txt": "one"}, "2 of 3 images in .* have no .txt with captions beside them, the first is b.jpg"),
         ({"a.txt": "\n", "b.txt": "one", "c.txt": "one"}, r"a\.txt is empty"),
     ],
