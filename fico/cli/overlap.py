@@ -110,7 +110,7 @@ def _open(source: str) -> RetrievalDataset | None:
     """The data set; None for a folder of images alone."""
     name, _, root = source.partition(":")
     if name in image_datasets():
-        return load_dataset(name, **({"root": root} if root else {}))
+        return load_dataset(name, root=root) if root else load_dataset(name)
     path = Path(source).expanduser()
     is_json = path.is_file() and path.name.lower().endswith((".json", ".json.gz"))
     if any(path.glob("dataset*.json*")) or (is_json and "images" in read_json(path)):
@@ -136,8 +136,8 @@ def find_overlap(a: Mapping[str, Path], b: Mapping[str, Path], *, most_bits: int
     numbers = {number: item for item, path in b.items() if (number := _coco_number(path))}
     by_id = [Match(item, numbers[n], "id") for item, path in a.items() if (n := _coco_number(path)) in numbers]
     known, left_out = {(match.a, match.b) for match in by_id}, list[str]()
-    sides = [_thumbnails(files, name, left_out) for name, files in (("A", a), ("B", b))]
-    by_content = [match for match in _matches(*sides, most_bits) if (match.a, match.b) not in known]
+    shown_a, shown_b = _thumbnails(a, "A", left_out), _thumbnails(b, "B", left_out)
+    by_content = [match for match in _matches(shown_a, shown_b, most_bits) if (match.a, match.b) not in known]
     order = {item: row for row, item in enumerate(a)}
     matches = sorted([*by_id, *by_content], key=lambda match: order[match.a])
     return Overlap((len(a), len(b)), tuple(matches), tuple(left_out))

@@ -66,13 +66,12 @@ class Columns:
         """
         values = [row.get(name) for name in self.captions]
         flat = [text for value in values for text in (value if isinstance(value, list) else [value])]
-        for text in flat or [None]:
-            if not isinstance(text, str) or not text.strip():
-                raise DataError(
-                    f"{origin} has no caption in {' or '.join(map(repr, self.captions))} (it holds {text!r}); write "
-                    "one, or take the row out"
-                )
-        return [text.strip() for text in flat]
+        texts = [text.strip() for text in flat if isinstance(text, str)]
+        if not all(texts) or not texts or len(texts) < len(flat):
+            held = next((text for text in flat if not isinstance(text, str) or not text.strip()), None)
+            columns = " or ".join(map(repr, self.captions))
+            raise DataError(f"{origin} has no caption in {columns} (it holds {held!r}); write one, or take the row out")
+        return texts
 
 
 def find_columns(path: Path, there: Sequence[str], given: ColumnNames) -> Columns:

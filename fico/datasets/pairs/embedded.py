@@ -1,6 +1,7 @@
 """Images that lie inside of a Parquet file or an archive, written once to the user's cache."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256 as digest
@@ -8,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from fico.datasets.pairs.pair import IMAGE_SUFFIXES
+from fico.errors import DataError
 from fico.util.atomic import sha256
 from fico.util.cache import cache_dir, ensure_folder
+from fico.util.resources import require_disk
 
+_LOG = logging.getLogger(__name__)
 ROWS = "rows.json"
 
 
@@ -56,10 +60,19 @@ def stored_images(path: Path, settings: str, read: Callable[[], Iterator[Embedde
         read: Reads them.
 
     Raises:
-        DataError: As `read` raises it.
+        UsageError: The cache has too little disk.
+        DataError: As `read` raises it, or there is no such file.
     """
+
+    def write(work: Path) -> None:
+        require_disk(work, path.stat().st_size, f"the images of {path}")
+        _LOG.info("the images of %s are written to %s, once", path, folder)
+        _write(work, read())
+
+    if not path.is_file():
+        raise DataError(f"there is no file {path}; put it there")
     folder = cache_dir() / "pairs" / digest(f"{sha256(path)} {settings}".encode()).hexdigest()[:24]
-    ensure_folder(folder, lambda folder: (folder / ROWS).is_file(), lambda folder: _write(folder, read()))
+    ensure_folder(folder, lambda found: (found / ROWS).is_file(), write)
     rows: list[dict[str, Any]] = json.loads((folder / ROWS).read_bytes())
     return [StoredImage(**{**row, "path": folder / row["path"]}) for row in rows]
 

@@ -22,6 +22,7 @@ class ImageLocator:
 
     def __init__(self, root: Path, home: Path) -> None:
         self.root = root
+        self._found: dict[str, tuple[str, Path]] = {}  # of each path as written: an image has several captions
         self._absolute = Path(os.path.normpath(root.absolute()))
         below = home.relative_to(root) if home.is_relative_to(root) else Path()
         self._starts = tuple(dict.fromkeys((below, Path())))
@@ -34,6 +35,11 @@ class ImageLocator:
         """
         if not isinstance(written, str) or not written.strip():
             raise DataError(f"{origin} names no image (it holds {written!r}); give its path, or take the row out")
+        if written not in self._found:
+            self._found[written] = self._locate(written, origin)
+        return self._found[written]
+
+    def _locate(self, written: str, origin: str) -> tuple[str, Path]:
         plain = written.strip().replace("\\", "/")
         inside = self._inside(plain)
         if inside is None:

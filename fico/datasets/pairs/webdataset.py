@@ -4,6 +4,7 @@ import json
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from fico.datasets.pairs.embedded import EmbeddedImage
 from fico.datasets.pairs.pair import IMAGE_SUFFIXES, caption_lines
@@ -39,8 +40,6 @@ def read_samples(path: Path) -> Iterator[EmbeddedImage]:
                 if (kind := kind.lower()) in _IMAGES or kind in (*TEXTS, "json"):
                     parts[kind] = archive.extractfile(member).read()  # type: ignore[union-attr]
             yield from _sample(path, current, parts)
-    except FileNotFoundError as error:
-        raise DataError(f"there is no file {path}; put it there") from error
     except (tarfile.TarError, OSError, EOFError) as error:
         raise DataError(f"{path} is no readable tar ({str(error).partition(':')[0]}); fetch it again") from error
 
@@ -55,7 +54,9 @@ def _sample(path: Path, key: str, parts: dict[str, bytes]) -> Iterator[EmbeddedI
     except (ValueError, RecursionError) as error:
         raise DataError(f"{origin} has a caption that is no UTF-8 or no JSON ({error}); write it again") from error
     if not captions:
-        raise DataError(f"{origin} has no caption; add {key}.txt, or 'caption' in {key}.json, or take it out")
+        raise DataError(
+            f"{origin} has no caption; add {key}.txt next to it, or 'caption' in {key}.json, or take it out"
+        )
     yield EmbeddedImage(key, f"{key}.{kind}", parts[kind], captions, "", origin)
 
 
@@ -63,6 +64,8 @@ def _captions(parts: dict[str, bytes]) -> list[str]:
     for kind in TEXTS:
         if kind in parts:
             return caption_lines(parts[kind].decode("utf-8-sig"))
-    content = json.loads(parts["json"]) if "json" in parts else {}
-    found = next((content[key] for key in ("caption", "captions", "text") if content.get(key)), [])
-    return [text.strip() for text in ([found] if isinstance(found, str) else found) if str(text).strip()]
+    content: Any = json.loads(parts["json"]) if "json" in parts else {}
+    content = content if isinstance(content, dict) else {}
+    held = next((content[key] for key in ("caption", "captions", "text") if content.get(key)), [])
+    texts = held if isinstance(held, list) else [held]
+    return [text.strip() for text in texts if isinstance(text, str) and text.strip()]

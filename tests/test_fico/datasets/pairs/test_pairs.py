@@ -1,6 +1,8 @@
 """Every form of the same pairs gives the same data set; files that tools made, and what people do to files."""
 
+import io
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -285,3 +287,43 @@ def test_pictures_of_every_kind_are_decoded_and_broken_ones_named(tmp_path):
     (tmp_path / "turned.jpg").write_bytes(b"\xff\xd8\xff torn")
     with pytest.raises(DataError, match=r"image turned: .*turned\.jpg is truncated or not an image"):
         model_inputs(fico.load_dataset("pairs", root=tmp_path, val=0, test=0), ["train"], image="global", text="words")
+
+
+def packed(path, parts):
+    with tarfile.open(path, "w:gz" if path.suffix == ".tgz" else "w") as archive:
+        for name, content in parts.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return path
+
+
+def drawn(shade=90):
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 6), (shade, 9, 20)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_archives_are_never_unpacked_under_names_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("FICO_CACHE_DIR", str(tmp_path / "cache"))
+    parts = {"../../x/evil.png": drawn(), "../../x/evil.txt": b"one\ntwo\n", "notes.cls": b"3"}
+    split = opened(packed(tmp_path / "s.tgz", parts))
+    assert captions(split) == (["one", "two"],)
+    assert all(path.is_relative_to(tmp_path / "cache") for path in split.image_paths)
+    assert not (tmp_path.parent / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        ({"1.png": drawn()}, r"sample 1 of .* has no caption; add 1\.txt"),
+        ({"1.png": drawn(), "1.json": b"{"}, "sample 1 of .* has a caption that is no UTF-8 or no JSON"),
+        ({"1.png": drawn(), "1.json": b"[3]"}, r"sample 1 of .* has no caption; add 1\.txt"),
+        ({"1.png": drawn(), "1.json": b'{"caption": [3]}'}, r"sample 1 of .* has no caption; add 1\.txt"),
+        ({"1.png": drawn(), "1.txt": b"caf\xe9"}, "sample 1 of .* has a caption that is no UTF-8"),
+        ({"1.txt": b"one"}, "split 'train' of .* has no images"),
+    ],
+)
+def test_samples_without_a_caption_are_named(tmp_path, parts, told):
+    with pytest.raises(DataError, match=told):
+        opened(packed(tmp_path / "s.tar", parts))
