@@ -66,6 +66,6 @@ def _captions(parts: dict[str, bytes]) -> list[str]:
             return caption_lines(parts[kind].decode("utf-8-sig"))
     content: Any = json.loads(parts["json"]) if "json" in parts else {}
     content = content if isinstance(content, dict) else {}
-    held = next((content[key] for key in ("caption", "captions", "text") if content.get(key)), [])
+    held: Any = next((content[key] for key in ("caption", "captions", "text") if content.get(key)), [])
     texts = held if isinstance(held, list) else [held]
     return [text.strip() for text in texts if isinstance(text, str) and text.strip()]
