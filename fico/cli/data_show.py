@@ -13,7 +13,7 @@ SPLITS = ("train", "val", "test")
 
 def show(
     name: str, root: Path | None, *, split: str, samples: int, out: Path | None, options: dict[str, Any]
-) -> tuple[Path, list[SplitStatistics]]:
+) -> tuple[Path, list[SplitStatistics], list[str]]:
     """Write the page of a data set.
 
     Args:
@@ -25,7 +25,7 @@ def show(
         options: Further arguments of the reader.
 
     Returns:
-        The page's path and the numbers on it.
+        The page's path, the numbers on it, and how the splits were made where the files do not say.
 
     Raises:
         UsageError: The reader has no such option, or lacks one.
@@ -48,4 +48,5 @@ def show(
             if "has no images" not in str(error):  # a part of a data set may hold one split only
                 raise
     path = out or Path(f"{dataset.name}-data.html")
-    return path, write_data_page(path, dataset, splits, sample_of=split, samples=samples)
+    notes = list(dict.fromkeys(note for found in splits.values() for note in found.notes))
+    return path, write_data_page(path, dataset, splits, sample_of=split, samples=samples), notes

@@ -40,7 +40,8 @@ class DatasetOption:
         options: dict[str, Any] = {} if self.root is None else {"root": self.root}
         if self.root is None and arguments["root"].default is Parameter.empty:
             raise UsageError(f"--dataset {self.name} needs --root with its folder")
-        return load_dataset(self.name, **options, **({"split_key": self.split_key} if "split_key" in arguments else {}))
+        options |= {"split_key": self.split_key} if "split_key" in arguments else {}
+        return load_dataset(self.name, **options)
 
     def read(self, dataset: RetrievalDataset) -> dict[str, RetrievalSplit]:
         """Read the splits.

@@ -10,12 +10,13 @@ if TYPE_CHECKING:
 __all__ = ["dataset_names", "find_reader", "image_datasets", "load_dataset"]
 
 
-def load_dataset(name_or_path: str | Path, **options: Any) -> "RetrievalDataset":
+def load_dataset(name_or_path: str | Path, *, subset: int | None = None, **options: Any) -> "RetrievalDataset":
     """Open a data set.
 
     Args:
         name_or_path: Name of a reader: ``"shapes"``, the embedded data set; or one that needs a ``root``, as
-            ``"coco"``, ``"flickr30k"``, ``"karpathy"``, ``"precomp"``. Or a folder with a Karpathy JSON.
+            ``"coco"``, ``"flickr30k"``, ``"karpathy"``, ``"pairs"``, ``"precomp"``. Or a folder with a Karpathy JSON.
+        subset: Take the first images of every split alone, so many; see `fico.datasets.subset.first_images`.
         options: Arguments of the reader's class: `Shapes`, `Coco`, ..., `Karpathy`.
 
     Raises:
@@ -26,7 +27,11 @@ def load_dataset(name_or_path: str | Path, **options: Any) -> "RetrievalDataset"
     if reader is None:
         reader, options = find_reader("karpathy"), {"root": name_or_path, **options}
     opened: RetrievalDataset = reader(**options)
-    return opened
+    if subset is None:
+        return opened
+    from fico.datasets.subset import first_images
+
+    return first_images(opened, subset)
 
 
 def dataset_names() -> tuple[str, ...]:

@@ -32,6 +32,7 @@ class RetrievalSplit:
         classes: Names of the label columns; empty without labels.
         fingerprint: SHA-256 over ids, captions, correspondence, labels and sizes of the image files.
         label_origin: What made the labels where it was a model and no person; empty otherwise.
+        notes: What a reader of results must know about how the split was made.
     """
 
     dataset: str
@@ -46,6 +47,7 @@ class RetrievalSplit:
     classes: tuple[str, ...]
     fingerprint: str
     label_origin: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class RetrievalDataset(Protocol):

@@ -6,6 +6,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from fico.datasets.base import RetrievalDataset, RetrievalSplit
+from fico.datasets.subset import first_images
 from fico.errors import UsageError
 from fico.experiment.build import build
 from fico.experiment.config.pairing import input_nodes
@@ -36,6 +37,8 @@ def build_data(config: DictConfig) -> RetrievalDataModule:
     dataset: RetrievalDataset = build(
         {key: value for key, value in config.dataset.items() if key not in DATASET_EXTRAS}
     )
+    if config.dataset.get("subset") is not None:
+        dataset = first_images(dataset, config.dataset.subset)
     tested = config.dataset.split
     # Text features (vocabulary, Doc2Vec) are fitted on the training split, which a test alone needs too.
     names = dict.fromkeys(("train", "val", tested) if "fit" in config.stage else ("train", tested))

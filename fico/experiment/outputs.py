@@ -71,7 +71,7 @@ def write_outputs(
         hardware=hardware(),
         config=plain,
         key=key,
-        notes=tuple(dict.fromkeys((*_notes(context, split, outputs.result), *problems, *notes))),
+        notes=tuple(dict.fromkeys((*_notes(context, data, outputs.result), *problems, *notes))),
     )
     print_results(results)
     try:
@@ -92,12 +92,13 @@ def _samples(context: RunContext, split: RetrievalSplit, seed: int) -> tuple[lis
         return [], (f"the report has no sample queries: {error}",)
 
 
-def _notes(context: RunContext, split: RetrievalSplit, result: RetrievalResult) -> tuple[str, ...]:
-    origin = context.origin
+def _notes(context: RunContext, data: RetrievalDataModule, result: RetrievalResult) -> tuple[str, ...]:
+    origin, split = context.origin, data.splits[data.test_split]
     return (
         *(f"{side} features: {features}" for side, features in origin["features"].items()),
         *(f"weights: {name} {digest}" for name, digest in (origin["weights"] or {}).items()),
         *([f"labels made by a model, not by people: {split.label_origin}"] if split.label_origin else []),
+        *(note for each in data.splits.values() for note in each.notes),
         *result.notes,
     )
 

@@ -20,8 +20,13 @@ def read_text(path: Path) -> str:
     except FileNotFoundError as error:
         raise DataError(f"there is no file {path}; put it there") from error
     except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise DataError(f"{path} is not UTF-8 in line {line} ({error.reason}); save it as UTF-8") from error
+        data = path.read_bytes()
+        line, byte = data[: error.start].count(b"\n") + 1, data[error.start]
+        likely = "UTF-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "CP1252"
+        raise DataError(
+            f"{path} is not UTF-8 in line {line} (byte 0x{byte:02x}, {error.reason}); save it as UTF-8, for instance "
+            f"by iconv -f {likely} -t UTF-8"
+        ) from error
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror})") from error
 

@@ -151,7 +151,7 @@ def _wrong_values(config: DictConfig) -> Iterator[str]:
         yield f"dataset.captions_per_image is {captions!r}, but must be all or a positive whole number"
     for path, least in (
         ("seed", 0), ("model.epochs", 1), ("model.batch_size", 2), ("metric.bootstrap", 0), ("dataset.images", 20),
-        ("model.rerank.k", 1),
+        ("dataset.subset", 1), ("model.rerank.k", 1),
     ):  # fmt: skip
         value = OmegaConf.select(config, path)
         if value is not None and not (_is_whole(value) and value >= least):
@@ -188,7 +188,7 @@ def _unused_by_a_bench(config: DictConfig) -> list[str]:
     if not config.get("bench"):
         return []
     for group in ("model", "dataset", "metric", "index", "callbacks", "trainer"):
-        if config.get(group):
+        if any(value is not None for value in (config.get(group) or {}).values()):  # dataset.subset is null everywhere
             return [f"a bench runs without {group}, which would have no effect; leave it out, or use experiment=BENCH"]
     if features_name(config):
         return ["a bench runs without features, which would have no effect; leave it out, or use experiment=BENCH"]

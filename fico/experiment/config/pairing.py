@@ -1,10 +1,13 @@
 """Whether the parts of a config go together: model, features, data set, sweep."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from fico.datasets.pairs.columns import ColumnNames
+from fico.datasets.pairs.find_pairs import check_columns
 from fico.datasets.prepared import check_prepared
 from fico.errors import UsageError
 from fico.experiment.config.resolvers import dataset_name, features_name
@@ -19,6 +22,9 @@ def check_data(config: DictConfig) -> None:
     """
     if root := OmegaConf.select(config, "dataset.root"):
         check_prepared(dataset_name(config), str(root))
+        if "image_column" in config.dataset:
+            columns = (config.dataset.get(f"{role}_column") for role in ("image", "caption", "split"))
+            check_columns(Path(root).expanduser(), ColumnNames(*columns))
 
 
 def check_pairing(config: DictConfig) -> None:

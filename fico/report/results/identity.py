@@ -11,7 +11,8 @@ from fico.report.results.schema import Results
 _IGNORED = ("seed", "name", "logger", "callbacks", "index", "stage")
 _IGNORED_INSIDE = {
     "metric": ("bootstrap", "memory_limit"),
-    "dataset": ("root", "expected", "expected_captions", "model_size", "rerank_k"),  # the model's node has the last two
+    # Of a subset the fingerprint says it; the model's node has the last two.
+    "dataset": ("root", "expected", "expected_captions", "subset", "model_size", "rerank_k"),
     "trainer": ("accelerator",),
 }
 
