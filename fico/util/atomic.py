@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fico.util.temporary import sweep_temporaries, temporary_path
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yields a temporary path; after the block its file is synced and renamed to ``path``.
 
-    If the block raises, the temporary file is removed and ``path`` stays as it was.
+    If the block raises, the temporary file is removed and ``path`` stays as it was. What a killed process left of
+    writing the same file is removed first.
 
     Args:
         path: The finished file. Its folder is created.
@@ -20,7 +23,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
         The temporary path to write to, in the same folder, so that the rename is atomic.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    sweep_temporaries(path)
+    temporary = temporary_path(path)
     try:
         yield temporary
         _sync(temporary)
