@@ -22,20 +22,23 @@ from fico.experiment.folder import print_folder, write_config
 from fico.experiment.loggers import open_loggers
 from fico.experiment.notes import collected_warnings
 from fico.experiment.outputs import write_outputs
+from fico.experiment.processes import launched_rank, shared
 from fico.experiment.quiet import quiet
 from fico.experiment.sweep import is_finished, run_key
 from fico.experiment.training import train_and_test
+from fico.experiment.unfinished import Unfinished
 from fico.inference.inputs import write_inputs
 from fico.report.results.schema import RESULTS
 
 log = logging.getLogger(__name__)
 
 
-def run(config: DictConfig) -> Path:
-    """Train, encode, evaluate and report as the config says.
+def run(config: DictConfig, unfinished: Unfinished) -> Path:
+    """Train, encode, evaluate and report as the config says, from where a killed process stopped.
 
     Args:
         config: Checked by `fico.experiment.config.checks.check_config`.
+        unfinished: How far the run came in its folder before.
 
     Returns:
         The run's folder, whose path is also the last line of standard output. ``results.json`` is in it.
@@ -47,20 +50,21 @@ def run(config: DictConfig) -> Path:
     quiet()
     _refuse_swept_ddp(config)
     L.seed_everything(config.seed, workers=True, verbose=False)
-    folder = Path(HydraConfig.get().runtime.output_dir)
+    folder = unfinished.folder
     data = build_data(config)
     OmegaConf.set_readonly(config, False)
     config.model.module = fill_sizes(config.model.module, data.inputs.sizes)
     key = _key(config, data)
-    if is_finished(folder, key):
+    if unfinished.is_resumed and is_finished(folder, key):
         log.info("%s holds the results of the same config, data and code; nothing to do", folder)
         return print_folder(folder)
     (folder / RESULTS).unlink(missing_ok=True)  # of another run; these are there for a finished one alone
+    _begin(unfinished, key)
     write_config(folder, config)
     write_inputs(folder, data.splits["train"], data.splits[data.test_split], data.inputs, _readers(config))
-    context, is_tested, measured = run_context(folder, config, data), "test" in config.stage, {}
+    context, is_tested, measured = run_context(folder, config, data, key), "test" in config.stage, {}
     with collected_warnings() as warned, open_loggers(config.logger, folder, _shown(config)) as loggers:
-        tested = train_and_test(config, data, context, loggers)
+        tested = train_and_test(config, data, context, loggers, unfinished)
         if is_tested:
             measured = efficiency(context.outputs, data, context.bits)
             log_efficiency(loggers, measured)
@@ -74,6 +78,15 @@ def run(config: DictConfig) -> Path:
                 log.info(note)
         print_folder(folder)
     return folder
+
+
+def _begin(unfinished: Unfinished, key: str) -> None:
+    """The first process clears the folder of what another run left; the others take over what it found."""
+    if launched_rank() == 0:
+        unfinished.begin(key, is_writer=True)
+    shared("begun", lambda: "")
+    if launched_rank() > 0:
+        unfinished.begin(key, is_writer=False)
 
 
 def _readers(config: DictConfig) -> dict[str, Any]:

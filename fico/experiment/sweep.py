@@ -31,13 +31,13 @@ def sweep_name(arguments: Sequence[str]) -> str:
         arguments: The command line without the program; options of Hydra itself do not count.
 
     Returns:
-        The overrides, joined, in letters, digits, ``.``, ``_`` and ``-``; a list of values, or more than 120
-        characters, with a hash.
+        The overrides, joined, in letters, digits, ``.``, ``_`` and ``-``; with a hash where another character was in
+        them, or more than 120.
     """
     overrides = [argument for argument in arguments if "=" in argument and not argument.startswith(IGNORED)]
     joined = "_".join(overrides)
     name = file_name(joined, "sweep")
-    if len(name) <= LONGEST_NAME and not set(joined) & set(",+"):  # so that a-b and a,b are two names
+    if len(name) <= LONGEST_NAME and name == joined.replace("=", "-"):  # else a-b and a,b would be one name
         return name
     return f"{name[:LONGEST_NAME]}-{hashlib.sha256(joined.encode()).hexdigest()[:8]}"
 

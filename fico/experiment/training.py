@@ -2,7 +2,10 @@
 
 import hashlib
 import logging
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -160,9 +163,21 @@ def _trainer(config: DictConfig, callbacks: list[L.Callback], loggers: list[Logg
     return trainer
 
 
+@contextmanager
+def _all_processes(trainer: L.Trainer) -> Iterator[None]:
+    """End the other processes that Lightning started with this one: they would wait for it."""
+    try:
+        yield
+    except BaseException:
+        if trainer.strategy.launcher is not None:
+            trainer.strategy.launcher.kill(signal.SIGTERM)
+        raise
+
+
 def _fit(trainer: L.Trainer, module: L.LightningModule, data: RetrievalDataModule, checkpoint: Path | None) -> None:
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
+        with _all_processes(trainer):
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
     except MisconfigurationException as error:
         raise UsageError(" ".join(str(error).split())) from error
     except RuntimeError as error:
@@ -189,7 +204,8 @@ def _load_tested(module: L.LightningModule, path: Path | None, weights: str | No
 def _test(trainer: L.Trainer, module: L.LightningModule, data: RetrievalDataModule, context: RunContext) -> None:
     """Run the test epoch. What fails after the metrics are there costs what follows it, but not them."""
     try:
-        trainer.test(module, datamodule=data, verbose=False)
+        with _all_processes(trainer):
+            trainer.test(module, datamodule=data, verbose=False)
     except Exception as error:
         if context.outputs.result is None:
             raise

@@ -29,6 +29,7 @@ class Unfinished:
         started: UTC time of the first start, ISO 8601.
         key: Digest of config, data and code; None until the data were read.
         fitted: After the training: the checkpoint to test and the notes on how the training ended.
+        is_resumed: Whether what a killed process left is used (``run.resume=auto``); not stored.
     """
 
     folder: Path
@@ -36,6 +37,7 @@ class Unfinished:
     started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     key: str | None = None
     fitted: dict[str, Any] | None = None
+    is_resumed: bool = True
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
@@ -48,7 +50,7 @@ class Unfinished:
 
     def write(self) -> None:
         """Write the mark, replacing an earlier one."""
-        values = {name: value for name, value in asdict(self).items() if name != "folder"}
+        values = {name: value for name, value in asdict(self).items() if name not in ("folder", "is_resumed")}
         with atomic_write(self.folder / MARK) as temporary:
             temporary.write_text(json.dumps(values, indent=1), encoding="utf-8")
 
@@ -62,12 +64,13 @@ class Unfinished:
 
         Args:
             key: Of the run that starts now.
-            is_writer: Whether this process writes the folder; the others of a run read alone.
+            is_writer: Whether this process writes the folder; the others, which begin later, read what it wrote.
         """
-        if self.key == key:
-            return
-        self.key, self.fitted = key, None
-        if is_writer:
+        if not is_writer:
+            found = Unfinished.read(self.folder)
+            self.key, self.fitted = key, None if found is None or found.key != key else found.fitted
+        elif self.key != key:
+            self.key, self.fitted = key, None
             _clear_parts(self.folder, is_complete=True)
             self.write()
 
