@@ -99,7 +99,7 @@ def train_and_test(
 
 def _resumed(context: RunContext, unfinished: Unfinished | None) -> Path | None:
     """The checkpoint of this very run that a killed process left; None where it wrote none."""
-    if unfinished is None:
+    if unfinished is None or not unfinished.is_resumed:
         return None
     if unfinished.fitted is not None:
         log.info("the training is done; the test goes on")
