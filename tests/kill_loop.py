@@ -25,7 +25,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-SMALL = ("dataset.images=60", "model.epochs=3", "metric.bootstrap=5", "logger=none", "index=[]", "trainer=cpu")
+SMALL = ("dataset.images=40", "model.epochs=2", "metric.bootstrap=5", "logger=none", "index=[]", "trainer=cpu")
 TWO = ("trainer=ddp", "trainer.accelerator=cpu")
 # Times and places; all else of a result must be equal.
 VARYING = re.compile(r"(seconds|per_second|memory_bytes|started|hardware|versions|config|commit|Encode|rss)")
@@ -61,8 +61,8 @@ def scenarios(made: Path) -> dict[str, Scenario]:
         "training vsrn": Scenario(("model=vsrn", *SMALL)),
         "training ucch": Scenario(("model=ucch", *SMALL)),
         "training dadh": Scenario(("model=dadh", *SMALL)),
-        "encoding": Scenario(("model=clip", *SMALL, "model.epochs=1", "dataset.images=400")),
-        "scoring": Scenario(("model=scan", *SMALL, "model.epochs=1", "dataset.images=200")),
+        "encoding": Scenario(("model=clip", *SMALL, "model.epochs=1", "dataset.images=160")),
+        "scoring": Scenario(("model=scan", *SMALL, "model.epochs=1", "dataset.images=120")),
         "re-ranking": Scenario(("model=xvlm", *SMALL, "model.epochs=1")),
         "search": Scenario(("model=cca", *SMALL, "index=[flat,hnsw]")),
         "cache": Scenario(("model=ucch", *SMALL, "model.epochs=1"), own_cache=True),
@@ -76,7 +76,7 @@ def scenarios(made: Path) -> dict[str, Scenario]:
         "report": Scenario(("report", str(made / "runs"), "--out=out"), program="fico", files=("report.md",)),
         "training, two processes": Scenario(("model=vsrn", *SMALL, *TWO), processes=2),
         "scoring, two processes": Scenario(
-            ("model=scan", *SMALL, "model.epochs=1", "dataset.images=200", *TWO), processes=2
+            ("model=scan", *SMALL, "model.epochs=1", *TWO), processes=2
         ),
     }
 
@@ -206,7 +206,7 @@ def try_scenario(
     wanted = content(reference, scenario)
     while outcome.kills < kills:
         folder = work / f"killed-{outcome.kills}"
-        for _ in range(min(chance.randint(1, 4), kills - outcome.kills)):
+        for _ in range(min(chance.randint(2, 5), kills - outcome.kills)):
             process = machine.start(scenario, folder)
             if machine.wait(process, chance.uniform(0.02, 1.0) * seconds) is not None:
                 break
