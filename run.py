@@ -23,7 +23,7 @@ except MissingExtra as error:
 
 from fico.experiment.config.checks import check_config
 from fico.experiment.config.hydra_errors import is_wrong_usage, sentence
-from fico.experiment.config.pairing import check_data, check_pairing, check_sweep
+from fico.experiment.config.pairing import check_data, check_pairing, check_sweep, check_swept_processes
 from fico.experiment.config.quoting import quoted
 from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.processes import is_torchrun, launched_rank
@@ -55,6 +55,8 @@ def job(config: DictConfig) -> None:
     try:
         if hydra_config.mode is RunMode.RUN:
             check_sweep(hydra_config.sweeper.get("params"), hydra_config.overrides.task)
+        else:
+            check_swept_processes(config)
         check_pairing(config)
         check_data(config)
         check_config(config)

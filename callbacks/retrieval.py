@@ -54,7 +54,8 @@ class RetrievalEvaluation(L.Callback):
         self._started.update(_without_states(outputs))  # a validation epoch is judged by its embeddings
 
     def on_test_batch_end(self, trainer: L.Trainer, module: L.LightningModule, outputs: EncodedBatch, *_: Any) -> None:
-        batch, shards = _without_states(outputs) if self._context.rerank is None else outputs, self._context.outputs.shards
+        batch = _without_states(outputs) if self._context.rerank is None else outputs
+        shards = self._context.outputs.shards
         self._started.update(batch)
         if shards is not None:
             shards.add(batch, self._context.outputs.encode_seconds or 0.0)

@@ -67,17 +67,13 @@ def scenarios(made: Path) -> dict[str, Scenario]:
         "search": Scenario(("model=cca", *SMALL, "index=[flat,hnsw]")),
         "cache": Scenario(("model=ucch", *SMALL, "model.epochs=1"), own_cache=True),
         "sweep": Scenario(("-m", "model=ucch", "model.bits=16,32", *SMALL)),
-        "search bench": Scenario(
-            ("experiment=table7", "bench.queries=50", "bench.items=500", "logger=none"), files=()
-        ),
+        "search bench": Scenario(("experiment=table7", "bench.queries=50", "bench.items=500", "logger=none"), files=()),
         "evaluate": Scenario(
             ("evaluate", *arrays, "--captions-per-image=5", "--out=out"), program="fico", files=("results.json",)
         ),
         "report": Scenario(("report", str(made / "runs"), "--out=out"), program="fico", files=("report.md",)),
         "training, two processes": Scenario(("model=vsrn", *SMALL, *TWO), processes=2),
-        "scoring, two processes": Scenario(
-            ("model=scan", *SMALL, "model.epochs=1", *TWO), processes=2
-        ),
+        "scoring, two processes": Scenario(("model=scan", *SMALL, "model.epochs=1", *TWO), processes=2),
     }
 
 
@@ -269,14 +265,18 @@ def main() -> int:
     work: Path = (options.folder or Path(tempfile.mkdtemp(prefix="kills-"))).resolve()
     import_all()
     machine = Machine(work / "cache")
-    prepare(work / "made", machine)
+    if not options.only or {"evaluate", "report"} & set(options.only):
+        prepare(work / "made", machine)
     chosen = {name: one for name, one in scenarios(work / "made").items() if not options.only or name in options.only}
     chance, total = random.Random(options.seed), Outcome()
     for number, (name, scenario) in enumerate(chosen.items()):
         kills = options.kills // len(chosen) + (number < options.kills % len(chosen))
         one = try_scenario(name, scenario, machine, work / name.replace(" ", "-"), kills, chance)
         failures = (len(one.lost), len(one.differing), len(one.leftovers))
-        _say(f"{name}: {one.kills} kills, {one.ends} ends, lost {failures[0]}, differing {failures[1]}, left {failures[2]}")
+        _say(
+            f"{name}: {one.kills} kills, {one.ends} ends, "
+            f"lost {failures[0]}, differing {failures[1]}, left {failures[2]}"
+        )
         for line in (*one.lost, *one.differing, *one.leftovers):
             _say(f"  {line}")
         total.kills, total.ends = total.kills + one.kills, total.ends + one.ends

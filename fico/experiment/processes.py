@@ -20,7 +20,7 @@ def is_torchrun() -> bool:
 def shared(name: str, make: Callable[[], str]) -> str:
     """A value that the first process makes and, under torchrun, the others take from its store.
 
-    Processes that Lightning starts make their own: the first one has begun the run before, and names its folder to them.
+    Processes that Lightning starts make their own: the first one has begun the run before and names them its folder.
 
     Args:
         name: The same in every process, used once in a run.

@@ -11,7 +11,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from fico.errors import UsageError
 from fico.experiment.checkpoint import fill_sizes, weights_origin
 from fico.experiment.config.pairing import input_nodes
 from fico.experiment.context import run_context
@@ -19,7 +18,7 @@ from fico.experiment.data import build_data
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.experiment.efficiency import efficiency, log_efficiency
 from fico.experiment.folder import print_folder, write_config
-from fico.experiment.loggers import open_loggers
+from fico.experiment.loggers import keep_metrics, open_loggers
 from fico.experiment.notes import collected_warnings
 from fico.experiment.outputs import write_outputs
 from fico.experiment.processes import launched_rank, shared
@@ -48,7 +47,6 @@ def run(config: DictConfig, unfinished: Unfinished) -> Path:
     """
     begin, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     quiet()
-    _refuse_swept_ddp(config)
     L.seed_everything(config.seed, workers=True, verbose=False)
     folder = unfinished.folder
     data = build_data(config)
@@ -82,8 +80,8 @@ def run(config: DictConfig, unfinished: Unfinished) -> Path:
 
 def _begin(unfinished: Unfinished, key: str) -> None:
     """The first process clears the folder of what another run left; the others take over what it found."""
-    if launched_rank() == 0:
-        unfinished.begin(key, is_writer=True)
+    if launched_rank() == 0 and unfinished.begin(key, is_writer=True):
+        keep_metrics(unfinished.folder)
     shared("begun", lambda: "")
     if launched_rank() > 0:
         unfinished.begin(key, is_writer=False)
@@ -122,9 +120,3 @@ def _shown(config: DictConfig) -> dict[str, Any]:
         "tags": [config.model.family, str(config.dataset._target_).rsplit(".", maxsplit=1)[-1].lower()],
         "config": OmegaConf.to_container(config, resolve=True),
     }
-
-
-def _refuse_swept_ddp(config: DictConfig) -> None:
-    """Rank 1 would start the whole sweep a second time."""
-    if HydraConfig.get().mode is RunMode.MULTIRUN and config.trainer.get("strategy") == "ddp":
-        raise UsageError("trainer=ddp does not work in a sweep; use trainer.strategy=ddp_spawn or one run per job")

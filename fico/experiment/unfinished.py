@@ -59,12 +59,15 @@ class Unfinished:
         _clear_parts(self.folder)
         (self.folder / MARK).unlink(missing_ok=True)
 
-    def begin(self, key: str, *, is_writer: bool) -> None:
+    def begin(self, key: str, *, is_writer: bool) -> bool:
         """Go on with the run of this key, or drop what one of another key left.
 
         Args:
             key: Of the run that starts now.
             is_writer: Whether this process writes the folder; the others, which begin later, read what it wrote.
+
+        Returns:
+            Whether the folder holds an earlier part of this very run.
         """
         if not is_writer:
             found = Unfinished.read(self.folder)
@@ -73,6 +76,8 @@ class Unfinished:
             self.key, self.fitted = key, None
             _clear_parts(self.folder, is_complete=True)
             self.write()
+            return False
+        return True
 
 
 def find_folder(fresh: Path, request: Callable[[], str]) -> Path:

@@ -68,14 +68,14 @@ class ScoreFile:
                 f"{self._part} holds a part of other scores (other embeddings, weights, settings, precision, tiles); "
                 f"repeat the call that began it, or delete it and {self._journal.name} to start again"
             )
-        scores = _mapped(self._part, shape, dtype) if lines and lines[0] == key else None
-        if scores is None:
+        found = _mapped(self._part, shape, dtype) if lines and lines[0] == key else None
+        if found is None:
             self._journal.unlink(missing_ok=True)
-            self.scores = map_new_file(self._part, dtype, shape)
+        self.scores = map_new_file(self._part, dtype, shape) if found is None else found
+        if found is None:
             self.scores.flush()
             self._append([key])
         else:
-            self.scores = scores
             self._resume(lines)
 
     def _resume(self, lines: list[str]) -> None:
@@ -107,7 +107,7 @@ class ScoreFile:
             self._flush()
 
     def _flush(self) -> None:
-        self.scores.flush()  # type: ignore[attr-defined]  # a memory map
+        self.scores.flush()
         self._append(self._pending)
         self._pending, self._flushed = [], time.monotonic()
 
@@ -131,7 +131,7 @@ class ScoreFile:
         Returns:
             The scores as a read-only memory map.
         """
-        self.scores.flush()  # type: ignore[attr-defined]
+        self.scores.flush()
         self._part.replace(self._path)
         self._end_journal()
         scores: np.ndarray = np.load(self._path, mmap_mode="r")
@@ -172,10 +172,10 @@ def _lines(journal: Path) -> list[str]:
     return lines
 
 
-def _mapped(part: Path, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray | None:
+def _mapped(part: Path, shape: tuple[int, int], dtype: np.dtype) -> np.memmap | None:
     """The map of a part; None where it is none of this shape, as after a loss of power."""
     try:
-        scores: np.ndarray = np.load(part, mmap_mode="r+")
+        scores: np.memmap = np.lib.format.open_memmap(part, "r+")
     except (OSError, ValueError, EOFError):
         return None
     return scores if (scores.shape, scores.dtype) == (shape, dtype) else None

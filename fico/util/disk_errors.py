@@ -25,7 +25,7 @@ def disk_sentence(error: OSError) -> str | None:
     return None if reason is None else f"{f'{what}: ' if what else ''}{reason} and repeat the command"
 
 
-def map_new_file(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+def map_new_file(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.memmap:
     """A new ``.npy``, mapped for writing, whose bytes are reserved: a full disk is an error here, and no signal later.
 
     Args:
@@ -36,7 +36,7 @@ def map_new_file(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndar
     Raises:
         OSError: The disk has not that many bytes; nothing is left of the file.
     """
-    mapped: np.ndarray = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    mapped: np.memmap = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
     try:
         reserve(path)
     except OSError:

@@ -32,7 +32,17 @@ def test_a_comma_belongs_to_a_path_that_exists_and_separates_a_sweep(tmp_path):
 
 @pytest.mark.parametrize(
     "argument",
-    ["model=ucch", "stage=[fit,test]", "stage=[fit", "+a={b: c}", "-m", "~callbacks.lines", "a=${b}", "a='x y'", "a=1e-3"],
+    [
+        "model=ucch",
+        "stage=[fit,test]",
+        "stage=[fit",
+        "+a={b: c}",
+        "-m",
+        "~callbacks.lines",
+        "a=${b}",
+        "a='x y'",
+        "a=1e-3",
+    ],
 )
 def test_what_hydra_reads_stays(argument):
     assert quoted([argument]) == [argument]

@@ -10,7 +10,7 @@ STRUCTURED = ("[", "{", "'", '"', "$")  # lists, dicts, quoted texts, interpolat
 
 
 def quoted(arguments: Sequence[str]) -> list[str]:
-    """The same arguments, in quotes of Hydra where a value with spaces, ``=``, commas or letters beyond ASCII needs them.
+    """The same arguments, in quotes of Hydra where a value has spaces, ``=``, commas or letters beyond ASCII.
 
     Args:
         arguments: The command line without the program.

@@ -12,7 +12,12 @@ from fico.util.disk_errors import disk_sentence, map_new_file
 
 @pytest.mark.parametrize(
     ("number", "told"),
-    [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "read-only"), (errno.EACCES, "permissions"), (errno.EFBIG, "ulimit")],
+    [
+        (errno.ENOSPC, "the disk is full"),
+        (errno.EROFS, "read-only"),
+        (errno.EACCES, "permissions"),
+        (errno.EFBIG, "ulimit"),
+    ],
 )
 def test_an_error_of_the_disk_is_a_sentence_with_the_path(number, told):
     sentence = disk_sentence(OSError(number, os.strerror(number), "/a/b"))
