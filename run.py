@@ -1,5 +1,6 @@
 """Hydra's entry: compose a config, check it, hand it over. `python run.py --help` lists the groups."""
 
+import logging
 import os
 import shlex
 import signal
@@ -97,6 +98,7 @@ def main() -> int:
     register_run_folder()
     os.environ.setdefault("FICO_SWEEP", sweep_name(sys.argv[1:]))
     sys.argv[1:] = quoted(sys.argv[1:])
+    logging.raiseExceptions = False  # a log that cannot be written, as on a full disk, is no other error's traceback
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:

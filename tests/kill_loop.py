@@ -165,7 +165,8 @@ def _weights(path: Path) -> str:
     checkpoint = torch.load(path, weights_only=True)
     digest = hashlib.sha256()
     for key, value in _leaves({name: checkpoint[name] for name in ("state_dict", "optimizer_states", "lr_schedulers")}):
-        digest.update(f"{key} {value.tolist() if isinstance(value, torch.Tensor) else value}".encode())
+        is_tensor = isinstance(value, torch.Tensor)
+        digest.update(value.contiguous().numpy().tobytes() if is_tensor else f"{key} {value}".encode())
     return digest.hexdigest()
 
 

@@ -27,7 +27,6 @@ class AtomicCheckpoints(TorchCheckpointIO):
             with atomic_write(Path(path)) as temporary, temporary.open("wb") as stream:
                 torch.save(checkpoint, stream)
         except RuntimeError as error:  # PyTorch's writer has no other word for a full disk
-            reason = str(error).strip().splitlines()[0]
             raise FicoError(
-                f"{path} cannot be written ({reason}); free space on its disk and repeat the command"
+                f"{path} cannot be written; is its disk full? Free some space and repeat the command"
             ) from error
