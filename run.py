@@ -1,9 +1,12 @@
 """Hydra's entry: compose a config, check it, hand it over. `python run.py --help` lists the groups."""
 
+import logging
 import os
+import shlex
 import signal
 import sys
 import traceback
+from pathlib import Path
 from types import FrameType
 
 from fico.errors import FicoError
@@ -21,9 +24,13 @@ except MissingExtra as error:
 
 from fico.experiment.config.checks import check_config
 from fico.experiment.config.hydra_errors import is_wrong_usage, sentence
-from fico.experiment.config.pairing import check_data, check_pairing, check_sweep
+from fico.experiment.config.pairing import check_data, check_pairing, check_sweep, check_swept_processes
+from fico.experiment.config.quoting import quoted
 from fico.experiment.config.resolvers import register_resolvers
+from fico.experiment.processes import is_torchrun, launched_rank
+from fico.experiment.run_folder import open_run, register_run_folder
 from fico.experiment.sweep import sweep_name
+from fico.util.disk_errors import disk_sentence
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach main() as they were raised
 # Idle threads sleep. Spinning ones, OpenMP's default, made training three to ten times slower on a machine in use.
@@ -49,6 +56,8 @@ def job(config: DictConfig) -> None:
     try:
         if hydra_config.mode is RunMode.RUN:
             check_sweep(hydra_config.sweeper.get("params"), hydra_config.overrides.task)
+        else:
+            check_swept_processes(config)
         check_pairing(config)
         check_data(config)
         check_config(config)
@@ -56,17 +65,40 @@ def job(config: DictConfig) -> None:
             from fico.experiment.bench import run
         else:
             from fico.experiment.runner import run
-        run(config)
-    except FicoError as error:
+        with open_run(Path(hydra_config.runtime.output_dir), config) as unfinished:
+            run(config, unfinished)
+    except (FicoError, OSError) as error:
+        told = error if isinstance(error, FicoError) else _of_the_disk(error)
         if hydra_config.mode is RunMode.MULTIRUN:
-            raise  # the other jobs go on
-        raise Stop(error) from None
+            raise told from None  # the other jobs go on
+        raise Stop(told) from None
+
+
+def _of_the_disk(error: OSError) -> FicoError:
+    """An error that the user can fix, for one of the disk; another is raised again."""
+    sentence = disk_sentence(error)
+    if sentence is None:
+        raise error
+    return FicoError(sentence)
+
+
+def _interrupted(number: int) -> int:
+    """Say how to go on, and return the exit code."""
+    if launched_rank() > 0:  # of several processes the first one speaks; Lightning kills it for a code of another
+        return 128 + number if is_torchrun() else 0
+    again = shlex.join(argument for argument in sys.orig_argv if argument != "run.resume=never")
+    command = "the same torchrun command" if is_torchrun() else again
+    sys.stderr.write(f"interrupted by {signal.Signals(number).name}; to go on from there: {command}\n")
+    return 128 + number
 
 
 def main() -> int:
     """Run the jobs and return the exit code."""
     register_resolvers()
+    register_run_folder()
     os.environ.setdefault("FICO_SWEEP", sweep_name(sys.argv[1:]))
+    sys.argv[1:] = quoted(sys.argv[1:])
+    logging.raiseExceptions = False  # a log that cannot be written, as on a full disk, is no other error's traceback
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
@@ -76,8 +108,13 @@ def main() -> int:
         sys.stderr.write(f"{reason}\n")
         return reason.exit_code
     except Interrupted as error:
-        sys.stderr.write(f"interrupted by {signal.Signals(error.args[0]).name}; nothing was finished\n")
-        return 128 + int(error.args[0])
+        return _interrupted(error.args[0])
+    except OSError as error:
+        sentence_of_disk = disk_sentence(error)
+        if sentence_of_disk is None:
+            raise
+        sys.stderr.write(f"{sentence_of_disk}\n")
+        return 1
     except Exception as error:
         if is_wrong_usage(error):
             sys.stderr.write(f"{sentence(error)}\n")

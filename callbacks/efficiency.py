@@ -28,9 +28,11 @@ class Efficiency(L.Callback):
     def __init__(self, context: RunContext) -> None:
         self._outputs = context.outputs
         self._epoch_started = self._batch_started = 0.0
+        self._before = 0.0  # seconds of the network before this process, where a killed run goes on
 
     def on_test_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self._outputs.encode_seconds = 0.0
+        shards = self._outputs.shards
+        self._before = self._outputs.encode_seconds = 0.0 if shards is None else shards.seconds
         _reset_peak()
         self._epoch_started = time.perf_counter()
 
@@ -44,7 +46,7 @@ class Efficiency(L.Callback):
         self._outputs.encode_seconds = (self._outputs.encode_seconds or 0.0) + seconds
 
     def on_test_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self._outputs.encode_wall_seconds = time.perf_counter() - self._epoch_started
+        self._outputs.encode_wall_seconds = self._before + time.perf_counter() - self._epoch_started
         self._outputs.peak_memory_bytes = _peak()
 
 

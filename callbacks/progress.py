@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 class EpochLines(L.Callback):
-    """Logs loss, the monitored validation metric and the remaining time after each epoch.
+    """Logs loss, the monitored validation metric and the remaining time after each epoch, in the first process.
 
     Args:
         context: The run's.
@@ -24,6 +24,8 @@ class EpochLines(L.Callback):
         self._started, self._first = time.monotonic(), trainer.current_epoch
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
         epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs
         left = (time.monotonic() - self._started) / (epoch - self._first) * (epochs - epoch)
         shown = [name for name in ("train/loss", self._monitor) if name in trainer.callback_metrics]

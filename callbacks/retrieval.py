@@ -48,6 +48,9 @@ class RetrievalEvaluation(L.Callback):
         ids = (split.image_ids, split.caption_ids)
         positives = further_positives(context.positives, *ids, split.correspondence)
         self._start(trainer, module, scores, positives=positives)
+        if context.outputs.shards is not None:
+            for batch in context.outputs.shards.stored():
+                self._started.update(batch)
 
     def on_validation_batch_end(
         self, trainer: L.Trainer, module: L.LightningModule, outputs: EncodedBatch, *_: Any
@@ -55,13 +58,20 @@ class RetrievalEvaluation(L.Callback):
         self._started.update(_without_states(outputs))  # a validation epoch is judged by its embeddings
 
     def on_test_batch_end(self, trainer: L.Trainer, module: L.LightningModule, outputs: EncodedBatch, *_: Any) -> None:
-        self._started.update(_without_states(outputs) if self._context.rerank is None else outputs)
+        batch = _without_states(outputs) if self._context.rerank is None else outputs
+        shards = self._context.outputs.shards
+        self._started.update(batch)
+        if shards is not None:
+            shards.add(batch, self._context.outputs.encode_seconds or 0.0)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._log(module, "val", self._finish())
 
     def on_test_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self._context.outputs.result = result = self._finish()
+        outputs = self._context.outputs
+        if outputs.shards is not None and self._scores.are_needed:  # which may take hours, and need the same rows
+            outputs.shards.flush(outputs.encode_seconds or 0.0)
+        outputs.result = result = self._finish()
         self._log(module, trainer.datamodule.test_split, result)
 
     def _start(self, trainer: L.Trainer, module: L.LightningModule, scores: PairScores, **changed: Any) -> None:

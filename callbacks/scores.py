@@ -1,7 +1,7 @@
 """Scores of a model that needs image and text at once: query-time attention, computed and timed."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from fico.errors import UsageError
 from fico.protocols import Matcher, PairScorer
 from fico.scoring.matrix import score_matrix
 from fico.scoring.rerank import Rerank
+from fico.scoring.score_file import rank_path, spent_seconds
+from fico.scoring.shards import rank_and_world_size
 from fico.types import EncodedBatch
 
 
@@ -64,17 +66,23 @@ class PairScores:
                 both = scores, scores.T
             else:
                 both = self._reranked(encoded, scores, self._rerank)
-        self.seconds = time.perf_counter() - begin
+        # of a run that goes on, the journals know the seconds of the processes before too
+        self.seconds = max(time.perf_counter() - begin, sum(self._journal_seconds()))
         return both
+
+    def _journal_seconds(self) -> Iterator[float]:
+        for name in ("scores.npy", "rerank.npy") if self._folder is not None else ():
+            yield spent_seconds(rank_path(self._folder / name, *rank_and_world_size()))
 
     def _matrix(self, encoded: EncodedBatch) -> np.ndarray:
         path = None if self._folder is None else self._folder / "scores.npy"
-        return score_matrix(self._module, encoded, path=path, progress=self._progress)
+        return score_matrix(self._module, encoded, path=path, keep_journal=True, progress=self._progress)
 
     def _reranked(
         self, encoded: EncodedBatch, scores: np.ndarray | None, options: Mapping[str, Any]
     ) -> tuple[np.ndarray, np.ndarray]:
         path = None if self._folder is None else self._folder / "rerank.npy"
-        rerank = Rerank(self._module, options["k"], rule=options["rule"], path=path, progress=self._progress)
+        files = {"path": path, "keep_journal": True}
+        rerank = Rerank(self._module, options["k"], rule=options["rule"], **files, progress=self._progress)
         reranked = rerank(encoded, scores)
         return reranked.i2t, reranked.t2i

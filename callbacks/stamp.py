@@ -1,4 +1,4 @@
-"""Stamps every checkpoint with the config of its model."""
+"""Stamps every checkpoint with the config of its model and the run that wrote it."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ class ConfigStamp(L.Callback):
     """
 
     def __init__(self, context: RunContext) -> None:
-        self._stamp = {"model": dict(context.model), "data": context.fingerprint}
+        self._stamp = {"model": dict(context.model), "data": context.fingerprint, "run": context.key}
 
     def on_save_checkpoint(self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint[STAMP] = self._stamp

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fico.embeddings.encoded_shards import EncodedShards
 from fico.evaluation.result import RetrievalResult
 from fico.search.base import Searcher
 from fico.similarity import Similarity
@@ -30,6 +31,7 @@ class EpochOutputs:
         attention_seconds: Time of scoring pairs; 0 for an encoder.
         peak_memory_bytes: Of the GPU where there is one, else of the process.
         search_rows: Rows of ``search`` in `results.json`.
+        shards: Encoded batches of the test on disk, with which a killed run goes on; None stores none.
     """
 
     encoded: EncodedBatch | None = None
@@ -41,6 +43,7 @@ class EpochOutputs:
     attention_seconds: float = 0.0
     peak_memory_bytes: int | None = None
     search_rows: list[dict[str, Any]] = field(default_factory=list)
+    shards: EncodedShards | None = None
 
     @property
     def embeddings(self) -> EncodedBatch:
@@ -66,6 +69,7 @@ class RunContext:
         indexes: Builds each index of the search comparison, by name.
         origin: What makes the embeddings: model, config, features, weights.
         fingerprint: Fingerprint of the training split.
+        key: Digest of config, data and code.
         outputs: Filled by the callbacks.
         positives: Sources of further positives of the test split, by the name of their task.
     """
@@ -77,6 +81,7 @@ class RunContext:
     indexes: Mapping[str, Callable[..., Searcher]]
     origin: Mapping[str, Any]
     fingerprint: str
+    key: str = ""
     outputs: EpochOutputs = field(default_factory=EpochOutputs)
     positives: Mapping[str, str] = field(default_factory=dict)
 

@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 
 from fico.errors import FicoError
 from fico.types import EncodedBatch
+from fico.util.disk_errors import reserve
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +122,7 @@ class Collector:
             return torch.zeros(*shape, dtype=dtype, device=self.device)
         path = self._folder / f".encoded-{uuid4().hex}"
         values = torch.from_file(str(path), shared=True, size=torch.Size(shape).numel(), dtype=dtype)
+        reserve(path)
         with suppress(PermissionError):  # Windows keeps an open file
             path.unlink()
         return values.view(*shape)

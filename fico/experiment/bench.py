@@ -24,6 +24,7 @@ from fico.bench.page import write_page
 from fico.experiment.build import build
 from fico.experiment.folder import print_folder, write_config
 from fico.experiment.sweep import is_finished, run_key
+from fico.experiment.unfinished import Unfinished
 from fico.report.figures.files import write_figures
 from fico.report.results.schema import RESULTS, DataInfo, ModelInfo, Results, SearchRow
 from fico.report.table.markdown import as_markdown
@@ -34,11 +35,12 @@ from fico.util.provenance import commit, hardware, versions
 log = logging.getLogger(__name__)
 
 
-def run(config: DictConfig) -> Path:
+def run(config: DictConfig, unfinished: Unfinished) -> Path:
     """Measure as the ``bench`` node says.
 
     Args:
         config: Checked by `fico.experiment.config.checks.check_config`.
+        unfinished: The mark in the run's folder; times that a killed process measured are not used.
 
     Returns:
         The run's folder, whose path is also the last line of standard output. ``results.json`` is in it.
@@ -49,10 +51,10 @@ def run(config: DictConfig) -> Path:
     begin, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     bench: Bench = build(config.bench)
     bench.check()
-    folder = Path(HydraConfig.get().runtime.output_dir)
+    folder = unfinished.folder
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     key = run_key(plain, [])
-    if is_finished(folder, key):
+    if unfinished.is_resumed and is_finished(folder, key):
         log.info("%s holds the results of the same config and code; nothing to do", folder)
         return print_folder(folder)
     _quiet()

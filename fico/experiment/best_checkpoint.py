@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fico.errors import UsageError
 from fico.experiment.checkpoint import load_checkpoint
+from fico.run_context import STAMP
 from fico.util.atomic import atomic_write
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,8 @@ class BestCheckpoint(ModelCheckpoint):
     """Keeps the epoch with the highest monitored value as ``best.ckpt``.
 
     The folder belongs to one run: what an earlier one left is removed before the first step. A run that resumes takes
-    the best epoch so far, score and file, into its own folder.
+    the best epoch so far, score and file, into its own folder. One that goes on in its own folder after a kill may find
+    a best epoch there that is younger than its last checkpoint: it trains that epoch again, and writes it again.
 
     Args:
         folder: Of the run's checkpoints.
@@ -111,8 +113,13 @@ def _best_file(resumed: Path, key: str) -> Path | None:
     if state.get("best_step") == checkpoint["global_step"]:
         return resumed
     score: Tensor = state["best_model_score"]
+    own = checkpoint.get(STAMP, {}).get("run")
     for path in (resumed.parent / BEST, Path(state["best_model_path"])):
-        if path.is_file() and _is_best(load_checkpoint(path), key, score, state.get("best_step")):
+        if not path.is_file():
+            continue
+        found = load_checkpoint(path)
+        is_younger = found["global_step"] > checkpoint["global_step"] and found.get(STAMP, {}).get("run") == own
+        if _is_best(found, key, score, state.get("best_step")) or (own and is_younger):
             return path
     raise UsageError(
         f"{resumed} goes on from a run whose best epoch reached {score:.4f}, but {resumed.parent / BEST} does not hold "

@@ -1,12 +1,14 @@
 """Builds modules from a config, and checks the checkpoints that runs wrote."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as L
 import torch
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from fico.errors import DataError, UsageError
 from fico.experiment.build import build
@@ -14,6 +16,7 @@ from fico.experiment.config.checks import WEIGHT_SUFFIXES
 from fico.networks.checkpoint_io.load import load_strictly
 from fico.run_context import STAMP
 from fico.util.atomic import sha256
+from fico.util.zip_records import check_records
 
 log = logging.getLogger(__name__)
 
@@ -76,19 +79,39 @@ def weights_origin(weights: str | None) -> dict[str, str] | None:
     return {file.name: sha256(file) for file in files} or {"hub": str(weights)}
 
 
-def check_checkpoint(path: Path, module: L.LightningModule, data: str) -> None:
+def tested_state(module: nn.Module, state: Mapping[str, Any]) -> dict[str, Any]:
+    """The state dict of a checkpoint for a test on other data than those of the training.
+
+    Args:
+        module: Takes the weights.
+        state: Of the checkpoint. What only a training reads, the buffers of losses such as a memory bank with a row for
+            each training pair, is taken from the module where the sizes differ.
+    """
+    own = module.state_dict()
+    of_losses = tuple(
+        f"{name}." for name, part in module.named_modules() if type(part).__module__.startswith("fico.losses.")
+    )
+    return {
+        name: own[name] if name.startswith(of_losses) and name in own and own[name].shape != value.shape else value
+        for name, value in state.items()
+    }
+
+
+def check_checkpoint(path: Path, module: L.LightningModule, data: str, *, is_tested: bool = False) -> None:
     """Refuse a checkpoint of another model before anything starts; warn if it was trained on other data.
 
     Args:
         path: A ``.ckpt`` that a run wrote.
         module: The module that will take its weights.
         data: Fingerprint of the training split, on which vocabularies and scales are fitted.
+        is_tested: The module is tested alone, so that what only a training reads need not fit.
 
     Raises:
         DataError: The file is missing, is not such a checkpoint, or does not fit the module.
     """
     checkpoint = read_checkpoint(path)
-    load_strictly(module, checkpoint["state_dict"], path)
+    state = checkpoint["state_dict"]
+    load_strictly(module, tested_state(module, state) if is_tested else state, path)
     if checkpoint[STAMP]["data"] != data:
         log.warning(
             "%s was trained on other data than this run's: a vocabulary or scale fitted on them now differs, and "
@@ -113,10 +136,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint of Lightning, stamped or not, without running any code in it.
 
     Raises:
-        DataError: The file is missing or cannot be read.
+        DataError: The file is missing, damaged or cannot be read.
     """
     if not path.is_file():
         raise DataError(f"there is no checkpoint {path}; model.checkpoint takes a .ckpt that a run wrote")
+    check_records(path)
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a file that is none of its own

@@ -15,13 +15,14 @@ from fico.experiment.metrics import chosen_monitor, metric_options
 from fico.run_context import RunContext
 
 
-def run_context(folder: Path, config: DictConfig, data: RetrievalDataModule) -> RunContext:
+def run_context(folder: Path, config: DictConfig, data: RetrievalDataModule, key: str = "") -> RunContext:
     """Everything that the callbacks of a run need to know.
 
     Args:
         folder: The run's folder.
         config: The composed config, with the sizes that come from the data.
         data: The splits and features of the run.
+        key: Digest of config, data and code.
     """
     model: dict[str, Any] = OmegaConf.to_container(config.model, resolve=True)  # type: ignore[assignment]
     options = metric_options(config)
@@ -39,6 +40,7 @@ def run_context(folder: Path, config: DictConfig, data: RetrievalDataModule) -> 
             "weights": weights_origin(model["weights"]),
         },
         fingerprint=data.splits["train"].fingerprint,
+        key=key,
     )
 
 

@@ -52,6 +52,8 @@ class RetrievalDataModule(L.LightningDataModule):
         self.batch_size = batch_size
         self.seed = seed
         self.workers = workers
+        self.encoded_batches = 0
+        """First batches of this process that its test leaves out, as a killed process encoded them; never the last."""
 
     def evaluated_split(self, trainer: L.Trainer) -> RetrievalSplit:
         """The split that the running loop encodes."""
@@ -78,9 +80,9 @@ class RetrievalDataModule(L.LightningDataModule):
 
     def test_dataloader(self) -> Loader:
         """Images of the tested split with all their captions."""
-        return self._evaluation(self.test_split)
+        return self._evaluation(self.test_split, self.encoded_batches)
 
-    def _evaluation(self, name: str) -> Loader:
+    def _evaluation(self, name: str, encoded: int = 0) -> Loader:
         groups = ImageGroups(self.splits[name], self.inputs.splits[name])
         images = max(1, min(self.MOST_IMAGES, len(groups) // self.LEAST_BATCHES))
         if len(groups) < images * self._world_size:  # Lightning skips the epoch's end on a rank without a batch
@@ -88,6 +90,7 @@ class RetrievalDataModule(L.LightningDataModule):
                 f"{self._world_size} processes cannot share the {len(groups)} images of split {name}; use fewer devices"
             )
         sampler = ShardedBatchSampler(len(groups), images, self._rank, self._world_size)
+        sampler.starts = sampler.starts[encoded:]
         workers = self._workers(groups.inputs)
         return Loader(groups, batch_sampler=sampler, collate_fn=collate, num_workers=workers)
 

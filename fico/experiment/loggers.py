@@ -15,6 +15,7 @@ from fico.experiment.build import build
 
 log = logging.getLogger(__name__)
 INIT_SECONDS = "15"
+METRICS = "metrics.csv"
 # Read here, as W&B itself reads them once in a process and prefers what its logger says.
 WANDB_VARIABLES = {"name": "WANDB_NAME", "group": "WANDB_RUN_GROUP", "job_type": "WANDB_JOB_TYPE", "tags": "WANDB_TAGS"}
 LOGGED = (
@@ -49,6 +50,13 @@ def open_loggers(config: DictConfig | None, folder: Path, run: dict[str, Any]) -
     finally:
         if "wandb" in nodes:
             _finish_wandb(exit_code=0 if is_finished else 1)
+
+
+def keep_metrics(folder: Path) -> None:
+    """Rename the ``metrics.csv`` of a part of the run to ``metrics-1.csv``, as Lightning's logger would replace it."""
+    if (folder / METRICS).exists():
+        number = 1 + len(list(folder.glob("metrics-*.csv")))
+        (folder / METRICS).rename(folder / f"metrics-{number}.csv")
 
 
 def _open(name: str, node: DictConfig, folder: Path, run: dict[str, Any]) -> Logger:

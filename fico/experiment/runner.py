@@ -11,7 +11,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from fico.errors import UsageError
 from fico.experiment.checkpoint import fill_sizes, weights_origin
 from fico.experiment.config.pairing import input_nodes
 from fico.experiment.context import run_context
@@ -19,23 +18,26 @@ from fico.experiment.data import build_data
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.experiment.efficiency import efficiency, log_efficiency
 from fico.experiment.folder import print_folder, write_config
-from fico.experiment.loggers import open_loggers
+from fico.experiment.loggers import keep_metrics, open_loggers
 from fico.experiment.notes import collected_warnings
 from fico.experiment.outputs import write_outputs
+from fico.experiment.processes import launched_rank, shared
 from fico.experiment.quiet import quiet
 from fico.experiment.sweep import is_finished, run_key
 from fico.experiment.training import train_and_test
+from fico.experiment.unfinished import Unfinished
 from fico.inference.inputs import write_inputs
 from fico.report.results.schema import RESULTS
 
 log = logging.getLogger(__name__)
 
 
-def run(config: DictConfig) -> Path:
-    """Train, encode, evaluate and report as the config says.
+def run(config: DictConfig, unfinished: Unfinished) -> Path:
+    """Train, encode, evaluate and report as the config says, from where a killed process stopped.
 
     Args:
         config: Checked by `fico.experiment.config.checks.check_config`.
+        unfinished: How far the run came in its folder before.
 
     Returns:
         The run's folder, whose path is also the last line of standard output. ``results.json`` is in it.
@@ -45,22 +47,22 @@ def run(config: DictConfig) -> Path:
     """
     begin, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     quiet()
-    _refuse_swept_ddp(config)
     L.seed_everything(config.seed, workers=True, verbose=False)
-    folder = Path(HydraConfig.get().runtime.output_dir)
+    folder = unfinished.folder
     data = build_data(config)
     OmegaConf.set_readonly(config, False)
     config.model.module = fill_sizes(config.model.module, data.inputs.sizes)
     key = _key(config, data)
-    if is_finished(folder, key):
+    if unfinished.is_resumed and is_finished(folder, key):
         log.info("%s holds the results of the same config, data and code; nothing to do", folder)
         return print_folder(folder)
     (folder / RESULTS).unlink(missing_ok=True)  # of another run; these are there for a finished one alone
+    _begin(unfinished, key)
     write_config(folder, config)
     write_inputs(folder, data.splits["train"], data.splits[data.test_split], data.inputs, _readers(config))
-    context, is_tested, measured = run_context(folder, config, data), "test" in config.stage, {}
+    context, is_tested, measured = run_context(folder, config, data, key), "test" in config.stage, {}
     with collected_warnings() as warned, open_loggers(config.logger, folder, _shown(config)) as loggers:
-        tested = train_and_test(config, data, context, loggers)
+        tested = train_and_test(config, data, context, loggers, unfinished)
         if is_tested:
             measured = efficiency(context.outputs, data, context.bits)
             log_efficiency(loggers, measured)
@@ -74,6 +76,15 @@ def run(config: DictConfig) -> Path:
                 log.info(note)
         print_folder(folder)
     return folder
+
+
+def _begin(unfinished: Unfinished, key: str) -> None:
+    """The first process clears the folder of what another run left; the others take over what it found."""
+    if launched_rank() == 0 and unfinished.begin(key, is_writer=True):
+        keep_metrics(unfinished.folder)
+    shared("begun", lambda: "")
+    if launched_rank() > 0:
+        unfinished.begin(key, is_writer=False)
 
 
 def _readers(config: DictConfig) -> dict[str, Any]:
@@ -109,9 +120,3 @@ def _shown(config: DictConfig) -> dict[str, Any]:
         "tags": [config.model.family, str(config.dataset._target_).rsplit(".", maxsplit=1)[-1].lower()],
         "config": OmegaConf.to_container(config, resolve=True),
     }
-
-
-def _refuse_swept_ddp(config: DictConfig) -> None:
-    """Rank 1 would start the whole sweep a second time."""
-    if HydraConfig.get().mode is RunMode.MULTIRUN and config.trainer.get("strategy") == "ddp":
-        raise UsageError("trainer=ddp does not work in a sweep; use trainer.strategy=ddp_spawn or one run per job")

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,11 +14,14 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from fico.errors import DataError
+from fico.experiment.config.resolvers import file_name
+from fico.experiment.unfinished import counted
 
 log = logging.getLogger(__name__)
 SOURCE = Path(__file__).resolve().parents[2]
 CODE = ("fico", "models", "callbacks")
 LONGEST_NAME = 120
+IGNORED = ("-", "hydra.", "run.", "+run.", "++run.")
 
 
 def sweep_name(arguments: Sequence[str]) -> str:
@@ -29,28 +31,29 @@ def sweep_name(arguments: Sequence[str]) -> str:
         arguments: The command line without the program; options of Hydra itself do not count.
 
     Returns:
-        The overrides, joined; beyond 120 characters cut, with a hash.
+        The overrides, joined, in letters, digits, ``.``, ``_`` and ``-``; with a hash where another character was in
+        them, or more than 120.
     """
-    overrides = [argument for argument in arguments if "=" in argument and not argument.startswith(("-", "hydra."))]
-    name = re.sub(r"[^\w=.,+-]+", "-", "_".join(overrides)).strip("-") or "sweep"
-    if len(name) <= LONGEST_NAME:
+    overrides = [argument for argument in arguments if "=" in argument and not argument.startswith(IGNORED)]
+    joined = "_".join(overrides)
+    name = file_name(joined, "sweep")
+    if len(name) <= LONGEST_NAME and name == joined.replace("=", "-"):  # else a-b and a,b would be one name
         return name
-    return f"{name[:LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f"{name[:LONGEST_NAME]}-{hashlib.sha256(joined.encode()).hexdigest()[:8]}"
 
 
 def run_key(config: Mapping[str, Any], fingerprints: Sequence[str]) -> str:
     """What a run's numbers depend on: its config, its data and the code.
 
     Args:
-        config: Resolved; logger and name do not count, as they change no number.
+        config: Resolved; logger, name and run do not count, as they change no number.
         fingerprints: Of the splits, features and weights.
 
     Returns:
         SHA-256 in hexadecimal digits.
     """
     digest = hashlib.sha256()
-    counted = {key: value for key, value in config.items() if key not in ("logger", "name")}
-    digest.update(json.dumps([counted, list(fingerprints)], sort_keys=True).encode())
+    digest.update(json.dumps([counted(config), list(fingerprints)], sort_keys=True).encode())
     for path in sorted(path for folder in CODE for path in (SOURCE / folder).rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()

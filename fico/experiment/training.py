@@ -1,7 +1,11 @@
 """Training and testing: the trainer, its checkpoints and its precision."""
 
+import hashlib
 import logging
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,15 +17,19 @@ from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.precision import MixedPrecision
 
+from fico.embeddings.encoded_shards import EncodedShards
 from fico.errors import UsageError
-from fico.experiment.best_checkpoint import BestCheckpoint, LastCheckpoint
+from fico.experiment.best_checkpoint import LAST, BestCheckpoint, LastCheckpoint
 from fico.experiment.build import build
-from fico.experiment.checkpoint import build_module, check_checkpoint, load_checkpoint
+from fico.experiment.checkpoint import build_module, check_checkpoint, load_checkpoint, tested_state
+from fico.experiment.checkpoint_file import AtomicCheckpoints
 from fico.experiment.context import build_callbacks
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.experiment.notes import training_notes
-from fico.networks.checkpoint_io.load import load_strictly
-from fico.run_context import RunContext
+from fico.experiment.random_state import RandomState
+from fico.experiment.unfinished import ENCODED, Unfinished
+from fico.networks.checkpoint_io.load import load_strictly, weights_digest
+from fico.run_context import STAMP, RunContext
 
 log = logging.getLogger(__name__)
 MIXED: dict[str, Literal["bf16-mixed", "16-mixed"]] = {"bf16": "bf16-mixed", "fp16": "16-mixed"}
@@ -40,7 +48,13 @@ class Tested:
     notes: tuple[str, ...]
 
 
-def train_and_test(config: DictConfig, data: RetrievalDataModule, context: RunContext, loggers: list[Logger]) -> Tested:
+def train_and_test(
+    config: DictConfig,
+    data: RetrievalDataModule,
+    context: RunContext,
+    loggers: list[Logger],
+    unfinished: Unfinished | None = None,
+) -> Tested:
     """Run the stages of the config; what the test measured is in ``context.outputs``.
 
     Args:
@@ -48,21 +62,24 @@ def train_and_test(config: DictConfig, data: RetrievalDataModule, context: RunCo
         data: The splits and features of the run.
         context: The run's.
         loggers: Open ones.
+        unfinished: How far the run came in its folder before; None starts anew and stores nothing to go on with.
 
     Raises:
         FicoError: Whatever the user can fix.
     """
     module = build_module(config.model)
-    tested = Path(config.model.checkpoint) if config.model.checkpoint else None
+    tested = _resumed(context, unfinished) or (Path(config.model.checkpoint) if config.model.checkpoint else None)
+    is_trained = "fit" not in config.stage or (unfinished is not None and unfinished.fitted is not None)
     if tested is not None:
-        check_checkpoint(tested, module, context.fingerprint)
+        check_checkpoint(tested, module, context.fingerprint, is_tested=is_trained)
     folder = context.folder / "checkpoints"
-    notes: list[str] = []
-    best = BestCheckpoint(folder, context.monitor, tested if "fit" in config.stage else None)
+    best = BestCheckpoint(folder, context.monitor, None if is_trained else tested)
     last = LastCheckpoint(folder)
-    trainer = _trainer(config, [*build_callbacks(config.callbacks, context), best, last], loggers, context.folder)
-    if "fit" in config.stage:
-        if tested is None and not config.model.weights and config.model.get("warm_start"):
+    callbacks = [RandomState(), *build_callbacks(config.callbacks, context), best, last]
+    trainer = _trainer(config, callbacks, loggers, context.folder)
+    notes: list[str] = list((unfinished and unfinished.fitted or {}).get("notes", ()))
+    if not is_trained:
+        if not (config.model.checkpoint or config.model.weights) and config.model.get("warm_start"):
             network: Any = module.network
             notes.append(build(config.model.warm_start).apply(network, data.splits["train"], data.inputs))
         _fit(trainer, module, data, tested)
@@ -71,11 +88,44 @@ def train_and_test(config: DictConfig, data: RetrievalDataModule, context: RunCo
         tested = Path(saved) if saved else tested
         if not best.best_model_path:
             notes.append(f"no epoch was validated by {context.monitor}, so the last weights are the run's")
+        if unfinished is not None and trainer.is_global_zero:
+            unfinished.fitted = {"tested": str(tested), "notes": notes}
+            unfinished.write()
     if "test" in config.stage:
         notes.append(_load_tested(module, tested, config.model.weights))
         use_test_precision(trainer, config.model.get("precision"))
+        if unfinished is not None:
+            _store_encoded(trainer, module, data, context)
         _test(trainer, module, data, context)
     return Tested(trainer, tuple(notes))
+
+
+def _resumed(context: RunContext, unfinished: Unfinished | None) -> Path | None:
+    """The checkpoint of this very run that a killed process left; None where it wrote none."""
+    if unfinished is None or not unfinished.is_resumed:
+        return None
+    if unfinished.fitted is not None:
+        log.info("the training is done; the test goes on")
+        return Path(unfinished.fitted["tested"])
+    last = context.folder / "checkpoints" / LAST
+    if not last.is_file():
+        return None
+    checkpoint = load_checkpoint(last)
+    if checkpoint.get(STAMP, {}).get("run") != context.key:
+        return None
+    log.info("the training goes on after epoch %d", checkpoint["epoch"] + 1)
+    return last
+
+
+def _store_encoded(
+    trainer: L.Trainer, module: L.LightningModule, data: RetrievalDataModule, context: RunContext
+) -> None:
+    """Let the test skip the batches that a killed process encoded, and store those that follow."""
+    key = hashlib.sha256(f"{context.key} {weights_digest(module)} {trainer.world_size}".encode()).hexdigest()
+    shards = EncodedShards(context.folder / ENCODED, key, trainer.global_rank)
+    context.outputs.shards, data.encoded_batches = shards, shards.batches
+    if shards.batches:
+        log.info("%d batches are encoded already", shards.batches)
 
 
 def use_test_precision(trainer: L.Trainer, precision: str | None) -> None:
@@ -102,6 +152,7 @@ def _trainer(config: DictConfig, callbacks: list[L.Callback], loggers: list[Logg
         callbacks = [*callbacks, RichProgressBar()]
     trainer: L.Trainer = build(
         options,
+        plugins=[*(options.pop("plugins", None) or []), AtomicCheckpoints()],
         callbacks=callbacks,
         logger=loggers,
         default_root_dir=str(folder),
@@ -110,12 +161,26 @@ def _trainer(config: DictConfig, callbacks: list[L.Callback], loggers: list[Logg
         use_distributed_sampler=False,  # Lightning's repeats samples; the data module shards the batches itself
         num_sanity_val_steps=0,  # its batches are no whole split, which the metrics need
     )
+    # Lightning's handler of SIGTERM waits for the other processes and drops the exit code; run.py has its own.
+    trainer._signal_connector.register_signal_handlers = lambda: None
     return trainer
+
+
+@contextmanager
+def _all_processes(trainer: L.Trainer) -> Iterator[None]:
+    """End the other processes that Lightning started with this one: they would wait for it."""
+    try:
+        yield
+    except BaseException:
+        if trainer.strategy.launcher is not None:
+            trainer.strategy.launcher.kill(signal.SIGTERM)
+        raise
 
 
 def _fit(trainer: L.Trainer, module: L.LightningModule, data: RetrievalDataModule, checkpoint: Path | None) -> None:
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
+        with _all_processes(trainer):
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
     except MisconfigurationException as error:
         raise UsageError(" ".join(str(error).split())) from error
     except RuntimeError as error:
@@ -134,7 +199,7 @@ def _load_tested(module: L.LightningModule, path: Path | None, weights: str | No
     if path is None:
         return f"weights tested: {'those of model.weights' if weights else 'untrained, so times and sizes alone count'}"
     checkpoint = load_checkpoint(path)
-    load_strictly(module, checkpoint["state_dict"], path)
+    load_strictly(module, tested_state(module, checkpoint["state_dict"]), path)
     kind = ", averaged over the steps" if "averaging_state" in checkpoint else ""
     return f"weights tested: {path.name} of epoch {checkpoint['epoch'] + 1}{kind}"
 
@@ -142,7 +207,8 @@ def _load_tested(module: L.LightningModule, path: Path | None, weights: str | No
 def _test(trainer: L.Trainer, module: L.LightningModule, data: RetrievalDataModule, context: RunContext) -> None:
     """Run the test epoch. What fails after the metrics are there costs what follows it, but not them."""
     try:
-        trainer.test(module, datamodule=data, verbose=False)
+        with _all_processes(trainer):
+            trainer.test(module, datamodule=data, verbose=False)
     except Exception as error:
         if context.outputs.result is None:
             raise

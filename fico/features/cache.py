@@ -10,6 +10,7 @@ import numpy as np
 
 from fico.util.atomic import sha256
 from fico.util.cache import cache_dir, ensure_folder
+from fico.util.disk_errors import map_new_file
 
 
 def cached_rows(
@@ -35,7 +36,7 @@ def cached_rows(
 
 def _write(folder: Path, *, shape: tuple[int, ...], blocks: Iterable[np.ndarray]) -> None:
     path = folder / "rows.npy"
-    rows = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    rows = map_new_file(path, np.dtype(np.float32), shape)
     start = 0
     for block in blocks:
         rows[start : start + len(block)] = block

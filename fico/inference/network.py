@@ -11,6 +11,7 @@ from fico.errors import DataError, FicoError
 from fico.formats.text import read_json
 from fico.networks.checkpoint_io.load import load_strictly
 from fico.run_context import STAMP
+from fico.util.zip_records import check_records
 
 CHECKPOINT = Path("checkpoints/best.ckpt")
 PREFIX = "network."
@@ -118,6 +119,7 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise DataError(f"there is no checkpoint {path}, which the run tested; put it back there")
     try:
+        check_records(path)
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         _ = checkpoint["state_dict"], checkpoint[STAMP]["model"]
     except Exception as error:  # torch raises many kinds for a file that is none of its own

@@ -6,6 +6,7 @@ Captions are sorted by length first, so that a tile holds little padding.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from fico.protocols import PairScorer
-from fico.scoring.score_file import ScoreFile, score_key, scoring_device
+from fico.scoring.score_file import ScoreFile, rank_path, score_key, scoring_device
 from fico.scoring.shards import gather_parts, rank_and_world_size
 from fico.types import EncodedBatch
 from fico.util.atomic import atomic_write
@@ -31,6 +32,7 @@ def score_matrix(
     image_tile: int | None = None,
     text_tile: int | None = None,
     path: Path | str | None = None,
+    keep_journal: bool = False,
     progress: bool = True,
 ) -> Float[np.ndarray, "images texts"]:
     """Score all pairs.
@@ -47,8 +49,10 @@ def score_matrix(
         image_tile: Images per tile; default 16 on a CPU, 128 on a GPU.
         text_tile: Captions per tile; default 32 on a CPU, 128 on a GPU.
         path: Write to this ``.npy`` through a memory map. Until it is complete it is ``<path>.part`` with the list of
-            finished tiles in ``<path>.journal``, and the same call resumes where a killed one stopped. Of several
-            processes the first writes the file, once it is complete.
+            finished tiles in ``<path>.journal``, and the same call resumes where a killed one stopped. Each of several
+            processes has such files of its shard, ``<path>.<rank>of<processes>``; the first writes the whole.
+        keep_journal: Leave the journals to the caller, so that the same call finds complete scores too, and replace a
+            part of other scores.
         progress: Show a progress bar on standard error if it takes longer than two seconds.
 
     Returns:
@@ -56,7 +60,8 @@ def score_matrix(
 
     Raises:
         ValueError: A tile size is below 1.
-        DataError: ``path`` holds a part of another matrix (other embeddings, weights, settings or tile sizes).
+        DataError: ``path`` holds a part of another matrix (other embeddings, weights, settings or tile sizes), and
+            ``keep_journal`` is not set.
     """
     device = scoring_device(scorer, encoded)
     default = _TILES.get(device.type, _TILES["cuda"])
@@ -67,15 +72,20 @@ def score_matrix(
     shape = (len(encoded.images), len(encoded.texts))
     dtype = torch.empty(0, dtype=encoded.images.dtype).numpy().dtype
     rank, processes = rank_and_world_size()
-    if path is None or processes > 1:
-        own = tiling.shard(rank, processes)
+    own = tiling.shard(rank, processes)
+    score = partial(_score, scorer, tiling, shape, progress=progress and rank == 0)
+    if path is None:
         scores = np.empty(shape, dtype)
-        _fill(scores, scorer, tiling, own, mark=None, progress=progress and rank == 0)
+        score(own, lambda tile, values: scores.__setitem__(tiling.cells(tile), values))
         return scores if processes == 1 else _gathered(scores[tiling.image_rows(own)], path)
-    with ScoreFile(Path(path), shape, dtype, score_key(scorer, encoded, device.type, size)) as file:
-        missing = [tile for tile in tiling.shard(0, 1) if tile not in file.done]
-        _fill(file.scores, scorer, tiling, missing, mark=file.mark, progress=progress)
-    return file.finish()
+    key, of_rank = score_key(scorer, encoded, device.type, size), rank_path(Path(path), rank, processes)
+    with ScoreFile(of_rank, shape, dtype, key, tiling.cells, is_kept=keep_journal) as file:
+        score([tile for tile in own if tile not in file.done], file.write)
+    if processes == 1:
+        return file.finish()
+    whole = _gathered(file.scores[tiling.image_rows(own)], path)
+    file.drop()
+    return whole
 
 
 def _gathered(shard: Float[np.ndarray, "shard texts"], path: Path | str | None) -> Float[np.ndarray, "images texts"]:
@@ -87,24 +97,21 @@ def _gathered(shard: Float[np.ndarray, "shard texts"], path: Path | str | None) 
     return scores
 
 
-def _fill(
-    scores: Float[np.ndarray, "images texts"],
+def _score(
     scorer: PairScorer,
     tiling: "_Tiling",
+    shape: tuple[int, int],
     tiles: Sequence[int],
+    write: Callable[[int, np.ndarray], None],
     *,
-    mark: Callable[[int], None] | None,
     progress: bool,
 ) -> None:
     """Score the numbered tiles."""
-    dtype = torch.from_numpy(np.empty(0, scores.dtype)).dtype
     with torch.inference_mode():
-        for tile in track(tiles, len(tiles), f"scoring {len(scores)} x {scores.shape[1]} pairs", is_shown=progress):
+        for tile in track(tiles, len(tiles), f"scoring {shape[0]} x {shape[1]} pairs", is_shown=progress):
             rows, texts = tiling.at(tile)
-            tile_scores = scorer.score(tiling.images(rows), texts.vectors, texts.lengths)
-            scores[rows, texts.rows] = tile_scores.to(dtype).cpu().numpy()
-            if mark is not None:
-                mark(tile)
+            scores = scorer.score(tiling.images(rows), texts.vectors, texts.lengths)
+            write(tile, scores.to(tiling.dtype).cpu().numpy())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,6 +126,7 @@ class _Tiling:
 
     def __init__(self, encoded: EncodedBatch, device: torch.device, image_tile: int, text_tile: int) -> None:
         self._images, self._device = encoded.images, device
+        self.dtype = encoded.images.dtype
         count = len(encoded.images)
         self._rows = [slice(at, min(at + image_tile, count)) for at in range(0, count, image_tile)]
         lengths = encoded.text_lengths
@@ -147,6 +155,11 @@ class _Tiling:
     def at(self, tile: int) -> tuple[slice, _TextTile]:
         row, column = divmod(tile, len(self._texts))
         return self._rows[row], self._texts[column]
+
+    def cells(self, tile: int) -> tuple[slice, Int64[np.ndarray, " tile"]]:
+        """Rows and columns of a tile in the matrix."""
+        rows, texts = self.at(tile)
+        return rows, texts.rows
 
     def images(self, rows: slice) -> Float[Tensor, "tile regions dim"]:
         return self._images[rows].to(self._device)

@@ -1,7 +1,7 @@
 """Re-ranking: a pair scorer orders the k candidates that a cheap first stage found for each query."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -14,7 +14,7 @@ from fico.embeddings.encode import AutoBatchSize
 from fico.errors import DataError, UsageError
 from fico.protocols import Matcher
 from fico.scoring.candidates import Reranked, Rule, candidates
-from fico.scoring.score_file import ScoreFile, score_key, scoring_device
+from fico.scoring.score_file import ScoreFile, rank_path, score_key, scoring_device
 from fico.scoring.shards import gather_parts, rank_and_world_size
 from fico.types import EncodedBatch
 from fico.util.atomic import atomic_write
@@ -38,7 +38,7 @@ class Rerank:
         rule: ``itm``: the pair's score alone (X-VLM); ``itm_plus_similarity``: plus its first-stage score (BLIP-2).
         tile: Pairs scored at once; default 64 on a CPU, 512 on a GPU. A score does not depend on it but for rounding.
         path: Write the pairs' scores to this ``.npy``, so that the same call resumes where a killed one stopped; see
-            `fico.scoring.matrix.score_matrix`.
+            `fico.scoring.matrix.score_matrix`, for ``keep_journal`` too.
         progress: Show a progress bar on standard error if it takes longer than two seconds.
 
     Raises:
@@ -57,6 +57,7 @@ class Rerank:
         rule: Rule = "itm",
         tile: int | None = None,
         path: Path | str | None = None,
+        keep_journal: bool = False,
         progress: bool = True,
     ) -> None:
         if k < 1 or (tile is not None and tile < 1):
@@ -65,7 +66,7 @@ class Rerank:
             raise UsageError(f"rule is {rule!r}; choose one of {', '.join(get_args(Rule))}")
         self.scorer, self.k, self.rule, self.tile = scorer, k, rule, tile
         self._path = None if path is None else Path(path)
-        self._progress = progress
+        self._keep_journal, self._progress = keep_journal, progress
 
     def __call__(self, encoded: EncodedBatch, scores: Float[np.ndarray, "images captions"] | None = None) -> Reranked:
         """Re-rank both directions.
@@ -89,39 +90,39 @@ class Rerank:
         size = self.tile or _TILES.get(device.type, _TILES["cuda"])
         tiles = _PairTiles(encoded, pairs, size, device)
         rank, processes = rank_and_world_size()
-        if self._path is not None and processes == 1:
-            with ScoreFile(self._path, (1, len(pairs)), np.dtype(np.float32), self._key(encoded, pairs, size)) as file:
-                self._fill(file.scores[0], tiles, range(len(tiles)), file)
-            scores: np.ndarray = file.finish()[0]
-            return scores
-        scores = np.zeros(len(pairs), np.float32)
-        self._fill(scores, tiles, range(rank, len(tiles), processes), None, is_shown=rank == 0)
-        if processes > 1:  # each process has zeros where others scored
-            scores = np.sum(gather_parts(scores), axis=0)
-        if self._path is not None and rank == 0:
+        own, cells = range(rank, len(tiles), processes), tiles.cells
+        if self._path is None:
+            scores = np.zeros((1, len(pairs)), np.float32)
+            self._score(tiles, own, lambda tile, values: scores.__setitem__(cells(tile), values), is_shown=rank == 0)
+            return _summed(scores, processes)[0]
+        path, key = rank_path(self._path, rank, processes), self._key(encoded, pairs, size)
+        kind = np.dtype(np.float32)
+        with ScoreFile(path, (1, len(pairs)), kind, key, cells, is_kept=self._keep_journal) as file:
+            self._score(tiles, [tile for tile in own if tile not in file.done], file.write, is_shown=rank == 0)
+        if processes == 1:
+            found: np.ndarray = file.finish()[0]
+            return found
+        scores = _summed(file.scores, processes)
+        file.drop()
+        if rank == 0:
             with atomic_write(self._path) as temporary, temporary.open("wb") as stream:
-                np.save(stream, scores[None])
-        return scores
+                np.save(stream, scores)
+        return scores[0]
 
-    def _fill(
+    def _score(
         self,
-        scores: Float32[np.ndarray, " pairs"],
         tiles: "_PairTiles",
-        numbers: range,
-        file: ScoreFile | None,
+        numbers: Sequence[int],
+        write: Callable[[int, np.ndarray], None],
         *,
-        is_shown: bool = True,
+        is_shown: bool,
     ) -> None:
-        """Score the numbered tiles, but those that the file holds already."""
-        missing = [tile for tile in numbers if file is None or tile not in file.done]
+        """Score the numbered tiles."""
         match = AutoBatchSize(self.scorer.match)
         is_shown = is_shown and self._progress
         with torch.inference_mode():
-            for tile in track(missing, len(missing), f"scoring {len(scores)} pairs", is_shown=is_shown):
-                rows, states = tiles.at(tile)
-                scores[rows] = match(*states).float().cpu().numpy()
-                if file is not None:
-                    file.mark(tile)
+            for tile in track(numbers, len(numbers), "scoring the candidate pairs", is_shown=is_shown):
+                write(tile, match(*tiles.states(tile)).float().cpu().numpy())
 
     def _key(self, encoded: EncodedBatch, pairs: np.ndarray, size: int) -> str:
         """All that the scores depend on."""
@@ -152,15 +153,24 @@ class _PairTiles:
     def __len__(self) -> int:
         return len(self._tiles)
 
-    def at(self, tile: int) -> tuple[Int64[np.ndarray, " tile"], tuple[Tensor, Tensor, Tensor]]:
-        """Positions of the tile's pairs, and the arguments of `Matcher.match`."""
-        image, positions = self._tiles[tile][0], self._order[self._tiles[tile][1]]
+    def cells(self, tile: int) -> tuple[int, Int64[np.ndarray, " tile"]]:
+        """Where the scores of the tile's pairs stand in a matrix of one row."""
+        return 0, self._order[self._tiles[tile][1]]
+
+    def states(self, tile: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The arguments of `Matcher.match`."""
+        image, positions = self._tiles[tile][0], self.cells(tile)[1]
         rows = torch.from_numpy(self._text[positions])
         lengths = self._lengths[rows]
         texts = self._texts[rows.to(self._texts.device), : int(lengths.max())].to(self._device)
         states = self._images[image : image + 1].to(self._device)
         shared = states.expand(len(rows), *states.shape[1:])  # a view, as `Matcher` says
-        return positions, (shared, texts, lengths.to(self._device))
+        return shared, texts, lengths.to(self._device)
+
+
+def _summed(scores: Float32[np.ndarray, "one pairs"], processes: int) -> Float32[np.ndarray, "one pairs"]:
+    """Scores of all processes, each of which has zeros where others scored."""
+    return scores if processes == 1 else np.sum(gather_parts(np.asarray(scores)), axis=0)
 
 
 def _tiles(image: Int64[np.ndarray, " pairs"], size: int) -> Iterator[tuple[int, slice]]:

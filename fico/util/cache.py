@@ -5,9 +5,10 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 import platformdirs
+
+from fico.util.temporary import sweep_temporaries, temporary_path
 
 
 def cache_dir() -> Path:
@@ -16,13 +17,14 @@ def cache_dir() -> Path:
 
 
 def ensure_folder(folder: Path, is_complete: Callable[[Path], bool], write: Callable[[Path], None]) -> None:
-    """Writes a folder unless it exists and is complete.
+    """Writes a folder unless it exists and is complete; what killed processes left of writing it is removed.
 
     Args:
         folder: The folder.
         is_complete: Whether an existing folder holds everything that `write` writes; an incomplete one is replaced.
         write: Fills an empty folder.
     """
+    sweep_temporaries(folder)
     if folder.exists():
         if is_complete(folder):
             return
@@ -38,7 +40,7 @@ def _renamed_at_end(folder: Path) -> Iterator[Path]:
     Of several processes that write the same folder at once the first to end wins, and the others discard theirs:
     the content is a function of the folder's name.
     """
-    work = _temporary(folder)
+    work = temporary_path(folder)
     work.mkdir(parents=True)
     try:
         yield work
@@ -53,13 +55,9 @@ def _renamed_at_end(folder: Path) -> Iterator[Path]:
 
 def _remove(folder: Path) -> None:
     """Renames a folder, which is atomic, then deletes it."""
-    aside = _temporary(folder)
+    aside = temporary_path(folder)
     try:
         folder.rename(aside)
     except FileNotFoundError:  # another process was faster
         return
     shutil.rmtree(aside, ignore_errors=True)
-
-
-def _temporary(folder: Path) -> Path:
-    return folder.parent / f".{folder.name}-{uuid4().hex}"

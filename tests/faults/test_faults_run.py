@@ -1,6 +1,7 @@
 """run.py as a stranger types it: exit codes, sentences, signals, and no results.json where nothing was finished."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -83,9 +84,17 @@ def test_a_signal_while_training_ends_with_its_code_and_no_results(tmp_path, num
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.2)
+    same = ("model=ucch", "dataset.images=60", "model.epochs=100000", "logger=none")
+    code, _, told = finish(tmp_path, *same)
+    assert code == 2
+    assert told.strip().endswith("wait for its end, or give another folder (hydra.run.dir=FOLDER)")
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number
+    *_, last = err.strip().splitlines()
+    command = shlex.join([sys.executable, "run.py", f"hydra.run.dir={tmp_path}", *same])
+    assert last == f"interrupted by {signal.Signals(number).name}; to go on from there: {command}"
+    assert f"ucch-64-shapes-s0 (fit, test) begins; its files: {tmp_path}" in err
     assert "Traceback" not in err
     assert not (tmp_path / "results.json").exists()
     json_files = [path.name for path in tmp_path.rglob("results*.json*")]

@@ -53,6 +53,7 @@ CHOICES = {
     "model.precision": ("bf16", "fp16"),
     "model.rerank.rule": ("itm", "itm_plus_similarity"),
     "dataset.split": SPLITS,
+    "run.resume": ("auto", "never"),
     "logger.mode": ("offline", "online", "disabled"),
 }
 
@@ -74,7 +75,7 @@ def check_config(config: DictConfig) -> None:
 def _unknown_keys(config: DictConfig) -> Iterator[str]:
     known = {
         "model", "dataset", "features", "metric", "index", "callbacks", "trainer", "logger", "bench", "stage", "seed",
-        "name", "untrained",
+        "name", "run", "untrained",
     }  # fmt: skip
     for prefix, node, keys in (("", config, known), ("model.", config.get("model") or {}, MODEL_KEYS)):
         for key in node:

@@ -20,8 +20,9 @@ INSTEAD = {
     "accelerator": "trainer.accelerator",
     "root": "dataset.root",
     **{name: "dataset.root" for name in ("dataset.path", "dataset.dir", "dataset.folder")},
-    **{name: "model.checkpoint" for name in ("checkpoint", "ckpt_path", "ckpt", "resume", "trainer.ckpt_path")},
+    **{name: "model.checkpoint" for name in ("checkpoint", "ckpt_path", "ckpt", "trainer.ckpt_path")},
     "weights": "model.weights",
+    "resume": "run.resume",
 }
 
 

@@ -107,6 +107,20 @@ def check_sweep(params: Mapping[str, Any] | None, overrides: Sequence[str]) -> N
         )
 
 
+def check_swept_processes(config: DictConfig) -> None:
+    """Refuse a job of a sweep in several processes: those that Lightning starts would start the whole sweep again.
+
+    Raises:
+        UsageError: The strategy of the trainer is one of several processes.
+    """
+    strategy = str(OmegaConf.select(config, "trainer.strategy"))
+    if strategy.startswith("ddp"):
+        raise UsageError(
+            f"trainer.strategy={strategy} does not work in a sweep (-m); sweep in one process (trainer=auto), or start "
+            "one run per job"
+        )
+
+
 def _kind(side: str, reader: Any) -> Any:
     """Name of a side's features; a node is a reader of the images or captions themselves."""
     return {"image": "pixels", "text": "tokens"}[side] if isinstance(reader, DictConfig) else reader

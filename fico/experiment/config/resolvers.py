@@ -1,5 +1,7 @@
 """The resolvers of OmegaConf that ``conf`` uses."""
 
+import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,8 +11,9 @@ from fico.errors import UsageError
 
 
 def register_resolvers() -> None:
-    """Make ``by_size``, ``stages`` and ``run_name`` known to OmegaConf; may be called again."""
-    for name, resolver in (("by_size", _by_size), ("stages", _stages), ("run_name", _run_name)):
+    """Make ``by_size``, ``stages``, ``run_name`` and ``file_name`` known to OmegaConf; may be called again."""
+    named = {"by_size": _by_size, "stages": _stages, "run_name": _run_name, "file_name": file_name}
+    for name, resolver in named.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)
 
 
@@ -35,6 +38,17 @@ def _run_name(*, _root_: DictConfig) -> str:
     bits = f"-{model.bits}" if "bits" in model else ""
     features = features_name(_root_)
     return f"{model.name}{bits}{features and f'-{features}'}-{dataset}-s{_root_.seed}"
+
+
+def file_name(text: object, empty: str = "run") -> str:
+    """A text in letters, digits, ``.``, ``_`` and ``-`` alone, which every shell and Hydra take without quotes.
+
+    Args:
+        text: Any; accents are dropped, other characters become a hyphen.
+        empty: What is left where nothing is left.
+    """
+    plain = unicodedata.normalize("NFKD", str(text)).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-.") or empty
 
 
 def features_name(config: DictConfig) -> str:

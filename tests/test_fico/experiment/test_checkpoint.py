@@ -6,6 +6,7 @@ from omegaconf import OmegaConf
 
 from fico.errors import DataError, UsageError
 from fico.experiment.checkpoint import check_checkpoint, fill_sizes, read_checkpoint, weights_origin
+from fico.losses.contrastive_hashing import ContrastiveHashing
 from fico.util.atomic import sha256
 
 
@@ -59,3 +60,19 @@ def test_a_checkpoint_of_another_model_is_refused_and_one_of_other_data_is_told_
     assert "was trained on other data" in caplog.text
     with pytest.raises(DataError, match="best.ckpt does not fit Linear: weight has shape"):
         check_checkpoint(path, torch.nn.Linear(2, 4), "own")
+
+
+def test_what_only_a_training_reads_need_not_fit_a_test_on_other_data(tmp_path):
+    def module(pairs, inputs=4):
+        made = torch.nn.Module()
+        made.network, made.contrast = torch.nn.Linear(inputs, 8), ContrastiveHashing(pairs, bits=8, negatives=2)
+        return made
+
+    path, other = tmp_path / "best.ckpt", module(30)
+    torch.save({"fico": {"model": {}, "data": "own"}, "state_dict": module(20).state_dict()}, path)
+    check_checkpoint(path, other, "own", is_tested=True)
+    assert other.contrast.memory.shape == (30, 8)
+    with pytest.raises(DataError, match=r"contrast\.memory has shape"):
+        check_checkpoint(path, other, "own")
+    with pytest.raises(DataError, match=r"network\.weight has shape"):
+        check_checkpoint(path, module(20, inputs=5), "own", is_tested=True)

@@ -1,18 +1,24 @@
 """A sweep's name, its finished jobs and its table."""
 
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from hydra import compose, initialize_config_dir
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
-from fico.experiment import runner
+from fico.experiment import runner, sweep
+from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.sweep import SweepTable, is_finished, run_key, sweep_name
 
 
 def test_the_same_command_has_the_same_name_whatever_hydra_is_told():
     arguments = ["-m", "model=ucch,dadh", "model.bits=16,32"]
-    assert sweep_name(arguments) == "model=ucch,dadh_model.bits=16,32"
+    assert re.fullmatch(r"model-ucch-dadh_model\.bits-16-32-[0-9a-f]{8}", sweep_name(arguments))
+    assert sweep_name(["-m", "experiment=mini"]) == "experiment-mini"
+    assert sweep_name([*arguments, "run.resume=never"]) == sweep_name(arguments)
     assert sweep_name([*arguments, "hydra.verbose=true"]) == sweep_name(arguments)
 
 
@@ -23,8 +29,11 @@ def test_a_long_name_is_cut_and_stays_its_own():
     assert sweep_name(long) != sweep_name(other)
 
 
-def test_a_name_is_one_folder():
-    assert "/" not in sweep_name(["dataset.root=/a/b"])
+@pytest.mark.parametrize("value", ["/a/b", "/a b", "ü", "a=b", "a'b", "[x,y]", "a,b", "$x"])
+def test_a_name_is_one_folder_that_needs_no_quotes(value):
+    name = sweep_name([f"dataset.root={value}"])
+    assert re.fullmatch(r"[A-Za-z0-9._-]+", name)
+    assert name != sweep_name([f"dataset.root={value}-"])
 
 
 @pytest.mark.parametrize(
@@ -38,6 +47,28 @@ def test_a_name_is_one_folder():
 def test_the_key_follows_what_changes_a_number(config, data, is_same):
     key = run_key({"seed": 0, "name": "x", "logger": None}, ["a"])
     assert (run_key(config, data) == key) is is_same
+
+
+def test_the_key_follows_every_group_of_the_config():
+    register_resolvers()
+    with initialize_config_dir(str(Path(__file__).parents[3] / "conf"), version_base="1.3"):
+        config = OmegaConf.to_container(compose("config"), resolve=True)
+    key = run_key(config, [])
+    followed = {name for name in config if run_key(config | {name: "changed"}, []) != key}
+    assert set(config) - followed == {"logger", "name", "run"}
+    assert {"model", "dataset", "features", "metric", "index", "callbacks", "trainer", "stage"} <= followed
+
+
+@pytest.mark.parametrize("file", ["fico/a.py", "fico/deep/b.py", "models/c.py", "callbacks/d.py"])
+def test_the_key_follows_the_code(tmp_path, monkeypatch, file):
+    monkeypatch.setattr(sweep, "SOURCE", tmp_path)
+    before = run_key({}, [])
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text("x = 1")
+    assert run_key({}, []) != before
+    found = run_key({}, [])
+    (tmp_path / file).write_text("x = 2")
+    assert run_key({}, []) != found
 
 
 def test_a_folder_without_results_is_not_finished(tmp_path):

@@ -13,7 +13,9 @@ import torch
 from fico.errors import DataError
 from fico.networks.imram import IMRAM
 from fico.networks.scan import SCAN
+from fico.scoring import score_file
 from fico.scoring.matrix import score_matrix
+from fico.scoring.score_file import spent_seconds
 from fico.types import EncodedBatch
 
 ROOT = Path(__file__).parents[3]
@@ -183,6 +185,53 @@ def test_a_journal_line_that_was_cut_short_does_not_count(tmp_path):
     second = Mortal(_network(), -1)
     score_matrix(second, _encoded(), path=path, **tiles)
     assert second.tiles == 4
+
+
+@pytest.mark.parametrize("damage", ["torn", "swapped", "zeroed", "foreign", "empty"])
+def test_only_tiles_whose_scores_are_whole_are_taken_over(tmp_path, damage):
+    path, tiles = tmp_path / "scores.npy", {"image_tile": 4, "text_tile": 5, "progress": False}
+    wanted = score_matrix(_network(), _encoded(), **tiles)
+    with pytest.raises(Killed):
+        score_matrix(Mortal(_network(), 8), _encoded(), path=path, **tiles)
+    journal, part = tmp_path / "scores.npy.journal", tmp_path / "scores.npy.part"
+    key, *lines = journal.read_text().splitlines()
+    if damage == "torn":  # a line cut short must not become one with the line that is appended
+        journal.write_text("\n".join([key, *lines])[:-12])
+    elif damage == "swapped":
+        numbers = [line.partition(" ")[2] for line in lines]
+        journal.write_text("\n".join([key, *(f"{7 - n} {rest}" for n, rest in enumerate(numbers)), ""]))
+    elif damage == "zeroed":
+        scores = np.load(part, mmap_mode="r+")
+        scores[:2] = 0
+        scores.flush()
+    elif damage == "foreign":
+        journal.write_text("\n".join([key, *lines, "99 00000000 1.0", "x y z", "3", ""]))
+    elif damage == "empty":
+        part.write_bytes(b"")
+    with pytest.raises(Killed):
+        score_matrix(Mortal(_network(), 4), _encoded(), path=path, **tiles)
+    assert np.array_equal(score_matrix(Mortal(_network(), -1), _encoded(), path=path, **tiles), wanted)
+    assert [file.name for file in tmp_path.iterdir()] == ["scores.npy"]
+
+
+def test_a_kept_journal_gives_complete_scores_again_and_adds_up_the_seconds(tmp_path, monkeypatch):
+    path, tiles = tmp_path / "scores.npy", {"image_tile": 4, "text_tile": 5, "progress": False, "keep_journal": True}
+    clock = iter(range(1000))
+    monkeypatch.setattr(score_file.time, "monotonic", lambda: float(next(clock)))
+    with pytest.raises(Killed):
+        score_matrix(Mortal(_network(), 8), _encoded(), path=path, **tiles)
+    first = spent_seconds(path)
+    assert first > 0
+    wanted = score_matrix(Mortal(_network(), -1), _encoded(), path=path, **tiles)
+    whole = spent_seconds(path)
+    assert whole > first
+    idle = Mortal(_network(), 0)
+    assert np.array_equal(score_matrix(idle, _encoded(), path=path, **tiles), wanted)
+    assert idle.tiles == 0
+    assert spent_seconds(path) == whole
+    other = Mortal(_network(), -1)
+    score_matrix(other, _encoded(seed=1), path=path, **tiles)  # other embeddings: scored anew, and not refused
+    assert other.tiles == 15
 
 
 @pytest.mark.parametrize("change", ["embeddings", "lengths", "weights", "settings", "precision", "tile"])

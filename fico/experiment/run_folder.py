@@ -1,0 +1,81 @@
+"""The folder of a run: chosen before anything is built, locked while it is written, marked until the run has ended."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from fico.experiment.processes import launched_rank, shared
+from fico.experiment.sweep import run_key
+from fico.experiment.unfinished import Unfinished, find_folder
+from fico.util.locks import locked_folder
+
+log = logging.getLogger(__name__)
+_chosen: dict[str, str] = {}
+
+
+def register_run_folder() -> None:
+    """Make ``run_folder`` known to OmegaConf; may be called again."""
+    OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
+
+
+def _run_folder(fresh: str, *, _root_: DictConfig) -> str:
+    """``${run_folder:ROOT/DATE/NAME}``: the unfinished run of the same config and code under ROOT, else this folder."""
+    if fresh not in _chosen:  # Hydra asks again while the run writes its folder
+        _chosen[fresh] = shared("folder", lambda: str(_found(Path(fresh), _root_)))
+    return _chosen[fresh]
+
+
+def _found(fresh: Path, config: DictConfig) -> Path:
+    try:
+        task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        return find_folder(fresh, lambda: request_key(task)) if task.run.resume == "auto" else fresh
+    except Exception:  # an invalid config is told of by the checks, which come later
+        log.debug("no unfinished run is looked for", exc_info=True)
+        return fresh
+
+
+def request_key(config: DictConfig) -> str:
+    """Digest of config and code: what is known of a run before its data are read."""
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    return run_key(plain, [])
+
+
+@contextmanager
+def open_run(folder: Path, config: DictConfig) -> Iterator[Unfinished]:
+    """Lock the folder, say what the run does and where its files will be, and mark it until the block ends.
+
+    Args:
+        folder: Of the run; it exists.
+        config: As it was composed.
+
+    Yields:
+        How far the run came in this folder before.
+
+    Raises:
+        UsageError: Another process writes the folder.
+    """
+    rank, request, is_resumed = launched_rank(), request_key(config), config.run.resume == "auto"
+    with locked_folder(folder, rank=rank):
+        found = Unfinished.read(folder)
+        is_same = found is not None and found.request == request and is_resumed
+        run = found if is_same and found is not None else Unfinished(folder, request)
+        run.is_resumed = is_resumed
+        if rank == 0:
+            run.write()
+            before = f"goes on with what was begun at {run.started}" if is_same else "begins"
+            log.info("%s (%s) %s; its files: %s", config.name, _work(config), before, _shown(folder))
+        yield run
+        if rank == 0:
+            run.end()
+
+
+def _work(config: DictConfig) -> str:
+    return "bench" if config.get("bench") else ", ".join(config.stage)
+
+
+def _shown(folder: Path) -> Path:
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder

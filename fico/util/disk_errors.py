@@ -1,0 +1,63 @@
+"""Errors of the disk as one sentence each, and files whose bytes are reserved before they are mapped."""
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+
+REASONS = {
+    errno.ENOSPC: "the disk is full; free some space",
+    errno.EDQUOT: "the quota of the disk is used up; free some space",
+    errno.EFBIG: "the file would be larger than the system allows; raise the limit (ulimit -f)",
+    errno.EROFS: "the disk is read-only; choose another folder",
+    errno.EACCES: "it must not be written or read; change its permissions, or choose another folder",
+    errno.EPERM: "it must not be written or read; change its permissions, or choose another folder",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter folder or name",
+    errno.EIO: "the disk failed; check it",
+}
+
+
+def disk_sentence(error: OSError) -> str | None:
+    """What a user must know of an error of the disk; None for an error of another kind."""
+    reason = REASONS.get(error.errno or 0)
+    what = error.filename2 or error.filename
+    return None if reason is None else f"{f'{what}: ' if what else ''}{reason} and repeat the command"
+
+
+def map_new_file(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.memmap:
+    """A new ``.npy``, mapped for writing, whose bytes are reserved: a full disk is an error here, and no signal later.
+
+    Args:
+        path: The file; an existing one is replaced.
+        dtype: Of the array.
+        shape: Of the array.
+
+    Raises:
+        OSError: The disk has not that many bytes; nothing is left of the file.
+    """
+    mapped: np.memmap = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    try:
+        reserve(path)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+    return mapped
+
+
+def reserve(path: Path) -> None:
+    """Reserve the bytes of a file that has its size but not yet its blocks.
+
+    Raises:
+        OSError: The disk has not that many bytes; the file is named.
+    """
+    if not hasattr(os, "posix_fallocate"):  # macOS, Windows
+        return
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        if size := os.fstat(descriptor).st_size:
+            os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from error
+    finally:
+        os.close(descriptor)
