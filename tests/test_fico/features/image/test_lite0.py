@@ -148,7 +148,9 @@ def test_the_command_writes_what_the_reader_takes(scenes, stand_in, monkeypatch,
     option, messages = DatasetOption("karpathy", tmp_path, splits="val,train"), []
     path = make_lite0(option, kind="regions", overwrite=False, tell=messages.append)
     assert path == tmp_path / "features" / "lite0_regions.npy"
-    assert any("images took" in line and "% of the processor time" in line for line in told), "and decoding's fraction"
+    assert any("images took" in line and "% of the processor time" in line for line in messages), (
+        "and decoding's fraction"
+    )
     seen = stand_in.seen
     splits = option.read(option.open())
     found = Lite0("regions").features(tmp_path, splits)
