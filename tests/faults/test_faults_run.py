@@ -26,7 +26,7 @@ def finish(folder, *arguments):
 
 
 @pytest.mark.parametrize(
-    ("argument", "told"),
+    ("argument", "message"),
     [
         ("modle=ucch", "modle"),
         ("model=nothing", "available: "),
@@ -41,11 +41,11 @@ def finish(folder, *arguments):
         ("stage=[test]", "untrained network"),
     ],
 )
-def test_wrong_usage_is_one_sentence_and_exit_2_within_3_seconds(tmp_path, argument, told):
+def test_wrong_usage_is_one_sentence_and_exit_2_within_3_seconds(tmp_path, argument, message):
     begin = time.perf_counter()
     code, out, err = finish(tmp_path, "model=ucch", argument)
     assert code == 2
-    assert told in err
+    assert message in err
     assert len(err.strip().splitlines()) == 1
     assert time.perf_counter() - begin < 3
     assert not out

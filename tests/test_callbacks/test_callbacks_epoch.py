@@ -196,7 +196,7 @@ def test_exact_search_finds_what_exact_search_finds(encoded, context, trainer):
 
 
 @pytest.mark.parametrize(
-    ("make", "bits", "told"),
+    ("make", "bits", "message"),
     [
         (lambda: PopcountSearch(64, device="tpu"), None, "'tpu'"),
         (lambda: HybridSearch(bits=7), 64, "bits is 7"),
@@ -204,8 +204,8 @@ def test_exact_search_finds_what_exact_search_finds(encoded, context, trainer):
         (lambda: FaissSearch("BFlat", bits=32), 64, r"bits=32.*64 bits"),
     ],
 )
-def test_an_index_that_cannot_search_is_refused_before_the_training(tmp_path, make, bits, told):
-    with pytest.raises(UsageError, match=told):
+def test_an_index_that_cannot_search_is_refused_before_the_training(tmp_path, make, bits, message):
+    with pytest.raises(UsageError, match=message):
         SearchScaling(make_context(tmp_path, "hamming" if bits else "cosine", bits, {"mine": make}))
 
 

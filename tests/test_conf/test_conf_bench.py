@@ -132,7 +132,7 @@ def test_a_bench_that_was_finished_is_not_run_again(run):
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "message"),
     [
         (("experiment=table7", "bench.items=500"), "bench.ks"),
         (("experiment=table7", "bench.indexes=[flat,foo]"), "'foo' is unknown"),
@@ -143,8 +143,8 @@ def test_a_bench_that_was_finished_is_not_run_again(run):
         (("experiment=pareto", "bench.items=100"), "256 of both"),
     ],
 )
-def test_a_bench_that_cannot_run_says_so_before_it_starts(run, tmp_path, overrides, told):
-    with pytest.raises(FicoError, match=told):
+def test_a_bench_that_cannot_run_says_so_before_it_starts(run, tmp_path, overrides, message):
+    with pytest.raises(FicoError, match=message):
         run(*overrides)
     assert not list(tmp_path.iterdir())
 
@@ -158,7 +158,7 @@ def test_the_command_line_ends_with_one_sentence_and_exit_code_2(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "message"),
     [
         (("experiment=table7", "+bench.foo=1"), "unknown key bench.foo"),
         (("experiment=table7", "+foo=1"), "unknown key foo"),
@@ -168,8 +168,8 @@ def test_the_command_line_ends_with_one_sentence_and_exit_code_2(tmp_path):
         (("bench=table7",), "a bench runs without model"),
     ],
 )
-def test_what_has_no_effect_beside_a_bench_is_refused(overrides, told):
-    with pytest.raises(UsageError, match=told.replace(".", r"\.")):
+def test_what_has_no_effect_beside_a_bench_is_refused(overrides, message):
+    with pytest.raises(UsageError, match=message.replace(".", r"\.")):
         check_config(composed(*overrides))
 
 

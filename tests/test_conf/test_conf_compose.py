@@ -69,7 +69,7 @@ def test_only_hashing_models_have_bits():
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "message"),
     [
         ("+model.foo=1", "unknown key model.foo"),
         ("+foo=1", "unknown key foo"),
@@ -105,9 +105,9 @@ def test_only_hashing_models_have_bits():
         ("~model.module.loss", "model.module.loss is missing"),
     ],
 )
-def test_a_wrong_value_is_named(override, told):
+def test_a_wrong_value_is_named(override, message):
     model = "model=ucch" if override.startswith("model.bits") else "model=vsrn"
-    with pytest.raises(UsageError, match=told.replace("[", r"\[")):
+    with pytest.raises(UsageError, match=message.replace("[", r"\[")):
         check_config(composed(model, override))
 
 
@@ -131,7 +131,7 @@ def test_only_an_experiment_without_quality_tests_an_untrained_network():
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "message"),
     [
         (["experiment=table2"], "experiment=table2 is a sweep over model, dataset; add -m, as python run.py -m"),
         (["experiment=table4", "model=ucch", "model.bits=16"], "is a sweep over dataset; add -m"),
@@ -139,14 +139,14 @@ def test_only_an_experiment_without_quality_tests_an_untrained_network():
         (["model=ucch"], None),
     ],
 )
-def test_a_sweep_without_m_is_refused_unless_every_key_is_set(overrides, told):
+def test_a_sweep_without_m_is_refused_unless_every_key_is_set(overrides, message):
     register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         params = compose("config", overrides, return_hydra_config=True).hydra.sweeper.get("params")
-    if told is None:
+    if message is None:
         check_sweep(params, overrides)
     else:
-        with pytest.raises(UsageError, match=told):
+        with pytest.raises(UsageError, match=message):
             check_sweep(params, overrides)
 
 

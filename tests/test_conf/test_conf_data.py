@@ -50,9 +50,9 @@ def test_the_command_line_tells_it_before_torch_is_loaded(tmp_path):
     command = [sys.executable, "-X", "importtime", "run.py", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     imported = {line.rsplit("|", maxsplit=1)[1].strip() for line in done.stderr.splitlines() if "import time:" in line}
-    told = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
     assert done.returncode == 1
-    assert len(told) == 1
-    assert "fico prepare coco" in told[0]
+    assert len(lines) == 1
+    assert "fico prepare coco" in lines[0]
     assert "hydra" in imported
     assert "torch" not in imported

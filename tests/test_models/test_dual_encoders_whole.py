@@ -134,7 +134,7 @@ def test_clip_from_a_folder(photographs, pairs, tmp_path):
 
 @pytest.mark.data
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "message"),
     [
         (["model=beit3", "model.size=paper"], r"no tokeniser file beit3\.spm"),
         (
@@ -144,10 +144,10 @@ def test_clip_from_a_folder(photographs, pairs, tmp_path):
         (["model=clip", "model.weights=nowhere"], "no weights file or folder nowhere"),
     ],
 )
-def test_what_is_not_here_is_told_before_an_image_is_read(photographs, tmp_path, monkeypatch, overrides, told):
+def test_what_is_not_here_is_told_before_an_image_is_read(photographs, tmp_path, monkeypatch, overrides, message):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("fico.features.image.pixels.open_rgb", lambda *_: pytest.fail("an image was read"))
-    with pytest.raises(DataError, match=told) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         _run(tmp_path / "run", photographs, *overrides)
     assert "\n" not in str(caught.value)

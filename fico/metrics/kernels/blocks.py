@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from fico.metrics.kernels.compiled import Ints, Reals, Tables, kernel, subroutine
+from fico.metrics.kernels.compiled import ZERO, Ints, Reals, Tables, kernel, subroutine
 
 HITS, MIN_K_R, R = 0, 1, 2  # denominators of AP@K, as fico.metrics.specification.Denominator names them
 EXPECTED, OPTIMISTIC, PESSIMISTIC = 0, 1, 2
@@ -134,7 +134,7 @@ def average_precisions(
     out: Reals,
 ) -> None:
     """AP at each of the ascending ``cuts`` of one query, into ``out``."""
-    total, hits, c = 0.0, np.int64(0), 0  # a typed zero: a literal one has `ap_inside` compiled twice
+    total, hits, c = 0.0, ZERO, 0
     for g in range(groups):
         a, t, r = above[g], tied[g], relevant[g]
         while c < len(cuts) and cuts[c] < a + t:

@@ -30,6 +30,8 @@ Tables = tuple[Reals, Reals, Reals]  # harmonic numbers, logarithms of factorial
 Outputs = tuple[Reals, Reals, Reals]  # values, pessimistic and optimistic bounds: queries x columns
 Blocks = tuple[Ints, Ints, Ints, Ints]  # of mixed blocks: items above, tied, relevant, hits before
 
+ZERO = cast(int, np.int64(0))  # numba knows its type alone; for the literal 0 it compiles a subroutine once more
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -58,10 +60,11 @@ def _compiled(function: _Function, **options: Any) -> _Function:
     calls. So each state of the sources has its own folder.
     """
     config: Any = numba.config
+    decorate: Any = njit  # its types leave the wrappers out
     before = config.CACHE_DIR
     config.CACHE_DIR = str(_cache_folder(before))
     try:  # nothing calls the kernels from C, so they need no wrapper for it
-        decorator = njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True, **options)
+        decorator = decorate(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True, **options)
         return cast(_Function, decorator(function))
     finally:
         config.CACHE_DIR = before

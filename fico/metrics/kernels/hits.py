@@ -9,6 +9,7 @@ import numpy as np
 
 from fico.metrics.kernels.blocks import HITS, LEVELS, MIN_K_R, ap_inside, copy_row, precision_sum
 from fico.metrics.kernels.compiled import (
+    ZERO,
     Blocks,
     Ints,
     Reals,
@@ -54,7 +55,7 @@ def _values(
         found = hits if denominator == HITS else min(cuts[c], all_relevant) if denominator == MIN_K_R else all_relevant
         out[c] = total / found if found > 0 else 0.0
     out[n - 1] = _sum(summed[:all_relevant]) / all_relevant if all_relevant > 0 else 0.0
-    best, behind = np.int64(0), all_relevant
+    best, behind = ZERO, all_relevant
     bits, best_bits = curve.view(np.int64), out.view(np.int64)  # floats from 0 up order as their bits, which is faster
     for level in range(LEVELS - 1, -1, -1):
         needed = max(int(level / 10.0 * all_relevant + 0.9) - 1, 0)  # trec_eval's cut, in double arithmetic

@@ -115,7 +115,7 @@ def test_the_result_stands_beside_the_file_and_can_be_converted_again(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("pack", "told"),
+    ("pack", "message"),
     [
         (lambda: two_dicts(ucch()) | {"text_model_state_dict": {}}, "text_model.fc.0.weight is missing"),
         (lambda: {"fc.weight": torch.zeros(2, 2)}, "image_model.fc.0.weight is missing"),
@@ -124,11 +124,11 @@ def test_the_result_stands_beside_the_file_and_can_be_converted_again(tmp_path):
         (lambda: ucch().state_dict() | {"head.weight": torch.zeros(3)}, "head.weight is unknown"),
     ],
 )
-def test_weights_of_something_else_are_refused_and_nothing_is_written(tmp_path, pack, told):
+def test_weights_of_something_else_are_refused_and_nothing_is_written(tmp_path, pack, message):
     torch.save(pack(), tmp_path / "other.pth")
     done = convert(tmp_path / "other.pth", "--model", "ucch")
     assert done.exit_code == 1
-    assert told in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["other.pth"]
 
@@ -176,7 +176,7 @@ def test_weights_alone_run_no_code_and_give_no_warning_with_trust_either(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "message"),
     [
         (("best.t7", "--model", "clip"), 2, "give one of adv, beit3, blip2, dadh, imram, scan, ucch, vsrn, xvlm"),
         (("best.t7", "--model", "ucch", "--out", "weights.pt"), 2, "ends with .safetensors"),
@@ -184,12 +184,12 @@ def test_weights_alone_run_no_code_and_give_no_warning_with_trust_either(tmp_pat
         (("nowhere.t7", "--model", "ucch"), 1, "no weights file nowhere.t7"),
     ],
 )
-def test_wrong_arguments_are_named(tmp_path, monkeypatch, arguments, code, told):
+def test_wrong_arguments_are_named(tmp_path, monkeypatch, arguments, code, message):
     monkeypatch.chdir(tmp_path)
     torch.save(two_dicts(ucch()), "best.t7")
     done = convert(*arguments)
     assert done.exit_code == code
-    assert told in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 

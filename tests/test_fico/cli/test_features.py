@@ -116,18 +116,18 @@ def test_a_stopped_reading_of_regions_goes_on(root, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda ids, values: (ids[:-2], values[:-2]), r"2 of 60 rows of regions\.npy"),
         (lambda ids, values: ([*ids[:-1], ids[0]], values), "is in the sources twice"),
     ],
 )
-def test_images_without_regions_or_with_two_are_refused(root, tmp_path, make, told):
+def test_images_without_regions_or_with_two_are_refused(root, tmp_path, make, message):
     ids = ids_of(root, "image")
     write_tsv(tmp_path / "a.tsv", *make(ids, region_values(ids)))
     done = features("regions", root, "--from", tmp_path / "a.tsv")
     assert done.exit_code == 1
-    assert re.search(told, done.stderr)
+    assert re.search(message, done.stderr)
     assert read_precomputed(root, "regions", {"all": ids}, axes=3) is None
 
 
@@ -176,9 +176,9 @@ def test_bert_states_are_those_of_the_captions_and_padding_is_zero(root, bert):
     split = load_dataset(root).split("test")
     found = read_precomputed(root, "bert", {"test": split.caption_ids}, axes=3).rows["test"]
     assert found.shape == (100, 12, 8)
-    told = AutoTokenizer.from_pretrained(bert)(split.captions[3], truncation=True, max_length=12, return_tensors="pt")
+    tokens = AutoTokenizer.from_pretrained(bert)(split.captions[3], truncation=True, max_length=12, return_tensors="pt")
     with torch.no_grad():
-        wanted = AutoModel.from_pretrained(bert).eval()(**told).last_hidden_state[0].numpy()
+        wanted = AutoModel.from_pretrained(bert).eval()(**tokens).last_hidden_state[0].numpy()
     np.testing.assert_allclose(found[3, : len(wanted)], wanted, atol=1e-5)
     inputs = model_inputs(load_dataset(root), ["test"], image="global", text="bert", progress=False)
     assert inputs.sizes["text_dim"] == 8
@@ -209,14 +209,14 @@ def test_a_folder_without_a_text_model_is_told(root, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--dataset", "coco"], "--dataset coco needs --root"),
         (["--dataset", "cocoa", "--root", "x"], "give one of coco"),
         (["--dataset", "shapes", "--splits", ","], "--splits is empty"),
     ],
 )
-def test_a_data_set_that_cannot_be_opened_is_told(arguments, told):
+def test_a_data_set_that_cannot_be_opened_is_told(arguments, message):
     done = CliRunner().invoke(app, ["features", "doc2vec", *arguments])
     assert done.exit_code == 2
-    assert told in done.stderr
+    assert message in done.stderr

@@ -32,7 +32,7 @@ def test_rows_come_in_the_order_of_their_ids():
 
 
 @pytest.mark.parametrize(
-    ("batches", "told"),
+    ("batches", "message"),
     [
         ([encoded([0, 1, 1], [0])], r"images.*\(1, 2\)"),
         ([encoded([0, 2], [0])], r"images.*\(1, 0\)"),
@@ -42,8 +42,8 @@ def test_rows_come_in_the_order_of_their_ids():
     ],
     ids=["repeated", "missing", "unknown", "repeated text", "nothing"],
 )
-def test_a_sampler_that_repeats_or_drops_is_found(batches, told):
-    with pytest.raises(FicoError, match=told):
+def test_a_sampler_that_repeats_or_drops_is_found(batches, message):
+    with pytest.raises(FicoError, match=message):
         collected(batches, images=3, texts=1)
 
 

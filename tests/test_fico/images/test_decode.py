@@ -94,17 +94,17 @@ def test_a_large_jpeg_is_decoded_smaller_for_descriptors(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [(None, "no file"), (b"", "not an image"), (b"<html>404</html>", "not an image"), ("cut", "truncated")],
 )
-def test_a_file_that_cannot_be_read_is_named(tmp_path, content, told):
+def test_a_file_that_cannot_be_read_is_named(tmp_path, content, message):
     path = tmp_path / "image.png"
     if content == "cut":
         _picture().save(path)
         path.write_bytes(path.read_bytes()[:-60])
     elif content is not None:
         path.write_bytes(content)
-    with pytest.raises(DataError, match=rf"image 17:? .*{told}") as raised:
+    with pytest.raises(DataError, match=rf"image 17:? .*{message}") as raised:
         open_rgb(path, "17")
     assert str(path) in str(raised.value)
 

@@ -115,7 +115,7 @@ def test_more_epochs_than_combinations_are_refused():
         trained(CCAModule(CCA(8, 6, dims=3), {"power": [0, 1]}), 3)
 
 
-@pytest.mark.parametrize(("grid", "told"), [({"rigde": [1]}, "names rigde"), ({"dims": [4]}, r"dims in 1\.\.3")])
-def test_a_grid_that_does_not_fit_is_refused(grid, told):
-    with pytest.raises(UsageError, match=told):
+@pytest.mark.parametrize(("grid", "message"), [({"rigde": [1]}, "names rigde"), ({"dims": [4]}, r"dims in 1\.\.3")])
+def test_a_grid_that_does_not_fit_is_refused(grid, message):
+    with pytest.raises(UsageError, match=message):
         CCAModule(CCA(8, 6, dims=3), grid)

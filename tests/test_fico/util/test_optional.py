@@ -1,6 +1,7 @@
 import ast
 import re
 import tomllib
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -16,12 +17,13 @@ BROUGHT_ALONG = {"tokenizers": "transformers", "huggingface_hub": "transformers"
 LOADED_WHERE_FOUND = {"triton"}  # the search looks for it before it imports its kernels
 
 
+@cache  # reading what is installed takes a tenth of a second
 def optional_modules():
     """Module name -> extras that bring it."""
-    modules = {}
+    modules, distributions = {}, packages_distributions()
     for extra in ("train", "data", "text", "models", "report", "cpu", "gpu", "ray"):
         for name in (Requirement(line).name.lower() for line in EXTRAS[extra] if not line.startswith("fico[")):
-            found = {module for module, parts in packages_distributions().items() if name in map(str.lower, parts)}
+            found = {module for module, parts in distributions.items() if name in map(str.lower, parts)}
             found |= {module for module, package in BROUGHT_ALONG.items() if package == name}
             for module in found or {name.removesuffix("-cpu").removesuffix("-gpu")}:
                 modules.setdefault(module, set()).add(extra)

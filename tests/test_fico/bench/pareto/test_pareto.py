@@ -98,7 +98,7 @@ def test_a_setting_changes_what_a_built_index_finds(untrained_itq):
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "message"),
     [
         ({"rivals": ["hnsw", "annoy"]}, "'annoy' is unknown"),
         ({"rivals": []}, r"it is \[\]"),
@@ -111,8 +111,8 @@ def test_a_setting_changes_what_a_built_index_finds(untrained_itq):
         ({"items": 10**9}, "GiB are free"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(changed, told):
-    with pytest.raises(UsageError, match=told):
+def test_what_cannot_be_compared_is_refused(changed, message):
+    with pytest.raises(UsageError, match=message):
         Pareto(**(SMALL | changed)).check()
 
 

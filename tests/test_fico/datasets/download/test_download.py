@@ -142,12 +142,12 @@ def test_a_server_without_ranges_starts_afresh_and_the_file_is_right(server, tmp
 
 def test_a_file_that_changed_meanwhile_is_fetched_from_the_front(server, tmp_path):
     server.cuts = [100_000]
-    told = []
+    sizes = []
 
     def change(so_far, size):
-        if not told:
+        if not sizes:
             server.content, server.tag = CONTENT[::-1], '"two"'
-        told.append(so_far)
+        sizes.append(so_far)
 
     assert got(server, tmp_path / "f", known_hash=None, on_progress=change) == CONTENT[::-1]
 
@@ -259,9 +259,9 @@ def test_an_interrupted_command_ends_with_130_and_goes_on(server, tmp_path):
     process.send_signal(signal.SIGINT)
     threading.Event().wait(1)  # the command hears of it before it hears of the rest of the file
     server.go.set()
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 130, told
-    assert "Traceback" not in told
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
     server.hold = None
     done = subprocess.run([*command, "--mirror", server.url("")], capture_output=True, text=True, timeout=60)
     assert "dataset_flickr8k.json is not of Karpathy" in done.stderr, "it is fetched and unpacked"

@@ -185,7 +185,7 @@ def test_the_fingerprint_follows_the_content(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "told"),
+    ("options", "error", "message"),
     [
         ({"queries": None}, UsageError, "dataset.queries must be given"),
         ({"order": "any"}, UsageError, "random, first, last"),
@@ -200,9 +200,9 @@ def test_the_fingerprint_follows_the_content(tmp_path):
         ({"expected": {"test": 2000}}, DataError, "has 8 images, expected 2000"),
     ],
 )
-def test_a_wrong_option_is_named_in_one_line(tmp_path, options, error, told):
+def test_a_wrong_option_is_named_in_one_line(tmp_path, options, error, message):
     given = written(tmp_path, "npz") | {"queries": 8} | options
-    with pytest.raises(error, match=told) as caught:
+    with pytest.raises(error, match=message) as caught:
         load_dataset("features", root=tmp_path, **given).split("test")
     assert "\n" not in str(caught.value)
 

@@ -112,7 +112,7 @@ def broken(folder, change):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda f: (f / "test_ids.txt").write_text("1\n2\n"), "2 ids for 20 captions"),
         (lambda f: (f / "test_ids.txt").write_text("1\n2\n1\n3\n"), "names image 1 in two places"),
@@ -124,8 +124,8 @@ def broken(folder, change):
         (lambda f: np.save(f / "test_ims.npy", regions("test", count=20)), "different features in the rows of image"),
     ],
 )
-def test_a_broken_folder_is_named_in_one_line(tmp_path, change, told):
-    with pytest.raises(DataError, match=told) as caught:
+def test_a_broken_folder_is_named_in_one_line(tmp_path, change, message):
+    with pytest.raises(DataError, match=message) as caught:
         broken(made(tmp_path / "p"), change)
     assert "\n" not in str(caught.value)
 

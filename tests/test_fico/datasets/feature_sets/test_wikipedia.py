@@ -126,7 +126,7 @@ def test_a_folder_without_the_file_says_what_to_give(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "message"),
     [
         ({"text_id_test": None}, "no array 'text_id_test'"),
         ({"label_train": arrays()["label_train"][1:]}, "not a set of pairs"),
@@ -136,9 +136,9 @@ def test_a_folder_without_the_file_says_what_to_give(tmp_path):
         ({"image_id_train": np.array(["same"] * 80)}, "an id twice in image_id_train"),
     ],
 )
-def test_a_broken_file_is_named_in_one_line(tmp_path, changed, told):
+def test_a_broken_file_is_named_in_one_line(tmp_path, changed, message):
     path = written(tmp_path, **changed)
-    with pytest.raises(DataError, match=told) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         Wikipedia(path).split("train")
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -166,7 +166,7 @@ def spoil(change):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (spoil(lambda c: c["images"].append({"id": 9})), "lists image 9, which"),
         (spoil(lambda c: c["categories"].pop()), "has other categories than"),
@@ -176,10 +176,10 @@ def spoil(change):
         (lambda root: (root / "annotations" / "instances_val2014.json").unlink(), "no labels of 2 of 2 images"),
     ],
 )
-def test_broken_annotations_are_named(tmp_path, change, told):
+def test_broken_annotations_are_named(tmp_path, change, message):
     made(tmp_path)
     change(tmp_path)
-    with pytest.raises(DataError, match=told) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         load_dataset("coco", root=tmp_path).split("test")
     assert "instances" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -262,7 +262,7 @@ def test_flickr8k_reads_the_files_of_its_release(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "message"),
     [
         (TOKENS[:-1] + [TOKENS[0]], "gives caption 0 of 30.jpg a second time"),
         ([*TOKENS, "no tab here"], "line 21 of"),
@@ -270,8 +270,8 @@ def test_flickr8k_reads_the_files_of_its_release(tmp_path):
         (TOKENS[:15], "image 40 of split test has no caption"),
     ],
 )
-def test_a_broken_token_file_is_named(tmp_path, lines, told):
-    with pytest.raises(DataError, match=told):
+def test_a_broken_token_file_is_named(tmp_path, lines, message):
+    with pytest.raises(DataError, match=message):
         load_dataset("flickr30k", root=write_flickr(tmp_path, lines)).split("test")
 
 

@@ -109,7 +109,7 @@ def test_a_broken_file_is_told_in_one_sentence_from_another_process_too(shapes, 
 
 
 @pytest.mark.parametrize(
-    ("how", "told"),
+    ("how", "message"),
     [
         ({"size": 0}, "0 pixels"),
         ({"mean": (1, 2)}, "three numbers"),
@@ -117,6 +117,6 @@ def test_a_broken_file_is_told_in_one_sentence_from_another_process_too(shapes, 
         ({"resample": "cubic"}, "bicubic"),
     ],
 )
-def test_what_makes_no_sense_is_refused(how, told):
-    with pytest.raises(UsageError, match=told):
+def test_what_makes_no_sense_is_refused(how, message):
+    with pytest.raises(UsageError, match=message):
         Pixels(**({"size": 8} | HALF | how))

@@ -35,7 +35,7 @@ def scenes(tmp_path_factory):
 
 
 def make(scenes, tmp_path, **changes):
-    told = []
+    messages = []
     link = tmp_path / "data"
     if not link.exists():
         link.mkdir()
@@ -43,8 +43,8 @@ def make(scenes, tmp_path, **changes):
             (link / path.name).symlink_to(path)
     option = DatasetOption("karpathy", link, splits="test,val")
     given = {"layer": "fc7_pre_relu", "resize": "squash224", "weights": None, "device": "cpu", "overwrite": False}
-    path = make_vgg19(option, tell=told.append, network=network, **(given | changes))
-    return path, told
+    path = make_vgg19(option, tell=messages.append, network=network, **(given | changes))
+    return path, messages
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -70,7 +70,7 @@ def test_the_middle_is_cut_out_of_the_shorter_side():
 
 
 def test_features_lie_beside_the_images_row_by_row(scenes, tmp_path):
-    path, told = make(scenes, tmp_path)
+    path, messages = make(scenes, tmp_path)
     split = scenes.split("test")
     found = read_precomputed(path.parents[1], "vgg19", {"test": split.image_ids}, axes=2)
     for row in (0, len(split.image_ids) - 1):
@@ -78,7 +78,7 @@ def test_features_lie_beside_the_images_row_by_row(scenes, tmp_path):
         np.testing.assert_allclose(found.rows["test"][row], network(torch.from_numpy(picture)[None])[0], atol=1e-6)
     assert "fc7_pre_relu (squash224" in found.origin
     count = len(split.image_ids) + len(scenes.split("val").image_ids)
-    assert f"{count} x 4,096 float32" in told[0]
+    assert f"{count} x 4,096 float32" in messages[0]
     assert make(scenes, tmp_path)[1] == [f"{path} is there already: {count} rows, {found.origin}"]
 
 

@@ -80,7 +80,7 @@ def test_a_vocabulary_of_another_language_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (None, "there is no tokeniser file"),
         (b"\xff\xfe\x00", r"vocab\.txt is not UTF-8"),
@@ -89,11 +89,11 @@ def test_a_vocabulary_of_another_language_is_refused(tmp_path):
         ("\n".join(["a", *MARKERS]), "at its start"),
     ],
 )
-def test_a_file_that_is_no_vocabulary_is_refused(tmp_path, content, told):
+def test_a_file_that_is_no_vocabulary_is_refused(tmp_path, content, message):
     path = tmp_path / "vocab.txt"
     if content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         WordPieces(path).fitted(_split(CAPTIONS))
 
 
@@ -151,10 +151,10 @@ def test_a_model_reads_pixels_and_ids_of_a_data_set():
 
 
 @pytest.mark.parametrize(
-    ("image", "text", "told"),
+    ("image", "text", "message"),
     [("global", WordPieces(), "tokens"), (Pixels(8, (0, 0, 0), (1, 1, 1)), "doc2vec", "pixels")],
 )
-def test_a_data_set_of_features_alone_says_so(image, text, told):
+def test_a_data_set_of_features_alone_says_so(image, text, message):
     class OnlyFeatures:
         name, root = "only", Path()
         feature_origins = {"global": "VGG", "doc2vec": "Doc2Vec"}
@@ -167,11 +167,11 @@ def test_a_data_set_of_features_alone_says_so(image, text, told):
         def features(self, split, kind):
             return np.zeros((len(CAPTIONS), 4), np.float32)
 
-    with pytest.raises(UsageError, match=f"{told} features of only cannot be made"):
+    with pytest.raises(UsageError, match=f"{message} features of only cannot be made"):
         model_inputs(OnlyFeatures(), ["train"], image=image, text=text)
 
 
-@pytest.mark.parametrize(("how", "told"), [({"clean": "scan"}, "xvlm, blip2"), ({"max_length": 2}, "at least 3")])
-def test_what_makes_no_sense_is_refused(how, told):
-    with pytest.raises(UsageError, match=told):
+@pytest.mark.parametrize(("how", "message"), [({"clean": "scan"}, "xvlm, blip2"), ({"max_length": 2}, "at least 3")])
+def test_what_makes_no_sense_is_refused(how, message):
+    with pytest.raises(UsageError, match=message):
         WordPieces(**how)
