@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fico.errors import UsageError
+from fico.evaluation.columns import TaskColumns
+from fico.evaluation.engines.other_columns import PIECE_BYTES
 from fico.evaluation.options import EvaluationOptions
 from fico.metrics.bootstrap import RESAMPLING_BYTES
 from fico.similarity import CAST_BYTES
@@ -54,14 +56,16 @@ def plan_memory(
         UsageError: Not even one row of scores fits.
     """
     memory_limit, block = options.memory_limit or CPU_BYTES, options.block
-    columns = sum(len(options.columns(task)) for task in options.tasks) + others * len(options.columns("instance"))
+    tasks = [TaskColumns(options.listed, task) for task in (*options.tasks, *("instance",) * others)]
+    columns = sum(len(task.names) + len(task.others) for task in tasks)
     results = (images + texts) * columns * 8 * 2  # values as they come in blocks, and joined
+    ranking = PIECE_BYTES if any(task.others for task in tasks) else 0
     keep = memory_limit // 8
     sides = [rows * dim * dtype.itemsize for rows in (images, texts)]
     casts = sum(side if side <= keep else min(side, CAST_BYTES) for side in sides)
     matrix = images * texts * dtype.itemsize
     whole = dim > 0 and matrix <= memory_limit // 4
-    fixed = results + casts + (matrix if whole else 0)
+    fixed = results + casts + ranking + (matrix if whole else 0)
     free = memory_limit - fixed
     buffers = 2 if "category" in options.tasks else 1
     rows, used = [], 0

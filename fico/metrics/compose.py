@@ -10,9 +10,7 @@ from fico.errors import FicoError, UsageError
 from fico.metrics.specification import RetrievalMetric
 
 
-def build_metrics(
-    nodes: Mapping[str, Mapping[str, Any] | None], prefix: str = "metrics."
-) -> tuple[RetrievalMetric, ...]:
+def build_metrics(nodes: Mapping[str, Any], prefix: str = "metrics.") -> tuple[RetrievalMetric, ...]:
     """Metrics of a config in its order.
 
     Args:
@@ -33,27 +31,21 @@ def build_metrics(
     return tuple(metrics.values())
 
 
-def _metrics_of(path: str, node: Mapping[str, Any]) -> Iterator[RetrievalMetric]:
+def _metrics_of(path: str, node: Any) -> Iterator[RetrievalMetric]:
     if not isinstance(node, Mapping) or "_target_" not in node:
         raise UsageError(f"{path} is {node!r}, but must be _target_: CLASS and its arguments; null leaves it out")
     kind = _class(path, str(node["_target_"]))
     arguments = {str(name): value for name, value in node.items() if name != "_target_"}
     try:
+        lists = {name: tuple(value) for name, value in arguments.items() if isinstance(value, list | tuple)}
         hints = get_type_hints(kind.__init__)
-        names = [
-            name for name, value in arguments.items() if isinstance(value, list | tuple) and _is_single(hints, name)
-        ]
-        fixed = {name: value for name, value in arguments.items() if name not in names}
-        for values in product(*(arguments[name] for name in names)):
-            yield kind(**fixed, **dict(zip(names, values, strict=True)))
+        several = {name: values for name, values in lists.items() if get_origin(hints.get(name)) is not tuple}
+        for values in product(*several.values()):
+            yield kind(**{**arguments, **lists, **dict(zip(several, values, strict=True))})
     except FicoError:
         raise
     except Exception as error:  # whatever a constructor of a user's class raises
         raise UsageError(f"{path} cannot be built: {' '.join(str(error).split())}") from error
-
-
-def _is_single(hints: Mapping[str, Any], name: str) -> bool:
-    return get_origin(hints.get(name)) not in (tuple, list)
 
 
 def _class(path: str, target: str) -> type[RetrievalMetric]:

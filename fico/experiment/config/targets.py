@@ -13,9 +13,9 @@ from fico.experiment.config.hydra_errors import did_you_mean
 DATASET_EXTRAS = frozenset({"split", "model_size", "inputs", "rerank_k"})
 
 
-def wrong_targets(config: DictConfig, path: str = "") -> Iterator[str]:
-    """Import every ``_target_`` of a config, or of its node at ``path``, and bind its keys to the signature."""
-    for path, node in _targets(config, path):
+def wrong_targets(config: DictConfig, where: str = "") -> Iterator[str]:
+    """Import every ``_target_`` of a config, or of its node at ``where``, and bind its keys to the signature."""
+    for path, node in _targets(config, where):
         target = node["_target_"]
         try:
             signature = inspect.signature(get_object(target))
