@@ -10,9 +10,7 @@ from fico.errors import FicoError, UsageError
 from fico.metrics.specification import RetrievalMetric
 
 
-def build_metrics(
-    nodes: Mapping[str, Mapping[str, Any] | None], prefix: str = "metrics."
-) -> tuple[RetrievalMetric, ...]:
+def build_metrics(nodes: Mapping[str, Any], prefix: str = "metrics.") -> tuple[RetrievalMetric, ...]:
     """Metrics of a config in its order.
 
     Args:
@@ -33,7 +31,7 @@ def build_metrics(
     return tuple(metrics.values())
 
 
-def _metrics_of(path: str, node: Mapping[str, Any]) -> Iterator[RetrievalMetric]:
+def _metrics_of(path: str, node: Any) -> Iterator[RetrievalMetric]:
     if not isinstance(node, Mapping) or "_target_" not in node:
         raise UsageError(f"{path} is {node!r}, but must be _target_: CLASS and its arguments; null leaves it out")
     kind = _class(path, str(node["_target_"]))

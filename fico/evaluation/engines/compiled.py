@@ -84,7 +84,9 @@ class CpuEngine:
         self.direction: Direction = direction
         self.options, self.find_fills = options, find_fills
         given = {"instance": instance, **(others or {})}
-        self.relevance = {**given, **({"category": category} if category else {})}
+        self.relevance: dict[str, InstanceRetrieval | CategoryRetrieval] = {**given}
+        if category is not None:
+            self.relevance["category"] = category
         self.columns = {task: TaskColumns(options.listed, task) for task in (*TASKS, *(others or ()))}
         self.fused = self.columns["instance"].fused
         self.query_images, self.item_images = instance.images_of(direction)

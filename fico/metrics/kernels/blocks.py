@@ -227,7 +227,7 @@ def at_all_relevant(
     above: Ints, tied: Ints, relevant: Ints, groups: int, all_relevant: int, harmonic: Reals
 ) -> tuple[float, float]:
     """AP@R and R-Precision of one query: its cut-off is the number R of its relevant items, and AP is divided by it."""
-    total, found, hits = 0.0, 0.0, np.int64(0)
+    total, found, hits = 0.0, 0.0, ZERO
     for g in range(groups):
         positions = min(all_relevant - above[g], tied[g])
         if positions <= 0:

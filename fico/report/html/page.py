@@ -7,7 +7,7 @@ from pathlib import Path
 from fico.report.figures import curves
 from fico.report.html.environment import page_environment
 from fico.report.html.samples import QuerySample
-from fico.report.results.display import DIRECTION_NAMES, metric_names, shown_tasks
+from fico.report.results.display import DIRECTION_NAMES, has_given_positives, metric_names, shown_tasks
 from fico.report.results.schema import Results
 from fico.report.run_summary.metric_table import both_table, metric_table
 from fico.report.run_summary.search_table import NOTE, search_table
@@ -35,6 +35,7 @@ def write_report(path: Path, results: Results, samples: Sequence[QuerySample] = 
             headline=headline(results),
             metrics={task: metric_table(results, task, metric_names(results, task)) for task in shown_tasks(results)},
             both=both_table(results),
+            has_given_positives=has_given_positives(results),
             recall_curve=_markup(curves.recall_curve(results)),
             precision_recall_curve=_markup(curves.precision_recall_curve(results)),
             efficiency=efficiency_lines(results.efficiency),

@@ -12,10 +12,15 @@ UNPRINTED_CUTS = ("R@50", "R@100", "R@200")  # unless a run chose the cut-offs o
 
 
 def shown_tasks(*runs: Results) -> list[str]:
-    """Tasks that any of the runs has: instance and category, then further positives by their names."""
+    """Instance, category, and the names of further positives that any of the runs has."""
     keys = [key.split("/") for results in runs for key in results.metrics]
     there = dict.fromkeys(parts[1] for parts in keys if len(parts) == 4 and parts[2] in DIRECTION_NAMES)
-    return [task for task in dict.fromkeys((*TASKS, *there)) if task in there]
+    return list(dict.fromkeys((*TASKS, *there)))
+
+
+def has_given_positives(results: Results) -> bool:
+    """Whether the positives of the instance task were given as pairs, any number for each query."""
+    return "positives" in (results.config.get("files") or {})
 
 
 def metric_text(unit: Unit, value: float) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from fico.report.results.display import (
     DIRECTION_NAMES,
     both_names,
+    has_given_positives,
     interval_text,
     metric_text,
     shown_names,
@@ -42,6 +43,8 @@ def metric_table(results: Results, task: str, names: Sequence[str] | None = None
     for direction in DIRECTION_NAMES:
         columns += _columns(direction, DIRECTION_NAMES[direction].replace(" ", "\n", 1), has_ties)
     title = TITLES.get(task, f"By the positives of {task}")
+    if task == "instance" and has_given_positives(results):
+        title = "Instance level: the given positives are relevant"
     return Table(task, title, tuple(columns), rows) if rows else None
 
 

@@ -32,11 +32,8 @@ def print_results(results: Results, file: TextIO | None = None) -> None:
 
 def tables(results: Results) -> list[Table]:
     """The metrics of each task that was evaluated and of both directions, and the comparison of indexes."""
-    found = [
-        table
-        for table in (*(metric_table(results, task) for task in shown_tasks(results)), both_table(results))
-        if table
-    ]
+    metrics = (*(metric_table(results, task) for task in shown_tasks(results)), both_table(results))
+    found = [table for table in metrics if table is not None]
     return [*found, *([search_table(results.search)] if results.search else [])]
 
 
