@@ -112,7 +112,8 @@ def test_a_collapsed_encoder_reaches_chance(similarity, dim, threads, engine):
         for block in (None, 7):
             result = evaluate(
                 np.tile(vector, (101, 1)), np.tile(vector, (505, 1)), pairs, similarity=similarity, bootstrap=0,
-                block=block, memory_limit=2**29 if block is None else 2**22 if engine == "compiled" else 2**23, engine=engine,
+                block=block, engine=engine,
+                memory_limit=2**29 if block is None else 2**22 if engine == "compiled" else 2**23,
             )  # fmt: skip
             tied(result)
     finally:

@@ -77,7 +77,7 @@ def test_embeddings_give_the_result_of_the_kernels(seed):
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("similarity", ["cosine", "inner", "euclidean"])
 def test_duplicates_tie_and_far_rows_are_scaled_as_by_the_kernels(similarity, seed):
-    """Rows that repeat others, under cosine with other lengths, rows of zeros, and lengths at the ends of the format."""
+    """Rows that repeat others, under cosine in other lengths, rows of zeros, and lengths at the ends of the format."""
     generator = np.random.default_rng(300 + seed)
     _, pairs, labels = random_inputs(generator)
     sides = [generator.standard_normal((n, 50)) for n in (len(labels), len(pairs.caption_to_image))]
