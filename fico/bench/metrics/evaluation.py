@@ -181,6 +181,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--targets", action="store_true", help="time the engine at the sizes that have a target")
     parser.add_argument("--scale", type=int, default=1, help="divides images and captions of the targets")
     options = parser.parse_args(arguments)
+    if options.device.startswith("cuda") and not torch.cuda.is_available():
+        parser.error(f"--device {options.device} needs a CUDA device, and torch finds none; give --device cpu")
     torch.set_num_threads(options.threads)
     console, begin = Console(stderr=True), time.perf_counter()
     if options.operations:

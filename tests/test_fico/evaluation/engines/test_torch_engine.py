@@ -165,7 +165,15 @@ def tied_problem(*sizes):
     return replace(data, images=np.round(0.7 * data.images), texts=np.round(0.7 * data.texts))
 
 
-@pytest.mark.parametrize(("work", "make"), [("float", problem), ("float", tied_problem), ("codes", problem)])
+def collapsed_problem(*sizes):
+    """One point: every row is a duplicate, every score ties."""
+    data = problem(*sizes)
+    return replace(data, images=np.ones_like(data.images), texts=np.ones_like(data.texts))
+
+
+@pytest.mark.parametrize(
+    ("work", "make"), [("float", problem), ("float", tied_problem), ("float", collapsed_problem), ("codes", problem)]
+)
 def test_an_evaluation_of_5k_25k_in_8_gib_dispatches_at_most_2000_operations(work, make):
     small, large = (count_operations(make, work, 5_000, 25_000, scale=scale, dim=64) for scale in (50, 20))
     assert small.blocks == large.blocks <= 4
@@ -190,6 +198,8 @@ def test_operations_grow_with_the_blocks():
         ("codes", {}),
         ("codes", {"ties": "index"}),
         ("double", {}),
+        ("half", {}),
+        ("half", {"tasks": ("instance",)}),
     ],
 )
 @pytest.mark.parametrize("density", [0.1, 1.0])
@@ -197,7 +207,7 @@ def test_memory_stays_below_the_prediction_and_the_limit(inputs, options, densit
     generator = np.random.default_rng(5)
     images, texts, limit = 300, 1500, 16 * 2**20
     rows, labels = np.arange(texts) // 5, generator.random((images, 1)) < density
-    kinds = {"distinct": np.float32, "tied": np.float32, "codes": np.int8, "double": np.float64}
+    kinds = {"distinct": np.float32, "tied": np.float32, "codes": np.int8, "double": np.float64, "half": np.float16}
     sides = [generator.standard_normal((n, 16)).astype(np.float64) for n in (images, texts)]
     sides = [np.sign(side) if inputs in ("tied", "codes") else side for side in sides]
     sides = [side.astype(kinds[inputs]) for side in sides]
