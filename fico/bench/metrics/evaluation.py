@@ -119,7 +119,7 @@ def run(
     data, rows, rates = replace(problem(images, captions, 256, 64), device=device), [], measure_rates(device)
     console.print(f"{device}: {rates.flops / 1e12:.3g} TFLOP/s in float32, {rates.bytes / 1e9:.3g} GB/s")
     for work in ("R@K",) if size == "100k" else ("float", "codes"):
-        calls = {"fico": engine(data, work, device, kind)}
+        calls: dict[str, Callable[[], object]] = {"fico": engine(data, work, device, kind)}
         calls |= {"limit": limit(data)} if work == "float" and device == "cpu" else {}
         least = necessary(work, images, captions, 64 if work == "codes" else 256).seconds(rates)
         for peer in peers:
