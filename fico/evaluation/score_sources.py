@@ -11,10 +11,11 @@ from fico.codes import HashCodes
 from fico.errors import DataError
 from fico.evaluation.engines.compiled import CodeSource, ScoreSource
 from fico.evaluation.engines.device_memory import DEVICE_CAST_BYTES
+from fico.evaluation.engines.embedding_scores import EmbeddingScores
 from fico.evaluation.engines.tensor_scores import CodeTensors, TensorScores, embeddings_on
 from fico.evaluation.memory import MemoryPlan
 from fico.metrics.specification import Direction
-from fico.similarity import EmbeddingScores, Side, Similarity, score_dtype
+from fico.similarity import Side, Similarity, score_dtype
 from fico.util.arrays import as_matrix, as_numpy
 
 

@@ -119,7 +119,7 @@ def run(
     data, rows, rates = replace(problem(images, captions, 256, 64), device=device), [], measure_rates(device)
     console.print(f"{device}: {rates.flops / 1e12:.3g} TFLOP/s in float32, {rates.bytes / 1e9:.3g} GB/s")
     for work in ("R@K",) if size == "100k" else ("float", "codes"):
-        calls = {"fico": engine(data, work, device, kind)}
+        calls: dict[str, Callable[[], object]] = {"fico": engine(data, work, device, kind)}
         calls |= {"limit": limit(data)} if work == "float" and device == "cpu" else {}
         least = necessary(work, images, captions, 64 if work == "codes" else 256).seconds(rates)
         for peer in peers:
@@ -181,6 +181,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--targets", action="store_true", help="time the engine at the sizes that have a target")
     parser.add_argument("--scale", type=int, default=1, help="divides images and captions of the targets")
     options = parser.parse_args(arguments)
+    if options.device.startswith("cuda") and not torch.cuda.is_available():
+        parser.error(f"--device {options.device} needs a CUDA device, and torch finds none; give --device cpu")
     torch.set_num_threads(options.threads)
     console, begin = Console(stderr=True), time.perf_counter()
     if options.operations:

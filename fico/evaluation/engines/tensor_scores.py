@@ -33,7 +33,7 @@ class DeviceScores(Protocol):
 
 
 class TensorScores:
-    """Scores of embeddings on a device; those of `fico.similarity.EmbeddingScores`.
+    """Scores of embeddings on a device; those of ``EmbeddingScores``.
 
     Half-precision rows are multiplied in float32, which loses no bit, and cast a piece at a time.
 

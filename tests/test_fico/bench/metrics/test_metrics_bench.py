@@ -4,6 +4,7 @@ import contextlib
 import io
 from types import SimpleNamespace
 
+import pytest
 from rich.console import Console
 
 from fico.bench.metrics import evaluation as metrics
@@ -110,3 +111,11 @@ def test_the_command_compares_with_the_peers_that_are_asked_for(monkeypatch, cap
     monkeypatch.setattr(metrics, "SIZES", {"1k": (12, 36)})
     metrics.main(["--sizes", "1k", "--device", "cpu", "--peers", "torch loop", "--repeats", "1"])
     assert "| torch loop |" in capsys.readouterr().out
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(SystemExit) as ended:
+        metrics.main(["--device", "cuda", "--targets"])
+    assert ended.value.code == 2
+    assert "--device cuda needs a CUDA device, and torch finds none; give --device cpu" in capsys.readouterr().err
