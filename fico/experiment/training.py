@@ -74,7 +74,7 @@ def train_and_test(
         check_checkpoint(tested, module, context.fingerprint, is_tested=is_trained)
     folder = context.folder / "checkpoints"
     best = BestCheckpoint(folder, context.monitor, None if is_trained else tested)
-    last = LastCheckpoint(folder)
+    last = LastCheckpoint(folder, is_own=tested is not None and tested.is_relative_to(folder))
     callbacks = [RandomState(), *build_callbacks(config.callbacks, context), best, last]
     trainer = _trainer(config, callbacks, loggers, context.folder)
     notes: list[str] = list((unfinished and unfinished.fitted or {}).get("notes", ()))
@@ -86,7 +86,7 @@ def train_and_test(
         if not best.best_model_path:
             notes.append(f"no epoch was validated by {context.monitor}, so the last weights are the run's")
         if unfinished is not None and trainer.is_global_zero:
-            unfinished.fitted = {"tested": str(tested), "notes": notes}
+            unfinished.fitted = {"tested": _within(tested, context.folder), "notes": notes}
             unfinished.write()
     if "test" in config.stage:
         notes.append(_load_tested(module, tested, config.model.weights))
@@ -103,7 +103,7 @@ def _resumed(context: RunContext, unfinished: Unfinished | None) -> Path | None:
         return None
     if unfinished.fitted is not None:
         log.info("the training is done; the test goes on")
-        return Path(unfinished.fitted["tested"])
+        return context.folder / unfinished.fitted["tested"]
     last = context.folder / "checkpoints" / LAST
     if not last.is_file():
         return None
@@ -112,6 +112,11 @@ def _resumed(context: RunContext, unfinished: Unfinished | None) -> Path | None:
         return None
     log.info("the training goes on after epoch %d", checkpoint["epoch"] + 1)
     return last
+
+
+def _within(path: Path | None, folder: Path) -> str:
+    """A path relative to the run's folder, which may be moved before it goes on; another one as it is."""
+    return str(path.relative_to(folder) if path is not None and path.is_relative_to(folder) else path)
 
 
 def _store_encoded(
