@@ -26,7 +26,13 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 SMALL = ("dataset.images=40", "model.epochs=2", "metric.bootstrap=5", "logger=none", "index=[]", "trainer=cpu")
-BENCH = ("bench.queries=50", "bench.items=2000", "bench.dim=32", "bench.indexes=[flat,binary_flat,popcount]")
+BENCH = (
+    "bench.queries=50",
+    "bench.items=2000",
+    "bench.dim=32",
+    "bench.bits=16",
+    "bench.indexes=[flat,binary_flat,popcount]",
+)
 TWO = ("trainer=ddp", "trainer.accelerator=cpu")
 # Times and places; all else of a result must be equal.
 VARYING = re.compile(r"(seconds|per_second|memory_bytes|started|hardware|versions|config|commit|Encode|rss)")

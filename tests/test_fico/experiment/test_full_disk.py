@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from fico.errors import FicoError
-from fico.experiment.checkpoint_file import AtomicCheckpoints
+from fico.experiment.resume.checkpoint_file import AtomicCheckpoints
 from fico.util.atomic import atomic_write
 from fico.util.disk_errors import disk_sentence, map_new_file
 

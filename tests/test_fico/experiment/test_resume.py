@@ -16,8 +16,8 @@ from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.context import run_context
 from fico.experiment.data import build_data
 from fico.experiment.quiet import quiet
+from fico.experiment.resume.unfinished import Unfinished
 from fico.experiment.training import train_and_test
-from fico.experiment.unfinished import Unfinished
 
 CONF = Path(__file__).parents[3] / "conf"
 SMALL = (
