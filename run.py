@@ -27,8 +27,8 @@ from fico.experiment.config.hydra_errors import is_wrong_usage, sentence
 from fico.experiment.config.pairing import check_data, check_pairing, check_sweep, check_swept_processes
 from fico.experiment.config.quoting import quoted
 from fico.experiment.config.resolvers import register_resolvers
-from fico.experiment.processes import is_torchrun, launched_rank
-from fico.experiment.run_folder import open_run, register_run_folder
+from fico.experiment.resume.processes import is_torchrun, launched_rank
+from fico.experiment.resume.run_folder import open_run, register_run_folder
 from fico.experiment.sweep import sweep_name
 from fico.util.disk_errors import disk_sentence
 
@@ -75,10 +75,10 @@ def job(config: DictConfig) -> None:
 
 
 def _of_the_disk(error: OSError) -> FicoError:
-    """An error that the user can fix, for one of the disk; another is raised again."""
+    """An error that the user can fix, for one of the disk; another is none of the folder's, which `main` tells of."""
     sentence = disk_sentence(error)
     if sentence is None:
-        raise error
+        raise RuntimeError(str(error)) from error
     return FicoError(sentence)
 
 
@@ -109,12 +109,12 @@ def main() -> int:
         return reason.exit_code
     except Interrupted as error:
         return _interrupted(error.args[0])
-    except OSError as error:
-        sentence_of_disk = disk_sentence(error)
-        if sentence_of_disk is None:
-            raise
-        sys.stderr.write(f"{sentence_of_disk}\n")
-        return 1
+    except OSError as error:  # Hydra's, which makes the folder
+        full = disk_sentence(error)
+        sys.stderr.write(
+            f"{full or f'{error.filename}: {error.strerror}; choose another folder (hydra.run.dir=FOLDER)'}\n"
+        )
+        return 1 if full else 2
     except Exception as error:
         if is_wrong_usage(error):
             sys.stderr.write(f"{sentence(error)}\n")

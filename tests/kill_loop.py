@@ -26,6 +26,13 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 SMALL = ("dataset.images=40", "model.epochs=2", "metric.bootstrap=5", "logger=none", "index=[]", "trainer=cpu")
+BENCH = (
+    "bench.queries=50",
+    "bench.items=2000",
+    "bench.dim=32",
+    "bench.bits=16",
+    "bench.indexes=[flat,binary_flat,popcount]",
+)
 TWO = ("trainer=ddp", "trainer.accelerator=cpu")
 # Times and places; all else of a result must be equal.
 VARYING = re.compile(r"(seconds|per_second|memory_bytes|started|hardware|versions|config|commit|Encode|rss)")
@@ -67,7 +74,7 @@ def scenarios(made: Path) -> dict[str, Scenario]:
         "search": Scenario(("model=cca", *SMALL, "index=[flat,hnsw]")),
         "cache": Scenario(("model=ucch", *SMALL, "model.epochs=1"), own_cache=True),
         "sweep": Scenario(("-m", "model=ucch", "model.bits=16,32", *SMALL)),
-        "search bench": Scenario(("experiment=table7", "bench.queries=50", "bench.items=500", "logger=none"), files=()),
+        "search bench": Scenario(("experiment=table7", *BENCH, "logger=none")),
         "evaluate": Scenario(
             ("evaluate", *arrays, "--captions-per-image=5", "--out=out"), program="fico", files=("results.json",)
         ),

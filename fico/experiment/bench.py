@@ -23,8 +23,8 @@ from fico.bench.outcome import Bench, Outcome, predictions
 from fico.bench.page import write_page
 from fico.experiment.build import build
 from fico.experiment.folder import print_folder, write_config
+from fico.experiment.resume.unfinished import Unfinished
 from fico.experiment.sweep import is_finished, run_key
-from fico.experiment.unfinished import Unfinished
 from fico.report.figures.files import write_figures
 from fico.report.results.schema import RESULTS, DataInfo, ModelInfo, Results, SearchRow
 from fico.report.table.markdown import as_markdown

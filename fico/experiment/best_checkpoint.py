@@ -23,10 +23,31 @@ class LastCheckpoint(ModelCheckpoint):
 
     Args:
         folder: Of the run's checkpoints.
+        is_own: The run goes on from its own checkpoint: where a callback had stopped the training, it stays stopped.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_own: bool = False) -> None:
         super().__init__(folder, Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False)
+        self._is_own, self._is_stopped = is_own, False
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save, and with it whether a callback has stopped the training."""
+        self._is_stopped = trainer.should_stop
+        super().on_train_epoch_end(trainer, pl_module)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Stay stopped."""
+        super().on_train_start(trainer, pl_module)
+        trainer.should_stop = trainer.should_stop or (self._is_own and self._is_stopped)
+
+    def state_dict(self) -> dict[str, Any]:
+        """State of Lightning's callback, and whether the training was stopped."""
+        return super().state_dict() | {"is_stopped": self._is_stopped}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the state of the resumed run."""
+        super().load_state_dict(state_dict)
+        self._is_stopped = bool(state_dict.get("is_stopped", False))
 
 
 class BestCheckpoint(ModelCheckpoint):

@@ -21,11 +21,11 @@ from fico.experiment.folder import print_folder, write_config
 from fico.experiment.loggers import keep_metrics, open_loggers
 from fico.experiment.notes import collected_warnings
 from fico.experiment.outputs import write_outputs
-from fico.experiment.processes import launched_rank, shared
 from fico.experiment.quiet import quiet
+from fico.experiment.resume.processes import launched_rank, shared
+from fico.experiment.resume.unfinished import Unfinished
 from fico.experiment.sweep import is_finished, run_key
 from fico.experiment.training import train_and_test
-from fico.experiment.unfinished import Unfinished
 from fico.inference.inputs import write_inputs
 from fico.report.results.schema import RESULTS
 

@@ -15,11 +15,11 @@ from omegaconf import DictConfig
 
 from fico.errors import DataError
 from fico.experiment.config.resolvers import file_name
-from fico.experiment.unfinished import counted
 
 log = logging.getLogger(__name__)
 SOURCE = Path(__file__).resolve().parents[2]
 CODE = ("fico", "models", "callbacks")
+UNCOUNTED = ("logger", "name", "run")  # keys that no number depends on
 LONGEST_NAME = 120
 IGNORED = ("-", "hydra.", "run.", "+run.", "++run.")
 
@@ -53,7 +53,8 @@ def run_key(config: Mapping[str, Any], fingerprints: Sequence[str]) -> str:
         SHA-256 in hexadecimal digits.
     """
     digest = hashlib.sha256()
-    digest.update(json.dumps([counted(config), list(fingerprints)], sort_keys=True).encode())
+    counted = {key: value for key, value in config.items() if key not in UNCOUNTED}
+    digest.update(json.dumps([counted, list(fingerprints)], sort_keys=True).encode())
     for path in sorted(path for folder in CODE for path in (SOURCE / folder).rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()

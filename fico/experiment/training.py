@@ -1,6 +1,5 @@
 """Training and testing: the trainer, its checkpoints and its precision."""
 
-import hashlib
 import logging
 import signal
 import sys
@@ -17,19 +16,19 @@ from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.precision import MixedPrecision
 
-from fico.embeddings.encoded_shards import EncodedShards
 from fico.errors import UsageError
-from fico.experiment.best_checkpoint import LAST, BestCheckpoint, LastCheckpoint
+from fico.experiment.best_checkpoint import BestCheckpoint, LastCheckpoint
 from fico.experiment.build import build
 from fico.experiment.checkpoint import build_module, check_checkpoint, load_checkpoint, tested_state
-from fico.experiment.checkpoint_file import AtomicCheckpoints
 from fico.experiment.context import build_callbacks
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.experiment.notes import training_notes
-from fico.experiment.random_state import RandomState
-from fico.experiment.unfinished import ENCODED, Unfinished
-from fico.networks.checkpoint_io.load import load_strictly, weights_digest
-from fico.run_context import STAMP, RunContext
+from fico.experiment.resume.checkpoint_file import AtomicCheckpoints
+from fico.experiment.resume.random_state import RandomState
+from fico.experiment.resume.stages import record_training, resumed_checkpoint, store_encoded
+from fico.experiment.resume.unfinished import Unfinished
+from fico.networks.checkpoint_io.load import load_strictly
+from fico.run_context import RunContext
 
 log = logging.getLogger(__name__)
 MIXED: dict[str, Literal["bf16-mixed", "16-mixed"]] = {"bf16": "bf16-mixed", "fp16": "16-mixed"}
@@ -68,13 +67,15 @@ def train_and_test(
         FicoError: Whatever the user can fix.
     """
     module = build_module(config.model)
-    tested = _resumed(context, unfinished) or (Path(config.model.checkpoint) if config.model.checkpoint else None)
+    tested = resumed_checkpoint(context, unfinished) or (
+        Path(config.model.checkpoint) if config.model.checkpoint else None
+    )
     is_trained = "fit" not in config.stage or (unfinished is not None and unfinished.fitted is not None)
     if tested is not None:
         check_checkpoint(tested, module, context.fingerprint, is_tested=is_trained)
     folder = context.folder / "checkpoints"
     best = BestCheckpoint(folder, context.monitor, None if is_trained else tested)
-    last = LastCheckpoint(folder)
+    last = LastCheckpoint(folder, is_own=tested is not None and tested.is_relative_to(folder))
     callbacks = [RandomState(), *build_callbacks(config.callbacks, context), best, last]
     trainer = _trainer(config, callbacks, loggers, context.folder)
     notes: list[str] = list((unfinished and unfinished.fitted or {}).get("notes", ()))
@@ -89,43 +90,14 @@ def train_and_test(
         if not best.best_model_path:
             notes.append(f"no epoch was validated by {context.monitor}, so the last weights are the run's")
         if unfinished is not None and trainer.is_global_zero:
-            unfinished.fitted = {"tested": str(tested), "notes": notes}
-            unfinished.write()
+            record_training(unfinished, tested, notes)
     if "test" in config.stage:
         notes.append(_load_tested(module, tested, config.model.weights))
         use_test_precision(trainer, config.model.get("precision"))
         if unfinished is not None:
-            _store_encoded(trainer, module, data, context)
+            store_encoded(trainer, module, data, context)
         _test(trainer, module, data, context)
     return Tested(trainer, tuple(notes))
-
-
-def _resumed(context: RunContext, unfinished: Unfinished | None) -> Path | None:
-    """The checkpoint of this very run that a killed process left; None where it wrote none."""
-    if unfinished is None or not unfinished.is_resumed:
-        return None
-    if unfinished.fitted is not None:
-        log.info("the training is done; the test goes on")
-        return Path(unfinished.fitted["tested"])
-    last = context.folder / "checkpoints" / LAST
-    if not last.is_file():
-        return None
-    checkpoint = load_checkpoint(last)
-    if checkpoint.get(STAMP, {}).get("run") != context.key:
-        return None
-    log.info("the training goes on after epoch %d", checkpoint["epoch"] + 1)
-    return last
-
-
-def _store_encoded(
-    trainer: L.Trainer, module: L.LightningModule, data: RetrievalDataModule, context: RunContext
-) -> None:
-    """Let the test skip the batches that a killed process encoded, and store those that follow."""
-    key = hashlib.sha256(f"{context.key} {weights_digest(module)} {trainer.world_size}".encode()).hexdigest()
-    shards = EncodedShards(context.folder / ENCODED, key, trainer.global_rank)
-    context.outputs.shards, data.encoded_batches = shards, shards.batches
-    if shards.batches:
-        log.info("%d batches are encoded already", shards.batches)
 
 
 def use_test_precision(trainer: L.Trainer, precision: str | None) -> None:

@@ -36,11 +36,12 @@ def map_new_file(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.memm
     Raises:
         OSError: The disk has not that many bytes; nothing is left of the file.
     """
-    mapped: np.memmap = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
     try:
+        mapped: np.memmap = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
         reserve(path)
-    except OSError:
+    except OSError as error:
         path.unlink(missing_ok=True)
+        error.filename = str(path)
         raise
     return mapped
 
@@ -49,7 +50,7 @@ def reserve(path: Path) -> None:
     """Reserve the bytes of a file that has its size but not yet its blocks.
 
     Raises:
-        OSError: The disk has not that many bytes; the file is named.
+        OSError: The disk has not that many bytes.
     """
     if not hasattr(os, "posix_fallocate"):  # macOS, Windows
         return
@@ -57,7 +58,5 @@ def reserve(path: Path) -> None:
     try:
         if size := os.fstat(descriptor).st_size:
             os.posix_fallocate(descriptor, 0, size)
-    except OSError as error:
-        raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from error
     finally:
         os.close(descriptor)

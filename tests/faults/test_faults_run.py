@@ -75,6 +75,23 @@ def test_a_missing_folder_is_named(tmp_path):
     assert not (tmp_path / "run" / "results.json").exists()
 
 
+@pytest.mark.parametrize("folder", ["/proc/run", "/dev/null/run"])
+def test_a_folder_that_cannot_be_made_is_one_sentence(folder):
+    code, out, err = finish(folder, "model=ucch")
+    assert code == 2
+    assert err.startswith(f"{folder}: ")
+    assert err.strip().endswith("choose another folder (hydra.run.dir=FOLDER)")
+    assert len(err.strip().splitlines()) == 1
+    assert not out
+
+
+@pytest.mark.parametrize("name", ["a b", "a=b", "größe", "it's", "a(b)&c"])
+def test_a_folder_of_any_name_works(tmp_path, name):
+    code, _, err = finish(tmp_path / name, "model=ucch", f"dataset.root={tmp_path / name}", "dataset.images=5")
+    assert (code, err.strip()) == (2, "dataset.images is 5, but must be a whole number of at least 20")
+    assert (tmp_path / name).is_dir()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_while_training_ends_with_its_code_and_no_results(tmp_path, number):
     process = start(tmp_path, "model=ucch", "dataset.images=60", "model.epochs=100000", "logger=none")

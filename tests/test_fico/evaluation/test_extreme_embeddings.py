@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fico import Correspondence, evaluate, evaluate_scores
+from fico.evaluation.columns import FusedColumns
 from fico.evaluation.evaluate import merge_results
 from fico.metrics.kernels import blocks, floats
 from fico.similarity import Side
@@ -84,7 +85,8 @@ def test_rows_of_zeros_beside_tiny_ones_match_nothing(engine):
 
 def test_a_kernel_survives_scores_that_are_no_numbers():
     """No source gives such scores; a kernel that met them would write beyond its arrays."""
-    outputs = tuple(np.zeros((1, 4)) for _ in range(3))
+    columns = FusedColumns((1,), "any", (), "hits").count("instance")
+    outputs = tuple(np.zeros((1, columns)) for _ in range(3))
     floats.instance_rows(
         np.full((1, 6), np.nan), np.array([0, 5]), np.arange(5), blocks.EXPECTED, np.array([1]), False,
         blocks.tables(6), outputs, np.zeros(1, dtype=bool),

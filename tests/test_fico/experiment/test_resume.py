@@ -16,8 +16,8 @@ from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.context import run_context
 from fico.experiment.data import build_data
 from fico.experiment.quiet import quiet
+from fico.experiment.resume.unfinished import Unfinished
 from fico.experiment.training import train_and_test
-from fico.experiment.unfinished import Unfinished
 
 CONF = Path(__file__).parents[3] / "conf"
 SMALL = (
@@ -54,7 +54,7 @@ def train(data, monkeypatch):
     quiet()
     monkeypatch.setattr(encoded_shards, "FLUSH_SECONDS", 0.0)
 
-    def run(folder, kill=None, *, is_resumed=True):
+    def run(folder, kill=None, *, is_resumed=True, overrides=()):
         register_resolvers()
         add = (
             ()
@@ -62,7 +62,7 @@ def train(data, monkeypatch):
             else (f"+callbacks.kill={{_target_: {__name__}.Killer, hook: {kill[0]}, count: {kill[1]}}}",)
         )
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = compose("config", [*SMALL, *add])
+            config = compose("config", [*SMALL, *overrides, *add])
         L.seed_everything(0, verbose=False)
         if "data" not in data:
             data["data"] = build_data(config)
@@ -130,6 +130,18 @@ def test_a_second_kill_between_best_and_last_loses_nothing(train, tmp_path, unin
     (tmp_path / "checkpoints/last.ckpt").write_bytes(early)  # as if killed when best.ckpt was written, last.ckpt not
     context, tested = train(tmp_path)
     assert_same(tmp_path, context, tested, uninterrupted)
+
+
+def test_a_training_that_was_stopped_stays_stopped(train, tmp_path):
+    stop = (
+        "+callbacks.a_stop={_target_: pytorch_lightning.callbacks.EarlyStopping, monitor: val/instance/mean/R@5, "
+        "mode: max, patience: 1, divergence_threshold: -1.0, stopping_threshold: 0.0}",
+    )
+    with pytest.raises(Killed):
+        train(tmp_path, ("on_train_end", 1), overrides=stop)
+    _, tested = train(tmp_path, overrides=stop)
+    assert load_checkpoint(tmp_path / "checkpoints/last.ckpt")["epoch"] == 0
+    assert tested.notes[0].startswith("the training was stopped after epoch 1 of 3")
 
 
 def test_never_begins_anew(train, tmp_path, caplog):

@@ -3,10 +3,10 @@
 import pytest
 from omegaconf import OmegaConf
 
-from fico.experiment import run_folder
 from fico.experiment.config.resolvers import register_resolvers
-from fico.experiment.run_folder import open_run, register_run_folder
-from fico.experiment.unfinished import MARK, Unfinished, find_folder
+from fico.experiment.resume import run_folder
+from fico.experiment.resume.run_folder import open_run, register_run_folder
+from fico.experiment.resume.unfinished import MARK, Unfinished, find_folder
 from fico.util.locks import locked_folder
 
 CONFIG = {

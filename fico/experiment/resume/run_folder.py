@@ -8,9 +8,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from fico.experiment.processes import launched_rank, shared
+from fico.experiment.resume.processes import launched_rank, shared
+from fico.experiment.resume.unfinished import Unfinished, find_folder
 from fico.experiment.sweep import run_key
-from fico.experiment.unfinished import Unfinished, find_folder
 from fico.util.locks import locked_folder
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ Nothing here imports PyTorch, as the folder is chosen before the first line of t
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -97,11 +97,6 @@ def find_folder(fresh: Path, request: Callable[[], str]) -> Path:
         if found is not None and found.request == wanted and not is_locked(mark.parent):
             return mark.parent
     return fresh
-
-
-def counted(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of a config that numbers depend on."""
-    return {key: value for key, value in config.items() if key not in ("logger", "name", "run")}
 
 
 def _clear_parts(folder: Path, *, is_complete: bool = False) -> None:
