@@ -45,9 +45,10 @@ def find_files(root: Path) -> list[Path]:
         sorted(path for path in root.iterdir() if path.name.lower() in SPLIT_WORDS),
     ):
         files = sorted(file for folder in folders if folder.is_dir() for file in folder.iterdir() if _kind(file))
+        tars = [file for file in files if _kind(file) == "tar"]  # tools write tables of URLs and counts beside them
         if files:
-            _check_together(root, files)
-            return files
+            _check_together(root, tars or files)
+            return tars or files
     return []
 
 
