@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fico.bench.growth.growth import RECALL_AT, GrowthRow, growth
+from fico.datasets.subset import whole_name
 from fico.embeddings.store import EmbeddingStore
 from fico.errors import DataError
 from fico.report.results.display import DIRECTION_NAMES
@@ -69,7 +70,7 @@ def grow_run(
 def _store(run: Path) -> EmbeddingStore:
     """Embeddings of a run, with the name of the data set in their origin, which makes ids unique."""
     store, results = EmbeddingStore.load(run / "embeddings"), read_results(run)
-    store.origin["dataset"] = results.data.name
+    store.origin["dataset"] = whole_name(results.data.name)
     return store
 
 

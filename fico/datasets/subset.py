@@ -1,6 +1,7 @@
 """The first images of every split of a data set, under a name of their own."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
@@ -29,6 +30,11 @@ def first_images(dataset: RetrievalDataset, images: int) -> RetrievalDataset:
     if isinstance(dataset, FeatureDataset):
         return _FirstRows(dataset, images)
     return _FirstImages(dataset, images)
+
+
+def whole_name(name: str) -> str:
+    """The data set's name without what `first_images` adds: its image ids are those of the whole."""
+    return re.sub(r"\(first \d+\)$", "", name)
 
 
 class _FirstImages:

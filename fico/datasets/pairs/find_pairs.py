@@ -1,11 +1,12 @@
 """Which files below ``dataset.root`` hold the pairs, and how each kind is read."""
 
+import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fico.datasets.pairs.columns import ColumnNames, find_columns
-from fico.datasets.pairs.embedded import stored_images
+from fico.datasets.pairs.columns import ColumnNames, Columns, find_columns
+from fico.datasets.pairs.embedded import StoredImage, stored_images
 from fico.datasets.pairs.located import ImageLocator
 from fico.datasets.pairs.pair import SPLIT_WORDS, Pair, named_split
 from fico.datasets.pairs.parquet import ParquetFile
@@ -13,6 +14,7 @@ from fico.datasets.pairs.tables import Table, read_delimited, read_json_lines, r
 from fico.datasets.pairs.webdataset import read_samples
 from fico.errors import DataError
 
+_LOG = logging.getLogger(__name__)
 TEXT_TABLES = {
     **dict.fromkeys((".csv", ".tsv", ".txt"), read_delimited),
     **dict.fromkeys((".jsonl", ".ndjson"), read_json_lines),
@@ -43,9 +45,10 @@ def find_files(root: Path) -> list[Path]:
         sorted(path for path in root.iterdir() if path.name.lower() in SPLIT_WORDS),
     ):
         files = sorted(file for folder in folders if folder.is_dir() for file in folder.iterdir() if _kind(file))
+        tars = [file for file in files if _kind(file) == "tar"]  # tools write tables of URLs and counts beside them
         if files:
-            _check_together(root, files)
-            return files
+            _check_together(root, tars or files)
+            return tars or files
     return []
 
 
@@ -104,28 +107,42 @@ def read_file(path: Path, names: ColumnNames, image_root: Path, split: str = "")
     """
     suffix = path.suffix.lower()
     if path.name.lower().endswith(TARS):
-        for image in stored_images(path, "webdataset", lambda: read_samples(path)):
-            for text in image.captions:
-                yield Pair(f"{path}/{image.key}", image.name, image.path, text, split, image.origin)
-        return
-    if suffix in PARQUET:
-        file = ParquetFile(path)
-        columns = find_columns(path, file.columns, names)
-        if not file.has_images(columns.image):
-            yield from _pairs_of(file.table(columns), names, image_root, split)
-            return
-        for image in stored_images(path, repr(columns), lambda: file.images(columns)):
-            for text in image.captions:
-                yield Pair(image.key, image.name, image.path, text, image.split or split, image.origin)
-        return
-    if suffix not in TEXT_TABLES:
+        stored = stored_images(path, "webdataset", lambda: read_samples(path))
+        yield from _pairs_of_stored(stored, split, f"{path}/")
+    elif suffix in PARQUET:
+        yield from _pairs_of_parquet(ParquetFile(path), names, image_root, split)
+    elif suffix in TEXT_TABLES:
+        table = TEXT_TABLES[suffix](path)
+        yield from _pairs_of_rows(table, _columns(path, table.columns, names), image_root, split)
+    else:
         known = ", ".join((*TEXT_TABLES, *PARQUET, *TARS))
         raise DataError(f"{path} is of no kind that is read here ({known}); save it as one of them")
-    yield from _pairs_of(TEXT_TABLES[suffix](path), names, image_root, split)
 
 
-def _pairs_of(table: Table, names: ColumnNames, image_root: Path, split: str) -> Iterator[Pair]:
-    columns = find_columns(table.path, table.columns, names)
+def _columns(path: Path, there: Sequence[str], names: ColumnNames) -> Columns:
+    columns = find_columns(path, there, names)
+    captions, splits = ", ".join(columns.captions), columns.split or "no column"
+    _LOG.info("%s: images from %s, captions from %s, splits from %s", path, columns.image, captions, splits)
+    return columns
+
+
+def _pairs_of_parquet(file: ParquetFile, names: ColumnNames, image_root: Path, split: str) -> Iterator[Pair]:
+    columns = _columns(file.path, file.columns, names)
+    if file.has_images(columns.image):
+        stored = stored_images(file.path, repr(columns), lambda: file.images(columns))
+        yield from _pairs_of_stored(stored, split, "")
+    else:
+        yield from _pairs_of_rows(file.table(columns), columns, image_root, split)
+
+
+def _pairs_of_stored(images: Sequence[StoredImage], split: str, prefix: str) -> Iterator[Pair]:
+    """Pairs of images that lay inside of a file; a prefix keeps equal keys of several files apart."""
+    for image in images:
+        for text in image.captions:
+            yield Pair(prefix + image.key, image.name, image.path, text, image.split or split, image.origin)
+
+
+def _pairs_of_rows(table: Table, columns: Columns, image_root: Path, split: str) -> Iterator[Pair]:
     locator = ImageLocator(image_root, table.path.parent)
     for origin, row in table.rows:
         name, path = locator.locate(row.get(columns.image), origin)

@@ -42,8 +42,8 @@ def read_delimited(path: Path) -> Table:
             header, or a quote is never closed.
     """
     text = read_text(path)
-    header, _, rest = text.lstrip("\r\n").partition("\n")
-    if not header.strip() or not rest.strip():
+    header, *rest = text.strip("\r\n").splitlines() or [""]
+    if not header.strip() or not rest:
         raise DataError(f"{path} holds no pairs; give it a header such as image,caption and a row for each caption")
     delimiter = max(DELIMITERS, key=header.count)
     csv.field_size_limit(LONGEST_FIELD)

@@ -5,7 +5,7 @@ import pytest
 
 import fico
 from fico.datasets.shapes.shapes import Shapes
-from fico.datasets.subset import first_images
+from fico.datasets.subset import first_images, whole_name
 from fico.errors import UsageError
 
 
@@ -29,6 +29,7 @@ def test_its_name_fingerprint_and_notes_tell_it_from_the_whole(whole):
     subset = first_images(whole, 3)
     split = subset.split("train")
     assert (subset.name, split.dataset) == ("shapes(first 3)", "shapes(first 3)")
+    assert whole_name(subset.name) == whole_name(whole.name) == "shapes"
     assert split.notes == ("split train: the first 3 of 20 images (dataset.subset)",)
     prints = [whole.split("train").fingerprint] + [first_images(whole, n).split("train").fingerprint for n in (3, 4)]
     assert len(set(prints)) == 3

@@ -81,6 +81,7 @@ def opened(folder, **options):
             "image_name| comment_number| comment\na.jpg| 0| one\na.jpg| 1| two\nb.jpg|0|three\nc.jpg|0|four",
         ),
         ("x.csv", "Caption;File Name\r\none;a.jpg\r\ntwo;a.jpg\r\nthree;b.jpg\r\nfour;c.jpg\r\n"),  # a European Excel
+        ("x.csv", "image,caption\ra.jpg,one\ra.jpg,two\rb.jpg,three\rc.jpg,four\r"),
         ("x.csv", '"image","caption_0","caption_1"\na.jpg,one,two\nb.jpg,three,three\nc.jpg,four,four\n'),
         ("x.json", json.dumps({"a.jpg": ["one", "two"], "b.jpg": "three", "c.jpg": ["four"]})),
         (
@@ -311,6 +312,15 @@ def test_archives_are_never_unpacked_under_names_of_their_own(tmp_path, monkeypa
     assert captions(split) == (["one", "two"],)
     assert all(path.is_relative_to(tmp_path / "cache") for path in split.image_paths)
     assert not (tmp_path.parent / "x").exists()
+
+
+def test_shards_with_the_tables_that_img2dataset_writes_beside_them(tmp_path):
+    for number in range(2):
+        packed(tmp_path / f"0000{number}.tar", {"000.png": drawn(number), "000.txt": f"caption {number}".encode()})
+        made(tmp_path, {f"0000{number}_stats.json": "{}", f"0000{number}.parquet": b"PAR1"}, [])
+    split = opened(tmp_path)
+    assert split.captions == ("caption 0", "caption 1")
+    assert split.image_ids == ("000.png", "000.png (2)"), "equal keys of two shards are two images"
 
 
 @pytest.mark.parametrize(
