@@ -85,7 +85,7 @@ def requirements(*extras):
 
 @pytest.mark.parametrize("extra", ["cpu", "gpu", "test"])
 def test_the_sets_of_the_readme_hold_every_optional_package(extra):
-    optional = {requirement.name for requirement in requirements("train", "data", "text", "models", "report")}
+    optional = {requirement.name for requirement in requirements("train", "data", "text", "models", "report", "serve")}
     assert optional <= {requirement.name for requirement in requirements(extra)}
 
 
@@ -131,7 +131,9 @@ def test_evaluation_and_search_take_no_optional_package():
     from importlib.metadata import packages_distributions
 
     core = {requirement.name for requirement in requirements()}
-    names = {requirement.name for requirement in requirements("train", "data", "text", "models", "report")} - core
+    names = {
+        requirement.name for requirement in requirements("train", "data", "text", "models", "report", "serve")
+    } - core
     modules = {module for module, parts in packages_distributions().items() if names & set(map(str.lower, parts))}
     command = [sys.executable, "-c", CORE, ",".join(sorted(modules | {"faiss", "tokenizers", "yaml"}))]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)

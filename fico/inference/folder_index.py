@@ -56,11 +56,14 @@ def index_folder(folder: Path, encode: Encode, key: str, *, progress: bool = Tru
     known = {name: old[name] for name in files if name in old and old_stamps.get(name) == stamps[name]}
     new = {name: path for name, path in files.items() if name not in known}
     left_out: list[str] = []
-    known |= dict(_encoded(new, encode, left_out, progress))
+    try:
+        for name, vector in _encoded(new, encode, left_out, progress):
+            known[name] = vector
+    finally:  # an interrupted indexing goes on where it stopped
+        if known and (set(new) & set(known) or set(old) != set(known)):
+            _write(cache, known, {name: stamps[name] for name in known})
     if not known:
         raise DataError(f"no image in {folder} can be read: {left_out[0]}")
-    if new or set(old) != set(known):
-        _write(cache, known, {name: stamps[name] for name in known})
     names = [name for name in files if name in known]
     images = Images(torch.stack([known[name] for name in names]), tuple(names), tuple(files[name] for name in names))
     return FolderIndex(images, tuple(left_out), len(new) - len(left_out))

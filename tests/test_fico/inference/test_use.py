@@ -136,6 +136,22 @@ def test_a_folder_is_indexed_once_and_updated(run, pictures, tested):
     assert similar.hits[0][0].id == "a.png"
 
 
+def test_an_interrupted_indexing_goes_on_where_it_stopped(run, pictures, monkeypatch):
+    monkeypatch.setattr(folder_index, "BLOCK", 1)
+    encode, done = run._encoder.encode_images, []
+
+    def interrupted(files):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(files)
+        return encode(files)
+
+    with pytest.raises(KeyboardInterrupt):
+        folder_index.index_folder(pictures, interrupted, "key", progress=False)
+    index = folder_index.index_folder(pictures, encode, "key", progress=False)
+    assert (index.encoded, len(index.images.ids)) == (1, 3)
+
+
 def test_a_folder_of_another_model_is_indexed_anew(runs, pictures):
     assert fico.load_run(runs["beit3"]).index(pictures).encoded == 3
     assert fico.load_run(runs["xvlm"]).index(pictures).images.vectors.shape[1] == 64
