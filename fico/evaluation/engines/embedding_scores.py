@@ -1,4 +1,4 @@
-"""Scores of embeddings on the CPU, by blocks of queries: products on several threads, weighted by the compiled engine."""
+"""Scores of embeddings on the CPU, by blocks of queries: products on several threads, completed in pieces of rows."""
 
 from dataclasses import dataclass
 from typing import Self
