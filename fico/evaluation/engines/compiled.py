@@ -81,7 +81,9 @@ class CpuEngine:
     ) -> None:
         self.direction: Direction = direction
         self.options, self.find_fills = options, find_fills
-        self.relevance = {"instance": instance.relevant, "category": category.relevant if category else None}
+        self.relevance: dict[Task, InstanceRetrieval | CategoryRetrieval] = {"instance": instance}
+        if category is not None:
+            self.relevance["category"] = category
         self.columns = {task: TaskColumns(options.listed, task) for task in TASKS}
         self.fused = self.columns["instance"].fused
         self.query_images, self.item_images = instance.images_of(direction)
@@ -240,7 +242,7 @@ class CpuEngine:
         for task, outputs in output.others.items():
 
             def relevant(first: int, last: int, task: Task = task) -> np.ndarray:
-                return self.relevance[task](self.direction, start + first, start + last)
+                return self.relevance[task].relevant(self.direction, start + first, start + last)
 
             metrics, items = self.columns[task].others, len(self.item_images)
             fill_others(metrics, task, self.options.ties, scores, relevant, items, outputs)
