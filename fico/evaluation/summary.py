@@ -14,6 +14,7 @@ from fico.evaluation.result import RadiusCurve, RetrievalResult
 from fico.evaluation.state import EvaluationState
 from fico.evaluation.task_queries import TaskQueries, task_queries, values_per_query
 from fico.metrics.bootstrap import percentile_intervals, replicates
+from fico.metrics.precision_recall import RadiusCurves
 from fico.metrics.specification import TASKS, Direction
 
 Draws = tuple[np.ndarray, np.ndarray]  # means and medians of the resamples
@@ -107,7 +108,7 @@ def _tie_bounds(several: tuple[TaskQueries, ...]) -> list[np.ndarray] | None:
 
 def _chance(several: tuple[TaskQueries, ...]) -> dict[str, float | None]:
     """Level of chance of each metric, the mean of the folds."""
-    levels = []
+    levels: list[dict[str, float | None]] = []
     for queries in several:
         relevant, counts = np.unique(queries.relevant_counts[queries.valid], return_counts=True)
         if len(relevant) == 0:
@@ -122,7 +123,9 @@ def _chance(several: tuple[TaskQueries, ...]) -> dict[str, float | None]:
 
 
 def _curves(state: EvaluationState) -> dict[str, RadiusCurve]:
-    curves = {}
+    curves: dict[str, RadiusCurve] = {}
+    if not any(isinstance(metric, RadiusCurves) for metric in state.options.listed):
+        return curves
     for direction in state.folds[0].directions:
         blocks = [fold.directions[direction].block for fold in state.folds]
         means = [b.curves.sum(axis=1) / max(b.queries, 1) for b in blocks if b.curves is not None]

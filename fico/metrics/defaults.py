@@ -4,7 +4,7 @@ from functools import lru_cache
 
 from fico.metrics.average_precision import AveragePrecision
 from fico.metrics.ndcg import NDCG
-from fico.metrics.precision_recall import RECALL_LEVELS, InterpolatedPrecision
+from fico.metrics.precision_recall import RECALL_LEVELS, InterpolatedPrecision, RadiusCurves
 from fico.metrics.rank import MRR, MeanR, MedR
 from fico.metrics.recall import Recall
 from fico.metrics.recall_sum import RecallSum
@@ -39,4 +39,5 @@ def default_metrics(
         AveragePrecision(None),
         *(InterpolatedPrecision(level) for level in RECALL_LEVELS),
         NDCG(10, task="category"),
+        RadiusCurves(),
     )

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fico.metrics.base import MeanOverQueries
 from fico.metrics.metric import PerQueryMetric
-from fico.metrics.specification import Empty, Task, Ties
+from fico.metrics.specification import Empty, RetrievalMetric, Task, Ties
 from fico.metrics.ties import TiedBlocks, check_cut, rank_blocks, segment_maxima
 
 RECALL_LEVELS = tuple(level / 10 for level in range(11))
@@ -145,6 +145,22 @@ class InterpolatedPrecision(PerQueryMetric):
 
     def definition(self) -> str:
         return f"highest precision at or beyond recall {self.level:.1f} per query (trec_eval's cut-off), then the mean"
+
+
+@dataclass(frozen=True, slots=True)
+class RadiusCurves(RetrievalMetric):
+    """Precision and recall within every Hamming radius: curves of a result, for codes with labels; no single number.
+
+    Args:
+        task: ``category``; curves of the other task are not computed.
+    """
+
+    task: Task = "category"
+
+    name = "radius curves"
+
+    def definition(self) -> str:
+        return "mean precision and recall of the items within each Hamming radius"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,6 @@ Unit = Literal["fraction", "sum", "rank", "number"]
 
 DIRECTIONS: tuple[Direction, ...] = ("i2t", "t2i")
 TASKS: tuple[Task, ...] = ("instance", "category")
-RECALL_LEVELS = tuple(f"PR@{level / 10:.1f}" for level in range(11))
-RANKS = ("MedR", "MeanR")  # counted in items from 1; every other metric is a fraction
 
 
 class RetrievalMetric(ABC):

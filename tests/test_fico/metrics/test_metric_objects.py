@@ -174,6 +174,8 @@ def test_codes_have_any_metric_too_and_both_engines_agree():
         )
         assert one.metrics == pytest.approx(other.metrics, abs=1e-12)
         assert one.tie_bounds.keys() == other.tie_bounds.keys()
+        assert not one.curves  # no RadiusCurves in that list
+    assert fico.evaluate(images, texts, pairs, **{**given, "metrics": None}).curves
 
 
 class TestSumOfRecalls:
