@@ -108,8 +108,8 @@ class Rerank:
         if rank == 0:
             with atomic_write(self._path) as temporary, temporary.open("wb") as stream:
                 np.save(stream, gathered)
-        whole = gathered[0]
-        return whole
+        pairs_scores: np.ndarray = gathered[0]
+        return pairs_scores
 
     def _score(
         self,
