@@ -134,7 +134,7 @@ def _trainer(config: DictConfig, callbacks: list[L.Callback], loggers: list[Logg
         num_sanity_val_steps=0,  # its batches are no whole split, which the metrics need
     )
     # Lightning's handler of SIGTERM waits for the other processes and drops the exit code; run.py has its own.
-    trainer._signal_connector.register_signal_handlers = lambda: None
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return trainer
 
 

@@ -94,7 +94,8 @@ class Rerank:
         if self._path is None:
             scores = np.zeros((1, len(pairs)), np.float32)
             self._score(tiles, own, lambda tile, values: scores.__setitem__(cells(tile), values), is_shown=rank == 0)
-            return _summed(scores, processes)[0]
+            whole: np.ndarray = _summed(scores, processes)[0]
+            return whole
         path, key = rank_path(self._path, rank, processes), self._key(encoded, pairs, size)
         kind = np.dtype(np.float32)
         with ScoreFile(path, (1, len(pairs)), kind, key, cells, is_kept=self._keep_journal) as file:
@@ -102,12 +103,13 @@ class Rerank:
         if processes == 1:
             found: np.ndarray = file.finish()[0]
             return found
-        scores = _summed(file.scores, processes)
+        gathered = _summed(file.scores, processes)
         file.drop()
         if rank == 0:
             with atomic_write(self._path) as temporary, temporary.open("wb") as stream:
-                np.save(stream, scores)
-        return scores[0]
+                np.save(stream, gathered)
+        pairs_scores: np.ndarray = gathered[0]
+        return pairs_scores
 
     def _score(
         self,

@@ -28,7 +28,7 @@ def shared(name: str, make: Callable[[], str]) -> str:
     """
     if not is_torchrun() or os.environ.get("WORLD_SIZE") == "1":
         return make()
-    from torch.distributed import TCPStore
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]  # its stubs name it elsewhere
 
     store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False, timeout=WAIT)
     key = f"fico/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}/{name}"

@@ -38,7 +38,8 @@ class RandomState(L.Callback):
 
 def _state() -> dict[str, Any]:
     """Plain values and tensors, which load without pickle."""
-    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002  the global generator
+    numbers: Any = np.random.get_state(legacy=True)  # noqa: NPY002  the global generator
+    kind, keys, position, has_gauss, gauss = numbers
     is_cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
     return {
         "python": random.getstate(),

@@ -24,7 +24,7 @@ def resumed_checkpoint(context: RunContext, unfinished: Unfinished | None) -> Pa
         return None
     if unfinished.fitted is not None:
         log.info("the training is done; the test goes on")
-        return context.folder / unfinished.fitted["tested"]
+        return context.folder / str(unfinished.fitted["tested"])
     last = context.folder / "checkpoints" / LAST
     if not last.is_file():
         return None
