@@ -57,8 +57,7 @@ def index_folder(folder: Path, encode: Encode, key: str, *, progress: bool = Tru
     new = {name: path for name, path in files.items() if name not in known}
     left_out: list[str] = []
     try:
-        for name, vector in _encoded(new, encode, left_out, progress):
-            known[name] = vector
+        known.update(_encoded(new, encode, left_out, progress))
     finally:  # an interrupted indexing goes on where it stopped
         if known and (set(new) & set(known) or set(old) != set(known)):
             _write(cache, known, {name: stamps[name] for name in known})

@@ -66,7 +66,10 @@ class _Endpoints:
         self._service = service
 
     def page(self, request: Request) -> Response:
-        self._service.refresh()
+        try:
+            self._service.refresh()
+        except DataError as error:
+            return PlainTextResponse(f"{error}; then load the page again", 404)
         return HTMLResponse(_template("serve.html.jinja", service=self._service), headers={"Cache-Control": "no-store"})
 
     def sample(self, request: Request) -> Response:

@@ -57,7 +57,11 @@ class SearchService:
         return self.columns[0].run.galleries.captions.texts[0]
 
     def refresh(self) -> None:
-        """Look for new, changed and removed files of the folder."""
+        """Look for new, changed and removed files of the folder.
+
+        Raises:
+            DataError: The folder is gone, or no image is left in it.
+        """
         if self._folder is not None:
             with self._lock:
                 self.collection = self._index(self._folder, progress=False)
@@ -65,9 +69,8 @@ class SearchService:
     def warm_up(self) -> None:
         """Search once in each column, so that the first times on the page are those of a search alone."""
         for column in self.columns:
-            text = column.run.galleries.captions.texts[0]
             try:
-                column.search(Query(text), self._galleries.get(column.run), 1, 1)
+                column.search(Query(column.run.galleries.captions.texts[0]), self._galleries.get(column.run), 1, 1)
             except FicoError:  # the page will say it
                 continue
 

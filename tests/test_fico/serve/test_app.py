@@ -116,6 +116,9 @@ def test_a_folder_finds_sentences_and_similar_images_and_sees_new_files(loaded, 
     shutil.copy(tested.image_paths[9], pictures / "zz.png")
     assert "5 images of" in client.get("/").text
     assert len(client.get("/sample").json()["images"]) == 5
+    shutil.rmtree(pictures)
+    gone = client.get("/")
+    assert (gone.status_code, "there is no folder" in gone.text) == (404, True)
 
 
 def test_runs_of_different_splits_are_refused_unless_a_folder_is_given(loaded, monkeypatch):
