@@ -1,5 +1,6 @@
 """The ``fico`` command: puts the commands together and turns errors into exit codes."""
 
+import os
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -22,6 +23,9 @@ from fico.cli.commands.serve import serve
 from fico.cli.commands.split import split
 from fico.cli.commands.verify import verify
 from fico.errors import FicoError
+
+# Idle threads sleep, as in run.py; on a machine in use spinning ones made a search take seconds instead of 50 ms.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 class OneSentence(TyperGroup):
