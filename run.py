@@ -27,7 +27,7 @@ from fico.experiment.config.hydra_errors import is_wrong_usage, sentence
 from fico.experiment.config.pairing import check_data, check_pairing, check_sweep, check_swept_processes
 from fico.experiment.config.quoting import quoted
 from fico.experiment.config.resolvers import register_resolvers
-from fico.experiment.resume.processes import is_torchrun, launched_rank
+from fico.experiment.resume.processes import end_with_the_first, is_torchrun, launched_rank
 from fico.experiment.resume.run_folder import open_run, register_run_folder
 from fico.experiment.sweep import sweep_name
 from fico.util.disk_errors import disk_sentence
@@ -94,6 +94,7 @@ def _interrupted(number: int) -> int:
 
 def main() -> int:
     """Run the jobs and return the exit code."""
+    end_with_the_first()
     register_resolvers()
     register_run_folder()
     os.environ.setdefault("FICO_SWEEP", sweep_name(sys.argv[1:]))

@@ -1,10 +1,13 @@
 """The processes of one run, before PyTorch has connected them: started by Lightning or by torchrun."""
 
 import os
+import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
 WAIT = timedelta(minutes=10)
+FIRST = "FICO_FIRST_PROCESS"  # variable with the number of the process that Lightning's launcher runs in
 
 
 def launched_rank() -> int:
@@ -15,6 +18,24 @@ def launched_rank() -> int:
 def is_torchrun() -> bool:
     """Whether torchrun starts every process; Lightning's own launcher lets the first one start the others."""
     return "TORCHELASTIC_RUN_ID" in os.environ and "RANK" in os.environ
+
+
+def end_with_the_first() -> None:
+    """Let a process that Lightning started end with the first one: killed, that one can no longer end the others.
+
+    They would wait for it in vain, half an hour long, and write the folder of the run that goes on meanwhile.
+    """
+    if launched_rank() == 0 or is_torchrun():  # torchrun ends its processes itself
+        os.environ[FIRST] = str(os.getpid())
+        return
+    first = int(os.environ.get(FIRST, os.getppid()))
+
+    def watch() -> None:
+        while os.getppid() == first:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def shared(name: str, make: Callable[[], str]) -> str:

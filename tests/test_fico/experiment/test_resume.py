@@ -21,8 +21,9 @@ from fico.experiment.training import train_and_test
 
 CONF = Path(__file__).parents[3] / "conf"
 SMALL = (
-    "dataset.images=40", "metric=instance", "metric.bootstrap=0", "index=[]", "logger=none", "trainer=cpu",
-    "+trainer.enable_progress_bar=false", "model=vsrn", "model.epochs=3", "model.batch_size=64",
+    "dataset.images=20", "metric=instance", "metric.bootstrap=0", "index=[]", "logger=none", "trainer=cpu",
+    "+trainer.enable_progress_bar=false", "model=vsrn", "model.epochs=3", "model.batch_size=16",
+    "model.module.network.embed_dim=16", "model.module.network.word_dim=8", "model.module.captioner.hidden_dim=8",
 )  # fmt: skip
 pytestmark = pytest.mark.filterwarnings("ignore")
 
