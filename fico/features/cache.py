@@ -10,7 +10,9 @@ import numpy as np
 
 from fico.util.atomic import sha256
 from fico.util.cache import cache_dir, ensure_folder
+from fico.util.digest import sealed
 from fico.util.disk_errors import map_new_file
+from fico.util.file_digests import file_digests
 
 
 def cached_rows(
@@ -42,14 +44,15 @@ def _write(folder: Path, *, shape: tuple[int, ...], blocks: Iterable[np.ndarray]
         rows[start : start + len(block)] = block
         start += len(block)
     rows.flush()
-    manifest = {"shape": shape, "sha256": sha256(path)}
-    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    manifest = {"shape": shape, "files": {path.name: sha256(path)}}
+    (folder / "manifest.json").write_text(json.dumps(sealed(manifest)), encoding="utf-8")
 
 
 def _is_whole(folder: Path, *, shape: tuple[int, ...]) -> bool:
     """Say whether the file is exactly what was written."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        return bool(manifest == {"shape": list(shape), "sha256": sha256(folder / "rows.npy")})
+        wanted = sealed({"shape": list(shape), "files": {"rows.npy": file_digests([folder / "rows.npy"])[0]}})
+        return bool(manifest == wanted)
     except (OSError, ValueError):
         return False

@@ -73,9 +73,7 @@ def events(notes, name):
     return [note for note in notes if note["event"] == name]
 
 
-@pytest.mark.parametrize(
-    ("trainer", "device"), [("cpu", "cpu"), pytest.param("gpu", "cuda:0", marks=pytest.mark.gpu)]
-)
+@pytest.mark.parametrize(("trainer", "device"), [("cpu", "cpu"), pytest.param("gpu", "cuda:0", marks=pytest.mark.gpu)])
 def test_every_number_of_a_run_comes_from_the_metric_on_the_modules_device(tmp_path, trainer, device):
     (notes,), _ = notes_of_run(tmp_path, f"trainer={trainer}")
     assert [(note["metric"], note["module"]) for note in events(notes, "_start")] == 2 * [(device, device)]

@@ -8,7 +8,7 @@ from jaxtyping import Float64, Int64
 
 from fico.errors import DataError, UsageError
 from fico.metrics.significance import PairedTest, sign_flip_test
-from fico.report.results.per_query import QueryTable, read_queries
+from fico.report.results.per_query import QUERIES, QueryTable, read_queries
 from fico.report.results.runs import FinishedRun
 
 TOLERANCE = 1e-6  # between a metric and the mean of its values per query, which the file rounds
@@ -23,7 +23,7 @@ class QueryValues:
     """
 
     def __init__(self, runs: Sequence[FinishedRun]) -> None:
-        self._tables = {run.folder: read_queries(run.folder / "per_query.csv.gz") for run in runs}
+        self._tables = {run.folder: read_queries(run.folder / QUERIES, run.results.files.get(QUERIES)) for run in runs}
 
     def test(self, first: Sequence[FinishedRun], second: Sequence[FinishedRun], name: str) -> PairedTest | None:
         """Paired sign-flip test between two groups of runs, with the queries of one image flipped together.
@@ -59,7 +59,7 @@ class QueryValues:
     def _table(self, run: FinishedRun, name: str) -> QueryTable:
         direction = name.split("/")[1]
         if direction not in self._tables[run.folder]:
-            raise DataError(f"{run.folder / 'per_query.csv.gz'} has no {direction} queries; repeat the run")
+            raise DataError(f"{run.folder / QUERIES} has no {direction} queries; repeat the run")
         return self._tables[run.folder][direction]
 
     def _values(self, run: FinishedRun, name: str) -> Float64[np.ndarray, " queries"] | None:

@@ -1,0 +1,102 @@
+"""Whether files are those that were written: all of a run's, or one index, store or cache."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fico.embeddings.store import EmbeddingStore
+from fico.errors import DataError
+from fico.formats.text import read_json
+from fico.inference.inputs import check_inputs
+from fico.report.results.runs import is_run
+from fico.report.results.schema import RESULTS, read_results
+from fico.util.atomic import sha256
+from fico.util.digest import DIGEST, is_sealed
+from fico.util.zip_records import check_records
+
+ADVICE = "copy it again or repeat the run"
+
+
+@dataclass(slots=True)
+class FileCheck:
+    """What was found of the files of a run.
+
+    Args:
+        whole: Names of those that are as they were written.
+        faults: A sentence on each other.
+        absent: Names of those that were there when the run ended.
+    """
+
+    whole: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
+
+
+def check_run_files(folder: Path) -> FileCheck:
+    """Compare every file of a run with its digest.
+
+    Raises:
+        DataError: There is no ``results.json``, or it cannot be read at all.
+    """
+    files, check = read_results(folder, is_checked=False).files, FileCheck()
+    for name, digest in files.items():
+        path = folder / name
+        if not path.is_file():
+            check.absent.append(name)
+        elif sha256(path) == digest:
+            check.whole.append(name)
+        else:
+            check.faults.append(f"{name} was changed since it was written (its SHA-256 differs)")
+    for name, test in _tests(folder):
+        try:
+            test()
+            check.whole.append(name)
+        except DataError as error:
+            check.faults.append(str(error))
+    return check
+
+
+def _tests(folder: Path) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Name and test of what carries its own digest."""
+    yield RESULTS, lambda: read_results(folder)
+    if (folder / "embeddings").is_dir():
+        yield "embeddings", lambda: EmbeddingStore.load(folder / "embeddings")
+    if (folder / "inputs").is_dir():
+        yield "inputs", lambda: check_inputs(folder)
+    for path in sorted((folder / "checkpoints").glob("*.ckpt")):
+        yield f"checkpoints/{path.name}", lambda path=path: check_records(path)  # type: ignore[misc]
+
+
+def check_other(path: Path) -> str | None:
+    """Check what is no run: an index, a folder of shards, an embedding store, or a folder of a cache.
+
+    Returns:
+        What it is; None for a run, or for what has no digest.
+
+    Raises:
+        DataError: It is not what was written, or there is no such path.
+    """
+    if not path.exists():
+        raise DataError(f"{path} does not exist; give the folder of a finished run, or an index, store or cache")
+    if path.is_file() or (path / "shards.index").is_file():
+        from fico.search.sharded.saved import load_index
+
+        return f"index {load_index(path).name}"
+    if is_run(path) or not (path / "manifest.json").is_file():
+        return None
+    manifest = read_json(path / "manifest.json")
+    if isinstance(manifest, dict) and "caption_to_image" in manifest:
+        EmbeddingStore.load(path)
+        return "embedding store"
+    return _checked_cache(path, manifest)
+
+
+def _checked_cache(folder: Path, manifest: object) -> str | None:
+    """A folder of the cache, whose manifest lists its files."""
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict) or DIGEST not in manifest:
+        return None
+    is_sealed(manifest, folder / "manifest.json", "delete the folder; it is made again")
+    for name, digest in manifest["files"].items():
+        if not (folder / name).is_file() or sha256(folder / name) != digest:
+            raise DataError(f"{folder / name} is missing or was changed; delete {folder}, which is made again")
+    return f"cache of {len(manifest['files'])} files"
