@@ -15,6 +15,7 @@ from fico.external.results import results_of, write_outputs
 from fico.formats.arrays import load_array
 from fico.report.results.schema import Results, read_tested
 from fico.report.run_summary.summary import print_results
+from fico.util.digest import check_file
 
 BLOCK = 512  # images whose scores are added at a time
 
@@ -27,7 +28,11 @@ class _Member:
 
     def scores(self) -> "np.ndarray | None":
         """The matrix of a pair scorer, memory-mapped; None where the embeddings are compared."""
-        return load_array(str(self.folder / "scores.npy")) if self.store.images.ndim == 3 else None
+        if self.store.images.ndim != 3:
+            return None
+        path = self.folder / "scores.npy"
+        check_file(path, self.results.files.get(path.name), "copy it again or repeat the run")
+        return load_array(str(path))
 
 
 def ensemble(folders: Sequence[Path], out: Path | None) -> None:

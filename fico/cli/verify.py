@@ -1,11 +1,10 @@
 """Whether the numbers of a run follow from the embeddings it stored."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fico.embeddings.store import EmbeddingStore
+from fico.embeddings.store import EmbeddingStore, read_manifest
 from fico.errors import DataError
 from fico.evaluation.evaluate import evaluate, evaluate_scores
 from fico.evaluation.result import RetrievalResult
@@ -59,8 +58,7 @@ def verify_run(folder: Path) -> tuple[int, list[Difference]]:
 
 def recomputed_from(folder: Path) -> str:
     """What the metrics of a run were recomputed from, in words that say what was not."""
-    manifest = json.loads((folder / "embeddings" / "manifest.json").read_text(encoding="utf-8"))
-    is_scored = len(manifest["images"]["shape"]) == 3
+    is_scored = len(read_manifest(folder / "embeddings")["images"]["shape"]) == 3
     if (folder / "rerank.npy").is_file():
         first = "scores.npy" if is_scored else "embeddings"
         return f"its {first} and the stored scores of their candidates, rerank.npy; the network was not run"

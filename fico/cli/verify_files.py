@@ -6,15 +6,12 @@ from pathlib import Path
 
 from fico.embeddings.store import EmbeddingStore
 from fico.errors import DataError
-from fico.formats.text import read_json
 from fico.inference.inputs import check_inputs
 from fico.report.results.runs import is_run
 from fico.report.results.schema import RESULTS, read_results
 from fico.util.atomic import sha256
-from fico.util.digest import DIGEST, is_sealed
+from fico.util.cached_folder import DIGESTS, changed_files
 from fico.util.zip_records import check_records
-
-ADVICE = "copy it again or repeat the run"
 
 
 @dataclass(slots=True)
@@ -82,21 +79,11 @@ def check_other(path: Path) -> str | None:
         from fico.search.sharded.saved import load_index
 
         return f"index {load_index(path).name}"
+    if (path / DIGESTS).is_file():
+        if changed := changed_files(path):
+            raise DataError(f"{path / changed[0]} is missing or was changed; delete {path}, which is made again")
+        return "folder of the cache"
     if is_run(path) or not (path / "manifest.json").is_file():
         return None
-    manifest = read_json(path / "manifest.json")
-    if isinstance(manifest, dict) and "caption_to_image" in manifest:
-        EmbeddingStore.load(path)
-        return "embedding store"
-    return _checked_cache(path, manifest)
-
-
-def _checked_cache(folder: Path, manifest: object) -> str | None:
-    """A folder of the cache, whose manifest lists its files."""
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict) or DIGEST not in manifest:
-        return None
-    is_sealed(manifest, folder / "manifest.json", "delete the folder; it is made again")
-    for name, digest in manifest["files"].items():
-        if not (folder / name).is_file() or sha256(folder / name) != digest:
-            raise DataError(f"{folder / name} is missing or was changed; delete {folder}, which is made again")
-    return f"cache of {len(manifest['files'])} files"
+    EmbeddingStore.load(path)
+    return "embedding store"

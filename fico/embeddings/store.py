@@ -138,7 +138,7 @@ class EmbeddingStore:
                 or changed, or counts disagree.
         """
         folder = Path(folder)
-        manifest = _read_manifest(folder)
+        manifest = read_manifest(folder)
         try:
             return cls._of(folder, manifest)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -254,7 +254,12 @@ def _stored(embeddings: Embeddings, ids: Sequence[str], side: str, model: str, b
     return HashCodes.of(rows, bits, f"the code of {side}", ids).packed()
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of an embedding store, without its arrays, which may be large.
+
+    Raises:
+        DataError: It is missing, damaged, changed or of another version.
+    """
     path = folder / MANIFEST
     if not path.is_file():
         raise DataError(f"{folder} has no {MANIFEST}; it is not an embedding store, or writing it was interrupted")

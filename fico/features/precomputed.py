@@ -12,6 +12,8 @@ from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError
 from fico.formats.arrays import check_finite
 from fico.formats.text import read_json
+from fico.util.digest import is_sealed
+from fico.util.file_digests import file_digests
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,6 +122,7 @@ def read_precomputed(root: Path, kind: str, ids: Mapping[str, Sequence[str]], ax
     if not path.exists() and not path.with_suffix(".json").exists():
         return None
     array, described = _read_array(path, axes), _read_ids(path.with_suffix(".json"))
+    _check_digest(path, described.get("sha256"))
     names = [str(item) for item in described["ids"]]
     row_of = {name: row for row, name in enumerate(names)}
     if len(names) != len(array) or len(row_of) != len(names):
@@ -129,6 +132,12 @@ def read_precomputed(root: Path, kind: str, ids: Mapping[str, Sequence[str]], ax
         )
     rows = {split: _join(path, array, row_of, wanted) for split, wanted in ids.items()}
     return Features(rows, str(described.get("origin") or f"precomputed features/{path.name}"))
+
+
+def _check_digest(path: Path, digest: str | None) -> None:
+    """Refuse rows that are not those that ``fico features`` wrote; of somebody's own no digest is known."""
+    if digest is not None and file_digests([path], label=f"Checking {path.name}")[0] != digest:
+        raise DataError(f"{path} was changed since it was written (its SHA-256 differs); make the features again")
 
 
 def _read_array(path: Path, axes: int) -> np.ndarray:
@@ -147,6 +156,7 @@ def _read_ids(path: Path) -> dict[str, Any]:
     described = read_json(path)
     if not isinstance(described, dict) or not isinstance(described.get("ids"), list):
         raise DataError(f'{path} must be {{"ids": [...], "origin": "..."}}')
+    is_sealed(described, path, "make the features again")
     return described
 
 

@@ -1,6 +1,5 @@
 """Index files: named arrays with a format, a version, settings and a checksum; whole or refused."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 
 from fico.errors import DataError
 from fico.util.atomic import atomic_write
-from fico.util.digest import DIGEST
+from fico.util.digest import DIGEST, arrays_digest
 from fico.util.resources import require_disk
 
 VERSION = 3
@@ -41,7 +40,7 @@ def write_index(path: Path, kind: str, settings: Mapping[str, Any], arrays: Mapp
         "kind": kind,
         "settings": json.dumps(dict(settings)),
     }
-    header[DIGEST] = _digest(header, whole)
+    header[DIGEST] = arrays_digest(header, whole)
     with atomic_write(path) as temporary:
         save_file(whole, temporary, header)
 
@@ -105,15 +104,5 @@ def index_digest(path: Path) -> str | None:
 def _is_whole(header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> bool:
     """Whether header and arrays are those that were written; version 0.1 kept a digest of the arrays alone."""
     if DIGEST in header:
-        return _digest(header, arrays) == header[DIGEST]
-    return _digest({}, arrays) == header.get("sha256")
-
-
-def _digest(header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for key in sorted(header.keys() - {DIGEST}):
-        digest.update(f"{key} {header[key]}\n".encode())
-    for name in sorted(arrays):
-        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
-        digest.update(arrays[name].reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()
+        return arrays_digest(header, arrays) == header[DIGEST]
+    return arrays_digest({}, arrays) == header.get("sha256")

@@ -1,10 +1,12 @@
-"""Digests by which files know whether they are whole: of a file's bytes, and inside a JSON object of its own content."""
+"""Digests by which files know whether they are whole: of their bytes, and of a JSON object, inside it."""
 
 import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from fico.errors import DataError
 from fico.util.atomic import sha256
@@ -44,6 +46,17 @@ def is_sealed(content: Mapping[str, Any], path: Path, advice: str) -> bool:
     if stored != content_digest(content):
         raise DataError(f"{path} was changed since it was written (its digest differs); {advice}")
     return True
+
+
+def arrays_digest(header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of the header of an array file, but its ``digest``, and of named arrays with dtype and shape."""
+    digest = hashlib.sha256()
+    for key in sorted(header.keys() - {DIGEST}):
+        digest.update(f"{key} {header[key]}\n".encode())
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
+        digest.update(arrays[name].reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def digests_of(folder: Path, names: tuple[str, ...]) -> dict[str, str]:

@@ -11,9 +11,8 @@ from typing import Any
 from fico.datasets.pairs.pair import IMAGE_SUFFIXES
 from fico.errors import DataError
 from fico.util.atomic import sha256
-from fico.util.cache import cache_dir, ensure_folder
-from fico.util.digest import DIGEST, content_digest, sealed
-from fico.util.file_digests import file_digests
+from fico.util.cache import cache_dir
+from fico.util.cached_folder import ensure_folder
 from fico.util.resources import require_disk
 
 _LOG = logging.getLogger(__name__)
@@ -74,8 +73,8 @@ def stored_images(path: Path, settings: str, read: Callable[[], Iterator[Embedde
     if not path.is_file():
         raise DataError(f"there is no file {path}; put it there")
     folder = cache_dir() / "pairs" / digest(f"{sha256(path)} {settings}".encode()).hexdigest()[:24]
-    ensure_folder(folder, _is_whole, write)
-    rows: list[dict[str, Any]] = json.loads((folder / ROWS).read_bytes())["images"]
+    ensure_folder(folder, write)
+    rows: list[dict[str, Any]] = json.loads((folder / ROWS).read_bytes())
     return [StoredImage(**{**row, "path": folder / row["path"]}) for row in rows]
 
 
@@ -96,19 +95,7 @@ def _write(folder: Path, images: Iterator[EmbeddedImage]) -> None:
                 "origin": image.origin,
             }
         )
-    (folder / ROWS).write_text(json.dumps(sealed({"images": rows})), encoding="utf-8")
-
-
-def _is_whole(folder: Path) -> bool:
-    """Whether the list is what was written, and each image is the one that its name is a digest of."""
-    try:
-        content: dict[str, Any] = json.loads((folder / ROWS).read_bytes())
-        names = [row["path"] for row in content["images"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    digests = file_digests([folder / name for name in names])
-    is_listed = content.get(DIGEST) == content_digest(content)
-    return is_listed and all(found[:32] == name[:32] for found, name in zip(digests, names, strict=True))
+    (folder / ROWS).write_text(json.dumps(rows), encoding="utf-8")
 
 
 def _suffix(image: EmbeddedImage) -> str:

@@ -43,12 +43,10 @@ from fico.datasets.shapes.render import render
 from fico.datasets.shapes.scenes import CLASSES, Scene, categories, draw_scene, vary_scene
 from fico.datasets.words import caption_words
 from fico.errors import UsageError
-from fico.util.cache import cache_dir, ensure_folder
-from fico.util.digest import sealed
-from fico.util.file_digests import file_digests
+from fico.util.cache import cache_dir
+from fico.util.cached_folder import ensure_folder
 from fico.util.progress import track
 
-MANIFEST = "manifest.json"
 VERSION = 2  # raise it when the same seed gives another data set
 VARIED_FRACTION = 0.3
 FEWEST_IMAGES = 20
@@ -124,21 +122,8 @@ class Shapes(SplitReader):
 
     @cached_property
     def _reader(self) -> Karpathy:
-        ensure_folder(self.root, self._is_whole, self._write)
+        ensure_folder(self.root, self._write)
         return Karpathy(self.root, name=self.name, captions_per_image=self.captions_per_image)
-
-    def _is_whole(self, folder: Path) -> bool:
-        """Say whether the folder holds what was written, by the digests in its manifest, which is written last."""
-        try:
-            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-            wanted = sealed({**self._origin, "files": _digests(folder)})
-            return bool(manifest == wanted)
-        except (OSError, ValueError):
-            return False
-
-    @property
-    def _origin(self) -> dict[str, Any]:
-        return {"generator": VERSION, "images": self.images, "seed": self.seed, "counts": self.counts}
 
     def _write(self, folder: Path) -> None:
         (folder / "images").mkdir()
@@ -154,14 +139,8 @@ class Shapes(SplitReader):
             labels=np.array([categories(record.scene) for record in records], dtype=np.uint8),
             classes=np.array(CLASSES),
         )
-        made = sealed({**self._origin, "files": _digests(folder)})
-        (folder / MANIFEST).write_text(json.dumps(made), encoding="utf-8")
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file but the manifest, by name."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-    return dict(zip((path.relative_to(folder).as_posix() for path in paths), file_digests(paths), strict=True))
+        made = {"generator": VERSION, "images": self.images, "seed": self.seed, "counts": self.counts}
+        (folder / "manifest.json").write_text(json.dumps(made), encoding="utf-8")
 
 
 def _entry(record: SceneRecord) -> dict[str, Any]:
