@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from fico.external.results import results_of
 from fico.features import writer
 from fico.features.cache import cached_rows
 from fico.features.precomputed import Scale, read_precomputed
-from fico.features.text.doc2vec import fitted_once, load_inference_state, save_inference_state
+from fico.features.text.doc2vec import fitted_once, load_inference_state
 from fico.features.writer import RowFile
 from fico.inference.folder_index import index_folder
 from fico.inference.inputs import DOC2VEC, StoredInputs, as_split, write_inputs
@@ -116,7 +117,7 @@ def _stopped(folder: Path) -> None:
     try:
         scored(folder, stops_at=8)
     except KeyboardInterrupt:
-        torch.set_grad_enabled(True)
+        assert (folder / "scores.npy.journal").exists()
 
 
 def _run(folder: Path, kind: str) -> None:
@@ -203,10 +204,10 @@ def _batches(start: int = 0) -> Iterator[EncodedBatch]:
 
 
 def _encoded(folder: Path) -> None:
-    encoded_shards.FLUSH_SECONDS = 0.0
     shards = EncodedShards(folder, "key")
-    for number, batch in enumerate(_batches()):
-        shards.add(batch, float(number))
+    with patch.object(encoded_shards, "FLUSH_SECONDS", 0.0):
+        for number, batch in enumerate(_batches()):
+            shards.add(batch, float(number))
 
 
 def encoding(folder: Path) -> object:
@@ -249,7 +250,9 @@ def features(folder: Path) -> object:
 def extracted(folder: Path) -> object:
     """Images that lay in an archive, likewise."""
     archive = folder / "archive"
-    images = [EmbeddedImage(None, f"{n}.png", bytes([n]) * 50, [f"caption {n}"], "train", "row") for n in range(3)]
+    images = [
+        EmbeddedImage(None, f"{n}.png", rows(9 + n, 2).tobytes(), [f"caption {n}"], "train", "row") for n in range(3)
+    ]
     listed = stored_images(archive, "settings", lambda: iter(images))
     return [(item.key, item.captions, item.path.read_bytes()) for item in listed]
 
@@ -269,11 +272,11 @@ def _steps(done: int) -> Iterator[tuple[slice, np.ndarray]]:
 
 
 def _unfinished_rows(folder: Path) -> None:
-    writer.SAVED_SECONDS = 0.0
     stopped = (step for step in _steps(0) if step[0].start < 6)
     file = RowFile(folder, **ROWS)  # type: ignore[arg-type]
     try:
-        file.write(lambda _: stopped, 5)  # rows are missing, which is an error; the part stays
+        with patch.object(writer, "SAVED_SECONDS", 0.0):
+            file.write(lambda _: stopped, 5)  # rows are missing, which is an error; the part stays
     except DataError:
         assert (folder / "features" / ".vgg19.part.npy").exists()
 
@@ -324,11 +327,8 @@ def _weights(folder: Path) -> None:
 
 def remembered(folder: Path) -> object:
     """Digests of large files, remembered."""
-    file_digests.REMEMBERED_BYTES = 0
-    try:
+    with patch.object(file_digests, "REMEMBERED_BYTES", 0):
         return file_digests.file_digests(sorted((folder / "photos").iterdir()))
-    finally:
-        file_digests.REMEMBERED_BYTES = 64 * 2**20
 
 
 def _made(*steps: Callable[[Path], object]) -> Callable[[Path], None]:
@@ -372,8 +372,8 @@ KINDS = (
     *(Kind(f"index {name}", "index", found) for name in ("exact", "popcount", "faiss", "hybrid")),
     Kind("index hybrid", "rows.bin", found),
     *(Kind("index shards", f"index/{file}", found) for file in ("shards.index", "shard1.index")),
-    *(Kind("shapes", f"datasets/*/{file}", shapes) for file in ("dataset*", "labels*", "digests*", "images/*3.jpg")),
-    *(Kind("feature cache", f"features/*/{file}", features) for file in ("rows.npy", "digests.json")),
+    *(Kind("shapes", f"datasets/*/{file}", shapes) for file in ("dataset*", "labels*", "manifest*", "images/*3.jpg")),
+    *(Kind("feature cache", f"features/*/{file}", features) for file in ("rows.npy", "manifest.json")),
     *(Kind("archive cache", f"pairs/*/{file}", extracted) for file in ("rows.json", "*.png")),
     Kind("doc2vec cache", "doc2vec/*/model", doc2vec),
     *(Kind("precomputed features", f"features/vgg19.{end}", precomputed) for end in ("npy", "json")),

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from fico.embeddings.store import EmbeddingStore
 from fico.errors import DataError
+from fico.formats.text import read_json
 from fico.inference.inputs import check_inputs
 from fico.report.results.runs import is_run
 from fico.report.results.schema import RESULTS, read_results
 from fico.util.atomic import sha256
-from fico.util.cached_folder import DIGESTS, changed_files
+from fico.util.cached_folder import MANIFEST, changed_files
 from fico.util.zip_records import check_records
 
 
@@ -79,11 +80,11 @@ def check_other(path: Path) -> str | None:
         from fico.search.sharded.saved import load_index
 
         return f"index {load_index(path).name}"
-    if (path / DIGESTS).is_file():
-        if changed := changed_files(path):
-            raise DataError(f"{path / changed[0]} is missing or was changed; delete {path}, which is made again")
-        return "folder of the cache"
-    if is_run(path) or not (path / "manifest.json").is_file():
+    if is_run(path) or not (path / MANIFEST).is_file():
         return None
-    EmbeddingStore.load(path)
-    return "embedding store"
+    if "files" not in read_json(path / MANIFEST):
+        EmbeddingStore.load(path)
+        return "embedding store"
+    if changed := changed_files(path):
+        raise DataError(f"{path / changed[0]} is missing or was changed; delete {path}, which is made again")
+    return "folder of the cache"

@@ -13,6 +13,7 @@ from fico.errors import DataError
 from fico.formats.arrays import check_finite
 from fico.formats.text import read_json
 from fico.util.digest import is_sealed
+from fico.util.disk_errors import map_npy
 from fico.util.file_digests import file_digests
 
 
@@ -142,8 +143,8 @@ def _check_digest(path: Path, digest: str | None) -> None:
 
 def _read_array(path: Path, axes: int) -> np.ndarray:
     try:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        array = map_npy(path)
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} is missing or not a complete npy file ({error}); make the features again") from error
     if array.ndim != axes or not np.issubdtype(array.dtype, np.floating):
         raise DataError(f"{path} has shape {array.shape} and dtype {array.dtype}; it needs {axes} axes of floats")

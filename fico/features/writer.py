@@ -16,6 +16,7 @@ import numpy as np
 from fico.errors import DataError, UsageError
 from fico.util.atomic import atomic_write
 from fico.util.digest import DIGEST, content_digest, sealed
+from fico.util.disk_errors import map_npy
 from fico.util.file_digests import file_digests
 from fico.util.progress import track
 
@@ -203,10 +204,9 @@ def _whole(rows: np.ndarray, steps: list[RowCheck]) -> list[RowCheck]:
 def _mapped(part: Path) -> np.memmap | None:
     """The map of an unfinished file; None where it is damaged or not there."""
     try:
-        rows: np.memmap = np.lib.format.open_memmap(part, mode="r+")
-    except (OSError, ValueError, EOFError):
+        return map_npy(part, "r+")
+    except (OSError, ValueError):
         return None
-    return rows
 
 
 def _read(path: Path) -> dict[str, Any]:

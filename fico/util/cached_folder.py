@@ -2,24 +2,26 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from fico.util.atomic import sha256
 from fico.util.digest import DIGEST, content_digest, sealed
 from fico.util.file_digests import file_digests
 from fico.util.temporary import sweep_temporaries, temporary_path
 
-DIGESTS = "digests.json"
+MANIFEST = "manifest.json"
 
 
-def ensure_folder(folder: Path, write: Callable[[Path], None]) -> None:
+def ensure_folder(folder: Path, write: Callable[[Path], None], about: Mapping[str, Any] | None = None) -> None:
     """Writes a folder unless it exists and holds what was written; what killed processes left is removed.
 
     Args:
         folder: The folder. Its name is a function of its content, so that one of other content is no replacement.
-        write: Fills an empty folder. The digest of each of its files is added as ``digests.json``.
+        write: Fills an empty folder. The digests of its files are added as ``manifest.json``.
+        about: What else the manifest says, for people.
     """
     sweep_temporaries(folder)
     if folder.exists():
@@ -28,26 +30,22 @@ def ensure_folder(folder: Path, write: Callable[[Path], None]) -> None:
         _remove(folder)
     with _renamed_at_end(folder) as work:
         write(work)
-        _seal(work)
+        files = {path.relative_to(work).as_posix(): sha256(path) for path in sorted(work.rglob("*")) if path.is_file()}
+        manifest = sealed({**(about or {}), "files": files})
+        (work / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
 
 
 def changed_files(folder: Path) -> list[str]:
-    """Names of the files of a cached folder that are missing or not what was written, ``digests.json`` included."""
+    """Names of the files of a cached folder that are missing or not what was written, the manifest included."""
     try:
-        content = json.loads((folder / DIGESTS).read_text(encoding="utf-8"))
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         files = dict(content["files"])
         if content[DIGEST] != content_digest(content):
-            return [DIGESTS]
+            return [MANIFEST]
     except (OSError, ValueError, KeyError, TypeError):
-        return [DIGESTS]
+        return [MANIFEST]
     found = file_digests([folder / name for name in files], label=f"Checking {folder.name}")
     return [name for name, digest in zip(files, found, strict=True) if digest != files[name]]
-
-
-def _seal(folder: Path) -> None:
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    files = {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
-    (folder / DIGESTS).write_text(json.dumps(sealed({"files": files})), encoding="utf-8")
 
 
 @contextmanager

@@ -122,7 +122,8 @@ class Shapes(SplitReader):
 
     @cached_property
     def _reader(self) -> Karpathy:
-        ensure_folder(self.root, self._write)
+        about = {"generator": VERSION, "images": self.images, "seed": self.seed, "counts": self.counts}
+        ensure_folder(self.root, self._write, about)
         return Karpathy(self.root, name=self.name, captions_per_image=self.captions_per_image)
 
     def _write(self, folder: Path) -> None:
@@ -139,8 +140,6 @@ class Shapes(SplitReader):
             labels=np.array([categories(record.scene) for record in records], dtype=np.uint8),
             classes=np.array(CLASSES),
         )
-        made = {"generator": VERSION, "images": self.images, "seed": self.seed, "counts": self.counts}
-        (folder / "manifest.json").write_text(json.dumps(made), encoding="utf-8")
 
 
 def _entry(record: SceneRecord) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def check_metric(name: str, metric: Metric) -> None:
     slack = 1e-9  # a mean of ones in floating point
     for part in ("value", "low", "high", "pessimistic", "optimistic"):
         number = getattr(metric, part)
-        if number is None:
+        if number is None and part != "value":
             continue
         if not _is_number(number) or not least - slack <= number <= most + slack:
             raise FicoError(f"{part} of {name} is {number}, expected {wanted}")
