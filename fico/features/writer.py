@@ -71,7 +71,7 @@ class RowFile:
         if not self.path.exists() or described.get("fingerprint") != self.fingerprint:
             return False
         digest = file_digests([self.path], label=f"Checking {self.path.name}")[0]
-        return digest == described.get("sha256", digest)  # version 0.1 kept none
+        return bool(digest == described.get("sha256", digest))  # version 0.1 kept none
 
     def write(
         self, steps: Callable[[int], Iterator[Step]], total: int, *, overwrite: bool = False, progress: bool = True

@@ -156,8 +156,8 @@ class StoredInputs:
             if manifest["schema_version"] != SCHEMA_VERSION:
                 raise DataError(f"{path} has schema_version {manifest['schema_version']}, wanted is {SCHEMA_VERSION}")
             is_sealed(manifest, path, ADVICE)
-            parts = (manifest[name] for name in ("readers", "origin", "is_made"))
-            return cls(run / INPUTS, *parts, manifest.get("files", {}))
+            readers, origin, is_made = (manifest[name] for name in ("readers", "origin", "is_made"))
+            return cls(run / INPUTS, readers, origin, is_made, manifest.get("files", {}))
         except (KeyError, TypeError) as error:
             raise DataError(f"{path} is damaged; train the run again") from error
 
