@@ -156,8 +156,8 @@ def compared(folder: Path) -> object:
 def verified(folder: Path) -> object:
     """What `fico verify` says."""
     check = check_run_files(folder)
-    if check.faults:
-        raise DataError(check.faults[0])
+    if check.errors:
+        raise DataError(check.errors[0])
     return verify_run(folder), check.absent
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fico.cli.verify_sources import evaluate_sources
 from fico.embeddings.store import EmbeddingStore, read_manifest
 from fico.errors import DataError
 from fico.evaluation.evaluate import evaluate, evaluate_scores
@@ -58,6 +59,8 @@ def verify_run(folder: Path) -> tuple[int, list[Difference]]:
 
 def recomputed_from(folder: Path) -> str:
     """What the metrics of a run were recomputed from, in words that say what was not."""
+    if not (folder / "embeddings").is_dir():
+        return "the files that they were made from, as the run itself stored no embeddings"
     is_scored = len(read_manifest(folder / "embeddings")["images"]["shape"]) == 3
     if (folder / "rerank.npy").is_file():
         first = "scores.npy" if is_scored else "embeddings"
@@ -67,10 +70,7 @@ def recomputed_from(folder: Path) -> str:
 
 def _evaluate_again(folder: Path, results: Results) -> RetrievalResult:
     if not (folder / "embeddings").is_dir():
-        raise DataError(
-            f"{folder} stores no embeddings, as after an evaluation of scores alone, so its metrics cannot be "
-            "recomputed; repeat that evaluation"
-        )
+        return evaluate_sources(folder, results)
     store = EmbeddingStore.load(folder / "embeddings")
     try:
         model, metric = results.config["model"], dict(results.config["metric"])

@@ -21,12 +21,12 @@ class FileCheck:
 
     Args:
         whole: Names of those that are as they were written.
-        faults: A sentence on each other.
+        errors: A sentence on each other.
         absent: Names of those that were there when the run ended.
     """
 
     whole: list[str] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
 
 
@@ -44,13 +44,13 @@ def check_run_files(folder: Path) -> FileCheck:
         elif sha256(path) == digest:
             check.whole.append(name)
         else:
-            check.faults.append(f"{name} was changed since it was written (its SHA-256 differs)")
+            check.errors.append(f"{name} was changed since it was written (its SHA-256 differs)")
     for name, test in _tests(folder):
         try:
             test()
             check.whole.append(name)
         except DataError as error:
-            check.faults.append(str(error))
+            check.errors.append(str(error))
     return check
 
 

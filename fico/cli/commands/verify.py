@@ -25,9 +25,9 @@ def verify(
     count, differences = verify_run(run)
     for difference in differences:
         typer.echo(f"{difference.name}: stored {difference.stored}, recomputed {difference.found}")
-    if files.faults or differences:
+    if files.errors or differences:
         metrics = f"{len(differences)} of {count} metrics of {run} do not follow from what it stored"
-        found = [*files.faults, *([metrics] if differences else [])]
+        found = [*files.errors, *([metrics] if differences else [])]
         raise FicoError(f"{'; '.join(found)}; its files were changed, or another release wrote them")
     if files.absent:
         typer.echo(f"no longer there: {', '.join(files.absent)}")

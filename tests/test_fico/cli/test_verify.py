@@ -3,6 +3,7 @@
 import json
 import shutil
 from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -94,10 +95,41 @@ def test_a_deleted_report_is_no_fault_but_said(verify):
     assert "no longer there: report.html" in done.out
 
 
+@pytest.fixture
+def scores(tmp_path):
+    """Results of `fico evaluate` on score matrices alone, and the file of the scores."""
+    np.save(tmp_path / "i2t.npy", np.random.default_rng(0).normal(size=(5, 10)))
+    options = ["--i2t", tmp_path / "i2t.npy", "--captions-per-image", 2, "--bootstrap", 2, "--out", tmp_path / "run"]
+    with mock.patch("fico.report.html.page.write_report"):
+        done = CliRunner().invoke(app, ["evaluate", *map(str, options)])
+    assert done.exit_code == 0, done.output
+    return tmp_path / "i2t.npy"
+
+
+def test_an_evaluation_of_scores_is_recomputed_from_their_files(scores):
+    done = _verify(scores.parent / "run")
+    assert (done.code, "recomputed from the files that they were made from" in done.out) == (0, True), done.out
+    np.save(scores, -np.load(scores))
+    done = _verify(scores.parent / "run")
+    assert (done.code, "instance/i2t/MeanR: stored " in done.out) == (1, True)
+    scores.unlink()
+    done = _verify(scores.parent / "run")
+    assert (done.code, "cannot be read again" in done.out) == (1, True)
+
+
+def test_an_ensemble_is_recomputed_from_its_runs(runs, tmp_path):
+    members = [shutil.copytree(runs / "encoder", tmp_path / name) for name in "ab"]
+    with mock.patch("fico.report.html.page.write_report"):
+        options = ["ensemble", *members, "--out", tmp_path / "both"]
+        assert CliRunner().invoke(app, list(map(str, options))).exit_code == 0
+    done = _verify(tmp_path / "both")
+    assert (done.code, "recomputed from the files" in done.out) == (0, True), done.out
+
+
 def test_a_run_without_embeddings_says_that_nothing_can_be_recomputed(verify):
     done = verify("encoder", lambda folder: shutil.rmtree(folder / "embeddings"))
     assert done.code == 1
-    assert "stores no embeddings" in done.out
+    assert "stores no embeddings and no scores, so its metrics cannot be recomputed" in done.out
 
 
 def test_an_index_shards_a_store_and_a_cache_are_checked(tmp_path, runs, monkeypatch):
