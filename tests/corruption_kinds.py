@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from fico.cli.verify import verify_run
-from fico.cli.verify_files import check_run_files
+from fico.cli.verify.files import check_run_files
+from fico.cli.verify.run import verify_run
 from fico.datasets.labels import LabelFile
 from fico.datasets.pairs.embedded import EmbeddedImage, stored_images
 from fico.datasets.shapes.shapes import Shapes

@@ -1,4 +1,4 @@
-"""Damages files of every kind that the project writes, and asks their readers: refused, harmless, or silently wrong.
+"""Damages files of every kind that the project writes and reads them again: refused, harmless, or silently wrong.
 
     python tests/corruption_loop.py --damages 40 --seed 0 [--only NAME ...] [--folder DIR]
 

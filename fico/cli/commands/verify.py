@@ -14,8 +14,8 @@ def verify(
     ],
 ) -> None:
     """Check every file of a run by its digest, and recompute its metrics from what it stored."""
-    from fico.cli.verify import recomputed_from, verify_run
-    from fico.cli.verify_files import check_other, check_run_files
+    from fico.cli.verify.files import check_other, check_run_files
+    from fico.cli.verify.run import recomputed_from, verify_run
 
     other = check_other(run)
     if other is not None:

@@ -41,7 +41,7 @@ def evaluate_sources(folder: Path, results: Results) -> RetrievalResult:
 def _outputs(files: Mapping[str, Any]) -> ModelOutputs:
     if "run 1" in files:
         return ensemble_outputs([Path(folder) for folder in files.values()])[1]
-    known = {field.name: files.get(field.name) for field in fields(Sources)}
+    known: dict[str, Any] = {field.name: files.get(field.name) for field in fields(Sources)}
     known |= {name: int(known[name]) for name in _NUMBERS if known[name] is not None}
     known |= {name: Path(known[name]) for name in _PATHS if known[name] is not None}
     return read_outputs(Sources(**known), "cosine")  # of scores the similarity has no effect
