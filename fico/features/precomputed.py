@@ -47,12 +47,14 @@ class Features:
         origin: What made them, in one sentence.
         is_made: Whether they were made here from images or captions, so that those of a new image or caption can be.
         scale: Of image descriptors that were made here.
+        digest: Of precomputed rows and their ids; empty where the origin says all that decides the rows.
     """
 
     rows: dict[str, np.ndarray]
     origin: str
     is_made: bool = False
     scale: Scale | None = None
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def read_precomputed(root: Path, kind: str, ids: Mapping[str, Sequence[str]], ax
     if not path.exists() and not path.with_suffix(".json").exists():
         return None
     array, described = _read_array(path, axes), _read_ids(path.with_suffix(".json"))
-    _check_digest(path, described.get("sha256"))
+    digest = _checked_digest(path, described.get("sha256"))
     names = [str(item) for item in described["ids"]]
     row_of = {name: row for row, name in enumerate(names)}
     if len(names) != len(array) or len(row_of) != len(names):
@@ -132,13 +134,15 @@ def read_precomputed(root: Path, kind: str, ids: Mapping[str, Sequence[str]], ax
             f"{path.with_suffix('.json').name}; it needs one row per id"
         )
     rows = {split: _join(path, array, row_of, wanted) for split, wanted in ids.items()}
-    return Features(rows, str(described.get("origin") or f"precomputed features/{path.name}"))
+    return Features(rows, str(described.get("origin") or f"precomputed features/{path.name}"), digest=digest)
 
 
-def _check_digest(path: Path, digest: str | None) -> None:
-    """Refuse rows that are not those that ``fico features`` wrote; of somebody's own no digest is known."""
-    if digest is not None and file_digests([path], label=f"Checking {path.name}")[0] != digest:
+def _checked_digest(path: Path, stored: str | None) -> str:
+    """The digest of rows and ids; of somebody's own rows none is stored that they could differ from."""
+    rows, ids = file_digests([path, path.with_suffix(".json")], label=f"Checking {path.name}")
+    if stored is not None and rows != stored:
         raise DataError(f"{path} was changed since it was written (its SHA-256 differs); make the features again")
+    return f"{rows} {ids}"
 
 
 def _read_array(path: Path, axes: int) -> np.ndarray:

@@ -163,6 +163,15 @@ class TestTest:
         assert numbers(compare_runs(paths)[0], "instance/t2i/R@1")[5].numbers["uncorrected"] == pytest.approx(wanted.p)
 
 
+def test_fingerprints_of_version_0_1_which_took_sizes_do_not_part_runs_of_the_same_data(tmp_path):
+    data = [DataInfo("shapes", "test", IMAGES, IMAGES * EACH, 4, digest * 32) for digest in ("ab", "cd")]
+    for name, found, release in (("old", data[0], "0.1.0"), ("new", data[1], "0.2.0"), ("newer", data[0], "0.2.0")):
+        write(tmp_path / name, name, data=found, versions={"fico": release})
+    compare_runs([tmp_path / "old", tmp_path / "new"])
+    with pytest.raises(UsageError, match="content differs"):
+        compare_runs([tmp_path / "new", tmp_path / "newer"])
+
+
 class TestSides:
     def test_seeds_are_averaged_and_their_values_tested_as_means(self, tmp_path):
         first = [write(tmp_path / f"a{seed}", "scan", 0.9, seed) for seed in (0, 1)]
