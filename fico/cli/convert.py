@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from fico.errors import DataError, UsageError
 from fico.networks.checkpoint_io.load import CodeInCheckpoint, read_checkpoint, refuse_non_finite
 from fico.util.atomic import atomic_write
+from fico.util.digest_file import digest_file, write_digest_file
 
 _LOG = logging.getLogger(__name__)
 NETWORKS = Path(__file__).resolve().parents[1] / "networks"
@@ -79,8 +80,10 @@ def convert(
     refuse_non_finite(state, file)
     # Encoders may share a tensor, which safetensors refuses; a file holds contiguous copies anyway.
     tensors = {name: value.detach().clone().contiguous() for name, value in state.items()}
+    digest_file(target).unlink(missing_ok=True)  # of an older one
     with atomic_write(target) as temporary:
         save_file(tensors, temporary, metadata={"model": model})  # one key: two have no fixed order
+    write_digest_file(target)
     return Converted(target, len(tensors), sum(value.numel() for value in tensors.values()))
 
 

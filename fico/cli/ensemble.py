@@ -15,6 +15,7 @@ from fico.external.results import results_of, write_outputs
 from fico.formats.arrays import load_array
 from fico.report.results.schema import Results, read_tested
 from fico.report.run_summary.summary import print_results
+from fico.util.digest import check_file
 
 BLOCK = 512  # images whose scores are added at a time
 
@@ -27,7 +28,11 @@ class _Member:
 
     def scores(self) -> "np.ndarray | None":
         """The matrix of a pair scorer, memory-mapped; None where the embeddings are compared."""
-        return load_array(str(self.folder / "scores.npy")) if self.store.images.ndim == 3 else None
+        if self.store.images.ndim != 3:
+            return None
+        path = self.folder / "scores.npy"
+        check_file(path, self.results.files.get(path.name), "copy it again or repeat the run")
+        return load_array(str(path))
 
 
 def ensemble(folders: Sequence[Path], out: Path | None) -> None:
@@ -48,13 +53,8 @@ def ensemble(folders: Sequence[Path], out: Path | None) -> None:
     if len(folders) < 2:
         raise UsageError(f"an ensemble has two runs or more, got {len(folders)}; give the folders of finished runs")
     begin = time.perf_counter()
-    members = [_Member(folder, read_tested(folder), EmbeddingStore.load(folder / "embeddings")) for folder in folders]
+    members, outputs = ensemble_outputs(folders)
     first = members[0]
-    for member in members:
-        _check(first, member)
-    scores = mean_scores(members)
-    store = first.store
-    outputs = ModelOutputs(store.correspondence, i2t=scores, t2i=scores.T, labels=store.labels)
     metric = {**first.results.config["metric"], "device": "auto"}  # of this machine, not of the run's
     result = evaluate_outputs(outputs, metric)
     name = "+".join(member.results.model.name for member in members)
@@ -70,6 +70,19 @@ def ensemble(folders: Sequence[Path], out: Path | None) -> None:
     print_results(results)
     if out is not None:
         write_outputs(out, outputs, result, results)
+
+
+def ensemble_outputs(folders: Sequence[Path]) -> tuple[list[_Member], ModelOutputs]:
+    """The runs, and the mean of their scores.
+
+    Raises:
+        DataError: A run is damaged, or holds other images, or scores that cannot be averaged.
+    """
+    members = [_Member(folder, read_tested(folder), EmbeddingStore.load(folder / "embeddings")) for folder in folders]
+    for member in members:
+        _check(members[0], member)
+    scores, store = mean_scores(members), members[0].store
+    return members, ModelOutputs(store.correspondence, i2t=scores, t2i=scores.T, labels=store.labels)
 
 
 def _check(first: _Member, member: _Member) -> None:

@@ -30,7 +30,7 @@ class RetrievalSplit:
         correspondence: The image row of each caption.
         labels: Multi-hot categories, where the data set has them. A row may be all False.
         classes: Names of the label columns; empty without labels.
-        fingerprint: SHA-256 over ids, captions, correspondence, labels and sizes of the image files.
+        fingerprint: SHA-256 over ids, captions, correspondence, labels and the content of the image files.
         label_origin: What made the labels where it was a model and no person; empty otherwise.
         notes: What a reader of results must know about how the split was made.
     """

@@ -1,7 +1,6 @@
 """Category labels of a data set, joined to its images by id."""
 
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,7 +88,7 @@ def _read(path: Path) -> Mapping[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # of a damaged archive zipfile and zlib raise many kinds
         raise DataError(f"{path} is not a readable npz file ({error}); make the label file again") from error
     if "labels_packed" in arrays and "category_ids" in arrays:
         columns = len(arrays["category_ids"])

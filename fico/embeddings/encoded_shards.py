@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fico.types import EncodedBatch
 from fico.util.atomic import atomic_write
+from fico.util.digest import DIGEST, arrays_digest
 
 log = logging.getLogger(__name__)
 FLUSH_SECONDS = 20.0  # a killed run encodes at most this long again; a shorter encoding is not stored
@@ -23,7 +24,8 @@ class EncodedShards:
     """The encoded batches of one process, in shards of ``FLUSH_SECONDS`` of work each.
 
     A shard is a safetensors file ``<rank>-<first batch>.safetensors``, written whole or not at all, whose header holds
-    the key, the number of its batches and the seconds of the network so far. A full disk costs the shards alone.
+    the key, the number of its batches, the seconds of the network so far and a digest; one that differs from it is not
+    read. A full disk costs the shards alone.
 
     Args:
         folder: Of the shards of all processes.
@@ -82,6 +84,7 @@ class EncodedShards:
             if parts:
                 values[name] = _joined(name, parts)
         header = {"key": self._key, "batches": str(len(batches)), "seconds": repr(seconds)}
+        header[DIGEST] = _digest(header, values)
         with atomic_write(self._path(self.batches)) as temporary:
             save_file(values, temporary, header)
         self.batches += len(batches)
@@ -93,9 +96,17 @@ class EncodedShards:
         try:
             with safe_open(path, "pt") as file:
                 header: dict[str, str] = file.metadata() or {}
+                if header.get("key") != self._key:
+                    return None
+                values = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError):
             return None
-        return header if header.get("key") == self._key else None
+        return header if _digest(header, values) == header.get(DIGEST) else None
+
+
+def _digest(header: dict[str, str], values: dict[str, Tensor]) -> str:
+    as_bytes = {f"{name} {value.dtype}": value.contiguous().view(torch.uint8) for name, value in values.items()}
+    return arrays_digest(header, {name: value.numpy() for name, value in as_bytes.items()})
 
 
 def _on_cpu(values: Tensor | None) -> Tensor | None:

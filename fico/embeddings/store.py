@@ -18,6 +18,7 @@ from fico.errors import DataError
 from fico.types import Correspondence
 from fico.util.arrays import as_numpy
 from fico.util.atomic import atomic_write, sha256
+from fico.util.digest import check_file, is_sealed, sealed
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -125,7 +126,7 @@ class EmbeddingStore:
             with atomic_write(folder / file) as temporary:
                 save_tensors(tensors[side], temporary)
         with atomic_write(folder / MANIFEST) as temporary:
-            temporary.write_text(json.dumps(store._manifest(folder), indent=1), encoding="utf-8")
+            temporary.write_text(json.dumps(sealed(store._manifest(folder)), indent=1), encoding="utf-8")
         return store
 
     @classmethod
@@ -133,11 +134,18 @@ class EmbeddingStore:
         """Read a store and check every file against the manifest.
 
         Raises:
-            DataError: The manifest is missing or of another version, a file (named) is missing, truncated
+            DataError: The manifest is missing, changed or of another version, a file (named) is missing, truncated
                 or changed, or counts disagree.
         """
         folder = Path(folder)
-        manifest = _read_manifest(folder)
+        manifest = read_manifest(folder)
+        try:
+            return cls._of(folder, manifest)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise DataError(f"{folder / MANIFEST} is damaged ({error}); write the store again") from error
+
+    @classmethod
+    def _of(cls, folder: Path, manifest: dict[str, Any]) -> Self:
         sides = {side: _read_side(folder, side, manifest) for side in FILES}
         labels = None
         if manifest["classes"] is not None:
@@ -246,7 +254,12 @@ def _stored(embeddings: Embeddings, ids: Sequence[str], side: str, model: str, b
     return HashCodes.of(rows, bits, f"the code of {side}", ids).packed()
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of an embedding store, without its arrays, which may be large.
+
+    Raises:
+        DataError: It is missing, damaged, changed or of another version.
+    """
     path = folder / MANIFEST
     if not path.is_file():
         raise DataError(f"{folder} has no {MANIFEST}; it is not an embedding store, or writing it was interrupted")
@@ -259,6 +272,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise DataError(
             f"{path} has schema_version {version}, this release reads {SCHEMA_VERSION}; write the store again"
         )
+    is_sealed(manifest, path, "copy it again or repeat the run")
     return dict(manifest)
 
 
@@ -267,11 +281,7 @@ def _read_side(folder: Path, side: str, manifest: dict[str, Any]) -> dict[str, n
     path = folder / expected["file"]
     if not path.is_file():
         raise DataError(f"{path} is missing; its manifest lists it; copy the whole folder again")
-    if sha256(path) != expected["sha256"]:
-        raise DataError(
-            f"{path} was truncated or changed since it was written (its SHA-256 differs from the "
-            "manifest); copy it again or repeat the run"
-        )
+    check_file(path, expected["sha256"], "copy it again or repeat the run")
     try:
         tensors: dict[str, np.ndarray] = load_file(path)
         rows = tensors[side]

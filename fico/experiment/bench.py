@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import logging
 import random
 import sys
@@ -26,7 +25,7 @@ from fico.experiment.folder import print_folder, write_config
 from fico.experiment.resume.unfinished import Unfinished
 from fico.experiment.sweep import is_finished, run_key
 from fico.report.figures.files import write_figures
-from fico.report.results.schema import RESULTS, DataInfo, ModelInfo, Results, SearchRow
+from fico.report.results.schema import RESULTS, DataInfo, ModelInfo, Results, SearchRow, results_text
 from fico.report.table.markdown import as_markdown
 from fico.report.table.terminal import print_table
 from fico.util.atomic import atomic_write
@@ -130,7 +129,6 @@ def _write(folder: Path, results: Results, outcome: Outcome) -> None:
     texts = {
         "report.md": "\n".join([*map(as_markdown, outcome.tables), *outcome.notes]) + "\n",
         "results.csv": _csv(outcome),
-        RESULTS: json.dumps(results.as_json(), indent=1, allow_nan=False) + "\n",
     }
     for table in outcome.tables:
         print_table(table)
@@ -139,6 +137,8 @@ def _write(folder: Path, results: Results, outcome: Outcome) -> None:
     for name, text in texts.items():
         with atomic_write(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="")
+    with atomic_write(folder / RESULTS) as temporary:
+        temporary.write_text(results_text(results, folder), encoding="utf-8")
 
 
 def _csv(outcome: Outcome) -> str:

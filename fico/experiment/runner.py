@@ -100,7 +100,8 @@ def _key(config: DictConfig, data: RetrievalDataModule) -> str:
     """What the numbers of the run depend on."""
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     fingerprints = [split.fingerprint for split in data.splits.values()]
-    return run_key(plain, [*fingerprints, *_weight_digests(config.model), *data.inputs.origin.values()])
+    features = (*data.inputs.origin.values(), *data.inputs.digests)
+    return run_key(plain, [*fingerprints, *_weight_digests(config.model), *features])
 
 
 def _weight_digests(model: DictConfig) -> list[str]:

@@ -122,6 +122,7 @@ class ModelInputs:
         vocabulary: Of the word ids; None with text features and token ids.
         is_made: By side: whether the inputs were made from images or captions, so that those of new ones can be.
         image_scale: Scale of the fixed descriptors, where they were made here.
+        digests: Of precomputed features, whose origin does not say what is in them.
     """
 
     splits: dict[str, SplitInputs]
@@ -132,3 +133,4 @@ class ModelInputs:
     vocabulary: Vocabulary | None
     is_made: Mapping[str, bool]
     image_scale: Scale | None = None
+    digests: tuple[str, ...] = ()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fico.util.atomic import sha256
-from fico.util.cache import cache_dir, ensure_folder
+from fico.util.cache import cache_dir
+from fico.util.cached_folder import ensure_folder
 from fico.util.disk_errors import map_new_file
 
 
@@ -29,7 +29,7 @@ def cached_rows(
     """
     key = hashlib.sha256(json.dumps([kind, content]).encode()).hexdigest()[:24]
     folder = cache_dir() / "features" / f"{kind}-{key}"
-    ensure_folder(folder, partial(_is_whole, shape=shape), partial(_write, shape=shape, blocks=blocks))
+    ensure_folder(folder, partial(_write, shape=shape, blocks=blocks))
     rows: np.ndarray = np.load(folder / "rows.npy", mmap_mode="r")
     return rows
 
@@ -42,14 +42,3 @@ def _write(folder: Path, *, shape: tuple[int, ...], blocks: Iterable[np.ndarray]
         rows[start : start + len(block)] = block
         start += len(block)
     rows.flush()
-    manifest = {"shape": shape, "sha256": sha256(path)}
-    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-
-
-def _is_whole(folder: Path, *, shape: tuple[int, ...]) -> bool:
-    """Say whether the file is exactly what was written."""
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        return bool(manifest == {"shape": list(shape), "sha256": sha256(folder / "rows.npy")})
-    except (OSError, ValueError):
-        return False

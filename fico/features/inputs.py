@@ -31,6 +31,7 @@ class _Side:
     vocabulary: Vocabulary | None = None
     is_made: bool = True
     scale: Scale | None = None
+    digest: str = ""
 
 
 def model_inputs(
@@ -82,6 +83,7 @@ def model_inputs(
         vocabulary=texts.vocabulary,
         is_made={"image": images.is_made, "text": texts.is_made},
         image_scale=images.scale,
+        digests=tuple(filter(None, (images.digest, texts.digest))),
     )
 
 
@@ -104,7 +106,8 @@ def _images(
 def _image_side(found: Features) -> _Side:
     first = found.rows["train"]
     sizes = {"image_dim": first.shape[-1]} | ({"regions": first.shape[1]} if first.ndim == 3 else {})
-    return _Side(found.rows, sizes, found.origin, first[0].nbytes, is_made=found.is_made, scale=found.scale)
+    row_bytes = first[0].nbytes
+    return _Side(found.rows, sizes, found.origin, row_bytes, None, found.is_made, found.scale, found.digest)
 
 
 def _texts(
@@ -141,7 +144,9 @@ def _texts(
 def _text_side(vectors: Features) -> _Side:
     first = vectors.rows["train"]
     sizes = {"text_dim": first[0].shape[-1]}
-    return _Side(vectors.rows, sizes, vectors.origin, _mean_bytes(first), is_made=vectors.is_made)
+    return _Side(
+        vectors.rows, sizes, vectors.origin, _mean_bytes(first), is_made=vectors.is_made, digest=vectors.digest
+    )
 
 
 def _unknown_words(ids: Mapping[str, Sequence[np.ndarray]]) -> str:

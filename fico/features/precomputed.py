@@ -12,6 +12,9 @@ from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError
 from fico.formats.arrays import check_finite
 from fico.formats.text import read_json
+from fico.util.digest import is_sealed
+from fico.util.disk_errors import map_npy
+from fico.util.file_digests import file_digests
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,12 +47,14 @@ class Features:
         origin: What made them, in one sentence.
         is_made: Whether they were made here from images or captions, so that those of a new image or caption can be.
         scale: Of image descriptors that were made here.
+        digest: Of precomputed rows and their ids; empty where the origin says all that decides the rows.
     """
 
     rows: dict[str, np.ndarray]
     origin: str
     is_made: bool = False
     scale: Scale | None = None
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +125,7 @@ def read_precomputed(root: Path, kind: str, ids: Mapping[str, Sequence[str]], ax
     if not path.exists() and not path.with_suffix(".json").exists():
         return None
     array, described = _read_array(path, axes), _read_ids(path.with_suffix(".json"))
+    digest = _checked_digest(path, described.get("sha256"))
     names = [str(item) for item in described["ids"]]
     row_of = {name: row for row, name in enumerate(names)}
     if len(names) != len(array) or len(row_of) != len(names):
@@ -128,13 +134,21 @@ def read_precomputed(root: Path, kind: str, ids: Mapping[str, Sequence[str]], ax
             f"{path.with_suffix('.json').name}; it needs one row per id"
         )
     rows = {split: _join(path, array, row_of, wanted) for split, wanted in ids.items()}
-    return Features(rows, str(described.get("origin") or f"precomputed features/{path.name}"))
+    return Features(rows, str(described.get("origin") or f"precomputed features/{path.name}"), digest=digest)
+
+
+def _checked_digest(path: Path, stored: str | None) -> str:
+    """The digest of rows and ids; of somebody's own rows none is stored that they could differ from."""
+    rows, ids = file_digests([path, path.with_suffix(".json")], label=f"Checking {path.name}")
+    if stored is not None and rows != stored:
+        raise DataError(f"{path} was changed since it was written (its SHA-256 differs); make the features again")
+    return f"{rows} {ids}"
 
 
 def _read_array(path: Path, axes: int) -> np.ndarray:
     try:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        array = map_npy(path)
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} is missing or not a complete npy file ({error}); make the features again") from error
     if array.ndim != axes or not np.issubdtype(array.dtype, np.floating):
         raise DataError(f"{path} has shape {array.shape} and dtype {array.dtype}; it needs {axes} axes of floats")
@@ -147,6 +161,7 @@ def _read_ids(path: Path) -> dict[str, Any]:
     described = read_json(path)
     if not isinstance(described, dict) or not isinstance(described.get("ids"), list):
         raise DataError(f'{path} must be {{"ids": [...], "origin": "..."}}')
+    is_sealed(described, path, "make the features again")
     return described
 
 

@@ -4,8 +4,10 @@ import hashlib
 import json
 import shutil
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,14 @@ import numpy as np
 
 from fico.errors import DataError, UsageError
 from fico.util.atomic import atomic_write
+from fico.util.digest import DIGEST, content_digest, sealed
+from fico.util.disk_errors import map_npy
+from fico.util.file_digests import file_digests
 from fico.util.progress import track
 
 Step = tuple[slice | int, np.ndarray]  # which rows, and their values
+RowCheck = list[int]  # first row of a step, the one after its last, and the CRC-32 of what it wrote there
+FILLED: RowCheck = []  # stands behind the last step of a file without gaps
 SAVED_SECONDS = 30.0  # a killed run loses no more work than this
 
 
@@ -60,7 +67,11 @@ class RowFile:
     @property
     def is_whole(self) -> bool:
         """Whether the finished file of exactly these settings is there."""
-        return self.path.exists() and _read(self.path.with_suffix(".json")).get("fingerprint") == self.fingerprint
+        described = _read(self.path.with_suffix(".json"))
+        if not self.path.exists() or described.get("fingerprint") != self.fingerprint:
+            return False
+        digest = file_digests([self.path], label=f"Checking {self.path.name}")[0]
+        return bool(digest == described.get("sha256", digest))  # version 0.1 kept none
 
     def write(
         self, steps: Callable[[int], Iterator[Step]], total: int, *, overwrite: bool = False, progress: bool = True
@@ -115,43 +126,47 @@ class RowFile:
 
     def _is_filled(self) -> bool:
         """Whether a run was killed after its last row and before the file had all its names."""
-        state = _read(self._state)
-        return state.get("fingerprint") == self.fingerprint and bool(state.get("is_filled"))
+        steps, rows = self._saved_steps(), _mapped(self._part if self._part.exists() else self.path)
+        if not steps or rows is None:
+            return False
+        return steps[-1] == FILLED and len(_whole(rows, steps)) == len(steps)
 
     def _fill(self, steps: Callable[[int], Iterator[Step]], total: int, progress: bool) -> None:
         rows, done = self._opened()
         saved = time.monotonic()
-        label = f"Writing {self.kind}" if done == 0 else f"Writing {self.kind} (going on)"
-        for number, (where, values) in enumerate(
-            track(steps(done), total - done, label, is_shown=progress), start=done + 1
-        ):
+        label = f"Writing {self.kind} (going on)" if done else f"Writing {self.kind}"
+        for where, values in track(steps(len(done)), total - len(done), label, is_shown=progress):
             rows[where] = values
+            done.append(_row_check(rows, where))
             if time.monotonic() - saved >= SAVED_SECONDS:
-                self._save(rows, number)
+                self._save(rows, done)
                 saved = time.monotonic()
         self._check_filled(rows)
-        self._save(rows, total, is_filled=True)
+        self._save(rows, [*done, FILLED])
 
-    def _opened(self) -> tuple[np.ndarray, int]:
-        """The unfinished rows and the number of steps that filled them."""
-        shape = (len(self.ids), *self.shape)
-        state = _read(self._state)
-        if state.get("fingerprint") == self.fingerprint and self._part.exists():
-            rows = np.lib.format.open_memmap(self._part, mode="r+")
-            if rows.shape == shape:
-                return rows, int(state["done"])
+    def _opened(self) -> tuple[np.ndarray, list[RowCheck]]:
+        """The unfinished rows, and the steps whose rows are what they wrote."""
+        shape, steps = (len(self.ids), *self.shape), self._saved_steps()
+        rows = _mapped(self._part) if steps is not None else None
+        if rows is not None and steps is not None and rows.shape == shape:
+            return rows, _whole(rows, steps)
         self._state.unlink(missing_ok=True)
         rows = np.lib.format.open_memmap(self._part, mode="w+", dtype=self.dtype, shape=shape)
         rows.reshape(len(rows), -1)[:, 0] = np.nan  # marks rows that are never filled
-        self._save(rows, 0)
-        return rows, 0
+        self._save(rows, [])
+        return rows, []
 
-    def _save(self, rows: np.ndarray, done: int, is_filled: bool = False) -> None:
+    def _saved_steps(self) -> list[RowCheck] | None:
+        """The steps by the state of an unfinished file of these settings; None without one."""
+        state = _read(self._state)
+        is_own = state.get("fingerprint") == self.fingerprint and state.get(DIGEST) == content_digest(state)
+        return list(state["steps"]) if is_own else None
+
+    def _save(self, rows: np.ndarray, steps: list[RowCheck]) -> None:
         assert isinstance(rows, np.memmap)
         rows.flush()
         with atomic_write(self._state) as part:
-            state = {"fingerprint": self.fingerprint, "done": done, "is_filled": is_filled}
-            part.write_text(json.dumps(state), encoding="utf-8")
+            part.write_text(json.dumps(sealed({"fingerprint": self.fingerprint, "steps": steps})), encoding="utf-8")
 
     def _check_filled(self, rows: np.ndarray) -> None:
         empty = np.flatnonzero(np.isnan(rows.reshape(len(rows), -1)[:, 0]))
@@ -168,10 +183,30 @@ class RowFile:
         if self._part.exists():
             ids_path.unlink(missing_ok=True)
             self._part.replace(self.path)
+        digest = file_digests([self.path], label=f"Reading {self.path.name} for its digest")[0]
         content = {"ids": list(self.ids), "origin": self.origin, "settings": dict(self.settings)}
         with atomic_write(ids_path) as part:
-            part.write_text(json.dumps(content | {"fingerprint": self.fingerprint}), encoding="utf-8")
+            whole = sealed(content | {"fingerprint": self.fingerprint, "sha256": digest})
+            part.write_text(json.dumps(whole), encoding="utf-8")
         self._state.unlink(missing_ok=True)
+
+
+def _row_check(rows: np.ndarray, where: slice | int) -> RowCheck:
+    start, stop, _ = slice(where, where + 1).indices(len(rows)) if isinstance(where, int) else where.indices(len(rows))
+    return [start, stop, zlib.crc32(np.ascontiguousarray(rows[start:stop]).tobytes())]
+
+
+def _whole(rows: np.ndarray, steps: list[RowCheck]) -> list[RowCheck]:
+    """The steps up to the first one whose rows are not what it wrote."""
+    return list(takewhile(lambda step: step == FILLED or _row_check(rows, slice(*step[:2])) == step, steps))
+
+
+def _mapped(part: Path) -> np.memmap | None:
+    """The map of an unfinished file; None where it is damaged or not there."""
+    try:
+        return map_npy(part, "r+")
+    except (OSError, ValueError):
+        return None
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from fico.errors import DataError
 from fico.inference.gallery import Images
 from fico.util.atomic import atomic_write
 from fico.util.cache import cache_dir
+from fico.util.digest import DIGEST, arrays_digest
 from fico.util.progress import ProgressBar
 
 SUFFIXES = frozenset([".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
@@ -105,8 +106,11 @@ def _read(cache: Path) -> tuple[dict[str, list[int]], dict[str, Tensor]]:
     """What the cache holds; a damaged file counts as none."""
     try:
         with safe_open(cache, "pt") as file:
-            stamps: dict[str, list[int]] = json.loads(file.metadata()["files"])
+            header: dict[str, str] = file.metadata()
+            stamps: dict[str, list[int]] = json.loads(header["files"])
             vectors: Tensor = file.get_tensor("vectors")
+        if header[DIGEST] != _header(stamps, vectors)[DIGEST]:
+            return {}, {}
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return {}, {}
     return stamps, dict(zip(stamps, vectors, strict=True)) if len(stamps) == len(vectors) else {}
@@ -114,7 +118,13 @@ def _read(cache: Path) -> tuple[dict[str, list[int]], dict[str, Tensor]]:
 
 def _write(cache: Path, vectors: Mapping[str, Tensor], stamps: Mapping[str, Sequence[int]]) -> None:
     with atomic_write(cache) as temporary:
-        save_file({"vectors": torch.stack(list(vectors.values()))}, temporary, {"files": json.dumps(stamps)})
+        stacked = torch.stack(list(vectors.values()))
+        save_file({"vectors": stacked}, temporary, _header(stamps, stacked))
+
+
+def _header(stamps: Mapping[str, Sequence[int]], vectors: Tensor) -> dict[str, str]:
+    header = {"files": json.dumps(stamps)}
+    return header | {DIGEST: arrays_digest(header, {"vectors": vectors.numpy()})}
 
 
 def _digest(*parts: str) -> str:

@@ -6,8 +6,9 @@ image descriptors; the state of Doc2Vec; and the tested split's captions and ima
 
 import gzip
 import json
+import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,14 @@ from fico.features.precomputed import Scale
 from fico.formats.text import read_json
 from fico.types import Correspondence
 from fico.util.atomic import atomic_write, sha256
+from fico.util.digest import check_file, digests_of, is_sealed, sealed
 
 INPUTS = "inputs"
 MANIFEST, TRAIN, TESTED = "manifest.json", "train.json.gz", "tested.json.gz"
 SCALE, DOC2VEC = "image_scale.safetensors", "doc2vec.safetensors"
+FILES = (TRAIN, TESTED, SCALE, DOC2VEC)
 SCHEMA_VERSION = 1
+ADVICE = "copy it again or train the run again"
 
 
 def write_inputs(
@@ -61,8 +65,20 @@ def write_inputs(
         "origin": inputs.origin,
         "is_made": dict(inputs.is_made),
     }
+    manifest["files"] = digests_of(folder, FILES)
     with atomic_write(folder / MANIFEST) as temporary:
-        temporary.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        temporary.write_text(json.dumps(sealed(manifest), indent=1), encoding="utf-8")
+
+
+def check_inputs(run: Path) -> None:
+    """Compare the files of the folder ``inputs`` with their digests.
+
+    Raises:
+        DataError: One is missing or was changed.
+    """
+    stored = StoredInputs.load(run)
+    for name in stored.files:
+        stored.checked(name)
 
 
 def _write_captions(path: Path, split: RetrievalSplit, **more: Sequence[str]) -> None:
@@ -113,12 +129,14 @@ class StoredInputs:
         readers: By side what made the inputs: a kind of features, or the config node of a reader.
         origin: The same in a sentence.
         is_made: By side: whether the inputs of new images or captions can be made.
+        files: SHA-256 of the files, by name.
     """
 
     folder: Path
     readers: Mapping[str, Any]
     origin: Mapping[str, str]
     is_made: Mapping[str, bool]
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, run: Path) -> "StoredInputs":
@@ -137,9 +155,23 @@ class StoredInputs:
         try:
             if manifest["schema_version"] != SCHEMA_VERSION:
                 raise DataError(f"{path} has schema_version {manifest['schema_version']}, wanted is {SCHEMA_VERSION}")
-            return cls(run / INPUTS, manifest["readers"], manifest["origin"], manifest["is_made"])
+            is_sealed(manifest, path, ADVICE)
+            readers, origin, is_made = (manifest[name] for name in ("readers", "origin", "is_made"))
+            return cls(run / INPUTS, readers, origin, is_made, manifest.get("files", {}))
         except (KeyError, TypeError) as error:
             raise DataError(f"{path} is damaged; train the run again") from error
+
+    def checked(self, name: str) -> Path:
+        """The path of a file.
+
+        Raises:
+            DataError: It is missing, though it was written, or was changed.
+        """
+        path = self.folder / name
+        if name in self.files and not path.is_file():
+            raise DataError(f"{path} is missing; {ADVICE}")
+        check_file(path, self.files.get(name), ADVICE)
+        return path
 
     @cached_property
     def train(self) -> RetrievalSplit:
@@ -174,7 +206,7 @@ class StoredInputs:
         Raises:
             DataError: The file is missing or damaged.
         """
-        path = self.folder / SCALE
+        path = self.checked(SCALE)
         try:
             arrays = load_file(path)
             return Scale(arrays["mean"], arrays["deviation"])
@@ -203,9 +235,9 @@ class StoredInputs:
         return self._captions(TESTED)
 
     def _captions(self, name: str) -> dict[str, Any]:
-        path = self.folder / name
+        path = self.checked(name)
         try:
             content: dict[str, Any] = json.loads(gzip.decompress(path.read_bytes()))
-        except (OSError, EOFError, ValueError) as error:
+        except (OSError, EOFError, zlib.error, ValueError) as error:
             raise DataError(f"{path} is missing or damaged ({error}); train the run again") from error
         return content

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from fico.embeddings.store import read_manifest
 from fico.errors import DataError, FicoError
-from fico.formats.text import read_json
 from fico.networks.checkpoint_io.load import load_strictly
 from fico.run_context import STAMP
 from fico.util.zip_records import check_records
@@ -108,7 +108,7 @@ def _stored_config(run: Path) -> dict[str, Any]:
     path = run / "embeddings" / "manifest.json"
     if not path.is_file():
         raise DataError(f"{run} has neither {CHECKPOINT} nor embeddings; give the folder that a run printed last")
-    manifest: Any = read_json(path)
+    manifest = read_manifest(path.parent)
     try:
         return dict(manifest["origin"]["config"])
     except (KeyError, TypeError) as error:

@@ -168,7 +168,7 @@ class TextInputs:
     def _doc2vec(self) -> Any:
         from fico.features.text.doc2vec import load_inference_state
 
-        return load_inference_state(self._stored.folder / DOC2VEC)
+        return load_inference_state(self._stored.checked(DOC2VEC))
 
 
 @contextmanager

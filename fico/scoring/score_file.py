@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from fico.errors import DataError
 from fico.protocols import Matcher, PairScorer
 from fico.types import EncodedBatch
-from fico.util.disk_errors import map_new_file
+from fico.util.disk_errors import map_new_file, map_npy
 
 FLUSH_SECONDS = 20.0  # a killed run loses at most this much work
 
@@ -26,8 +26,9 @@ class ScoreFile:
     """A score matrix that is written tile by tile and can be resumed.
 
     While it is open there are ``<path>.part``, the matrix, and ``<path>.journal``: the key in the first line, then of
-    each tile whose scores are on disk its number, their CRC-32 and the seconds of scoring up to it. A tile whose scores
-    are not those of its line is scored again. `finish` renames the first to ``path`` and removes the other.
+    each tile whose scores are on disk its number, a CRC-32 of them and of the line, and the seconds of scoring up to
+    it. A tile whose scores are not those of its line is scored again. `finish` renames the first to
+    ``path`` and removes the other.
 
     Args:
         path: The ``.npy`` to write; its folder is created.
@@ -83,7 +84,7 @@ class ScoreFile:
         whole = [lines[0]]
         for line in lines[1:]:
             match line.split(" "):
-                case [tile, digest, seconds] if tile.isdecimal() and self._digest(int(tile)) == digest:
+                case [tile, digest, seconds] if tile.isdecimal() and self._digest(int(tile), seconds) == digest:
                     self.done.add(int(tile))
                     self._before = float(seconds)
                     whole.append(line)
@@ -92,17 +93,19 @@ class ScoreFile:
             self._journal.unlink()
             self._append(whole)
 
-    def _digest(self, tile: int) -> str:
+    def _digest(self, tile: int, seconds: str) -> str:
         try:
-            return f"{zlib.crc32(np.ascontiguousarray(self.scores[self._cells(tile)]).tobytes()):08x}"
-        except IndexError:  # no tile of this matrix
+            scores = zlib.crc32(np.ascontiguousarray(self.scores[self._cells(tile)]).tobytes())
+            return f"{zlib.crc32(f'{tile} {seconds}'.encode(), scores):08x}"
+        except (IndexError, OverflowError):  # no tile of this matrix
             return ""
 
     def write(self, tile: int, scores: np.ndarray) -> None:
         """Take the scores of a tile; every `FLUSH_SECONDS` the map is flushed to disk, then the journal."""
         self.scores[self._cells(tile)] = scores
         now = time.monotonic()
-        self._pending.append(f"{tile} {self._digest(tile)} {self._before + now - self._opened:.3f}")
+        seconds = f"{self._before + now - self._opened:.3f}"
+        self._pending.append(f"{tile} {self._digest(tile, seconds)} {seconds}")
         if now - self._flushed >= FLUSH_SECONDS:
             self._flush()
 
@@ -175,8 +178,8 @@ def _lines(journal: Path) -> list[str]:
 def _mapped(part: Path, shape: tuple[int, int], dtype: np.dtype) -> np.memmap | None:
     """The map of a part; None where it is none of this shape, as after a loss of power."""
     try:
-        scores: np.memmap = np.lib.format.open_memmap(part, "r+")
-    except (OSError, ValueError, EOFError):
+        scores = map_npy(part, "r+")
+    except (OSError, ValueError):
         return None
     return scores if (scores.shape, scores.dtype) == (shape, dtype) else None
 

@@ -1,6 +1,5 @@
 """Index files: named arrays with a format, a version, settings and a checksum; whole or refused."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 
 from fico.errors import DataError
 from fico.util.atomic import atomic_write
+from fico.util.digest import DIGEST, arrays_digest
 from fico.util.resources import require_disk
 
 VERSION = 3
@@ -39,8 +39,8 @@ def write_index(path: Path, kind: str, settings: Mapping[str, Any], arrays: Mapp
         "version": str(VERSION),
         "kind": kind,
         "settings": json.dumps(dict(settings)),
-        "sha256": _digest(whole),
     }
+    header[DIGEST] = arrays_digest(header, whole)
     with atomic_write(path) as temporary:
         save_file(whole, temporary, header)
 
@@ -57,7 +57,7 @@ def read_index(path: Path, kind: str) -> tuple[Settings, Arrays]:
     header, arrays = _read(path, with_arrays=True)
     if header["kind"] != kind:
         raise DataError(f"{path} holds an index of kind {header['kind']!r}, not {kind!r}; load it as that")
-    if _digest(arrays) != header.get("sha256"):
+    if not _is_whole(header, arrays):
         raise DataError(f"{path} was changed since it was written (its checksum differs); build the index again")
     return dict(json.loads(header["settings"])), arrays
 
@@ -92,9 +92,17 @@ def _read(path: Path, with_arrays: bool) -> tuple[dict[str, str], Arrays]:
         raise DataError(f"{path} is cut off or no index file ({error}); build the index again") from error
 
 
-def _digest(arrays: Mapping[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
-        digest.update(arrays[name].reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()
+def index_digest(path: Path) -> str | None:
+    """The digest that an index file carries, which `read_index` compares with its content; None of version 0.1.
+
+    Raises:
+        DataError: The file is missing, cut off or foreign, or of another version.
+    """
+    return _read(path, with_arrays=False)[0].get(DIGEST)
+
+
+def _is_whole(header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether header and arrays are those that were written; version 0.1 kept a digest of the arrays alone."""
+    if DIGEST in header:
+        return arrays_digest(header, arrays) == header[DIGEST]
+    return arrays_digest({}, arrays) == header.get("sha256")

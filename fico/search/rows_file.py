@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fico.errors import DataError
+from fico.util.disk_errors import map_npy
 
 _TYPES = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "U8": "|u1", "I8": "|i1", "BOOL": "|b1"}
 
@@ -62,7 +63,7 @@ def rows_file(path: str | Path, name: str | None = None) -> RowsFile:
 
 
 def _npy(path: Path) -> RowsFile:
-    array = np.load(path, mmap_mode="r")
+    array = map_npy(path)
     if array.ndim != 2 or array.flags.f_contiguous and not array.flags.c_contiguous:
         raise ValueError(f"shape {array.shape}, Fortran order {array.flags.f_contiguous}")
     return RowsFile(path, array.dtype.str, int(array.offset), (array.shape[0], array.shape[1]))

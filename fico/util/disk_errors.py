@@ -1,8 +1,10 @@
-"""Errors of the disk as one sentence each, and files whose bytes are reserved before they are mapped."""
+"""Errors of the disk as one sentence each, and mapped files: whole ones, and new ones with their bytes reserved."""
 
 import errno
 import os
+import warnings
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -44,6 +46,24 @@ def map_new_file(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.memm
         error.filename = str(path)
         raise
     return mapped
+
+
+def map_npy(path: Path, mode: Literal["r", "r+"] = "r") -> np.memmap:
+    """Map an array of a ``.npy``.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is no complete ``.npy`` of numbers.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of a damaged header that it were one of Python 2
+            mapped: np.memmap = np.lib.format.open_memmap(path, mode=mode)
+        return mapped
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # the header is parsed as Python, whose errors are of many kinds
+        raise ValueError(f"its header is damaged: {type(error).__name__}") from error
 
 
 def reserve(path: Path) -> None:

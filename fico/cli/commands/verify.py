@@ -1,4 +1,4 @@
-"""``fico verify``: a run's metrics, recomputed."""
+"""``fico verify``: whether a run's files are whole and its metrics follow from them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,16 +8,28 @@ import typer
 from fico.errors import FicoError
 
 
-def verify(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")]) -> None:
-    """Recompute the metrics of a run from its stored embeddings and say whether they are the same."""
-    from fico.cli.verify import verify_run
+def verify(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder of a finished run; or an index, embedding store or cache.")
+    ],
+) -> None:
+    """Check every file of a run by its digest, and recompute its metrics from what it stored."""
+    from fico.cli.verify.files import check_other, check_run_files
+    from fico.cli.verify.run import recomputed_from, verify_run
 
+    other = check_other(run)
+    if other is not None:
+        typer.echo(f"{run} is whole: {other}")
+        return
+    files = check_run_files(run)
     count, differences = verify_run(run)
     for difference in differences:
         typer.echo(f"{difference.name}: stored {difference.stored}, recomputed {difference.found}")
-    if differences:
-        raise FicoError(
-            f"{len(differences)} of {count} metrics of {run} do not follow from its embeddings; "
-            "its files were changed, or another release wrote them"
-        )
-    typer.echo(f"all {count} metrics of {run} are the same when recomputed from its embeddings")
+    if files.errors or differences:
+        metrics = f"{len(differences)} of {count} metrics of {run} do not follow from what it stored"
+        found = [*files.errors, *([metrics] if differences else [])]
+        raise FicoError(f"{'; '.join(found)}; its files were changed, or another release wrote them")
+    if files.absent:
+        typer.echo(f"no longer there: {', '.join(files.absent)}")
+    typer.echo(f"as they were written: {', '.join(sorted(dict.fromkeys(files.whole)))}")
+    typer.echo(f"all {count} metrics of {run} are the same when recomputed from {recomputed_from(run)}")

@@ -3,24 +3,30 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool
 
-SAMPLED_ROWS = 256  # of large mapped arrays only this many rows enter the fingerprint
+from fico.util.file_digests import file_digests
+
+MAPPED_ROWS = 256  # a mapped array of more rows is not read through the map but by its file
 
 
 def fingerprint(
     parts: Sequence[Sequence[object]], arrays: Sequence[np.ndarray], labels: Bool[np.ndarray, "rows classes"] | None
 ) -> str:
-    """SHA-256 over plain values, arrays and labels; of an array of many rows, evenly spaced ones enter."""
+    """SHA-256 over plain values, arrays and labels; of a large mapped array, over the digest of its file.
+
+    That digest is remembered by size and time of change; see `fico.util.file_digests`.
+    """
     digest = hashlib.sha256(json.dumps(list(map(list, parts)), ensure_ascii=False).encode())
     for array in arrays:
         digest.update(f"{array.shape} {array.dtype}".encode())
-        rows: Sequence[int] | slice = slice(None)
-        if isinstance(array, np.memmap) and len(array) > SAMPLED_ROWS:
-            rows = np.linspace(0, len(array) - 1, SAMPLED_ROWS).astype(int).tolist()
-        digest.update(np.ascontiguousarray(array[rows]).tobytes())
+        if isinstance(array, np.memmap) and len(array) > MAPPED_ROWS and array.filename:
+            digest.update(file_digests([Path(array.filename)])[0].encode())
+        else:
+            digest.update(np.ascontiguousarray(array).tobytes())
     if labels is not None:
         digest.update(np.packbits(labels, axis=1).tobytes())
     return digest.hexdigest()

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,7 +11,8 @@ import numpy as np
 from fico.datasets.labels import LabelFile
 from fico.errors import DataError
 from fico.formats.text import read_json
-from fico.util.cache import cache_dir, ensure_folder
+from fico.util.cache import cache_dir
+from fico.util.cached_folder import ensure_folder
 
 VERSION = 1  # raise it when what is written changes
 _RELEASES = (
@@ -48,7 +48,7 @@ def instance_labels(files: Sequence[Path]) -> LabelFile:
     states = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     key = hashlib.sha256(json.dumps([VERSION, states]).encode()).hexdigest()[:24]
     folder = cache_dir() / "labels" / f"instances-{key}"
-    ensure_folder(folder, _is_whole, partial(_write, files=files))
+    ensure_folder(folder, lambda work: write_labels(work / "labels.npz", files))
     return LabelFile(folder / "labels.npz", source=" and ".join(str(file) for file in files))
 
 
@@ -113,12 +113,3 @@ def _load(file: Path) -> dict[str, Any]:
     except (KeyError, TypeError) as error:
         raise DataError(f"{file} holds no instance annotations of COCO ({error}); fetch it again") from error
     return content
-
-
-def _write(folder: Path, *, files: Sequence[Path]) -> None:
-    write_labels(folder / "labels.npz", files)
-    (folder / "whole").touch()
-
-
-def _is_whole(folder: Path) -> bool:
-    return (folder / "whole").is_file()

@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-MISSING = -1
 COCO_NAMES = ("{:012d}.jpg", "COCO_train2014_{:012d}.jpg", "COCO_val2014_{:012d}.jpg")
 
 
@@ -23,10 +22,10 @@ class ImageFiles:
     def __init__(self, root: Path, folders: Sequence[str] = ()) -> None:
         self.root = root
         self.folders = tuple(folders)
-        self._sizes: dict[str, dict[str, int]] = {}
+        self._names: dict[str, frozenset[str]] = {}
 
-    def locate(self, filename: str, filepath: str, coco_id: int | None) -> tuple[Path, int]:
-        """Give the path of an image and its size.
+    def locate(self, filename: str, filepath: str, coco_id: int | None) -> Path:
+        """Give the path of an image.
 
         Args:
             filename: Name in the record.
@@ -34,7 +33,7 @@ class ImageFiles:
             coco_id: Number of a COCO image.
 
         Returns:
-            Path and bytes; the first place that was tried and `MISSING` where there is no such file.
+            The first place that was tried where there is no such file.
         """
         names = [filename] if coco_id is None else [filename, *(name.format(coco_id) for name in COCO_NAMES)]
         folders = ("images", filepath, f"images/{filepath}", "", *self.folders)
@@ -42,13 +41,13 @@ class ImageFiles:
             listing = self._listing(folder)
             for name in names if listing else ():
                 if name in listing:
-                    return self.root / folder / name, listing[name]
-        return self.root / folders[0] / filename, MISSING
+                    return self.root / folder / name
+        return self.root / folders[0] / filename
 
-    def _listing(self, folder: str) -> dict[str, int]:
-        if folder not in self._sizes:
-            self._sizes[folder] = {}
+    def _listing(self, folder: str) -> frozenset[str]:
+        if folder not in self._names:
+            self._names[folder] = frozenset()
             if (self.root / folder).is_dir():
                 with os.scandir(self.root / folder) as entries:
-                    self._sizes[folder] = {e.name: e.stat().st_size for e in entries if e.is_file()}
-        return self._sizes[folder]
+                    self._names[folder] = frozenset(entry.name for entry in entries if entry.is_file())
+        return self._names[folder]

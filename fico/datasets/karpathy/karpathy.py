@@ -17,6 +17,7 @@ from fico.datasets.labels import LabelFile, Labels, labels_by_position
 from fico.datasets.recipes.layout import Layout
 from fico.errors import DataError
 from fico.types import Correspondence
+from fico.util.file_digests import file_digests
 
 
 class Karpathy(SplitReader):
@@ -112,19 +113,19 @@ class Karpathy(SplitReader):
         self._check_count(name, records)
         kept = None if self.captions_per_image == "all" else self.captions_per_image
         captions = [(row, caption) for row, image in enumerate(records) for caption in image.captions[:kept]]
-        located = [self._files.locate(image.filename, image.filepath, image.coco_id) for image in records]
+        paths = tuple(self._files.locate(image.filename, image.filepath, image.coco_id) for image in records)
         image_ids = tuple(record.id for record in records)
         caption_ids = tuple(caption.id for _, caption in captions)
         texts = tuple(caption.text for _, caption in captions)
         image_rows = [row for row, _ in captions]
         labels, classes = self._labels_of(name, image_ids)
-        sizes = [size for _, size in located]
-        parts = (image_ids, sizes, caption_ids, texts, image_rows, classes)
+        digests = file_digests(paths, label=f"Reading the {name} images for the fingerprint")
+        parts = (image_ids, digests, caption_ids, texts, image_rows, classes)
         return RetrievalSplit(
             dataset=self.name,
             name=name,
             image_ids=image_ids,
-            image_paths=tuple(path for path, _ in located),
+            image_paths=paths,
             caption_ids=caption_ids,
             captions=texts,
             tokens=tuple(caption.tokens for _, caption in captions),

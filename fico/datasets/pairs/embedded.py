@@ -11,7 +11,8 @@ from typing import Any
 from fico.datasets.pairs.pair import IMAGE_SUFFIXES
 from fico.errors import DataError
 from fico.util.atomic import sha256
-from fico.util.cache import cache_dir, ensure_folder
+from fico.util.cache import cache_dir
+from fico.util.cached_folder import ensure_folder
 from fico.util.resources import require_disk
 
 _LOG = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ def stored_images(path: Path, settings: str, read: Callable[[], Iterator[Embedde
     if not path.is_file():
         raise DataError(f"there is no file {path}; put it there")
     folder = cache_dir() / "pairs" / digest(f"{sha256(path)} {settings}".encode()).hexdigest()[:24]
-    ensure_folder(folder, lambda found: (found / ROWS).is_file(), write)
+    ensure_folder(folder, write)
     rows: list[dict[str, Any]] = json.loads((folder / ROWS).read_bytes())
     return [StoredImage(**{**row, "path": folder / row["path"]}) for row in rows]
 

@@ -16,6 +16,7 @@ from fico.datasets.splits import hash_order
 from fico.datasets.words import caption_words
 from fico.errors import DataError, UsageError
 from fico.types import Correspondence
+from fico.util.file_digests import file_digests
 
 
 @dataclass(slots=True)
@@ -133,7 +134,7 @@ class Pairs(SplitReader):
         texts, image_rows = tuple(text for *_, text in captions), [row for row, *_ in captions]
         labels = None if self._labels is None else self._labels.of(ids)
         classes = () if self._labels is None else self._labels.classes
-        sizes = [image.path.stat().st_size for image in images]
+        digests = file_digests([image.path for image in images], label=f"Reading the {name} images for the fingerprint")
         return RetrievalSplit(
             dataset=self.name,
             name=name,
@@ -145,7 +146,7 @@ class Pairs(SplitReader):
             correspondence=Correspondence(image_rows),
             labels=labels,
             classes=classes,
-            fingerprint=fingerprint((ids, sizes, texts, image_rows, classes), (), labels),
+            fingerprint=fingerprint((ids, digests, texts, image_rows, classes), (), labels),
             label_origin="" if self._labels is None else self._labels.origin,
             notes=tuple(self.notes),
         )

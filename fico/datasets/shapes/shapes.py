@@ -26,7 +26,6 @@ twenty-five. About a third of all image pairs share a category, which is what ch
 level.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,7 +43,8 @@ from fico.datasets.shapes.render import render
 from fico.datasets.shapes.scenes import CLASSES, Scene, categories, draw_scene, vary_scene
 from fico.datasets.words import caption_words
 from fico.errors import UsageError
-from fico.util.cache import cache_dir, ensure_folder
+from fico.util.cache import cache_dir
+from fico.util.cached_folder import ensure_folder
 from fico.util.progress import track
 
 VERSION = 2  # raise it when the same seed gives another data set
@@ -122,14 +122,9 @@ class Shapes(SplitReader):
 
     @cached_property
     def _reader(self) -> Karpathy:
-        ensure_folder(self.root, self._is_whole, self._write)
+        about = {"generator": VERSION, "images": self.images, "seed": self.seed, "counts": self.counts}
+        ensure_folder(self.root, self._write, about)
         return Karpathy(self.root, name=self.name, captions_per_image=self.captions_per_image)
-
-    def _is_whole(self, folder: Path) -> bool:
-        """Say whether the folder holds every picture; the manifest is written last."""
-        if not (folder / "manifest.json").is_file():
-            return False
-        return sum(1 for _ in (folder / "images").glob("*.jpg")) == sum(self.counts.values())
 
     def _write(self, folder: Path) -> None:
         (folder / "images").mkdir()
@@ -145,9 +140,6 @@ class Shapes(SplitReader):
             labels=np.array([categories(record.scene) for record in records], dtype=np.uint8),
             classes=np.array(CLASSES),
         )
-        made = {"generator": VERSION, "images": self.images, "seed": self.seed, "counts": self.counts}
-        made |= {"sha256": hashlib.sha256(text.encode()).hexdigest()}
-        (folder / "manifest.json").write_text(json.dumps(made), encoding="utf-8")
 
 
 def _entry(record: SceneRecord) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from fico.util.atomic import atomic_write
+from fico.util.digest import DIGEST, content_digest, sealed
 from fico.util.locks import is_locked
 
 MARK = "unfinished.json"
@@ -44,15 +45,15 @@ class Unfinished:
         """The mark of a folder; None where there is none that can be read."""
         try:
             values: Any = json.loads((folder / MARK).read_text(encoding="utf-8"))
-            return cls(folder, **values)
-        except (OSError, ValueError, TypeError):
+            return cls(folder, **values) if values.pop(DIGEST) == content_digest(values) else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def write(self) -> None:
         """Write the mark, replacing an earlier one."""
         values = {name: value for name, value in asdict(self).items() if name not in ("folder", "is_resumed")}
         with atomic_write(self.folder / MARK) as temporary:
-            temporary.write_text(json.dumps(values, indent=1), encoding="utf-8")
+            temporary.write_text(json.dumps(sealed(values), indent=1), encoding="utf-8")
 
     def end(self) -> None:
         """The run has ended: remove the mark and what only a resumed run would have read."""

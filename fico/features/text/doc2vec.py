@@ -16,7 +16,8 @@ from safetensors.numpy import load_file, save_file
 from fico.errors import DataError
 from fico.features.text.treebank import tokenize
 from fico.util.atomic import atomic_write
-from fico.util.cache import cache_dir, ensure_folder
+from fico.util.cache import cache_dir
+from fico.util.cached_folder import ensure_folder
 from fico.util.optional import requires_extra
 from fico.util.progress import track
 
@@ -76,7 +77,7 @@ def fitted_once(captions: Sequence[str], *, seed: int = 0, progress: bool = True
     def write(work: Path) -> None:
         fit(captions, seed=seed, progress=progress).save(str(work / "model"))
 
-    ensure_folder(folder, lambda there: (there / "model").is_file(), write)
+    ensure_folder(folder, write)
     model: Doc2Vec = Doc2Vec.load(str(folder / "model"))  # a pickle, but of the user's own cache
     return model
 

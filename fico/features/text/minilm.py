@@ -17,7 +17,8 @@ from fico.features.cache import cached_rows
 from fico.features.precomputed import Features
 from fico.features.text.bert import FrozenBert
 from fico.util.atomic import sha256
-from fico.util.cache import cache_dir, ensure_folder
+from fico.util.cache import cache_dir
+from fico.util.cached_folder import ensure_folder
 from fico.util.progress import track
 
 MINILM_VERSION = 1  # raise it when the values change
@@ -136,15 +137,10 @@ def _unpacked(archive: Path) -> Path:
     """Folder of the model in the form of transformers, in the user's cache."""
     folder = cache_dir() / "models" / f"minilm-{ARCHIVE_SHA256[:24]}"
 
-    def is_complete(there: Path) -> bool:
-        with zipfile.ZipFile(archive) as packed:
-            sizes = {name: packed.getinfo(name).file_size for name in FILES}
-        return all((there / name).is_file() and (there / name).stat().st_size == sizes[name] for name in FILES)
-
     def write(work: Path) -> None:
         with zipfile.ZipFile(archive) as packed:
             for name in FILES:
                 packed.extract(name, work)
 
-    ensure_folder(folder, is_complete, write)
+    ensure_folder(folder, write)
     return folder

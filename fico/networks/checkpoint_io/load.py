@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fico.errors import DataError
+from fico.util.digest_file import check_digest_file
 
 # What the authors' scripts stored with the tensors: their options and scores. None of it runs code.
 _HARMLESS: list[Any] = [
@@ -49,6 +50,7 @@ def read_checkpoint(path: Path | str, *, trust: bool = False) -> dict[str, Any]:
         raise DataError(f"there is no weights file {file}; give the path of a released checkpoint")
     try:
         if file.suffix == ".safetensors":
+            check_digest_file(file)
             return dict(load_file(file))
         with torch.serialization.safe_globals(_HARMLESS):
             checkpoint = torch.load(file, map_location="cpu", weights_only=not trust)

@@ -1,14 +1,14 @@
 """Paired significance tests between runs on per-query values, with Holm's correction for several tests."""
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from fico.embeddings.store import read_manifest
 from fico.errors import DataError, UsageError
 from fico.metrics.significance import PairedTest, sign_flip_test
-from fico.report.results.per_query import QueryTable, read_queries
+from fico.report.results.per_query import QUERIES, QueryTable, read_queries
 from fico.report.results.runs import FinishedRun
 
 TOLERANCE = 1e-6  # between a metric and the mean of its values per query, which the file rounds
@@ -23,7 +23,7 @@ class QueryValues:
     """
 
     def __init__(self, runs: Sequence[FinishedRun]) -> None:
-        self._tables = {run.folder: read_queries(run.folder / "per_query.csv.gz") for run in runs}
+        self._tables = {run.folder: read_queries(run.folder / QUERIES, run.results.files.get(QUERIES)) for run in runs}
 
     def test(self, first: Sequence[FinishedRun], second: Sequence[FinishedRun], name: str) -> PairedTest | None:
         """Paired sign-flip test between two groups of runs, with the queries of one image flipped together.
@@ -59,7 +59,7 @@ class QueryValues:
     def _table(self, run: FinishedRun, name: str) -> QueryTable:
         direction = name.split("/")[1]
         if direction not in self._tables[run.folder]:
-            raise DataError(f"{run.folder / 'per_query.csv.gz'} has no {direction} queries; repeat the run")
+            raise DataError(f"{run.folder / QUERIES} has no {direction} queries; repeat the run")
         return self._tables[run.folder][direction]
 
     def _values(self, run: FinishedRun, name: str) -> Float64[np.ndarray, " queries"] | None:
@@ -83,7 +83,7 @@ class QueryValues:
         images: Sequence[str | int] = table.images or (table.ids if table.direction == "i2t" else ())
         manifest = run.folder / "embeddings" / "manifest.json"
         if not images and manifest.is_file():
-            stored = json.loads(manifest.read_text(encoding="utf-8"))  # the arrays beside it may be large
+            stored = read_manifest(manifest.parent)
             owners = dict(zip(stored["texts"]["ids"], stored["caption_to_image"], strict=True))
             images = [owners[query] for query in table.ids] if set(table.ids) <= set(owners) else ()
         number = {image: position for position, image in enumerate(dict.fromkeys(images))}
@@ -109,6 +109,11 @@ def holm(ps: Sequence[float]) -> list[float]:
     return corrected
 
 
+def _fingerprints_content(run: FinishedRun) -> bool:
+    """Whether the fingerprint of a run's data covers the content of image files; version 0.1 took their sizes."""
+    return not run.results.versions.get("fico", "").startswith("0.1.")
+
+
 def check_same_data(runs: Sequence[FinishedRun]) -> None:
     """Refuses runs whose numbers do not measure the same thing.
 
@@ -124,7 +129,8 @@ def check_same_data(runs: Sequence[FinishedRun]) -> None:
                 f"{first.folder} is on {one.name} {one.split}, {other.folder} on {two.name} {two.split}; "
                 "compare runs on the same split"
             )
-        if one.fingerprint != two.fingerprint:
+        is_known = _fingerprints_content(first) == _fingerprints_content(other)
+        if is_known and one.fingerprint != two.fingerprint:
             raise UsageError(
                 f"{first.folder} and {other.folder} are both on {one.name} {one.split}, but its content differs "
                 f"(fingerprints {one.fingerprint[:12]} and {two.fingerprint[:12]}); repeat one on the other's data"

@@ -72,16 +72,28 @@ def check_metric(name: str, metric: Metric) -> None:
     """Refuses what no metric can be.
 
     Raises:
-        FicoError: A value or interval is not finite, a fraction is outside 0 to 1, or a rank is below 1.
+        FicoError: A value or interval is no finite number, a fraction is outside 0 to 1, a rank is below 1, the ends of
+            the interval are swapped, the unit is unknown, or the count of queries is none.
     """
+    if metric.unit not in _RANGES:
+        raise FicoError(f"the unit of {name} is {metric.unit!r}, expected {', '.join(_RANGES)}")
+    if not _is_number(metric.queries) or metric.queries < 0 or metric.queries != int(metric.queries):
+        raise FicoError(f"queries of {name} is {metric.queries!r}, expected a count")
     least, most, wanted = _RANGES[metric.unit]
     slack = 1e-9  # a mean of ones in floating point
     for part in ("value", "low", "high", "pessimistic", "optimistic"):
         number = getattr(metric, part)
-        if number is None:
+        if number is None and part != "value":
             continue
-        if not math.isfinite(number) or not least - slack <= number <= most + slack:
-            raise FicoError(f"{part} of {name} is {number}, expected {wanted}; no results were written")
+        if not _is_number(number) or not least - slack <= number <= most + slack:
+            raise FicoError(f"{part} of {name} is {number}, expected {wanted}")
+    if metric.low is not None and metric.high is not None and metric.low > metric.high + slack:
+        raise FicoError(f"the interval of {name} is {metric.low} to {metric.high}, expected its lower end first")
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is a finite number, and neither text nor a truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 _RANGES: dict[Unit, tuple[float, float, str]] = {

@@ -12,6 +12,9 @@ from jaxtyping import Float
 
 from fico.errors import DataError
 from fico.metrics.specification import DIRECTIONS as DIRECTIONS
+from fico.util.digest import check_file
+
+QUERIES = "per_query.csv.gz"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,15 +72,20 @@ def queries_csv(tables: Iterable[QueryTable]) -> str:
     return text.getvalue()
 
 
-def read_queries(path: Path) -> dict[str, QueryTable]:
+def read_queries(path: Path, digest: str | None = None) -> dict[str, QueryTable]:
     """Reads ``per_query.csv.gz``.
+
+    Args:
+        path: The file.
+        digest: Its SHA-256 by the results of the run; None: not known, as of version 0.1.
 
     Returns:
         The table of each direction. Without recalls and images where an older release wrote it.
 
     Raises:
-        DataError: The file is missing or damaged.
+        DataError: The file is missing, damaged or changed, or holds a value that no query can have.
     """
+    check_file(path, digest, "copy it again or repeat the run")
     try:
         with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
@@ -93,6 +101,7 @@ def _table(direction: str, rows: Sequence[Mapping[str, str]]) -> QueryTable:
         if name not in ("query", "direction", "image")
     }
     cuts = {kind: [name for name in values if name.startswith(f"{kind}@")] for kind in ("AP", "R")}
+    _check_ranges(values, cuts["AP"] + cuts["R"])
     return QueryTable(
         direction,
         tuple(row["query"] for row in rows),
@@ -102,6 +111,19 @@ def _table(direction: str, rows: Sequence[Mapping[str, str]]) -> QueryTable:
         {name.partition("@")[2]: values[name] for name in cuts["R"]},
         {name: values[name] for name in values if "/" in name},
     )
+
+
+def _check_ranges(values: Mapping[str, np.ndarray], fractions: Sequence[str]) -> None:
+    """Refuses infinite values, ranks below 1 and fractions outside 0 to 1; a gap is NaN.
+
+    Raises:
+        ValueError: The column is named.
+    """
+    for name, column in values.items():
+        found = column[~np.isnan(column)]
+        low, high = (0.0, 1.0) if name in fractions else (1.0 if name == "first_rank" else -np.inf, np.inf)
+        if (np.isinf(found) | (found < low - 1e-8) | (found > high + 1e-8)).any():
+            raise ValueError(f"{name} holds a value outside {low:g} to {high:g}")
 
 
 def _column_order(name: str) -> tuple[int, float]:

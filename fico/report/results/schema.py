@@ -5,18 +5,31 @@ import gzip
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from fico.errors import DataError, FicoError
 from fico.report.results.metric import Metric, check_metric
-from fico.report.results.per_query import QueryTable, queries_csv
+from fico.report.results.per_query import QUERIES, QueryTable, queries_csv
 from fico.report.results.wording_0_1 import reworded
 from fico.util.atomic import atomic_write
+from fico.util.digest import DIGEST, digests_of, is_sealed, sealed
 
 SCHEMA_VERSION = 1
 RESULTS = "results.json"
+RUN_FILES = (  # whose digests the results hold, where a run has them
+    "results.csv",
+    QUERIES,
+    "report.html",
+    "config.yaml",
+    "scores.npy",
+    "rerank.npy",
+    "embeddings/manifest.json",
+    "inputs/manifest.json",
+    "checkpoints/best.ckpt",
+)
+UNSEALED = "results.json holds no digest, as version 0.1 wrote none, so a change of its values would not be seen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +114,7 @@ class Results:
         config: The resolved configuration.
         key: Hash of config, data and code: equal keys give equal numbers. Empty where unknown.
         notes: Sentences a reader must know, such as the count of queries without a relevant item.
+        files: SHA-256 of the other files of the run, by name; empty before they are written and of version 0.1.
     """
 
     name: str
@@ -120,13 +134,16 @@ class Results:
     notes: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
     status: str = "finished"
+    files: dict[str, str] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
-        """Refuses values that no metric can have.
+        """Refuses values that no finished run can have.
 
         Raises:
-            FicoError: A value or interval is not finite, a fraction is outside 0 to 1, or a rank is below 1.
+            FicoError: A metric has a value of another type or outside its range, or the status is another.
         """
+        if self.status != "finished":
+            raise FicoError(f"status is {self.status!r}, expected 'finished'; a run has results only then")
         for name, metric in self.metrics.items():
             check_metric(name, metric)
 
@@ -179,26 +196,45 @@ def write_results(folder: Path, results: Results, per_query: Sequence[QueryTable
     """
     folder = Path(folder)
     (folder / RESULTS).unlink(missing_ok=True)  # an older one must not outlive an interrupted write
+    results_text(results)  # refuses what is no JSON before anything is written
+    with atomic_write(folder / "results.csv") as temporary:
+        temporary.write_text(_metrics_csv(results), encoding="utf-8", newline="")
+    with atomic_write(folder / QUERIES) as temporary:
+        # no file name and no time in the gzip header: equal runs give equal files
+        temporary.write_bytes(gzip.compress(queries_csv(per_query).encode(), mtime=0))
+    with atomic_write(folder / RESULTS) as temporary:
+        temporary.write_text(results_text(results, folder), encoding="utf-8")
+
+
+def results_text(results: Results, folder: Path | None = None) -> str:
+    """The text of ``results.json``, with its digest.
+
+    Args:
+        results: What it holds.
+        folder: Of the run, whose other files are written; their digests enter. None: they do not.
+
+    Raises:
+        FicoError: A part cannot be written as JSON (the key is named by the encoder).
+    """
+    if folder is not None:
+        results = replace(results, files=digests_of(folder, RUN_FILES))
     try:
-        text = json.dumps(results.as_json(), indent=1, allow_nan=False)
+        return json.dumps(sealed(results.as_json()), indent=1, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
         raise FicoError(
             f"the results are no JSON: {error}; efficiency, hardware and config must be plain finite values"
         ) from error
-    with atomic_write(folder / "results.csv") as temporary:
-        temporary.write_text(_metrics_csv(results), encoding="utf-8", newline="")
-    with atomic_write(folder / "per_query.csv.gz") as temporary:
-        # no file name and no time in the gzip header: equal runs give equal files
-        temporary.write_bytes(gzip.compress(queries_csv(per_query).encode(), mtime=0))
-    with atomic_write(folder / RESULTS) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def read_results(path: Path) -> Results:
+def read_results(path: Path, *, is_checked: bool = True) -> Results:
     """Reads ``results.json``, or that of a run's folder.
 
+    Args:
+        path: The file or the folder.
+        is_checked: Refuse values that differ from the file's digest; `fico verify` says which they are.
+
     Raises:
-        DataError: There is none (the run did not finish), or it is damaged, foreign or of another version.
+        DataError: There is none (the run did not finish), or it is damaged, changed, foreign or of another version.
     """
     path = Path(path)
     path = path / RESULTS if path.is_dir() else path
@@ -216,18 +252,34 @@ def read_results(path: Path) -> Results:
     if version != SCHEMA_VERSION:
         raise DataError(f"{path} has schema_version {version}, this release reads {SCHEMA_VERSION}; repeat the run")
     try:
-        return Results.from_json(reworded(plain))
-    except (KeyError, TypeError, AttributeError) as error:
+        return Results.from_json(reworded(_checked(plain, path) if is_checked else plain))
+    except DataError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError, FicoError) as error:
         raise DataError(f"{path} is damaged: {error}; repeat the run") from error
 
 
-def read_tested(path: Path) -> Results:
+def _checked(plain: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The object without its digest, which must be right; one of version 0.1 has none and gets a note.
+
+    Raises:
+        DataError: The digest differs, or is missing though the release that wrote the file writes one.
+    """
+    if is_sealed(plain, path, "copy it again or repeat the run"):
+        return {key: value for key, value in plain.items() if key != DIGEST}
+    release = str(plain["versions"].get("fico", "0.1"))
+    if not release.startswith("0.1"):
+        raise DataError(f"{path} holds no digest, though version {release} writes one; copy it again or repeat the run")
+    return {**plain, "notes": [*plain.get("notes", ()), UNSEALED]}
+
+
+def read_tested(path: Path, *, is_checked: bool = True) -> Results:
     """Like ``read_results``, of a run that tested a model.
 
     Raises:
         DataError: Also where there are no metrics.
     """
-    results = read_results(path)
+    results = read_results(path, is_checked=is_checked)
     if not results.metrics:
         raise DataError(f"{path} has no metrics of a model, as after a bench; give a run that tested one")
     return results

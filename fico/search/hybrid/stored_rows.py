@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fico.errors import DataError, UsageError
+from fico.util.file_digests import part_digest
 
 RowType = Literal["float32", "float16", "int8"]
 _BLOCK = 65_536
@@ -121,12 +122,16 @@ class StoredRows:
         """Settings and arrays for an index file; mapped rows are named by their path."""
         rows = self.whole()
         path = rows.filename if self.path is None and isinstance(rows, np.memmap) else self.path
-        settings = {
+        settings: dict[str, Any] = {
             "kind": self.kind,
             "path": None if path is None else str(path),
             "offset": rows.offset if isinstance(rows, np.memmap) else 0,
             "shape": list(rows.shape),
         }
+        if path is not None:
+            if isinstance(rows, np.memmap):
+                rows.flush()
+            settings["sha256"] = part_digest(Path(path), settings["offset"], rows.nbytes)
         arrays = {"step": self._step, "middle": self._middle}
         return settings, arrays if path is not None else arrays | {"rows": np.asarray(rows)}
 
@@ -135,7 +140,7 @@ class StoredRows:
         """What ``state`` described.
 
         Raises:
-            DataError: The file of mapped rows is missing or too short.
+            DataError: The file of mapped rows is missing, too short or changed.
         """
         stored = cls(settings["kind"], settings["path"])
         stored.length = settings["shape"][0]
@@ -150,6 +155,12 @@ class StoredRows:
             raise DataError(
                 f"{stored.path} has {size} bytes, but the index needs {wanted} of floats; put the file back or "
                 "build the index again"
+            )
+        found = part_digest(stored.path, settings["offset"], wanted - settings["offset"])
+        if found != settings.get("sha256", found):  # version 0.1 kept none
+            raise DataError(
+                f"{stored.path} was changed since the index was saved (the SHA-256 of its floats differs); put the "
+                "file back or build the index again"
             )
         stored._rows = np.memmap(stored.path, kind, "r", settings["offset"], shape)
         return stored

@@ -8,10 +8,10 @@ from typing import Protocol, Self, cast
 import numpy as np
 
 from fico.codes import HashCodes
-from fico.errors import UsageError
+from fico.errors import DataError, UsageError
 from fico.search.base import Searcher, check_k, merge
 from fico.search.id_ranges import IdRanges
-from fico.search.index_file import read_index, write_index
+from fico.search.index_file import index_digest, read_index, write_index
 from fico.search.saved import load_file
 from fico.types import Ranking
 from fico.util.arrays import Embeddings, to_array
@@ -158,17 +158,28 @@ def saved_shards(folder: str | Path, ranges: IdRanges) -> Iterator[list[tuple[in
     plan = Path(folder) / _PLAN
     plan.unlink(missing_ok=True)
     held = [shard for shard, count in enumerate(ranges.counts) if count]
-    yield list(zip(held, shard_paths(folder, len(held)), strict=True))
-    write_index(plan, "shards", {"ranges": ranges.held().state()}, {})
+    paths = shard_paths(folder, len(held))
+    yield list(zip(held, paths, strict=True))
+    digests = [index_digest(path) for path in paths]
+    write_index(plan, "shards", {"ranges": ranges.held().state(), "digests": digests}, {})
 
 
 def read_plan(folder: str | Path) -> IdRanges:
     """Which items the saved shards hold.
 
     Raises:
-        DataError: The file is missing, cut off, changed, or of another version or no plan.
+        DataError: The file is missing, cut off, changed, or of another version or no plan; or a shard is missing, or
+            another than the plan names in its position.
     """
-    return IdRanges.restored(read_index(Path(folder) / _PLAN, "shards")[0]["ranges"])
+    settings = read_index(Path(folder) / _PLAN, "shards")[0]
+    digests = settings.get("digests", [])  # none in a plan of version 0.1
+    for path, digest in zip(shard_paths(folder, len(digests)), digests, strict=True):
+        if index_digest(path) != digest:
+            raise DataError(
+                f"{path} is not the shard that {_PLAN} names there: it was replaced, or exchanged with another; copy "
+                "the whole folder again or build the index again"
+            )
+    return IdRanges.restored(settings["ranges"])
 
 
 def _array(items: Embeddings | HashCodes) -> np.ndarray | HashCodes:

@@ -11,6 +11,7 @@ from fico.evaluation.evaluate import evaluate, evaluate_scores
 from fico.external.model_outputs import ModelOutputs
 from fico.external.results import results_of, write_outputs
 from fico.types import Correspondence
+from fico.util.digest import sealed
 
 PAIRS = Correspondence([0, 0, 1, 2, 3, 4, 5])
 
@@ -76,7 +77,7 @@ def test_a_bench_has_nothing_to_average_or_verify(tmp_path, command):
     runs = [_run(tmp_path / name, seed) for seed, name in enumerate("ab")]
     for run in runs:
         plain = json.loads((run / "results.json").read_text())
-        (run / "results.json").write_text(json.dumps(plain | {"metrics": {}}))
+        (run / "results.json").write_text(json.dumps(sealed(plain | {"metrics": {}})))
     done = command(*runs)
     assert (done.exit_code, "no metrics" in done.output) == (1, True)
 

@@ -52,8 +52,12 @@ def test_shards_of_another_key_or_rank_and_damaged_ones_are_not_read(tmp_path, m
     folder = stored(tmp_path, monkeypatch)
     assert EncodedShards(folder, "other").batches == 0
     assert EncodedShards(folder, "key", rank=1).batches == 0
-    (folder / "0-000001.safetensors").write_bytes(b"cut")
-    assert EncodedShards(folder, "key").batches == 1
+    second = folder / "0-000001.safetensors"
+    content = bytearray(second.read_bytes())
+    content[-1] ^= 1
+    for damaged in (content, b"cut"):
+        second.write_bytes(damaged)
+        assert EncodedShards(folder, "key").batches == 1
 
 
 def test_a_disk_that_refuses_costs_the_shards_alone(tmp_path, caplog):

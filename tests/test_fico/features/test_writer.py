@@ -56,6 +56,33 @@ def test_written_rows_are_read_by_their_ids(tmp_path):
     assert path.stat().st_size == 128 + file_in(tmp_path).size_bytes
 
 
+def test_changed_rows_are_refused_where_a_digest_is_stored_and_known_by_it_elsewhere(tmp_path):
+    path, prints = file_in(tmp_path).write(Steps(), 5), []
+    prints.append(read_precomputed(tmp_path, "vgg19", {"test": IDS}, axes=2).digest)
+    np.save(path, values(0, 10) + 1)
+    with pytest.raises(DataError, match=r"vgg19\.npy was changed since it was written"):
+        read_precomputed(tmp_path, "vgg19", {"test": IDS}, axes=2)
+    path.with_suffix(".json").write_text(json.dumps({"ids": IDS}))  # as somebody's own
+    prints.append(read_precomputed(tmp_path, "vgg19", {"test": IDS}, axes=2).digest)
+    np.save(path, values(0, 10) + 2)
+    prints.append(read_precomputed(tmp_path, "vgg19", {"test": IDS}, axes=2).digest)
+    assert len(set(prints)) == 3
+
+
+@pytest.mark.parametrize("file", [".vgg19.part.npy", ".vgg19.part.json"])
+def test_a_damaged_part_is_made_again_from_the_first_step_that_differs(tmp_path, monkeypatch, file):
+    monkeypatch.setattr(writer, "SAVED_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        file_in(tmp_path).write(Steps(fails_at=4), 5)
+    damaged, again = tmp_path / "features" / file, Steps()
+    content = bytearray(damaged.read_bytes())
+    content[128 + 5 * 12 if file.endswith("npy") else 9] ^= 1  # row 5, of the third step
+    damaged.write_bytes(content)
+    path = file_in(tmp_path).write(again, 5)
+    assert again.made == ([2, 3, 4] if file.endswith("npy") else [0, 1, 2, 3, 4])
+    np.testing.assert_array_equal(np.load(path), values(0, 10))
+
+
 def test_a_stopped_run_goes_on_where_it_was_saved(tmp_path, monkeypatch):
     monkeypatch.setattr(writer, "SAVED_SECONDS", 0.0)
     first, second = Steps(fails_at=3), Steps()

@@ -1,5 +1,7 @@
 """Every index comes back from its file as it was, or is refused by name; and what does not fit is not begun."""
 
+import hashlib
+
 import numpy as np
 import pytest
 from safetensors import safe_open
@@ -116,6 +118,76 @@ def test_a_shard_that_is_missing_is_named(tmp_path):
     (tmp_path / "shard1.index").unlink()
     with pytest.raises(DataError, match=r"shard1\.index does not exist"):
         load_index(tmp_path)
+
+
+@pytest.mark.parametrize("change", ["swapped", "repeated", "of another index"])
+def test_shards_in_other_positions_than_the_plan_says_are_refused(tmp_path, change):
+    for folder, seed in (("a", 4), ("b", 5)):
+        searcher = ShardedSearch(lambda: ExactSearch("inner"), 2)
+        searcher.add(rows(50, seed, 0))
+        searcher.save(tmp_path / folder)
+    first, second = (tmp_path / "a" / f"shard{number}.index" for number in range(2))
+    both = first.read_bytes(), second.read_bytes()
+    if change == "of another index":
+        second.write_bytes((tmp_path / "b" / "shard1.index").read_bytes())
+    else:
+        second.write_bytes(both[0])
+    if change == "swapped":
+        first.write_bytes(both[1])
+    with pytest.raises(DataError, match=r"shard\d\.index is not the shard that shards\.index names"):
+        load_index(tmp_path / "a")
+
+
+def _header(path, **changed):
+    """Write an index file again with another header."""
+    with safe_open(path, framework="numpy") as file:
+        header, arrays = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    header |= changed
+    save_file(arrays, path, {key: value for key, value in header.items() if value is not None})
+
+
+def test_changed_settings_are_refused_as_changed_arrays_are(tmp_path):
+    path, searcher = tmp_path / "index", FaissSearch("IVF8,Flat", "inner", search_params={"nprobe": 3}, threads=1)
+    searcher.add(rows(300, 6, 0))
+    searcher.save(path)
+    with safe_open(path, framework="numpy") as file:
+        settings = file.metadata()["settings"]
+    _header(path, settings=settings.replace('"nprobe": 3', '"nprobe": 1'))
+    with pytest.raises(DataError, match="checksum differs"):
+        load_index(path)
+
+
+def test_an_index_of_version_0_1_whose_checksum_leaves_out_the_settings_is_read(tmp_path):
+    path, searcher = tmp_path / "index", ExactSearch("inner")
+    searcher.add(rows(50, 6, 0))
+    searcher.save(path)
+    with safe_open(path, framework="numpy") as file:
+        arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode() + arrays[name].tobytes())
+    _header(path, digest=None, sha256=digest.hexdigest())
+    assert load_index(path).name == searcher.name
+    _header(path, sha256="0" * 64)
+    with pytest.raises(DataError, match="checksum differs"):
+        load_index(path)
+
+
+@pytest.mark.parametrize("damage", ["zeroed", "one bit", "grown"])
+def test_the_floats_of_a_hybrid_are_those_that_were_saved(tmp_path, damage):
+    path, file = tmp_path / "index", tmp_path / "rows.bin"
+    searcher = HybridSearch(bits=32, nprobe=4, candidates=60, threads=1, rows_path=file)
+    searcher.add(rows(300, 6, 0))
+    searcher.save(path)
+    content = bytearray(file.read_bytes())
+    if damage == "grown":  # by items that were added after the index was saved
+        searcher.add(rows(10, 7, 0))
+        assert load_index(path).search(rows(5, 8, 0), 10).indices.max() < 300
+        return
+    content[100] ^= 1
+    file.write_bytes(bytes(len(content)) if damage == "zeroed" else content)
+    with pytest.raises(DataError, match=r"rows\.bin was changed since the index was saved"):
+        load_index(path)
 
 
 def test_shards_without_items_are_not_saved(tmp_path):

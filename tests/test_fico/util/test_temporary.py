@@ -6,14 +6,14 @@ import sys
 import pytest
 
 from fico.util.atomic import atomic_write
-from fico.util.cache import ensure_folder
+from fico.util.cached_folder import ensure_folder
 from fico.util.temporary import temporary_path
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 from fico.util.atomic import atomic_write
-from fico.util.cache import ensure_folder
+from fico.util.cached_folder import ensure_folder
 
 def kill(folder):
     (folder / "half").write_text("x")
@@ -21,7 +21,7 @@ def kill(folder):
 
 path = Path(sys.argv[1])
 if sys.argv[2] == "folder":
-    ensure_folder(path, lambda there: True, kill)
+    ensure_folder(path, kill)
 with atomic_write(path) as temporary:
     temporary.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -30,7 +30,7 @@ with atomic_write(path) as temporary:
 
 def write(path, kind):
     if kind == "folder":
-        ensure_folder(path, lambda there: True, lambda there: (there / "whole").write_text("x"))
+        ensure_folder(path, lambda there: (there / "whole").write_text("x"))
     else:
         with atomic_write(path) as temporary:
             temporary.write_text("whole")
@@ -56,5 +56,5 @@ def test_a_complete_folder_is_swept_as_well(tmp_path):
     dead = temporary_path(path)
     pid = dead.name.split("-")[-2]
     dead.with_name(dead.name.replace(f"-{pid}-", "-4194305-")).mkdir()  # above the highest number of a process
-    ensure_folder(path, lambda there: True, lambda there: None)
+    ensure_folder(path, lambda there: None)
     assert [file.name for file in tmp_path.iterdir()] == ["name"]

@@ -101,6 +101,10 @@ def test_labels_and_paths_are_joined_by_id(tmp_path):
 def test_the_fingerprint_follows_captions_and_features(tmp_path):
     before = load_dataset("precomp", root=made(tmp_path / "p")).split("test").fingerprint
     assert load_dataset("precomp", root=made(tmp_path / "q")).split("test").fingerprint == before
+    one = regions("test")
+    one.reshape(-1)[7] += 1e-3
+    np.save(tmp_path / "q" / "test_ims.npy", one)
+    assert load_dataset("precomp", root=tmp_path / "q").split("test").fingerprint != before
     np.save(tmp_path / "q" / "test_ims.npy", regions("test") + 1)
     assert load_dataset("precomp", root=tmp_path / "q").split("test").fingerprint != before
 

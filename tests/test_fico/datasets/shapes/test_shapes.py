@@ -95,6 +95,19 @@ def test_a_broken_cache_is_made_again(tmp_path, broken):
     assert [path.name for path in tmp_path.iterdir()] == [first.root.name], "temporary folders are left"
 
 
+def test_an_altered_file_of_the_same_size_is_not_believed(tmp_path):
+    first = Shapes(20, root=tmp_path, progress=False)
+    wanted = prints(first)
+    for name in ("dataset_shapes.json", "images/shapes_000003.jpg", "labels.npz"):
+        path = first.root / name
+        content = path.read_bytes()
+        altered = content.replace(b'"raw": "', b'"raw": "x', 1)[: len(content)] if name.endswith("json") else None
+        path.write_bytes(altered or content[:-9] + bytes(9))
+        assert path.stat().st_size == len(content)
+        assert prints(Shapes(20, root=tmp_path, progress=False)) == wanted
+        assert path.read_bytes() == content
+
+
 def test_processes_that_race_for_the_cache_get_the_same_whatever_their_hash_seed(tmp_path, small):
     code = (
         "from fico.datasets.shapes.shapes import Shapes\n"

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import json
 import re
 from dataclasses import replace
 
@@ -20,6 +21,7 @@ from fico.report.compare.paired import holm
 from fico.report.results.collect import collect_metrics, query_tables
 from fico.report.results.schema import DataInfo, ModelInfo, Results, write_results
 from fico.types import Correspondence
+from fico.util.digest import sealed
 
 IMAGES, EACH = 40, 3
 PAIRS = Correspondence(np.repeat(np.arange(IMAGES), EACH))
@@ -57,6 +59,13 @@ def write(folder, name="ucch", noise=1.0, seed=0, *, bits=None, data=None, confi
     return result
 
 
+def write_queries(path, text):
+    """Replace the values of single queries, as a run whose results name the new digest."""
+    path.write_bytes(gzip.compress(text.encode()))
+    results = path.parent / "results.json"
+    results.write_text(json.dumps(sealed({**json.loads(results.read_text()), "files": {}})))
+
+
 def numbers(table, name):
     """Value, difference and p of the second column of a metric."""
     row = next(row for row in table.rows if row.cells[0].text == name)
@@ -88,7 +97,7 @@ class TestTest:
         text = gzip.decompress(path.read_bytes()).decode()
         first, second = ("\ni0,", "\nother,") if change == "other queries" else ("\ni0,", "\ni1,")
         text = text.replace(second, "\nx,").replace(first, second).replace("\nx,", first)
-        path.write_bytes(gzip.compress(text.encode()))
+        write_queries(path, text)
         with pytest.raises(UsageError, match="have different queries, or in another order"):
             compare_runs([tmp_path / "scan", tmp_path / "vsrn"])
 
@@ -131,7 +140,7 @@ class TestTest:
             write(tmp_path / name, name, noise)
         path = tmp_path / "vsrn" / "per_query.csv.gz"
         text = gzip.decompress(path.read_bytes()).decode().splitlines()
-        path.write_bytes(gzip.compress("\n".join([*text[:2], *text[3:]]).encode()))
+        write_queries(path, "\n".join([*text[:2], *text[3:]]))
         table, _ = compare_runs([tmp_path / "scan", tmp_path / "vsrn"])
         assert numbers(table, "instance/i2t/R@1")[5].text == "–"
         assert numbers(table, "instance/t2i/R@1")[5].text != "–"
@@ -141,7 +150,7 @@ class TestTest:
         for name in results:
             path = tmp_path / name / "per_query.csv.gz"
             rows = csv.reader(gzip.decompress(path.read_bytes()).decode().splitlines())
-            path.write_bytes(gzip.compress("\n".join(",".join(row[:-1]) for row in rows).encode()))
+            write_queries(path, "\n".join(",".join(row[:-1]) for row in rows))
         paths = [tmp_path / "scan", tmp_path / "vsrn"]
         assert numbers(compare_runs(paths)[0], "instance/t2i/R@1")[5].text == "–"
         for path in paths:
@@ -152,6 +161,15 @@ class TestTest:
         sides = [results[name].per_query["t2i"].values["instance/R@1"] for name in ("vsrn", "scan")]
         wanted = sign_flip_test(*sides, PAIRS.caption_to_image)
         assert numbers(compare_runs(paths)[0], "instance/t2i/R@1")[5].numbers["uncorrected"] == pytest.approx(wanted.p)
+
+
+def test_fingerprints_of_version_0_1_which_took_sizes_do_not_part_runs_of_the_same_data(tmp_path):
+    data = [DataInfo("shapes", "test", IMAGES, IMAGES * EACH, 4, digest * 32) for digest in ("ab", "cd")]
+    for name, found, release in (("old", data[0], "0.1.0"), ("new", data[1], "0.2.0"), ("newer", data[0], "0.2.0")):
+        write(tmp_path / name, name, data=found, versions={"fico": release})
+    compare_runs([tmp_path / "old", tmp_path / "new"])
+    with pytest.raises(UsageError, match="content differs"):
+        compare_runs([tmp_path / "new", tmp_path / "newer"])
 
 
 class TestSides:

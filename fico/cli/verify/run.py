@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fico.embeddings.store import EmbeddingStore
+from fico.cli.verify.sources import evaluate_sources
+from fico.embeddings.store import EmbeddingStore, read_manifest
 from fico.errors import DataError
 from fico.evaluation.evaluate import evaluate, evaluate_scores
 from fico.evaluation.result import RetrievalResult
@@ -40,7 +41,7 @@ def verify_run(folder: Path) -> tuple[int, list[Difference]]:
     Raises:
         DataError: The run did not finish, its embeddings are damaged, or its config names no similarity.
     """
-    results = read_tested(folder)
+    results = read_tested(folder, is_checked=False)
     recomputed = _evaluate_again(folder, results)
     found = {f"{results.data.split}/{name}": value for name, value in recomputed.metrics.items()}
     stored = {name: metric.value for name, metric in results.metrics.items()}
@@ -56,7 +57,20 @@ def verify_run(folder: Path) -> tuple[int, list[Difference]]:
     return len(stored), differences
 
 
+def recomputed_from(folder: Path) -> str:
+    """What the metrics of a run were recomputed from, in words that say what was not."""
+    if not (folder / "embeddings").is_dir():
+        return "the files that they were made from, as the run itself stored no embeddings"
+    is_scored = len(read_manifest(folder / "embeddings")["images"]["shape"]) == 3
+    if (folder / "rerank.npy").is_file():
+        first = "scores.npy" if is_scored else "embeddings"
+        return f"its {first} and the stored scores of their candidates, rerank.npy; the network was not run"
+    return "its stored pair scores, scores.npy; the network was not run" if is_scored else "its embeddings"
+
+
 def _evaluate_again(folder: Path, results: Results) -> RetrievalResult:
+    if not (folder / "embeddings").is_dir():
+        return evaluate_sources(folder, results)
     store = EmbeddingStore.load(folder / "embeddings")
     try:
         model, metric = results.config["model"], dict(results.config["metric"])
