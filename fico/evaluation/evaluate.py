@@ -166,7 +166,8 @@ def merge_results(results: Sequence[RetrievalResult]) -> RetrievalResult:
         directions = {}
         for direction, first in several[0].directions.items():
             block = join_blocks([fold.directions[direction].block for fold in several])
-            directions[direction] = DirectionState(first.images, first.items, block)
+            counts = sum((fold.directions[direction].occurrences for fold in several[1:]), first.occurrences)
+            directions[direction] = DirectionState(first.images, first.items, block, counts)
         folds.append(FoldState(several[0].image_rows, several[0].text_rows, directions))
     return summarise(replace(states[0], folds=tuple(folds), shard=(0, 1)))
 

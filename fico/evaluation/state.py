@@ -92,11 +92,13 @@ class DirectionState:
         images: Image row with which every query of the direction is resampled, evaluated here or not; -1 for none.
         items: Size of the gallery.
         block: Values of the evaluated queries.
+        occurrences: Of each item among their first K, in units of ``fico.metrics.hubness.UNIT``.
     """
 
     images: Int64[np.ndarray, " queries"]
     items: int
     block: BlockValues
+    occurrences: Int64[np.ndarray, " items"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
