@@ -112,6 +112,8 @@ class RetrievalEvaluation(L.Callback):
             reverse = name.replace("/i2t/", "/t2i/")
             if reverse in values:
                 values[name.replace("/i2t/", "/mean/")] = (values[name] + values[reverse]) / 2
+        for direction, hubness in result.hubness.items():
+            values |= {f"hubness/{direction}/{name}": value for name, value in hubness.values().items()}
         # every process has the same values, whose maximum is exact where a mean would be rounded
         module.log_dict({f"{split}/{name}": value for name, value in values.items()}, sync_dist=True, reduce_fx="max")
 

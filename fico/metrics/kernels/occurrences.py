@@ -22,7 +22,7 @@ def _insert(row: Scores, item: int, best: Ints, filled: int) -> None:
 
 @subroutine
 def _first_items(row: Scores, best: Ints) -> int:
-    """Items of the k highest scores, highest first, into ``best``; returns how many others tie with the last of them."""
+    """Items of the k highest scores, highest first, into ``best``; returns how many others tie with the last."""
     k, others = len(best), 0
     for item in range(k):
         _insert(row, item, best, item)

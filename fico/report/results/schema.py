@@ -100,6 +100,7 @@ class Results:
         hardware: The machine.
         config: The resolved configuration.
         key: Hash of config, data and code: equal keys give equal numbers. Empty where unknown.
+        hubness: By direction: ``skew_at_10``, ``never_found`` and ``robin_hood`` of ``fico.metrics.hubness``.
         notes: Sentences a reader must know, such as the count of queries without a relevant item.
     """
 
@@ -117,6 +118,7 @@ class Results:
     hardware: dict[str, Any]
     config: dict[str, Any]
     key: str = ""
+    hubness: dict[str, dict[str, float]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
     status: str = "finished"

@@ -77,9 +77,7 @@ def test_a_collapsed_model_has_no_hubs(engine):
 
 
 def test_a_gallery_below_the_cut_off_is_found_whole():
-    result = evaluate_scores(
-        i2t=np.eye(4), t2i=np.eye(4), correspondence=Correspondence(range(4)), bootstrap=0
-    )
+    result = evaluate_scores(i2t=np.eye(4), t2i=np.eye(4), correspondence=Correspondence(range(4)), bootstrap=0)
     assert result.hubness["t2i"].occurrences.tolist() == [4, 4, 4, 4]
     assert result.hubness["t2i"].k == 4
 
@@ -105,9 +103,7 @@ def test_shards_joined_and_blocks_of_any_size_are_the_whole_to_the_last_bit(engi
     images, texts, owners = embedded()
     options = {"bootstrap": 0, "engine": engine}
     whole = evaluate(images, texts, Correspondence(owners), **options)
-    shards = [
-        evaluate(images, texts, Correspondence(owners), block=4, shard=(rank, 3), **options) for rank in range(3)
-    ]
+    shards = [evaluate(images, texts, Correspondence(owners), block=4, shard=(rank, 3), **options) for rank in range(3)]
     joined = merge_results(shards)
     for direction in ("i2t", "t2i"):
         np.testing.assert_array_equal(joined.hubness[direction].occurrences, whole.hubness[direction].occurrences)
