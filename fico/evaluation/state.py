@@ -128,6 +128,7 @@ class EvaluationState:
         shard: ``(rank, world size)`` of the process that evaluated it.
         notes: What a reader must know about the embeddings.
         is_many: The positives of the instance task were given as pairs.
+        corrected: Of the scores after a hubness correction, where one was asked for.
     """
 
     options: EvaluationOptions
@@ -135,3 +136,4 @@ class EvaluationState:
     shard: tuple[int, int] = (0, 1)
     notes: tuple[str, ...] = ()
     is_many: bool = False
+    corrected: "EvaluationState | None" = None

@@ -8,7 +8,7 @@ from jaxtyping import Float64
 
 from fico.evaluation.both_directions import add_both_directions
 from fico.evaluation.chance import chance_levels
-from fico.evaluation.hubness import hubness_of
+from fico.evaluation.hubness.statistics import hubness_of
 from fico.evaluation.notes import notes
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.result import RadiusCurve, RetrievalResult

@@ -17,6 +17,7 @@ from fico.report.table.table import NOTHING, Cell, Column, Row, Scale, Table
 
 TITLES = {
     "instance": "Instance level: the matching pair is relevant",
+    "nnn": "Instance level with hubness corrected by nnn (bank: training split)",
     "category": "Category level: every item that shares a label is relevant",
 }
 
