@@ -51,10 +51,9 @@ class Hubness:
         if len(parts) == 1:
             return parts[0]
         return cls(
-            *(
-                float(np.mean([getattr(part, name) for part in parts]))
-                for name in ("skew", "never_found", "robin_hood")
-            ),
+            float(np.mean([part.skew for part in parts])),
+            float(np.mean([part.never_found for part in parts])),
+            float(np.mean([part.robin_hood for part in parts])),
             np.concatenate([part.occurrences for part in parts]),
             np.concatenate([part.rows for part in parts]),
             parts[0].k,
