@@ -8,6 +8,7 @@ import numpy as np
 import pytorch_lightning as L
 from torch import Tensor
 
+from callbacks.bank import encode_bank
 from callbacks.scores import PairScores
 from fico.evaluation.engine import find_device
 from fico.evaluation.options import bind_options
@@ -39,7 +40,7 @@ class RetrievalEvaluation(L.Callback):
     def on_validation_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         scores = PairScores(trainer, module, progress=False)
         # one resample: the intervals of a validation epoch are not used
-        self._start(trainer, module, scores, bootstrap=1)
+        self._start(trainer, module, scores, bootstrap=1, hubness_correction=None)
 
     def on_test_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         context, progress = self._context, trainer.is_global_zero
@@ -47,7 +48,8 @@ class RetrievalEvaluation(L.Callback):
         split = trainer.datamodule.evaluated_split(trainer)
         ids = (split.image_ids, split.caption_ids)
         positives = further_positives(context.positives, *ids, split.correspondence)
-        self._start(trainer, module, scores, positives=positives)
+        bank = encode_bank(trainer, module, context.folder) if context.metric.get("hubness_correction") else None
+        self._start(trainer, module, scores, positives=positives, bank=bank)
         if context.outputs.shards is not None:
             for batch in context.outputs.shards.stored():
                 self._started.update(batch)
@@ -112,6 +114,8 @@ class RetrievalEvaluation(L.Callback):
             reverse = name.replace("/i2t/", "/t2i/")
             if reverse in values:
                 values[name.replace("/i2t/", "/mean/")] = (values[name] + values[reverse]) / 2
+        for direction, hubness in result.hubness.items():
+            values |= {f"hubness/{direction}/{name}": value for name, value in hubness.values().items()}
         # every process has the same values, whose maximum is exact where a mean would be rounded
         module.log_dict({f"{split}/{name}": value for name, value in values.items()}, sync_dist=True, reduce_fx="max")
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ from fico.evaluation.summary import summarise
 from fico.metrics.specification import DIRECTIONS, Direction
 from fico.types import Correspondence
 from fico.util.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from fico.evaluation.engines.torch_engine import TensorEngine
 
 _LOG = logging.getLogger(__name__)
 _LOGGED_BYTES = 2**26  # predicted memory from which on the size of an evaluation is logged for everybody
@@ -118,11 +121,13 @@ class Evaluator:
             rows = plan.i2t_rows if direction == "i2t" else plan.t2i_rows
             query_images, item_images = fold.instance.images_of(direction)
             blocks = []
-            for block in self._values(fold, direction, scores, self._ranges(len(query_images), rows), rows):
+            engine = self._engine(fold, direction)
+            for block in self._values(engine, scores, self._ranges(len(query_images), rows), rows):
                 blocks.append(block)
                 bar.advance(block.queries * len(item_images))
             clusters = fold.instance.clusters(direction)
-            states[direction] = DirectionState(clusters, len(item_images), join_blocks(blocks))
+            values = join_blocks(blocks)
+            states[direction] = DirectionState(clusters, len(item_images), values, engine.occurrences.counts)
         return FoldState(fold.image_rows, fold.text_rows, states, scores.notes)
 
     def _ranges(self, queries: int, rows: int) -> list[tuple[int, int]]:
@@ -134,16 +139,21 @@ class Evaluator:
         ranges = [(first, min(first + rows, queries)) for first in range(0, queries, rows)]
         return ranges[len(ranges) * rank // world : len(ranges) * (rank + 1) // world]
 
-    def _values(
-        self, fold: Fold, direction: Direction, scores: Any, ranges: list[tuple[int, int]], rows: int
-    ) -> Iterator[BlockValues]:
+    def _engine(self, fold: Fold, direction: Direction) -> "CpuEngine | TensorEngine":
         parts = (direction, fold.instance, fold.category, self.options)
-        if self.device is not None:
-            # torchmetrics takes two seconds to import, which the kernels of the CPU do without
-            from fico.evaluation.engines.torch_engine import TensorEngine
+        if self.device is None:
+            return CpuEngine(*parts, self.dim == 0, fold.others)
+        # torchmetrics takes two seconds to import, which the kernels of the CPU do without
+        from fico.evaluation.engines.torch_engine import TensorEngine
 
-            return TensorEngine(*parts, self.device, fold.others).blocks(scores, ranges)
-        engine = CpuEngine(*parts, self.dim == 0, fold.others)
+        return TensorEngine(*parts, self.device, fold.others)
+
+    @staticmethod
+    def _values(
+        engine: "CpuEngine | TensorEngine", scores: Any, ranges: list[tuple[int, int]], rows: int
+    ) -> Iterator[BlockValues]:
+        if not isinstance(engine, CpuEngine):
+            return engine.blocks(scores, ranges)
         return engine.codes(scores, ranges) if isinstance(scores, CodeSource) else engine.floats(scores, ranges, rows)
 
 

@@ -12,11 +12,12 @@ from fico.errors import DataError, UsageError
 from fico.evaluation.engine import Evaluator, find_device, take
 from fico.evaluation.engines.tensor_scores import MatrixTensors
 from fico.evaluation.folds import Fold
+from fico.evaluation.hubness.correction import Bank, add_correction, corrected_rows, uncorrected_options
 from fico.evaluation.memory import MemoryPlan
 from fico.evaluation.options import EvaluationOptions, OptionKeywords, bind_options
 from fico.evaluation.result import RetrievalResult
 from fico.evaluation.score_sources import MatrixScores, embedding_source, matrix_side
-from fico.evaluation.state import DirectionState, FoldState, join_blocks
+from fico.evaluation.state import DirectionState, EvaluationState, FoldState, join_blocks
 from fico.evaluation.summary import summarise
 from fico.metrics.specification import Direction
 from fico.similarity import SIMILARITIES, Similarity, check_pair, score_dtype
@@ -35,6 +36,7 @@ def evaluate(
     similarity: Similarity = "cosine",
     bits: int | None = None,
     positives: Mapping[str, Correspondence] | None = None,
+    bank: Bank | None = None,
     options: EvaluationOptions | None = None,
     **keywords: Unpack[OptionKeywords],
 ) -> RetrievalResult:
@@ -54,6 +56,7 @@ def evaluate(
         positives: Further positives of the same images and captions: ``{"eccv": Correspondence.from_pairs(...)}`` gives
             the instance metrics once more, as ``eccv/i2t/R@1``. The captions' own images are those of
             ``correspondence``.
+        bank: Embeddings of the images and of the captions of the training split, for ``hubness_correction``.
         options: What is computed, and how; all defaults if not given.
         **keywords: Single options of ``EvaluationOptions``, such as ``ties="index"``, in place of those of ``options``.
 
@@ -83,7 +86,12 @@ def evaluate(
     is_codes = similarity == "hamming"
     dim = (device and bits) or image_rows.shape[1]  # codes are unpacked on a device
     evaluator = Evaluator(correspondence, len(image_rows), dim, dtype, labels, chosen, device, is_codes, positives)
-    return evaluator.evaluate(source)
+    if chosen.hubness_correction is None:
+        return evaluator.evaluate(source)
+    rows = corrected_rows(image_rows, text_rows, bank, similarity, chosen)
+    found = evaluator.evaluate(source)
+    corrected = evaluate(*rows, correspondence, similarity="inner", options=uncorrected_options(chosen))
+    return add_correction(found, corrected, chosen)
 
 
 def evaluate_scores(
@@ -121,6 +129,8 @@ def evaluate_scores(
         UsageError: As ``evaluate``, or there is no matrix.
     """
     chosen = _options(options, keywords)
+    if chosen.hubness_correction is not None:
+        raise UsageError("hubness_correction corrects embeddings, and there are scores alone; leave it out")
     _check_kind(correspondence)
     captions = len(correspondence.caption_to_image)
     found: dict[Direction, Any] = {d: m for d, m in (("i2t", i2t), ("t2i", t2i)) if m is not None}  # type: ignore[misc]
@@ -155,7 +165,11 @@ def merge_results(results: Sequence[RetrievalResult]) -> RetrievalResult:
     Raises:
         ValueError: Shards are missing, or come from different evaluations.
     """
-    states = sorted((r.state for r in results if r.state is not None), key=lambda state: state.shard)
+    return _merged([result.state for result in results if result.state is not None])
+
+
+def _merged(states: list[EvaluationState]) -> RetrievalResult:
+    states = sorted(states, key=lambda state: state.shard)
     wanted = [(rank, len(states)) for rank in range(len(states))]
     if not states or [state.shard for state in states] != wanted:
         raise ValueError(f"shards {[state.shard for state in states]} are not those of one evaluation")
@@ -166,9 +180,12 @@ def merge_results(results: Sequence[RetrievalResult]) -> RetrievalResult:
         directions = {}
         for direction, first in several[0].directions.items():
             block = join_blocks([fold.directions[direction].block for fold in several])
-            directions[direction] = DirectionState(first.images, first.items, block)
+            counts = sum((fold.directions[direction].occurrences for fold in several[1:]), first.occurrences)
+            directions[direction] = DirectionState(first.images, first.items, block, counts)
         folds.append(FoldState(several[0].image_rows, several[0].text_rows, directions))
-    return summarise(replace(states[0], folds=tuple(folds), shard=(0, 1)))
+    found = summarise(replace(states[0], folds=tuple(folds), shard=(0, 1), corrected=None))
+    corrected = [state.corrected for state in states if state.corrected is not None]
+    return add_correction(found, _merged(corrected), states[0].options) if corrected else found
 
 
 def _options(options: EvaluationOptions | None, keywords: OptionKeywords) -> EvaluationOptions:

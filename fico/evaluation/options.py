@@ -1,6 +1,7 @@
 """Options of an evaluation: every default and every allowed value, once; one check with one sentence per error."""
 
 import difflib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypedDict, get_args
@@ -20,6 +21,7 @@ from fico.metrics.specification import (
 )
 
 Engine = Literal["auto", "compiled", "torch"]
+Correction = Literal["nnn"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,10 @@ class EvaluationOptions:
             each metric has its own arguments.
         folds: Contiguous folds of the images with their captions, each its own gallery; a metric is the mean over the
             folds. 5 gives COCO's 1K protocol.
+        hubness_correction: ``nnn`` gives the instance metrics once more with corrected scores, as ``nnn/i2t/R@1``; see
+            `fico.evaluation.hubness.nnn.nnn_rows`. It takes a bank of the training split.
+        nnn_k: Neighbours in the bank.
+        nnn_alpha: Weight of the correction.
         bootstrap: Resamples of the 95 % intervals, over images with all their captions; 0 gives no intervals.
         seed: Seed of the resamples.
         device: Device that compares embeddings: ``cpu``, ``cuda`` or another of torch; ``auto`` is where they are.
@@ -71,6 +77,9 @@ class EvaluationOptions:
     map_at: tuple[int, ...] = (10, 100)
     metrics: tuple[RetrievalMetric, ...] | None = None
     folds: int = 1
+    hubness_correction: Correction | None = None
+    nnn_k: int = 16
+    nnn_alpha: float = 0.5
     bootstrap: int = 1000
     seed: int = 0
     device: str = field(default="auto", compare=False)
@@ -130,6 +139,9 @@ class OptionKeywords(TypedDict, total=False):
     map_at: Sequence[int]
     metrics: Sequence[RetrievalMetric] | None
     folds: int
+    hubness_correction: Correction | None
+    nnn_k: int
+    nnn_alpha: float
     bootstrap: int
     seed: int
     device: str
@@ -190,6 +202,10 @@ def _is_whole(value: Any, least: int, most: int | None = None) -> bool:
     return is_number and value >= least and (most is None or value <= most)
 
 
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+
+
 def _tasks(value: Any) -> str | None:
     is_valid = _is_sequence(value) and len(value) > 0 and all(task in TASKS for task in value)
     return None if is_valid and len(set(value)) == len(value) else f"a list of one or more of {', '.join(TASKS)}"
@@ -231,6 +247,9 @@ _CHECKS: dict[str, _Check] = {
     "map_at": _cutoffs,
     "metrics": _metrics,
     "folds": _whole(1),
+    "hubness_correction": lambda value: None if value is None else _choice(Correction)(value),
+    "nnn_k": _whole(1),
+    "nnn_alpha": lambda value: None if _is_positive(value) else "a positive number, such as 0.5",
     "bootstrap": _whole(0),
     "seed": _whole(0, 2**63 - 1),
     "device": lambda value: None if isinstance(value, str) else "auto, cpu, cuda or another device of torch",

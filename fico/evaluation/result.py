@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from fico.evaluation.state import EvaluationState
+from fico.metrics.hubness import Hubness
 from fico.metrics.specification import DIRECTIONS, RetrievalMetric
 
 
@@ -62,6 +63,7 @@ class RetrievalResult:
         notes: What a reader must know: empty queries, images without captions, metrics that do not apply.
         per_query: By direction; the source of intervals, paired tests and exports.
         curves: By ``category/{direction}``: precision and recall per Hamming radius, for codes with labels.
+        hubness: By direction: how unevenly its items occur among the first 10; absent where a re-ranking scored fewer.
         state: Values that ``merge_results`` joins where several processes evaluated one shard each.
         described_by: The metric object behind each key, which has its unit and says which values are better.
     """
@@ -74,6 +76,7 @@ class RetrievalResult:
     notes: tuple[str, ...]
     per_query: dict[str, PerQuery]
     curves: dict[str, RadiusCurve] = field(default_factory=dict)
+    hubness: dict[str, Hubness] = field(default_factory=dict)
     state: EvaluationState | None = field(default=None, repr=False)
     described_by: dict[str, RetrievalMetric] = field(default_factory=dict, repr=False)
 
@@ -87,6 +90,7 @@ class RetrievalResult:
             cells = "".join(self._cells(f"{task}/{way}", name) for way in DIRECTIONS)
             lines.append(f"{f'{task} {name}':<{width}}{cells}".rstrip())
         lines += [self._both(key) for key in self.metrics if key.count("/") == 1]
+        lines += [f"hubness {way}: {found}" for way, found in self.hubness.items()]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     def _rows(self) -> list[tuple[str, str]]:

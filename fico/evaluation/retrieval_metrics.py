@@ -20,6 +20,7 @@ from fico.evaluation.engine import find_device
 from fico.evaluation.evaluate import evaluate, evaluate_scores, merge_results
 from fico.evaluation.folds import check_positives
 from fico.evaluation.gather import gather_rows
+from fico.evaluation.hubness.correction import Bank
 from fico.evaluation.options import EvaluationOptions, OptionKeywords, bind_options
 from fico.evaluation.result import RetrievalResult
 from fico.similarity import Similarity
@@ -46,6 +47,7 @@ class RetrievalMetrics(Metric):
         similarity: As in `fico.evaluate`; not read where ``score_pairs`` makes the scores.
         bits: Length of packed codes.
         positives: Further positives by the name of their task, as in `fico.evaluate`.
+        bank: Embeddings of the training split, as in `fico.evaluate`.
         score_pairs: Makes the scores ``images captions`` and ``captions images`` of all encoded rows: a pair scorer or
             re-ranker. None compares the embeddings.
         names: Names of the images and of the captions, for errors; by default their rows.
@@ -88,6 +90,7 @@ class RetrievalMetrics(Metric):
         similarity: Similarity = "cosine",
         bits: int | None = None,
         positives: Mapping[str, Correspondence] | None = None,
+        bank: Bank | None = None,
         score_pairs: ScorePairs | None = None,
         names: tuple[Sequence[str], Sequence[str]] | None = None,
         folder: Path | None = None,
@@ -101,7 +104,7 @@ class RetrievalMetrics(Metric):
         self.similarity, self.bits, self.score_pairs = similarity, bits, score_pairs
         self._counts = (_count_images(correspondence, images, labels), len(correspondence.caption_to_image))
         correspondence.check(*self._counts)
-        self.positives = dict(positives or {})
+        self.positives, self.bank = dict(positives or {}), bank
         check_positives(correspondence, self.positives, self._counts[0], self.options.folds, labels is not None)
         self._names = names or tuple([str(row) for row in range(count)] for count in self._counts)
         self._folder = folder
@@ -158,7 +161,7 @@ class RetrievalMetrics(Metric):
         if self.score_pairs is None:
             return evaluate(
                 encoded.images, encoded.texts, self.correspondence, labels=self.labels, similarity=self.similarity,
-                bits=self.bits, positives=self.positives, options=options,
+                bits=self.bits, positives=self.positives, bank=self.bank, options=options,
             )  # fmt: skip
         self.scores = i2t, t2i = self.score_pairs(encoded)
         return evaluate_scores(

@@ -92,11 +92,13 @@ class DirectionState:
         images: Image row with which every query of the direction is resampled, evaluated here or not; -1 for none.
         items: Size of the gallery.
         block: Values of the evaluated queries.
+        occurrences: Of each item among their first K, in units of ``fico.metrics.hubness.UNIT``.
     """
 
     images: Int64[np.ndarray, " queries"]
     items: int
     block: BlockValues
+    occurrences: Int64[np.ndarray, " items"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,6 +128,7 @@ class EvaluationState:
         shard: ``(rank, world size)`` of the process that evaluated it.
         notes: What a reader must know about the embeddings.
         is_many: The positives of the instance task were given as pairs.
+        corrected: Of the scores after a hubness correction, where one was asked for.
     """
 
     options: EvaluationOptions
@@ -133,3 +136,4 @@ class EvaluationState:
     shard: tuple[int, int] = (0, 1)
     notes: tuple[str, ...] = ()
     is_many: bool = False
+    corrected: "EvaluationState | None" = None

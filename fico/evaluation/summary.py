@@ -8,6 +8,7 @@ from jaxtyping import Float64
 
 from fico.evaluation.both_directions import add_both_directions
 from fico.evaluation.chance import chance_levels
+from fico.evaluation.hubness.statistics import hubness_of
 from fico.evaluation.notes import notes
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.result import RadiusCurve, RetrievalResult
@@ -33,7 +34,7 @@ def summarise(state: EvaluationState) -> RetrievalResult:
         for fold in state.folds
     ]  # fmt: skip
     result = RetrievalResult(
-        {}, {}, {}, {}, {}, tuple(notes(state, folds)), values_per_query(state, folds), _curves(state), state
+        {}, {}, {}, {}, {}, tuple(notes(state, folds)), values_per_query(state, folds), _curves(state), state=state
     )
     draws = [
         replicates([each.clustered() for each in queries], len(fold.image_rows), options.bootstrap, (options.seed, n))
@@ -45,6 +46,7 @@ def summarise(state: EvaluationState) -> RetrievalResult:
         names = [metric.name for metric in several[0].columns.metrics]
         resampled[several[0].task, several[0].direction] = dict(zip(names, found.T, strict=True))
         _add(result, several, found, options)
+    result.hubness.update(hubness_of(state))
     return replace(result, notes=(*result.notes, *add_both_directions(result, resampled, options)))
 
 

@@ -45,6 +45,7 @@ def build_data(config: DictConfig) -> RetrievalDataModule:
     splits = {name: dataset.split(name) for name in names}
     _check_labels(config, splits)
     _check_positives(config, splits[tested])
+    _check_bank(config, splits["train"])
     if config.model.get("vocabulary"):
         readers["text"] = AuthorsWords(config.model.vocabulary)
     inputs = model_inputs(dataset, list(splits), **readers)
@@ -55,6 +56,13 @@ def _check_positives(config: DictConfig, split: RetrievalSplit) -> None:
     """Refuse further positives that are not of the tested split, before anything is trained."""
     sources = OmegaConf.select(config, "metric.positives") or {}
     further_positives(dict(sources.items()), split.image_ids, split.caption_ids, split.correspondence)
+
+
+def _check_bank(config: DictConfig, train: RetrievalSplit) -> None:
+    """Refuse more neighbours than the training split has images and captions, before anything is trained."""
+    least = min(len(train.image_ids), len(train.caption_ids))
+    if OmegaConf.select(config, "metric.hubness_correction") and config.metric.nnn_k > least:
+        raise UsageError(f"metric.nnn_k={config.metric.nnn_k} is more than split train has, {least}; lower it")
 
 
 def _check_labels(config: DictConfig, splits: Mapping[str, RetrievalSplit]) -> None:

@@ -82,6 +82,12 @@ class RetrievalDataModule(L.LightningDataModule):
         """Images of the tested split with all their captions."""
         return self._evaluation(self.test_split, self.encoded_batches)
 
+    def bank_dataloader(self) -> Loader:
+        """Images of the training split with all their captions, in order; the same in every process."""
+        groups = ImageGroups(self.splits["train"], self.inputs.splits["train"])
+        sampler = ShardedBatchSampler(len(groups), self.MOST_IMAGES, 0, 1)
+        return Loader(groups, batch_sampler=sampler, collate_fn=collate, num_workers=self._workers(groups.inputs))
+
     def _evaluation(self, name: str, encoded: int = 0) -> Loader:
         groups = ImageGroups(self.splits[name], self.inputs.splits[name])
         images = max(1, min(self.MOST_IMAGES, len(groups) // self.LEAST_BATCHES))

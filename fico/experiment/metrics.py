@@ -21,10 +21,13 @@ def metric_options(config: DictConfig) -> dict[str, Any]:
     """Options of the evaluation by name, with the metrics of the node ``metric.metrics`` as objects.
 
     Raises:
-        UsageError: A metric cannot be built, or none is listed for a task that is evaluated; its key is named.
+        UsageError: A metric cannot be built, or none is listed for a task that is evaluated; its key is named. Or the
+            model's scores cannot be corrected.
     """
     options: dict[str, Any] = OmegaConf.to_container(config.metric, resolve=True)  # type: ignore[assignment]
     options.pop("positives", None)  # data, which are read with the split
+    if options.get("hubness_correction") is not None:
+        _check_correction(config)
     if options.get("metrics") is None:
         return options
     metrics = build_metrics(options["metrics"], "metric.metrics.")
@@ -32,6 +35,19 @@ def metric_options(config: DictConfig) -> dict[str, Any]:
         if not any(metric.task == task for metric in metrics):
             raise UsageError(f"metric.tasks has {task}, but metric.metrics lists no metric of it; leave the task out")
     return options | {"metrics": metrics}
+
+
+def _check_correction(config: DictConfig) -> None:
+    """A correction takes embeddings that inner products compare, and the instance task."""
+    model, wanted = config.model, f"metric.hubness_correction={config.metric.hubness_correction}"
+    if model.get("query_time_attention") or model.get("rerank") is not None:
+        raise UsageError(f"{wanted} corrects embeddings, but {model.name} scores pairs; leave it out")
+    if model.similarity not in ("cosine", "inner"):
+        raise UsageError(
+            f"{wanted} corrects cosine or inner products, but model.similarity is {model.similarity}; leave it out"
+        )
+    if "instance" not in config.metric.tasks:
+        raise UsageError(f"{wanted} corrects the instance task, which metric.tasks leaves out; take metric=both")
 
 
 def chosen_monitor(wanted: str, options: Mapping[str, Any], *, has_labels: bool) -> str:

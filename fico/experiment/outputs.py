@@ -12,9 +12,10 @@ from fico.errors import DataError
 from fico.evaluation.result import RetrievalResult
 from fico.experiment.config.resolvers import features_name
 from fico.experiment.datamodule import RetrievalDataModule
+from fico.report.html.hubs import items_of, shown_hubs
 from fico.report.html.page import write_report
 from fico.report.html.samples import QuerySample, Rank, exact_rank, matrix_rank, sample_queries
-from fico.report.results.collect import collect_metrics, query_tables
+from fico.report.results.collect import collect_hubness, collect_metrics, query_tables
 from fico.report.results.schema import DataInfo, ModelInfo, Results, SearchRow, write_results
 from fico.report.run_summary.summary import print_results
 from fico.run_context import RunContext
@@ -54,6 +55,7 @@ def write_outputs(
     outputs, split = context.outputs, data.splits[data.test_split]
     if outputs.result is None:
         raise RuntimeError("no callback has evaluated the test epoch")
+    hubs = shown_hubs(outputs.result.hubness, items_of(split))
     samples, problems = _samples(context, split, config.seed)
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     results = Results(
@@ -65,6 +67,7 @@ def write_outputs(
         model=_model(context.model, outputs.embeddings, _features_label(config)),
         data=_data(split),
         metrics=collect_metrics(outputs.result, split.name),
+        hubness=collect_hubness(outputs.result),
         efficiency=dict(efficiency),
         search=tuple(SearchRow.from_mapping(row) for row in outputs.search_rows),
         versions=versions(),
@@ -75,7 +78,7 @@ def write_outputs(
     )
     print_results(results)
     try:
-        write_report(context.folder / "report.html", results, samples)
+        write_report(context.folder / "report.html", results, samples, hubs)
     except Exception as error:  # a page must never cost the metrics
         note = f"there is no report.html: {type(error).__name__}: {' '.join(str(error).split())}"
         log.warning(note)

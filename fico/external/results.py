@@ -16,8 +16,8 @@ from fico.evaluation.result import RetrievalResult
 from fico.external.model_outputs import ModelOutputs
 from fico.formats.trec import write_qrels, write_run
 from fico.metrics.specification import Direction
-from fico.report.html.samples import Rank, exact_rank, matrix_rank
-from fico.report.results.collect import collect_metrics, query_tables
+from fico.report.html.samples import Item, Rank, exact_rank, matrix_rank
+from fico.report.results.collect import collect_hubness, collect_metrics, query_tables
 from fico.report.results.per_query import DIRECTIONS
 from fico.report.results.schema import DataInfo, ModelInfo, Results, write_results
 from fico.util.provenance import commit, hardware, versions
@@ -75,6 +75,7 @@ def results_of(
             fingerprint=_fingerprint(outputs),
         ),
         metrics=collect_metrics(result, split),
+        hubness=collect_hubness(result),
         efficiency={},
         search=(),
         versions=versions(),
@@ -100,9 +101,12 @@ def write_outputs(folder: Path, outputs: ModelOutputs, result: RetrievalResult, 
             bits=bits,
             labels=outputs.labels,
         )
+    from fico.report.html.hubs import shown_hubs
     from fico.report.html.page import write_report  # the one step that takes packages of the extra `report`
 
-    write_report(folder / "report.html", results)
+    ids = {"image": image_ids, "text": caption_ids}
+    hubs = shown_hubs(result.hubness, lambda side, row: Item(ids[side][row]))
+    write_report(folder / "report.html", results, (), hubs)
     write_results(folder, results, query_tables(result, image_ids, caption_ids))
 
 

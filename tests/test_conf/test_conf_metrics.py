@@ -85,3 +85,17 @@ def test_a_task_without_metrics_is_named():
 )
 def test_the_best_epoch_is_chosen_by_a_metric_that_is_measured(wanted, overrides, has_labels, got):
     assert chosen_monitor(wanted, metric_options(composed(*overrides)), has_labels=has_labels) == got
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["model=scan"], "corrects embeddings, but scan scores pairs"),
+        (["model=ucch"], "corrects cosine or inner products, but model.similarity is hamming"),
+        (["model=vsrn", "metric=category"], "corrects the instance task"),
+        (["model=vsrn", "metric.nnn_k=0"], "metric.nnn_k=0 must be a whole number of at least 1"),
+    ],
+)
+def test_a_correction_that_cannot_be_is_refused_before_anything_starts(overrides, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        check_config(composed("metric.hubness_correction=nnn", *overrides))

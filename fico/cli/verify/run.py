@@ -44,7 +44,7 @@ def verify_run(folder: Path) -> tuple[int, list[Difference]]:
     results = read_tested(folder, is_checked=False)
     recomputed = _evaluate_again(folder, results)
     found = {f"{results.data.split}/{name}": value for name, value in recomputed.metrics.items()}
-    stored = {name: metric.value for name, metric in results.metrics.items()}
+    stored = {name: metric.value for name, metric in results.metrics.items() if not _is_corrected(name, results)}
     if "metrics" not in results.config["metric"]:  # of a release that listed none: there are more by now
         found = {name: value for name, value in found.items() if name in stored}
     if results.config["model"].get("rerank") and results.versions.get("fico", "").startswith("0.1."):
@@ -68,6 +68,11 @@ def recomputed_from(folder: Path) -> str:
     return "its stored pair scores, scores.npy; the network was not run" if is_scored else "its embeddings"
 
 
+def _is_corrected(name: str, results: Results) -> bool:
+    correction = results.config["metric"].get("hubness_correction")
+    return correction is not None and name.split("/")[1] == correction
+
+
 def _evaluate_again(folder: Path, results: Results) -> RetrievalResult:
     if not (folder / "embeddings").is_dir():
         return evaluate_sources(folder, results)
@@ -81,6 +86,7 @@ def _evaluate_again(folder: Path, results: Results) -> RetrievalResult:
         metric["metrics"] = build_metrics(metric["metrics"])
     positives = further_positives(metric.pop("positives", {}), store.image_ids, store.caption_ids, store.correspondence)
     shared: dict[str, Any] = {"labels": store.labels, "positives": positives, **metric}
+    shared["hubness_correction"] = None  # a run does not keep the bank of the training split
     shared["device"] = "auto"  # of this machine, not of the run's
     rerank = model.get("rerank")
     scores = load_array(str(folder / "scores.npy")) if store.images.ndim == 3 else None  # of a pair scorer

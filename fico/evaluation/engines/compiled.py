@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt64
 from fico.codes import HashCodes
 from fico.evaluation.columns import TaskColumns
 from fico.evaluation.engines.kernel_outputs import KernelOutputs
+from fico.evaluation.engines.occurrences import CpuOccurrences
 from fico.evaluation.engines.other_columns import fill_others, hamming_scores
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
@@ -94,6 +95,7 @@ class CpuEngine:
         self.captions = instance.captions_of_images
         self.labels = category.words if category else _NO_LABELS
         items = len(self.item_images)
+        self.occurrences = CpuOccurrences(items)
         self.tables = blocks.tables(items)
         self.piece_rows = max(8, min(64, _PIECE // items))
         self.recall_cuts = np.array(self.fused.recall_at, dtype=np.int64)
@@ -121,6 +123,7 @@ class CpuEngine:
 
         def work(first: int, last: int) -> None:
             source.finish(self.direction, start + first, scores[first:last])
+            self.occurrences.add_scores(scores[first:last])
             self._float_rows(scores[first:last], keys[first:last], start + first, output, first, last)
 
         _each(pool, len(scores), self.piece_rows, work)
@@ -202,6 +205,7 @@ class CpuEngine:
         output = self._outputs(len(queries))
 
         def work(first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+            self.occurrences.add_codes(queries[first:last], words, bits)
             return self._code_rows(queries[first:last], words, bits, start + first, output, first, last)
 
         sums = _each(pool, len(queries), max(8, _PIECE // words.shape[1]), work)

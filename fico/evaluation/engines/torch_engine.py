@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from fico.evaluation.columns import TaskColumns
+from fico.evaluation.engines.occurrences import TensorOccurrences
 from fico.evaluation.engines.other_columns import tie_orders, values_of_orders
 from fico.evaluation.engines.tensor_scores import DeviceScores
 from fico.evaluation.options import EvaluationOptions
@@ -57,6 +58,7 @@ class TensorEngine:
         self.direction: Direction = direction
         self.options, self.device = options, device
         self.images = [torch.from_numpy(side).to(device) for side in instance.images_of(direction)]
+        self.occurrences = TensorOccurrences(len(self.images[1]), device)
         self.positives = {
             task: _Positives(each, direction, device) for task, each in {"instance": instance, **(others or {})}.items()
         }
@@ -77,12 +79,17 @@ class TensorEngine:
         if source.bits is not None:
             rankings, curves = self._rank_codes(source, start, stop)
         else:
-            rankings, curves = self._rank(source.scores(self.direction, start, stop), start, stop), None
+            rankings, curves = self._rank(self._scores(source, start, stop), start, stop), None
         return BlockValues(start, self._tasks(rankings), source.scored(self.direction, start, stop), curves)
+
+    def _scores(self, source: DeviceScores, start: int, stop: int) -> Float[Tensor, "queries items"]:
+        scores = source.scores(self.direction, start, stop)
+        refuse_nan(scores)
+        self.occurrences.add_scores(scores)
+        return scores
 
     def _rank(self, scores: Float[Tensor, "queries items"], start: int, stop: int) -> Rankings:
         """Rankings by scores."""
-        refuse_nan(scores)
         by_index = self.options.ties == "index"
         rankings: Rankings = {}
         for task, given in self.positives.items():
@@ -104,7 +111,7 @@ class TensorEngine:
 
     def _rank_codes(self, source: DeviceScores, start: int, stop: int) -> tuple[Rankings, np.ndarray | None]:
         """Rankings by Hamming distance, and the sums of precision and recall within each radius."""
-        scores, bits = source.scores(self.direction, start, stop), source.bits or 0
+        scores, bits = self._scores(source, start, stop), source.bits or 0
         queries, items = scores.shape
         rankings = self._rank(scores, start, stop) if self.options.ties == "index" else {}
         cells = scores.mul_(-0.5).add_(bits / 2).int()  # distances; the scores are products of +1 and -1

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from fico.report.figures import curves
 from fico.report.html.environment import page_environment
+from fico.report.html.hubs import Hubs
 from fico.report.html.samples import QuerySample
 from fico.report.results.display import DIRECTION_NAMES, has_given_positives, metric_names, shown_tasks
 from fico.report.results.schema import Results
+from fico.report.run_summary.hubness_table import hubness_table
 from fico.report.run_summary.metric_table import both_table, metric_table
 from fico.report.run_summary.search_table import NOTE, search_table
 from fico.report.run_summary.summary import efficiency_lines, headline
@@ -19,13 +21,14 @@ with requires_extra("report"):
     from markupsafe import Markup
 
 
-def write_report(path: Path, results: Results, samples: Sequence[QuerySample] = ()) -> None:
+def write_report(path: Path, results: Results, samples: Sequence[QuerySample] = (), hubs: Sequence[Hubs] = ()) -> None:
     """Writes the page by an atomic write.
 
     Args:
         path: The HTML file.
         results: A finished run.
         samples: Queries to show, from ``sample_queries``; none leaves the section out.
+        hubs: Most frequent items to show, from ``shown_hubs``.
     """
     page = (
         page_environment()
@@ -41,6 +44,8 @@ def write_report(path: Path, results: Results, samples: Sequence[QuerySample] = 
             efficiency=efficiency_lines(results.efficiency),
             search=search_table(results.search) if results.search else None,
             search_note=NOTE,
+            hubness=hubness_table(results),
+            hubs=hubs,
             samples={way: [s for s in samples if s.direction == way] for way in DIRECTION_NAMES},
             config=json.dumps(results.config, indent=2, ensure_ascii=False),
         )

@@ -173,12 +173,12 @@ def _sample(
     query_side, item_side = ("image", "text") if direction == "i2t" else ("text", "image")
     related = [None] * len(rows) if shared is None else shared.tolist()
     found = tuple(
-        Hit(_item(split, item_side, int(row)), float(score), bool(match), is_related)
+        Hit(item_of(split, item_side, int(row)), float(score), bool(match), is_related)
         for row, score, match, is_related in zip(rows, scores, matches[shown], related, strict=True)
     )
     return QuerySample(
         direction,
-        _item(split, query_side, int(query)),
+        item_of(split, query_side, int(query)),
         found,
         first or None,
         len(matches),
@@ -194,7 +194,8 @@ def _count_candidates(ranking: Ranking) -> Int64[np.ndarray, " queries"]:
     return np.asarray(scores.shape[1] - ((scores == last) & is_filled).sum(axis=1))
 
 
-def _item(split: RetrievalSplit, side: str, row: int) -> Item:
+def item_of(split: RetrievalSplit, side: str, row: int) -> Item:
+    """The caption or the image of a row; ``side`` is ``text`` or ``image``."""
     if side == "text":
         return Item(split.caption_ids[row], text=split.captions[row])
     return Item(split.image_ids[row], image=split.image_paths[row])

@@ -38,6 +38,11 @@ def collect_metrics(result: RetrievalResult, split: str) -> dict[str, Metric]:
     return collected
 
 
+def collect_hubness(result: RetrievalResult) -> dict[str, dict[str, float]]:
+    """The statistics of each direction."""
+    return {direction: found.values() for direction, found in result.hubness.items()}
+
+
 def query_tables(
     result: RetrievalResult, image_ids: Sequence[str], caption_ids: Sequence[str]
 ) -> tuple[QueryTable, ...]:

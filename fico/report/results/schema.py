@@ -113,6 +113,7 @@ class Results:
         hardware: The machine.
         config: The resolved configuration.
         key: Hash of config, data and code: equal keys give equal numbers. Empty where unknown.
+        hubness: By direction: ``skew_at_10``, ``never_found`` and ``robin_hood`` of ``fico.metrics.hubness``.
         notes: Sentences a reader must know, such as the count of queries without a relevant item.
         files: SHA-256 of the other files of the run, by name; empty before they are written and of version 0.1.
     """
@@ -131,6 +132,7 @@ class Results:
     hardware: dict[str, Any]
     config: dict[str, Any]
     key: str = ""
+    hubness: dict[str, dict[str, float]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
     status: str = "finished"

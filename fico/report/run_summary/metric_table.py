@@ -17,6 +17,7 @@ from fico.report.table.table import NOTHING, Cell, Column, Row, Scale, Table
 
 TITLES = {
     "instance": "Instance level: the matching pair is relevant",
+    "nnn": "Instance level with hubness corrected by nnn (bank: training split)",
     "category": "Category level: every item that shares a label is relevant",
 }
 
@@ -57,7 +58,8 @@ def both_table(results: Results) -> Table | None:
     for name, metric in zip(names, found, strict=True):
         task, _, short = name.partition("/")
         cells = _cells(metric, results.metric(f"{task}/chance/{short}"), has_ties)
-        rows.append(Row((Cell(short, hint=metric.definition), *cells)))
+        shown = short if task == "instance" else f"{task} {short}"
+        rows.append(Row((Cell(shown, hint=metric.definition), *cells)))
     columns = (Column("metric", is_text=True), *_columns("", "", has_ties))
     return Table("both", "Both directions together", columns, tuple(rows)) if rows else None
 

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from fico.report.results.display import shown_tasks
 from fico.report.results.schema import Results
+from fico.report.run_summary.hubness_table import hubness_table
 from fico.report.run_summary.metric_table import both_table, metric_table
 from fico.report.run_summary.search_table import search_table
 from fico.report.table.table import Table
@@ -31,9 +32,9 @@ def print_results(results: Results, file: TextIO | None = None) -> None:
 
 
 def tables(results: Results) -> list[Table]:
-    """The metrics of each task that was evaluated and of both directions, and the comparison of indexes."""
+    """The metrics of each task that was evaluated and of both directions, hubness, and the comparison of indexes."""
     metrics = (*(metric_table(results, task) for task in shown_tasks(results)), both_table(results))
-    found = [table for table in metrics if table is not None]
+    found = [table for table in (*metrics, hubness_table(results)) if table is not None]
     return [*found, *([search_table(results.search)] if results.search else [])]
 
 

@@ -1,0 +1,1 @@
+"""Hubness of an evaluation, and its correction by nearest neighbour normalisation."""

@@ -1,0 +1,75 @@
+"""Nearest neighbour normalisation: a bias of each item against hubs, as further dimensions of an inner product."""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fico.errors import UsageError
+from fico.similarity import full_precision
+
+_PIECE_SCORES = 2**24  # scores with the bank that are held at a time
+Normalised = Literal["cosine", "inner"]
+
+
+def nnn_bias(
+    items: Float[Tensor, "items dim"], bank: Float[Tensor, "bank dim"], *, k: int, alpha: float
+) -> Float[Tensor, " items"]:
+    r"""What is taken from every score of an item: ``alpha`` times the mean of its ``k`` highest scores with a bank.
+
+    Args:
+        items: The gallery.
+        bank: Queries that are not evaluated, those of the training split.
+        k: Neighbours in the bank.
+        alpha: Weight of the bias; 0 corrects nothing.
+
+    Raises:
+        UsageError: The bank has fewer than ``k`` queries.
+
+    Source:
+        Chowdhury et al., Nearest Neighbor Normalization Improves Multimodal Retrieval, EMNLP 2024, arXiv 2410.24114;
+        equal to ``compute_alignment_means`` of the authors' package nnn-retrieval, times its ``alternate_weight``.
+    """
+    if k > len(bank):
+        raise UsageError(f"nnn_k={k} neighbours are more than the {len(bank)} queries of the bank; lower nnn_k")
+    step = max(1, _PIECE_SCORES // len(bank))
+    with full_precision():
+        means = [(piece @ bank.T).topk(k, dim=1).values.mean(dim=1) for piece in items.split(step)]
+    return alpha * torch.cat(means)
+
+
+def nnn_rows(
+    images: Tensor, texts: Tensor, bank: tuple[Tensor, Tensor], *, similarity: Normalised, k: int, alpha: float
+) -> tuple[Float[Tensor, "images wide"], Float[Tensor, "captions wide"]]:
+    """Embeddings of both sides with two further dimensions, so that their inner product ranks with the biases.
+
+    ``<image, text> - bias(text) - bias(image)``: of one query its own bias is the same for every item, so that these
+    rows serve both directions, and any index of inner products searches them as it is.
+
+    Args:
+        images: ``images dim``.
+        texts: ``captions dim``.
+        bank: Images and captions of the training split. Captions are biased by images, images by captions.
+        similarity: ``cosine`` or ``inner``.
+        k: Neighbours in the bank.
+        alpha: Weight of the bias.
+
+    Raises:
+        UsageError: Another similarity, or a bank of fewer than ``k`` queries.
+    """
+    if similarity not in ("cosine", "inner"):
+        raise UsageError(f"nnn corrects scores of cosine or inner, got {similarity}; leave out hubness_correction")
+    sides = [_floats(side, similarity, images.device) for side in (images, texts, *bank)]
+    found_images, found_texts, bank_images, bank_texts = sides
+    image_bias = nnn_bias(found_images, bank_texts, k=k, alpha=alpha)[:, None]
+    text_bias = nnn_bias(found_texts, bank_images, k=k, alpha=alpha)[:, None]
+    return (
+        torch.cat([found_images, torch.ones_like(image_bias), -image_bias], dim=1),
+        torch.cat([found_texts, -text_bias, torch.ones_like(text_bias)], dim=1),
+    )
+
+
+def _floats(rows: Tensor, similarity: Normalised, device: torch.device) -> Tensor:
+    rows = rows.detach().to(device, torch.float64 if rows.dtype == torch.float64 else torch.float32)
+    return torch.nn.functional.normalize(rows, dim=1) if similarity == "cosine" else rows
