@@ -18,6 +18,7 @@ from fico.errors import DataError
 from fico.types import Correspondence
 from fico.util.arrays import as_numpy
 from fico.util.atomic import atomic_write, sha256
+from fico.util.damaged import readable
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -138,11 +139,18 @@ class EmbeddingStore:
         """
         folder = Path(folder)
         manifest = _read_manifest(folder)
+        with readable(folder / MANIFEST, "write the store again"):
+            store = cls._read(folder, manifest)
+        store._check()
+        return store
+
+    @classmethod
+    def _read(cls, folder: Path, manifest: dict[str, Any]) -> Self:
         sides = {side: _read_side(folder, side, manifest) for side in FILES}
         labels = None
         if manifest["classes"] is not None:
             labels = np.unpackbits(sides["images"]["labels"], axis=1, count=manifest["classes"]).astype(bool)
-        store = cls(
+        return cls(
             sides["images"]["images"],
             sides["texts"]["texts"],
             tuple(manifest["images"]["ids"]),
@@ -153,8 +161,6 @@ class EmbeddingStore:
             manifest["origin"],
             sides["texts"].get("lengths"),
         )
-        store._check()
-        return store
 
     def _check(self) -> None:
         counted = (("images", self.images, self.image_ids), ("captions", self.texts, self.caption_ids))

@@ -12,6 +12,7 @@ from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError
 from fico.formats.arrays import check_finite
 from fico.formats.text import read_json
+from fico.util.damaged import readable
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,10 +133,8 @@ def read_precomputed(root: Path, kind: str, ids: Mapping[str, Sequence[str]], ax
 
 
 def _read_array(path: Path, axes: int) -> np.ndarray:
-    try:
+    with readable(path, "make the features again"):
         array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} is missing or not a complete npy file ({error}); make the features again") from error
     if array.ndim != axes or not np.issubdtype(array.dtype, np.floating):
         raise DataError(f"{path} has shape {array.shape} and dtype {array.dtype}; it needs {axes} axes of floats")
     return array

@@ -12,6 +12,7 @@ from jaxtyping import Bool
 from fico.errors import DataError, UsageError
 from fico.formats.text import read_json
 from fico.types import Correspondence
+from fico.util.damaged import readable
 from fico.util.optional import requires_extra
 
 SUFFIXES = (".npy", ".npz", ".safetensors", ".mat", ".h5", ".hdf5", ".h5py")
@@ -42,10 +43,8 @@ def load_array(source: str, *, prefer: Sequence[str] = ()) -> np.ndarray:
             key = _only(path, arrays, prefer)
         elif key not in arrays:
             raise UsageError(f"{path} has no array {key!r}; it has {', '.join(arrays)}")
-        try:
+        with readable(path, "fetch or make it again"):
             array = arrays[key]()
-        except (OSError, ValueError) as error:
-            raise DataError(f"{source} cannot be read: {error}") from error
     if array.dtype.kind not in "fiub":
         raise DataError(f"{source} holds {array.dtype}; expected numbers")
     return array
@@ -118,6 +117,8 @@ def _split(source: str) -> tuple[Path, str | None]:
     for cut in reversed(cuts):  # a colon may be part of a folder, a name or a drive, and a key may hold slashes
         if Path(source[:cut]).is_file():
             return Path(source[:cut]), source[cut + 1 :]
+    if Path(source).is_dir():
+        raise DataError(f"{source} is a folder; give the path of a file ({', '.join(SUFFIXES)})")
     raise DataError(f"{source} does not exist; give the path of a file ({', '.join(SUFFIXES)})")
 
 
@@ -143,12 +144,8 @@ def _arrays(path: Path, opened: ExitStack) -> Arrays:
     }
     if path.suffix.lower() not in readers:
         raise UsageError(f"{path} has the suffix {path.suffix!r}; readable are {', '.join(readers)}")
-    try:
+    with readable(path, f"give a whole file of the kind {path.suffix}"):
         return readers[path.suffix.lower()](path, opened)
-    except (DataError, UsageError):
-        raise
-    except Exception as error:  # every reader has errors of its own for a damaged file
-        raise DataError(f"{path} cannot be read as {path.suffix}: {error}") from error
 
 
 def _npy(path: Path, opened: ExitStack) -> Arrays:

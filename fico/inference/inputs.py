@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from fico.datasets.base import RetrievalSplit
@@ -24,6 +23,7 @@ from fico.features.precomputed import Scale
 from fico.formats.text import read_json
 from fico.types import Correspondence
 from fico.util.atomic import atomic_write, sha256
+from fico.util.damaged import readable
 
 INPUTS = "inputs"
 MANIFEST, TRAIN, TESTED = "manifest.json", "train.json.gz", "tested.json.gz"
@@ -175,11 +175,9 @@ class StoredInputs:
             DataError: The file is missing or damaged.
         """
         path = self.folder / SCALE
-        try:
+        with readable(path, "train the run again"):
             arrays = load_file(path)
             return Scale(arrays["mean"], arrays["deviation"])
-        except (OSError, SafetensorError, KeyError) as error:
-            raise DataError(f"{path} is missing or damaged ({error}); train the run again") from error
 
     @property
     def scale_digest(self) -> str:
@@ -204,8 +202,6 @@ class StoredInputs:
 
     def _captions(self, name: str) -> dict[str, Any]:
         path = self.folder / name
-        try:
+        with readable(path, "train the run again"):
             content: dict[str, Any] = json.loads(gzip.decompress(path.read_bytes()))
-        except (OSError, EOFError, ValueError) as error:
-            raise DataError(f"{path} is missing or damaged ({error}); train the run again") from error
         return content

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from fico.errors import DataError
 from fico.metrics.specification import DIRECTIONS as DIRECTIONS
+from fico.util.damaged import readable
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,12 +78,10 @@ def read_queries(path: Path) -> dict[str, QueryTable]:
     Raises:
         DataError: The file is missing or damaged.
     """
-    try:
+    with readable(path, "repeat the run"):
         with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
         return {way: _table(way, found) for way in DIRECTIONS if (found := [r for r in rows if r["direction"] == way])}
-    except (OSError, EOFError, KeyError, ValueError, TypeError) as error:
-        raise DataError(f"{path} cannot be read as the values of single queries: {error}; repeat the run") from error
 
 
 def _table(direction: str, rows: Sequence[Mapping[str, str]]) -> QueryTable:

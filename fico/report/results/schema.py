@@ -14,6 +14,7 @@ from fico.report.results.metric import Metric, check_metric
 from fico.report.results.per_query import QueryTable, queries_csv
 from fico.report.results.wording_0_1 import reworded
 from fico.util.atomic import atomic_write
+from fico.util.damaged import reason
 
 SCHEMA_VERSION = 1
 RESULTS = "results.json"
@@ -217,8 +218,8 @@ def read_results(path: Path) -> Results:
         raise DataError(f"{path} has schema_version {version}, this release reads {SCHEMA_VERSION}; repeat the run")
     try:
         return Results.from_json(reworded(plain))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is damaged: {error}; repeat the run") from error
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        raise DataError(f"{path} is damaged ({reason(error)}); repeat the run") from error
 
 
 def read_tested(path: Path) -> Results:

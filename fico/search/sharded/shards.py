@@ -15,6 +15,7 @@ from fico.search.index_file import read_index, write_index
 from fico.search.saved import load_file
 from fico.types import Ranking
 from fico.util.arrays import Embeddings, to_array
+from fico.util.damaged import readable
 
 _PLAN = "shards.index"
 
@@ -168,7 +169,9 @@ def read_plan(folder: str | Path) -> IdRanges:
     Raises:
         DataError: The file is missing, cut off, changed, or of another version or no plan.
     """
-    return IdRanges.restored(read_index(Path(folder) / _PLAN, "shards")[0]["ranges"])
+    plan = Path(folder) / _PLAN
+    with readable(plan, "build the index again"):
+        return IdRanges.restored(read_index(plan, "shards")[0]["ranges"])
 
 
 def _array(items: Embeddings | HashCodes) -> np.ndarray | HashCodes:
