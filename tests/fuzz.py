@@ -257,20 +257,22 @@ def _second_computation(result: Any, images: np.ndarray, texts: np.ndarray, rows
 
 
 KEYS = (
-    "model", "model.lr", "lr", "model.bits", "model.epochs", "model.module", "model.module.optimizer.lr", "model.weights",
-    "model.size", "model.monitor", "model.batch_size", "model.precision", "model.rerank.k", "dataset", "dataset.root",
-    "dataset.split", "dataset.images", "dataset.subset", "dataset.captions_per_image", "metric", "metric.ties", "metric.ap",
-    "metric.bootstrap", "metric.folds", "metric.recall_at", "metric.tasks", "metric.metrics", "metric.device", "index",
-    "index.flat", "trainer", "trainer.devices", "trainer.max_epochs", "trainer.precision", "trainer.strategy", "logger",
-    "logger.mode", "logger.wandb", "callbacks", "callbacks.lines", "callbacks.retrieval", "callbacks.search", "stage", "seed",
-    "name", "run", "run.resume", "experiment", "debug", "features", "bench", "hydra.run.dir", "x", "", "model.", ".a",
+    "model", "model.lr", "lr", "model.bits", "model.epochs", "model.module", "model.module.optimizer.lr",
+    "model.weights", "model.size", "model.monitor", "model.batch_size", "model.precision", "model.rerank.k",
+    "dataset", "dataset.root", "dataset.split", "dataset.images", "dataset.subset", "dataset.captions_per_image",
+    "metric", "metric.ties", "metric.ap", "metric.bootstrap", "metric.folds", "metric.recall_at", "metric.tasks",
+    "metric.metrics", "metric.device", "index", "index.flat", "trainer", "trainer.devices", "trainer.max_epochs",
+    "trainer.precision", "trainer.strategy", "logger", "logger.mode", "logger.wandb", "callbacks", "callbacks.lines",
+    "callbacks.retrieval", "callbacks.search", "stage", "seed", "name", "run", "run.resume", "experiment", "debug",
+    "features", "bench", "hydra.run.dir", "x", "", "model.", ".a",
 )  # fmt: skip
 WORDS = (
-    "null", "0", "1", "-1", "abc", "[]", "[1,2]", "{a: 1}", "{}", "true", "1.5", "nan", "1e400", "99999999999999999999",
-    "''", '"', "'", "a=b", "a,b", "a b", "ä", "[test]", "test", "fit", "[fit", "ucch", "vsrn", "cca", "xvlm", "shapes",
-    "coco", "karpathy", "/nowhere", "tiny", "paper", "both", "category", "table2", "table5", "table7", "fast", "cpu", "gpu",
-    "${seed}", "${nothing}", "${by_size:}", "???", "[${a}]", "val/instance/mean/R@10", "flat", "[flat,hnsw]", "offline",
-    "\u2028", "\\", "(", "range(1,3)", "choice(1,2)", "glob(*)", "int(x)", "never", "16", "64",
+    "null", "0", "1", "-1", "abc", "[]", "[1,2]", "{a: 1}", "{}", "true", "1.5", "nan", "1e400",
+    "99999999999999999999", "''", '"', "'", "a=b", "a,b", "a b", "ä", "[test]", "test", "fit", "[fit", "ucch", "vsrn",
+    "cca", "xvlm", "shapes", "coco", "karpathy", "/nowhere", "tiny", "paper", "both", "category", "table2", "table5",
+    "table7", "fast", "cpu", "gpu", "${seed}", "${nothing}", "${by_size:}", "???", "[${a}]", "val/instance/mean/R@10",
+    "flat", "[flat,hnsw]", "offline", "\u2028", "\\", "(", "range(1,3)", "choice(1,2)", "glob(*)", "int(x)", "never",
+    "16", "64",
 )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from fico.cli.commands.serve import serve
 from fico.cli.commands.split import split
 from fico.cli.commands.verify import verify
 from fico.errors import FicoError
+from fico.util.disk_errors import disk_sentence
 
 
 class OneSentence(TyperGroup):
@@ -34,6 +35,12 @@ class OneSentence(TyperGroup):
         except FicoError as error:
             typer.echo(f"fico: {error}", err=True)
             raise typer.Exit(error.exit_code) from None
+        except OSError as error:
+            told = disk_sentence(error)
+            if told is None:
+                raise
+            typer.echo(f"fico: {told}", err=True)
+            raise typer.Exit(1) from None
         except KeyboardInterrupt:
             typer.echo("fico: interrupted by SIGINT; nothing was finished", err=True)
             raise typer.Exit(130) from None

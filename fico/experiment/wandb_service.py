@@ -1,4 +1,4 @@
-"""The service of W&B within a time limit: asked before a run goes online, and left when it does not take the end of one."""
+"""The service of W&B within a time limit: asked before a run goes online, left when it does not take its end."""
 
 import base64
 import json

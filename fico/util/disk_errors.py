@@ -29,7 +29,7 @@ def disk_sentence(error: OSError) -> str | None:
 
 
 def _is_making_a_folder(error: OSError) -> bool:
-    """Whether a folder could not be made below a file, a missing disk or in place of a file: a path that the user chose."""
+    """Whether a folder, whose path the user chose, could not be made below or in place of a file."""
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and frames[-1].name in ("mkdir", "makedirs")
 

@@ -22,7 +22,7 @@ def check_records(path: Path) -> None:
 
 
 def is_weights_file(path: Path) -> bool:
-    """Whether a file begins as those of ``torch.save`` (of any release) or ``safetensors`` do; a folder may hold some."""
+    """Whether a file begins as those of ``torch.save`` or ``safetensors`` do; a folder may hold some."""
     if path.is_dir():
         return True
     with path.open("rb") as file:

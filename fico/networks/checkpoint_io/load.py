@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import pickle
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,8 @@ def read_checkpoint(path: Path | str, *, trust: bool = False) -> dict[str, Any]:
     try:
         if file.suffix == ".safetensors":
             return dict(load_file(file))
-        with torch.serialization.safe_globals(_HARMLESS):
+        with torch.serialization.safe_globals(_HARMLESS), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle's protocol, which the sentence below tells
             checkpoint = torch.load(file, map_location="cpu", weights_only=not trust)
     except (ImportError, AttributeError) as error:
         raise DataError(f"{file} needs code that is not installed ({first_line(error)}); install it first") from error
