@@ -278,6 +278,16 @@ WORDS = (
 
 def override(chance: random.Random) -> Fault | None:
     """One command line of ``run.py``, composed and checked as a run does before it starts."""
+    count = chance.choice((1, 1, 2, 3))
+    line = [f"{chance.choice(('', '', '', '+', '++', '~'))}{chance.choice(KEYS)}" for _ in range(count)]
+    line = [key if key.startswith("~") and chance.random() < 0.5 else f"{key}={chance.choice(WORDS)}" for key in line]
+
+    _, fault = fault_of(lambda: compose_and_check(line))
+    return fault and (fault[0], f"{' '.join(line)}: {fault[1]}")
+
+
+def compose_and_check(line: list[str]) -> str:
+    """What ``run.py`` does with a command line before it starts."""
     from hydra import compose
 
     from fico.experiment.config.checks import check_config
@@ -285,29 +295,16 @@ def override(chance: random.Random) -> Fault | None:
     from fico.experiment.config.pairing import check_data, check_pairing
     from fico.experiment.config.quoting import quoted
 
-    count = chance.choice((1, 1, 2, 3))
-    line = [f"{chance.choice(('', '', '', '+', '++', '~'))}{chance.choice(KEYS)}" for _ in range(count)]
-    line = [key if key.startswith("~") and chance.random() < 0.5 else f"{key}={chance.choice(WORDS)}" for key in line]
-
-    def run() -> str:
-        try:
-            config = compose("config", quoted(line))
-        except Exception as error:
-            if is_wrong_usage(error):
-                raise FicoError(sentence(error)) from None
-            raise
-        try:
-            check_pairing(config)
-            check_data(config)
-            check_config(config)
-        except Exception as error:
-            if is_wrong_usage(error):
-                raise FicoError(sentence(error)) from None
-            raise
-        return "accepted"
-
-    _, fault = fault_of(run)
-    return fault and (fault[0], f"{' '.join(line)}: {fault[1]}")
+    try:
+        config = compose("config", quoted(line))
+        check_pairing(config)
+        check_data(config)
+        check_config(config)
+    except Exception as error:
+        if is_wrong_usage(error):
+            raise FicoError(sentence(error)) from None
+        raise
+    return "accepted"
 
 
 def targets(folder: Path, only: list[str] | None = None) -> dict[str, Callable[[random.Random], Fault | None]]:
