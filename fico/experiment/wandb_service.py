@@ -5,6 +5,7 @@ import json
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from typing import Any
 
 import psutil
@@ -45,12 +46,13 @@ def finish_in_time(exit_code: int, seconds: float = FINISH_SECONDS) -> str | Non
     """
     import wandb
 
-    found = _within(seconds, lambda: _finish(wandb, exit_code))
+    found = _within(seconds, lambda: _attempt(wandb.finish, exit_code))
     if found is not None:
         return found[0]
     for child in psutil.Process().children():  # or it would be waited for at the exit
         if "wandb" in child.name():
             child.kill()
+    _within(1, lambda: _attempt(wandb.teardown, exit_code))  # nothing is left for the exit
     return f"it took more than {seconds:.0f} s"
 
 
@@ -65,15 +67,15 @@ def _ask(request: urllib.request.Request, seconds: float) -> str | None:
     return None if viewer else "the key is not known"
 
 
-def _finish(wandb: Any, exit_code: int) -> str | None:
+def _attempt(call: Callable[..., Any], exit_code: int) -> str | None:
     try:
-        wandb.finish(exit_code=exit_code)
+        call(exit_code=exit_code)
     except Exception as error:  # W&B must never cost a result
         return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
     return None
 
 
-def _within(seconds: float, call: Any) -> list[str | None] | None:
+def _within(seconds: float, call: Callable[[], str | None]) -> list[str | None] | None:
     """The result of a call in a list, or None where it is not there in time; the thread is left behind then."""
     found: list[str | None] = []
     thread = threading.Thread(target=lambda: found.append(call()), daemon=True)
