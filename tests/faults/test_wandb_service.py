@@ -8,6 +8,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import wandb
@@ -111,8 +112,8 @@ def ports():
 
 @pytest.mark.parametrize("mode", [mode for mode in PROBLEMS if mode != "hanging later"])
 def test_what_is_wrong_with_the_service_is_known_in_time(ports, monkeypatch, mode):
-    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
-    monkeypatch.setattr(wandb, "setup", lambda: wandb.Settings(base_url=f"http://127.0.0.1:{ports[mode]}"))
+    settings = SimpleNamespace(api_key="a" * 40, base_url=f"http://127.0.0.1:{ports[mode]}")
+    monkeypatch.setattr(wandb, "setup", lambda: SimpleNamespace(settings=settings))
     begin = time.monotonic()
     assert PROBLEMS[mode] in service_problem(0.5 if "ing" in mode or mode == "slow" else 3.0)
     assert time.monotonic() - begin < 4
