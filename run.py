@@ -9,6 +9,8 @@ import traceback
 from pathlib import Path
 from types import FrameType
 
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # until main() takes over: an interrupted import is no traceback
+
 from fico.errors import FicoError
 from fico.util.optional import MissingExtra, requires_extra
 

@@ -23,6 +23,7 @@ from fico.cli.commands.serve import serve
 from fico.cli.commands.split import split
 from fico.cli.commands.verify import verify
 from fico.errors import FicoError
+from fico.util.disk_errors import disk_sentence
 
 # Idle threads sleep, as in run.py; on a machine in use spinning ones made a search take seconds instead of 50 ms.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -38,6 +39,12 @@ class OneSentence(TyperGroup):
         except FicoError as error:
             typer.echo(f"fico: {error}", err=True)
             raise typer.Exit(error.exit_code) from None
+        except OSError as error:
+            told = disk_sentence(error)
+            if told is None:
+                raise
+            typer.echo(f"fico: {told}", err=True)
+            raise typer.Exit(1) from None
         except KeyboardInterrupt:
             typer.echo("fico: interrupted by SIGINT; nothing was finished", err=True)
             raise typer.Exit(130) from None

@@ -166,6 +166,9 @@ def _from_embeddings(sources: Sources, similarity: Similarity) -> ModelOutputs:
         raise UsageError("--t2i-orientation belongs to score matrices; leave it out for embeddings")
     images = load_array(sources.images, prefer=("images",))
     texts = load_array(sources.texts, prefer=("texts",))
+    if images.dtype.kind == texts.dtype.kind == "f" and images.dtype != texts.dtype:
+        wider = np.promote_types(images.dtype, texts.dtype)  # no value changes, and the kernels take one precision
+        images, texts = images.astype(wider, copy=False), texts.astype(wider, copy=False)
     return ModelOutputs(
         _pairs(sources, len(images), len(texts)),
         images=images,

@@ -1,8 +1,11 @@
 """Data sets: readers, the embedded one, and recipes to get the public ones."""
 
+import inspect
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from fico.errors import UsageError
 
 if TYPE_CHECKING:
     from fico.datasets.base import RetrievalDataset, SplitReader
@@ -26,6 +29,11 @@ def load_dataset(name_or_path: str | Path, *, subset: int | None = None, **optio
     reader: Any = find_reader(str(name_or_path))
     if reader is None:
         reader, options = find_reader("karpathy"), {"root": name_or_path, **options}
+    try:
+        inspect.signature(reader).bind(**options)
+    except TypeError as error:
+        takes = ", ".join(inspect.signature(reader).parameters)
+        raise UsageError(f"{name_or_path}: {error}; {reader.__name__} takes {takes}") from None
     opened: RetrievalDataset = reader(**options)
     if subset is None:
         return opened

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from fico.errors import DataError
+from fico.util.damaged import readable
 
 Labels = Bool[np.ndarray, "images classes"]
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -85,11 +86,8 @@ def labels_by_position(path: str, images: int) -> tuple[Labels, tuple[str, ...]]
 
 
 def _read(path: Path) -> Mapping[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except Exception as error:  # of a damaged archive zipfile and zlib raise many kinds
-        raise DataError(f"{path} is not a readable npz file ({error}); make the label file again") from error
+    with readable(path, "make the label file again"), np.load(path, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
     if "labels_packed" in arrays and "category_ids" in arrays:
         columns = len(arrays["category_ids"])
         arrays["labels"] = np.unpackbits(arrays["labels_packed"], axis=1)[:, :columns]

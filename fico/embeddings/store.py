@@ -18,6 +18,7 @@ from fico.errors import DataError
 from fico.types import Correspondence
 from fico.util.arrays import as_numpy
 from fico.util.atomic import atomic_write, sha256
+from fico.util.damaged import readable
 from fico.util.digest import check_file, is_sealed, sealed
 
 SCHEMA_VERSION = 1
@@ -139,18 +140,18 @@ class EmbeddingStore:
         """
         folder = Path(folder)
         manifest = read_manifest(folder)
-        try:
-            return cls._of(folder, manifest)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise DataError(f"{folder / MANIFEST} is damaged ({error}); write the store again") from error
+        with readable(folder / MANIFEST, "write the store again"):
+            store = cls._read(folder, manifest)
+        store._check()
+        return store
 
     @classmethod
-    def _of(cls, folder: Path, manifest: dict[str, Any]) -> Self:
+    def _read(cls, folder: Path, manifest: dict[str, Any]) -> Self:
         sides = {side: _read_side(folder, side, manifest) for side in FILES}
         labels = None
         if manifest["classes"] is not None:
             labels = np.unpackbits(sides["images"]["labels"], axis=1, count=manifest["classes"]).astype(bool)
-        store = cls(
+        return cls(
             sides["images"]["images"],
             sides["texts"]["texts"],
             tuple(manifest["images"]["ids"]),
@@ -161,8 +162,6 @@ class EmbeddingStore:
             manifest["origin"],
             sides["texts"].get("lengths"),
         )
-        store._check()
-        return store
 
     def _check(self) -> None:
         counted = (("images", self.images, self.image_ids), ("captions", self.texts, self.caption_ids))

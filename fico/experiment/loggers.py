@@ -12,9 +12,10 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger, WandbLogger
 
 from fico.experiment.build import build
+from fico.experiment.wandb_service import finish_in_time, service_problem
 
 log = logging.getLogger(__name__)
-INIT_SECONDS = "15"
+INIT_SECONDS = "5"
 METRICS = "metrics.csv"
 # Read here, as W&B itself reads them once in a process and prefers what its logger says.
 WANDB_VARIABLES = {"name": "WANDB_NAME", "group": "WANDB_RUN_GROUP", "job_type": "WANDB_JOB_TYPE", "tags": "WANDB_TAGS"}
@@ -74,24 +75,26 @@ def _open_wandb(node: dict[str, Any], run: dict[str, Any]) -> Logger:
 
     os.environ.setdefault("WANDB_SILENT", "true")
     os.environ.setdefault("WANDB_INIT_TIMEOUT", INIT_SECONDS)
+    os.environ.setdefault("OTEL_SDK_DISABLED", "true")  # its own telemetry, which waits for the service at the exit
     wandb.setup()  # reads these before Lightning's logger makes it print advice to developers
-    logger: WandbLogger = build(node, **run)
-    try:
-        _ = logger.experiment  # starts the run
-    except Exception as error:  # W&B must never cost a result
-        log.warning("W&B cannot be reached (%s); this run is logged offline", _first_line(error))
-        logger = build(node, **run, mode="offline")
-        _ = logger.experiment
+    problem = service_problem() if (node | run).get("mode") == "online" else None
+    if problem is None:
+        logger: WandbLogger = build(node, **run)
+        try:
+            _ = logger.experiment  # starts the run
+            return logger
+        except Exception as error:  # W&B must never cost a result
+            problem = _first_line(error)
+    log.warning("W&B cannot be reached (%s); this run is logged offline", problem)
+    logger = build(node | {"mode": "offline"}, **run)
+    _ = logger.experiment
     return logger
 
 
 def _finish_wandb(exit_code: int) -> None:
-    import wandb
-
-    try:
-        wandb.finish(exit_code=exit_code)
-    except Exception as error:
-        log.warning("W&B could not finish its run: %s: %s", type(error).__name__, _first_line(error))
+    error = finish_in_time(exit_code)
+    if error is not None:
+        log.warning("W&B could not finish its run: %s; `wandb sync` uploads what is in the run's folder wandb/", error)
 
 
 def _own(run: dict[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,8 @@ def metric_options(config: DictConfig) -> dict[str, Any]:
         _check_correction(config)
     if options.get("metrics") is None:
         return options
+    if not isinstance(options["metrics"], Mapping):
+        raise UsageError(f"metric.metrics is {options['metrics']!r}, but must be metrics by name, each with a _target_")
     metrics = build_metrics(options["metrics"], "metric.metrics.")
     for task in options.get("tasks", ()):
         if not any(metric.task == task for metric in metrics):

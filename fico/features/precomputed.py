@@ -12,6 +12,7 @@ from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError
 from fico.formats.arrays import check_finite
 from fico.formats.text import read_json
+from fico.util.damaged import readable
 from fico.util.digest import is_sealed
 from fico.util.disk_errors import map_npy
 from fico.util.file_digests import file_digests
@@ -146,10 +147,8 @@ def _checked_digest(path: Path, stored: str | None) -> str:
 
 
 def _read_array(path: Path, axes: int) -> np.ndarray:
-    try:
+    with readable(path, "make the features again"):
         array = map_npy(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is missing or not a complete npy file ({error}); make the features again") from error
     if array.ndim != axes or not np.issubdtype(array.dtype, np.floating):
         raise DataError(f"{path} has shape {array.shape} and dtype {array.dtype}; it needs {axes} axes of floats")
     return array

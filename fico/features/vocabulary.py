@@ -71,6 +71,10 @@ class Vocabulary:
             words = read_json(path)["words"]
         except (KeyError, TypeError) as error:
             raise DataError(f"{path} is not a vocabulary ({error}); give a file that fico wrote") from error
-        if not isinstance(words, list) or len(set(map(str, words))) != len(words):
+        if (
+            not isinstance(words, list)
+            or not all(isinstance(word, str) for word in words)
+            or len(set(words)) != len(words)
+        ):
             raise DataError(f"{path} holds no list of different words; give a file that fico wrote")
         return cls(tuple(words))

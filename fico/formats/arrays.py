@@ -10,11 +10,12 @@ import numpy as np
 from jaxtyping import Bool
 
 from fico.errors import DataError, UsageError
+from fico.formats.sources import split_source
 from fico.formats.text import read_json
 from fico.types import Correspondence
+from fico.util.damaged import readable
 from fico.util.optional import requires_extra
 
-SUFFIXES = (".npy", ".npz", ".safetensors", ".mat", ".h5", ".hdf5", ".h5py")
 PAIRS_KEY = "caption_to_image"
 CHECKED_ROWS = 4096  # rows read at once
 
@@ -35,17 +36,15 @@ def load_array(source: str, *, prefer: Sequence[str] = ()) -> np.ndarray:
         UsageError: The suffix is unknown, the key is not in the file, or several arrays are there and none is named.
         DataError: The file is missing or cannot be read, or holds objects instead of numbers.
     """
-    path, key = _split(source)
+    path, key = split_source(source)
     with ExitStack() as opened:
         arrays = _arrays(path, opened)
         if key is None:
             key = _only(path, arrays, prefer)
         elif key not in arrays:
             raise UsageError(f"{path} has no array {key!r}; it has {', '.join(arrays)}")
-        try:
+        with readable(path, "fetch or make it again"):
             array = arrays[key]()
-        except (OSError, ValueError) as error:
-            raise DataError(f"{source} cannot be read: {error}") from error
     if array.dtype.kind not in "fiub":
         raise DataError(f"{source} holds {array.dtype}; expected numbers")
     return array
@@ -61,7 +60,7 @@ def load_pairs(source: str) -> Correspondence:
         UsageError: As ``load_array``.
         DataError: The file is missing or broken, or does not hold one image row per caption.
     """
-    path, _ = _split(source)
+    path, _ = split_source(source)
     if path.suffix.lower() != ".json":
         rows = np.squeeze(load_array(source, prefer=(PAIRS_KEY,)))
         if rows.dtype.kind == "f" and (rows == np.floor(rows)).all():  # MATLAB stores integers as floats by default
@@ -111,16 +110,6 @@ def check_finite(source: str, rows: np.ndarray, ids: Sequence[str]) -> None:
             raise DataError(f"{source} holds values that are not finite, for {names}; make the features again")
 
 
-def _split(source: str) -> tuple[Path, str | None]:
-    if Path(source).is_file():
-        return Path(source), None
-    cuts = [position for position, letter in enumerate(source) if letter == ":"]
-    for cut in reversed(cuts):  # a colon may be part of a folder, a name or a drive, and a key may hold slashes
-        if Path(source[:cut]).is_file():
-            return Path(source[:cut]), source[cut + 1 :]
-    raise DataError(f"{source} does not exist; give the path of a file ({', '.join(SUFFIXES)})")
-
-
 def _only(path: Path, arrays: Arrays, prefer: Sequence[str]) -> str:
     for key in prefer:
         if key in arrays:
@@ -143,12 +132,8 @@ def _arrays(path: Path, opened: ExitStack) -> Arrays:
     }
     if path.suffix.lower() not in readers:
         raise UsageError(f"{path} has the suffix {path.suffix!r}; readable are {', '.join(readers)}")
-    try:
+    with readable(path, f"give a whole file of the kind {path.suffix}"):
         return readers[path.suffix.lower()](path, opened)
-    except (DataError, UsageError):
-        raise
-    except Exception as error:  # every reader has errors of its own for a damaged file
-        raise DataError(f"{path} cannot be read as {path.suffix}: {error}") from error
 
 
 def _npy(path: Path, opened: ExitStack) -> Arrays:

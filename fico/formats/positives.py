@@ -13,6 +13,7 @@ from fico.formats.arrays import load_array
 from fico.formats.text import read_json, read_lines
 from fico.formats.trec import read_qrels
 from fico.types import Correspondence
+from fico.util.damaged import readable
 
 NEEDED, OPTIONAL = ("image_rows", "caption_rows"), ("image_queries", "caption_queries")
 Pairs = tuple[list[str], list[str]]
@@ -61,15 +62,13 @@ def _json(path: Path) -> dict[str, Any]:
     found = read_json(path)
     if not isinstance(found, dict):
         raise UsageError(f"{path} holds no object; give {{{', '.join(f'{name!r}: [...]' for name in NEEDED)}}}")
-    return _named(path, found, lambda key: np.asarray(found[key]))
+    with readable(path, "give lists of whole numbers"):
+        return _named(path, found, lambda key: np.asarray(found[key]))
 
 
 def _npz(path: Path) -> dict[str, Any]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            names = file.files
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}; make it with numpy.savez") from error
+    with readable(path, "make it with numpy.savez"), np.load(path, allow_pickle=False) as file:
+        names = file.files
     return _named(path, names, lambda key: load_array(f"{path}:{key}"))
 
 

@@ -6,7 +6,6 @@ image descriptors; the state of Doc2Vec; and the tested split's captions and ima
 
 import gzip
 import json
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from fico.datasets.base import RetrievalSplit
@@ -25,6 +23,7 @@ from fico.features.precomputed import Scale
 from fico.formats.text import read_json
 from fico.types import Correspondence
 from fico.util.atomic import atomic_write, sha256
+from fico.util.damaged import readable
 from fico.util.digest import check_file, digests_of, is_sealed, sealed
 
 INPUTS = "inputs"
@@ -207,11 +206,9 @@ class StoredInputs:
             DataError: The file is missing or damaged.
         """
         path = self.checked(SCALE)
-        try:
+        with readable(path, "train the run again"):
             arrays = load_file(path)
             return Scale(arrays["mean"], arrays["deviation"])
-        except (OSError, SafetensorError, KeyError) as error:
-            raise DataError(f"{path} is missing or damaged ({error}); train the run again") from error
 
     @property
     def scale_digest(self) -> str:
@@ -236,8 +233,6 @@ class StoredInputs:
 
     def _captions(self, name: str) -> dict[str, Any]:
         path = self.checked(name)
-        try:
+        with readable(path, "train the run again"):
             content: dict[str, Any] = json.loads(gzip.decompress(path.read_bytes()))
-        except (OSError, EOFError, zlib.error, ValueError) as error:
-            raise DataError(f"{path} is missing or damaged ({error}); train the run again") from error
         return content

@@ -9,6 +9,7 @@ import numpy as np
 
 from fico.errors import DataError
 from fico.util.atomic import atomic_write
+from fico.util.damaged import readable
 from fico.util.digest import DIGEST, arrays_digest
 from fico.util.resources import require_disk
 
@@ -55,11 +56,12 @@ def read_index(path: Path, kind: str) -> tuple[Settings, Arrays]:
         DataError: The file is missing, cut off, changed or foreign, or of another version or searcher.
     """
     header, arrays = _read(path, with_arrays=True)
-    if header["kind"] != kind:
-        raise DataError(f"{path} holds an index of kind {header['kind']!r}, not {kind!r}; load it as that")
+    if header.get("kind") != kind:
+        raise DataError(f"{path} holds an index of kind {header.get('kind')!r}, not {kind!r}; load it as that")
     if not _is_whole(header, arrays):
         raise DataError(f"{path} was changed since it was written (its checksum differs); build the index again")
-    return dict(json.loads(header["settings"])), arrays
+    with readable(path, "build the index again"):
+        return dict(json.loads(header["settings"])), arrays
 
 
 def index_kind(path: Path) -> str:
@@ -68,7 +70,7 @@ def index_kind(path: Path) -> str:
     Raises:
         DataError: The file is missing, cut off or foreign, or of another version.
     """
-    return _read(path, with_arrays=False)[0]["kind"]
+    return _read(path, with_arrays=False)[0].get("kind", "")
 
 
 def _read(path: Path, with_arrays: bool) -> tuple[dict[str, str], Arrays]:
@@ -79,16 +81,18 @@ def _read(path: Path, with_arrays: bool) -> tuple[dict[str, str], Arrays]:
             header = file.metadata() or {}
             if header.get("format") != "fico-index":
                 raise DataError(f"{path} is not an index file; save one with the searcher's save(path)")
-            if header["version"] != str(VERSION):
+            if header.get("version") != str(VERSION):
                 raise DataError(
-                    f"{path} is an index file of version {header['version']}, this release reads {VERSION}; "
+                    f"{path} is an index file of version {header.get('version')}, this release reads {VERSION}; "
                     "build the index again"
                 )
             names = file.keys() if with_arrays else []
             return header, {name: file.get_tensor(name) for name in names}
+    except DataError:
+        raise
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; save an index there first") from error
-    except (SafetensorError, IsADirectoryError) as error:
+    except (SafetensorError, OSError) as error:
         raise DataError(f"{path} is cut off or no index file ({error}); build the index again") from error
 
 

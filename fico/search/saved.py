@@ -5,6 +5,7 @@ from pathlib import Path
 from fico.errors import DataError
 from fico.search.base import Searcher
 from fico.search.index_file import index_kind
+from fico.util.damaged import readable
 
 
 def load_file(path: str | Path) -> Searcher:
@@ -25,4 +26,5 @@ def load_file(path: str | Path) -> Searcher:
     kind = index_kind(Path(path))
     if kind not in kinds:
         raise DataError(f"{path} holds an index of kind {kind!r}, which is none of {', '.join(kinds)}; load it as that")
-    return kinds[kind].load(path)  # type: ignore[attr-defined,no-any-return]
+    with readable(path, "build the index again"):
+        return kinds[kind].load(path)  # type: ignore[attr-defined,no-any-return]

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import traceback
 import warnings
 from pathlib import Path
 from typing import Literal
@@ -24,7 +25,15 @@ def disk_sentence(error: OSError) -> str | None:
     """What a user must know of an error of the disk; None for an error of another kind."""
     reason = REASONS.get(error.errno or 0)
     what = error.filename2 or error.filename
+    if reason is None and _is_making_a_folder(error):
+        return f"the folder {what} cannot be made ({error.strerror}); choose another and repeat the command"
     return None if reason is None else f"{f'{what}: ' if what else ''}{reason} and repeat the command"
+
+
+def _is_making_a_folder(error: OSError) -> bool:
+    """Whether a folder, whose path the user chose, could not be made below or in place of a file."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and frames[-1].name in ("mkdir", "makedirs")
 
 
 def map_new_file(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.memmap:

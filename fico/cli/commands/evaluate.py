@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from fico.formats.sources import split_source
+
 
 def evaluate(
     images: Annotated[
@@ -73,6 +75,9 @@ def evaluate(
 
     Arrays are .npy, .npz, .safetensors, .mat (all versions) or .h5; FILE:KEY names one of several arrays.
     """
+    for source in (images, texts, i2t, t2i, pairs, labels, run_i2t, run_t2i, qrels, positives):
+        if source is not None:
+            split_source(str(source))  # before anything heavy is imported
     from fico.cli.evaluate import Sources, evaluate_files, evaluate_published
 
     options = {

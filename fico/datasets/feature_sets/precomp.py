@@ -15,6 +15,7 @@ from fico.errors import DataError
 from fico.formats.arrays import check_finite
 from fico.formats.text import read_items, read_json
 from fico.types import Correspondence
+from fico.util.damaged import readable
 
 BLOCK_ROWS = 4096  # rows read at once
 LINES_PER_IMAGE = 5  # of the caption files; captions of an image follow each other
@@ -122,10 +123,8 @@ class Precomp(SplitReader):
     def _array(self, split: str) -> np.ndarray:
         """One row an image; repeated rows are left out without reading the file."""
         path, found = self._path(split, "ims.npy"), self.split(split)
-        try:
+        with readable(path, "fetch it again"):
             array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"{path} is missing or not a complete npy file ({error}); fetch it again") from error
         images, captions = len(found.image_ids), self._captions_in_file[split]
         if (
             array.ndim not in (2, 3)
@@ -203,5 +202,5 @@ def _mapped(path: Path) -> list[np.ndarray]:
     """The array for the fingerprint; a broken one is reported when its features are read."""
     try:
         return [np.load(path, mmap_mode="r", allow_pickle=False)]
-    except (OSError, ValueError, EOFError):
+    except Exception:  # NumPy has many kinds for a damaged file
         return []

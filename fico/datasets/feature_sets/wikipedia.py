@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from fico.datasets.feature_sets.standardise import standardised
 from fico.datasets.splits import hash_order
 from fico.errors import DataError
 from fico.types import Correspondence
+from fico.util.damaged import readable
 
 FILE = "wikipedia_2866.npz"
 SALT = "validation"  # of the hashes that choose the validation pairs; another salt would choose others
@@ -133,11 +133,8 @@ def _part(split: str) -> str:
 
 
 def _read(path: Path) -> Mapping[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is not a readable npz file ({error}); fetch it again") from error
+    with readable(path, "fetch it again"), np.load(path, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
     kinds = ("image", "text", "label", "image_id", "text_id")
     wanted = ["class_names", *(f"{kind}_{part}" for part in ("train", "test") for kind in kinds)]
     if missing := [name for name in wanted if name not in arrays]:

@@ -8,6 +8,7 @@ from fico.datasets.pairs.columns import Columns
 from fico.datasets.pairs.embedded import EmbeddedImage
 from fico.datasets.pairs.tables import Table
 from fico.errors import DataError
+from fico.util.damaged import reason
 from fico.util.optional import requires_extra
 
 BATCH = 64  # rows in memory at once; they may hold images
@@ -31,7 +32,7 @@ class ParquetFile:
         try:
             self._file = pyarrow.parquet.ParquetFile(path)
         except (OSError, ValueError) as error:  # pyarrow's errors derive from these
-            raise DataError(f"{path} is no readable Parquet file ({error}); fetch or write it again") from error
+            raise DataError(f"{path} is no readable Parquet file ({reason(error)}); fetch or write it again") from error
         self.columns = tuple(map(str, self._file.schema_arrow.names))
 
     def has_images(self, column: str) -> bool:
@@ -69,4 +70,4 @@ class ParquetFile:
                     number += 1
                     yield f"row {number} of {self.path}", row
         except (OSError, ValueError) as error:
-            raise DataError(f"{self.path} is damaged behind row {number} ({error}); fetch it again") from error
+            raise DataError(f"{self.path} is damaged behind row {number} ({reason(error)}); fetch it again") from error

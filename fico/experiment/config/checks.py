@@ -16,6 +16,7 @@ from fico.experiment.config.hydra_errors import right_key
 from fico.experiment.config.resolvers import features_name
 from fico.experiment.config.targets import wrong_targets
 from fico.external.positives import source_problems
+from fico.util.zip_records import is_weights_file
 
 SPLITS = ("train", "val", "test")
 STAGES = ("fit", "test")
@@ -155,13 +156,15 @@ def _wrong_values(config: DictConfig) -> Iterator[str]:
         ("dataset.subset", 1), ("model.rerank.k", 1),
     ):  # fmt: skip
         value = OmegaConf.select(config, path)
-        if value is not None and not (_is_whole(value) and value >= least):
-            yield f"{path} is {value!r}, but must be a whole number of at least {least}"
+        if value is not None and not (_is_whole(value) and least <= value < 2**32):
+            yield f"{path} is {value!r}, but must be a whole number from {least} to {2**32 - 1}"
     for key in ("model.weights", "model.checkpoint"):
         file = Path(str(OmegaConf.select(config, key) or "."))
         is_path = file.is_absolute() or file.suffix in WEIGHT_SUFFIXES  # anything else may be a hub name
         if is_path and not file.exists():
             yield f"{key} is {file}, but there is no such file or folder; correct the path"
+        elif is_path and not is_weights_file(file):
+            yield f"{key} is {file}, which is neither a file of torch.save nor a .safetensors; fetch it again"
     for key in sorted(OmegaConf.missing_keys(config)):
         yield f"{key} is not set; add {key}=VALUE to the command line"
 

@@ -1,6 +1,7 @@
 """Errors of Hydra and OmegaConf as one sentence each."""
 
 import difflib
+import traceback
 from typing import Any
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
@@ -25,6 +26,9 @@ INSTEAD = {
     "resume": "run.resume",
 }
 
+_OWN = (ConfigCompositionException, HydraException, OmegaConfBaseException)
+_COMPOSING = ("hydra._internal.defaults_list", "hydra._internal.config_loader_impl", "hydra.core.override_parser")
+
 
 def sentence(error: Exception) -> str:
     """One line for an error that Hydra or OmegaConf raised while composing.
@@ -38,6 +42,8 @@ def sentence(error: Exception) -> str:
     cause = error.__cause__
     if _is_null_group(error):
         return "a group takes the name of an option, as model=ucch, and not null; leave out the override"
+    if not isinstance(error, _OWN) and _is_composing(error):
+        return f"the overrides of the command line do not fit together ({' '.join(str(error).split())[:200]})"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if isinstance(cause, UsageError):
         return str(cause)
@@ -53,8 +59,14 @@ def sentence(error: Exception) -> str:
 
 def is_wrong_usage(error: BaseException) -> bool:
     """Whether the command line or a YAML file is in error, not the program."""
-    return isinstance(error, ConfigCompositionException | HydraException | OmegaConfBaseException) or _is_null_group(
-        error
+    return isinstance(error, _OWN) or _is_composing(error)
+
+
+def _is_composing(error: BaseException) -> bool:
+    """Whether Hydra failed in another way while it put the config together, as for ``features=[1,2]``."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return isinstance(error, Exception) and any(
+        f.f_globals.get("__name__", "").startswith(_COMPOSING) for f, _ in frames
     )
 
 

@@ -7,7 +7,6 @@ with one ``.npz`` for each image. Each gives pairs of an image id and its featur
 import base64
 import binascii
 import csv
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from fico.errors import DataError
+from fico.util.damaged import readable
 from fico.util.optional import requires_extra
 
 with requires_extra("data"):
@@ -41,10 +41,8 @@ def read_npy(path: Path, ids: Sequence[str]) -> Iterator[Region]:
         DataError: The file is no such array, its rows fit neither count of ids, captions of an image are apart,
             or rows of one image differ.
     """
-    try:
+    with readable(path, "fetch it again"):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} is missing or no whole npy file ({error}); fetch it again") from error
     starts = [at for at, name in enumerate(ids) if at == 0 or name != ids[at - 1]]
     names = [ids[at] for at in starts]
     if len(set(names)) != len(names):
@@ -70,7 +68,7 @@ def read_tsv(path: Path) -> Iterator[Region]:
         DataError: A line has other columns, or its features do not divide into its number of boxes.
     """
     csv.field_size_limit(_TSV_FIELD_BYTES)
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with readable(path, "fetch it again"), path.open(newline="", encoding="utf-8-sig") as file:
         for line, row in enumerate(csv.DictReader(file, delimiter="\t", fieldnames=_TSV_COLUMNS), start=1):
             try:
                 boxes = int(row["num_boxes"])
@@ -89,11 +87,7 @@ def read_h5(path: Path) -> Iterator[Region]:
     Raises:
         DataError: The file is missing, damaged, or of another form.
     """
-    try:
-        file = h5py.File(path)
-    except OSError as error:
-        raise DataError(f"{path} is missing or no HDF5 file ({error}); fetch it again") from error
-    with file:
+    with readable(path, "fetch it again"), h5py.File(path) as file:
         for table, ids in _H5_TABLES:
             if table in file and ids in file:
                 names = [name.decode() if isinstance(name, bytes) else str(name) for name in file[ids][:]]
@@ -117,13 +111,11 @@ def read_npz_folder(folder: Path) -> Iterator[Region]:
         DataError: A file is broken or has no such array of regions by width.
     """
     for path in sorted(folder.glob("*.npz")):
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                features = archive[next(name for name in _NPZ_ARRAYS if name in archive.files)]
-        except (OSError, ValueError, EOFError, StopIteration, zipfile.BadZipFile) as error:
-            raise DataError(
-                f"{path} is not an npz file with an array {', '.join(_NPZ_ARRAYS)}; fetch it again"
-            ) from error
+        with readable(path, "fetch it again"), np.load(path, allow_pickle=False) as archive:
+            named = next((name for name in _NPZ_ARRAYS if name in archive.files), None)
+            if named is None:
+                raise DataError(f"{path} is not an npz file with an array {', '.join(_NPZ_ARRAYS)}; fetch it again")
+            features = archive[named]
         if features.ndim != 2:
             raise DataError(f"{path} has features of shape {features.shape}; it needs regions by width")
         yield path.stem, features.astype(np.float32)

@@ -3,13 +3,14 @@
 import argparse
 import hashlib
 import pickle
+import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -52,14 +53,15 @@ def read_checkpoint(path: Path | str, *, trust: bool = False) -> dict[str, Any]:
         if file.suffix == ".safetensors":
             check_digest_file(file)
             return dict(load_file(file))
-        with torch.serialization.safe_globals(_HARMLESS):
+        with torch.serialization.safe_globals(_HARMLESS), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle's protocol, which the sentence below tells
             checkpoint = torch.load(file, map_location="cpu", weights_only=not trust)
     except (ImportError, AttributeError) as error:
         raise DataError(f"{file} needs code that is not installed ({first_line(error)}); install it first") from error
-    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, OSError) as error:
+    except Exception as error:  # torch has many kinds for a file that is none of its own
         if isinstance(error, pickle.UnpicklingError) and not trust:
             raise CodeInCheckpoint(
-                f"{file} is not a file of weights alone ({first_line(error)}); it is not opened, because a pickle "
+                f"{file} is not a file of weights alone ({_other_content(error)}); it is not opened, because a pickle "
                 "can run code: give the authors' file or a .safetensors, which `fico convert --trust` makes of a "
                 "trusted file"
             ) from error
@@ -67,6 +69,16 @@ def read_checkpoint(path: Path | str, *, trust: bool = False) -> dict[str, Any]:
     if not isinstance(checkpoint, dict):
         raise DataError(f"{file} holds a {type(checkpoint).__name__}, not a dict of weights; is it another file?")
     return checkpoint
+
+
+def _other_content(error: pickle.UnpicklingError) -> str:
+    """What a pickle holds beside tensors: the class, or the protocol. PyTorch's own advice is to load it unsafely."""
+    text = str(error)
+    if named := re.search(r"GLOBAL ([\w.]+)", text):
+        return f"it holds a {named[1]}"
+    if "Unsupported operand" in text:
+        return "its pickle has a protocol above 2, which only running it can read; save it without pickle_protocol="
+    return "its pickle is of another form"
 
 
 def load_strictly(module: nn.Module, state: Mapping[str, Any], path: Path | str) -> None:
@@ -141,7 +153,8 @@ def join_encoders(
     if "model" not in checkpoint:
         return dict(checkpoint)
     parts = checkpoint["model"]
-    if not isinstance(parts, list) or not 2 <= len(parts) <= 2 + bool(training_head):
+    is_list = isinstance(parts, list) and all(isinstance(part, Mapping) for part in parts)
+    if not is_list or not 2 <= len(parts) <= 2 + bool(training_head):
         count, names = "two", "image encoder, text encoder"
         if training_head is not None:
             count, names = "two or three", f"{names}, {training_head}"

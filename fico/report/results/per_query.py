@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from fico.errors import DataError
 from fico.metrics.specification import DIRECTIONS as DIRECTIONS
+from fico.util.damaged import readable
 from fico.util.digest import check_file
 
 QUERIES = "per_query.csv.gz"
@@ -86,12 +86,10 @@ def read_queries(path: Path, digest: str | None = None) -> dict[str, QueryTable]
         DataError: The file is missing, damaged or changed, or holds a value that no query can have.
     """
     check_file(path, digest, "copy it again or repeat the run")
-    try:
+    with readable(path, "repeat the run"):
         with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
         return {way: _table(way, found) for way in DIRECTIONS if (found := [r for r in rows if r["direction"] == way])}
-    except (OSError, EOFError, KeyError, ValueError, TypeError) as error:
-        raise DataError(f"{path} cannot be read as the values of single queries: {error}; repeat the run") from error
 
 
 def _table(direction: str, rows: Sequence[Mapping[str, str]]) -> QueryTable:

@@ -14,6 +14,7 @@ from fico.report.results.metric import Metric, check_metric
 from fico.report.results.per_query import QUERIES, QueryTable, queries_csv
 from fico.report.results.wording_0_1 import reworded
 from fico.util.atomic import atomic_write
+from fico.util.damaged import reason
 from fico.util.digest import DIGEST, digests_of, is_sealed, sealed
 
 SCHEMA_VERSION = 1
@@ -239,6 +240,10 @@ def read_results(path: Path, *, is_checked: bool = True) -> Results:
         DataError: There is none (the run did not finish), or it is damaged, changed, foreign or of another version.
     """
     path = Path(path)
+    if not path.exists() and path.name != RESULTS:
+        raise DataError(f"there is no file or folder {path}; give the folder that a run printed last")
+    if path.is_dir() and not any((path / name).exists() for name in (RESULTS, "config.yaml", "run.log")):
+        raise DataError(f"{path} is no folder of a run; give the one that a run printed last")
     path = path / RESULTS if path.is_dir() else path
     if not path.is_file():
         raise DataError(
@@ -257,8 +262,8 @@ def read_results(path: Path, *, is_checked: bool = True) -> Results:
         return Results.from_json(reworded(_checked(plain, path) if is_checked else plain))
     except DataError:
         raise
-    except (KeyError, TypeError, AttributeError, ValueError, FicoError) as error:
-        raise DataError(f"{path} is damaged: {error}; repeat the run") from error
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, FicoError) as error:
+        raise DataError(f"{path} is damaged ({reason(error)}); repeat the run") from error
 
 
 def _checked(plain: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from fico.search.index_file import index_digest, read_index, write_index
 from fico.search.saved import load_file
 from fico.types import Ranking
 from fico.util.arrays import Embeddings, to_array
+from fico.util.damaged import readable
 
 _PLAN = "shards.index"
 
@@ -171,15 +172,17 @@ def read_plan(folder: str | Path) -> IdRanges:
         DataError: The file is missing, cut off, changed, or of another version or no plan; or a shard is missing, or
             another than the plan names in its position.
     """
-    settings = read_index(Path(folder) / _PLAN, "shards")[0]
-    digests = settings.get("digests", [])  # none in a plan of version 0.1
-    for path, digest in zip(shard_paths(folder, len(digests)), digests, strict=True):
-        if index_digest(path) != digest:
-            raise DataError(
-                f"{path} is not the shard that {_PLAN} names there: it was replaced, or exchanged with another; copy "
-                "the whole folder again or build the index again"
-            )
-    return IdRanges.restored(settings["ranges"])
+    plan = Path(folder) / _PLAN
+    with readable(plan, "build the index again"):
+        settings = read_index(plan, "shards")[0]
+        digests = settings.get("digests", [])  # none in a plan of version 0.1
+        for path, digest in zip(shard_paths(folder, len(digests)), digests, strict=True):
+            if index_digest(path) != digest:
+                raise DataError(
+                    f"{path} is not the shard that {_PLAN} names there: it was replaced, or exchanged with another; "
+                    "copy the whole folder again or build the index again"
+                )
+        return IdRanges.restored(settings["ranges"])
 
 
 def _array(items: Embeddings | HashCodes) -> np.ndarray | HashCodes:
