@@ -56,7 +56,7 @@ class DistanceColumns:
         if len(self._items) == 0:
             return scores.new_zeros(3, len(scores), 2 * len(self._metrics), dtype=torch.float64)
         if self._kept is not None:
-            scores = scores[:, self._kept]
+            scores = scores.index_select(1, self._kept)
         distances, ascending = self._distances(start, start + len(scores)), _sorted(scores)
         wanted = {zeta for metric in self._metrics for zeta in metric.label_distances}
         by_zeta = {zeta: self._by_zeta(zeta, scores, ascending, distances) for zeta in sorted(wanted)}
@@ -82,7 +82,7 @@ class DistanceColumns:
         labels, sizes = self._labels[self._queries[start:stop]], self._labels.sum(dim=1)
         own, both = labels.sum(dim=1, keepdim=True), labels @ self._labels.T
         found = (own + sizes - 2 * both).masked_fill(own == 0, _FARTHEST)
-        return found.to(torch.int16)[:, self._items]
+        return found.to(torch.int16).index_select(1, self._items)
 
     def fill(self, scores: Callable[[int, int], np.ndarray], start: int, outputs: Outputs) -> Bool[np.ndarray, " rows"]:
         """Fills the columns of a block of queries on the CPU, some queries at a time.

@@ -133,7 +133,9 @@ def test_a_re_ranking_leaves_it_out_and_labels_it_needs():
     reranked = evaluate_scores(i2t=filled, labels=labels, **options)
     assert "category/i2t/PMRP" not in reranked.metrics
     assert any("PMRP" in note for note in reranked.notes)
-    assert not any("PMRP" in key for key in evaluate_scores(i2t=scores, **options).metrics)
+    unlabelled = evaluate_scores(i2t=scores, **options)
+    assert not any("PMRP" in key for key in unlabelled.metrics)
+    assert "category PMRP is left out: it needs labels" in unlabelled.notes
 
 
 def test_no_labels_at_all_in_the_given_matrix_give_zero():
