@@ -16,6 +16,8 @@ def chance_levels(
 ) -> dict[str, float | None]:
     """Mean of every metric of a task over all orders of the gallery, by its name; None where it is not known.
 
+    Those of `TaskColumns.by_distance` are not among them: their levels are columns, because they differ by query.
+
     Args:
         columns: The task's columns.
         task: Which task.
@@ -41,4 +43,5 @@ def chance_levels(
         if metric in places and metric.summary == "mean"
         else metric.chance(relevant, queries, items)
         for metric in columns.metrics
+        if not metric.label_distances
     }

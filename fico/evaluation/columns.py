@@ -82,19 +82,24 @@ class TaskColumns:
         columns = self.fused.metrics(task)
         places = {metric: place for place, serves in enumerate(columns) for metric in serves}
         found: dict[str, int] = {}
-        others: list[PerQueryMetric] = []
+        apart: dict[str, PerQueryMetric] = {}
         for metric in self.metrics:
-            if metric.column not in found and metric in places:
-                found[metric.column] = places[metric]
-            elif metric.column not in found:
-                found[metric.column] = len(columns) + len(others)
-                others.append(metric)
+            if metric.column not in found:
+                found[metric.column] = places.get(metric, -1)
+                if metric not in places:
+                    apart[metric.column] = metric
         if task != "category":
             found.setdefault(RANK, places[MeanR()])
-        self.names = tuple(found)
-        """Names of the columns."""
-        self.others = tuple(others)
+        self.others = tuple(metric for metric in apart.values() if not metric.label_distances)
         """Metrics whose column the engines compute by `PerQueryMetric.per_query`."""
+        self.by_distance = tuple(metric for metric in apart.values() if metric.label_distances)
+        """Metrics whose relevance is a distance of labels: a column each, then their levels of chance."""
+        extra = [*(metric.column for metric in (*self.others, *self.by_distance)), *map(_chance, self.by_distance)]
+        found |= {name: len(columns) + n for n, name in enumerate(extra)}
+        self.names = tuple(found)
+        """Names of the columns; those of chance belong to no metric, so that no file shows them."""
+        self.extra = len(extra)
+        """Number of columns that are computed apart."""
         self._places = list(found.values())
         self._are_all = self._places == list(range(len(columns)))
 
@@ -102,14 +107,22 @@ class TaskColumns:
         """Column of a metric."""
         return self.names.index(metric.column)
 
+    def chance_index(self, metric: PerQueryMetric) -> int:
+        """Column of the level of chance of each query, which differs by query, of a metric of `by_distance`."""
+        return self.names.index(_chance(metric))
+
     def select(self, fused: np.ndarray, others: np.ndarray | None) -> np.ndarray:
         """The listed columns.
 
         Args:
             fused: ``... columns``, as the engines fill them.
-            others: ``... columns`` of `others`; None where there are none.
+            others: ``... columns`` that are computed apart; None where there are none.
         """
         if self._are_all:
             return fused
         joined = fused if others is None else np.concatenate([fused, others], axis=-1)
         return np.ascontiguousarray(joined[..., self._places])
+
+
+def _chance(metric: PerQueryMetric) -> str:
+    return f"chance/{metric.column}"

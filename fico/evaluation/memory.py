@@ -57,9 +57,9 @@ def plan_memory(
     """
     memory_limit, block = options.memory_limit or CPU_BYTES, options.block
     tasks = [TaskColumns(options.listed, task) for task in (*options.tasks, *("instance",) * others)]
-    columns = sum(len(task.names) + len(task.others) for task in tasks)
+    columns = sum(len(task.names) + task.extra for task in tasks)
     results = (images + texts) * columns * 8 * 2  # values as they come in blocks, and joined
-    ranking = PIECE_BYTES if any(task.others for task in tasks) else 0
+    ranking = PIECE_BYTES if any(task.extra for task in tasks) else 0
     keep = memory_limit // 8
     sides = [rows * dim * dtype.itemsize for rows in (images, texts)]
     casts = sum(side if side <= keep else min(side, CAST_BYTES) for side in sides)

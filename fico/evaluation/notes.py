@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from fico.evaluation.columns import TaskColumns
 from fico.evaluation.state import EvaluationState
 from fico.evaluation.task_queries import TaskQueries, fewest_scored
 from fico.metrics.recall import Recall
@@ -10,6 +11,9 @@ from fico.metrics.recall import Recall
 def notes(state: EvaluationState, folds: list[list[TaskQueries]]) -> Iterator[str]:
     """One sentence each, by task and direction over all folds."""
     yield from state.notes
+    if "category" in state.options.tasks and not any(queries.task == "category" for queries in folds[0]):
+        for metric in TaskColumns(state.options.listed, "category").by_distance:
+            yield f"category {metric.name} is left out: it needs labels"
     for several in zip(*folds, strict=True):
         yield from _empty_queries(several, state)
         first = several[0]

@@ -116,12 +116,18 @@ def _chance(several: tuple[TaskQueries, ...]) -> dict[str, float | None]:
         if len(relevant) == 0:
             levels.append({metric.name: math.nan for metric in queries.columns.metrics})
         else:
-            levels.append(chance_levels(queries.columns, queries.task, relevant, counts, queries.items))
+            known = chance_levels(queries.columns, queries.task, relevant, counts, queries.items)
+            levels.append(known | _chance_by_distance(queries))
     found: dict[str, float | None] = {}
     for name in levels[0]:
         values = [level[name] for level in levels]
         found[name] = None if None in values else float(np.mean(np.array(values, dtype=np.float64)))
     return found
+
+
+def _chance_by_distance(queries: TaskQueries) -> dict[str, float | None]:
+    columns, values = queries.columns, queries.values[queries.valid]
+    return {m.name: float(values[:, columns.chance_index(m)].mean()) for m in columns.by_distance}
 
 
 def _curves(state: EvaluationState) -> dict[str, RadiusCurve]:

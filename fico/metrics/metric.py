@@ -26,6 +26,10 @@ class PerQueryMetric(RetrievalMetric):
 
     Attributes:
         summary: What is reported of the values of all queries: their ``mean`` or ``median``.
+        label_distances: Not empty where relevance is not that of the task: items are relevant whose labels differ from
+            the query's in at most so many classes, and the value is the mean over the numbers. Such a metric of the
+            category task may depend on the first R items alone, R being the number of relevant ones: `per_query` gets
+            no more of the ranking (`fico.metrics.plausible_match.blocks_of_first_r`).
         depth: How many items of a ranking it depends on; None for all. A re-ranking orders no more than its candidates,
             so beyond them the metric is left out.
     """
@@ -33,6 +37,11 @@ class PerQueryMetric(RetrievalMetric):
     __slots__ = ()
 
     summary: Summary = "mean"
+
+    @property
+    def label_distances(self) -> tuple[int, ...]:
+        """See the class."""
+        return ()
 
     @property
     def column(self) -> str:

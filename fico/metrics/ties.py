@@ -199,7 +199,7 @@ def count_blocks(
     above, tied, relevant, kept = (part.gather(1, order) for part in (above, tied, relevant, kept))
     relevant = relevant * kept
     before = relevant.cumsum(dim=1) - relevant
-    return _select(kept, above, tied, relevant, before, scores.shape[1])
+    return select_blocks(kept, above, tied, relevant, before, scores.shape[1])
 
 
 def _count(
@@ -224,10 +224,12 @@ def blocks_of_counts(
         items: Size of the gallery.
     """
     above, before = counts.cumsum(dim=1) - counts, relevant.cumsum(dim=1) - relevant
-    return _select(relevant > 0, above, counts, relevant, before, items)
+    return select_blocks(relevant > 0, above, counts, relevant, before, items)
 
 
-def _select(kept: Tensor, above: Tensor, tied: Tensor, relevant: Tensor, before: Tensor, items: int) -> TiedBlocks:
+def select_blocks(
+    kept: Tensor, above: Tensor, tied: Tensor, relevant: Tensor, before: Tensor, items: int
+) -> TiedBlocks:
     """The kept blocks of tables with a row per query."""
     offsets = torch.nn.functional.pad(kept.sum(dim=1).cumsum(0), (1, 0))
     rows = kept.flatten().nonzero()[:, 0]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import fico
-from fico.cli.verify import verify_run
+from fico.cli.verify.run import verify_run
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = (

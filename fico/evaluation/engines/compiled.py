@@ -12,12 +12,14 @@ from jaxtyping import Float, UInt64
 from fico.codes import HashCodes
 from fico.evaluation.columns import TaskColumns
 from fico.evaluation.engines.kernel_outputs import KernelOutputs
+from fico.evaluation.engines.label_distances import DistanceColumns
 from fico.evaluation.engines.occurrences import CpuOccurrences
 from fico.evaluation.engines.other_columns import fill_others, hamming_scores
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
 from fico.evaluation.state import BlockValues, TaskValues
 from fico.metrics.kernels import blocks, codes, floats
+from fico.metrics.kernels.compiled import Outputs
 from fico.metrics.specification import TASKS, Direction
 from fico.similarity import collapse_note
 
@@ -252,16 +254,29 @@ class CpuEngine:
     def _fill_others(self, output: KernelOutputs, start: int, scores: Callable[[int, int], np.ndarray]) -> None:
         """Fills the columns of metrics that the kernels do not have."""
         for task, outputs in output.others.items():
+            columns, count = self.columns[task], len(self.columns[task].others)
+            if columns.by_distance:
+                assert isinstance(category := self.relevance[task], CategoryRetrieval)
+                parts = (category, self.direction, self.options.ties, torch.device("cpu"))
+                distances = DistanceColumns(columns.by_distance, *parts)
+                output.mixed |= distances.fill(scores, start, _columns(outputs, slice(count, None)))
+            if not count:
+                continue
 
             def relevant(first: int, last: int, task: str = task) -> np.ndarray:
                 return self.relevance[task].relevant(self.direction, start + first, start + last)
 
-            metrics, items = self.columns[task].others, len(self.item_images)
-            fill_others(metrics, task, self.options.ties, scores, relevant, items, outputs)
+            plain = _columns(outputs, slice(count))
+            fill_others(columns.others, task, self.options.ties, scores, relevant, len(self.item_images), plain)
 
     def _task_values(self, output: KernelOutputs, start: int) -> dict[str, TaskValues]:
         stop = start + len(output.mixed) + 1
         return output.task_values({task: np.diff(starts[start:stop]) for task, (starts, _) in self.positives.items()})
+
+
+def _columns(outputs: Outputs, kept: slice) -> Outputs:
+    values, low, high = outputs
+    return values[:, kept], low[:, kept], high[:, kept]
 
 
 def _dense_ranks(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ _CODE_BYTES = 32  # per score: cell of the histogram, relevance and the cells of
 _COUNTED_BYTES = 4  # per score, beside it: comparisons with the relevant items; or the copies of tied duplicates
 _DISTANCE_BYTES = 64  # per query and Hamming distance: counts and their sums
 _LABEL_BYTES = 4
+DEVICE_PIECE_BYTES = 40 * 2**22  # a piece of scores, sorted, with label distances and comparisons
 _RESULT_COPIES = 4  # of the values of a query: the columns, stacked, and in two tie bounds
 
 
@@ -54,6 +55,12 @@ def plan_device(
     columns += len(others) * len(options.columns("instance"))
     fixed = (images + texts) * (dim * dtype.itemsize + columns * 8 * _RESULT_COPIES) + images * classes * _LABEL_BYTES
     fixed += min(DEVICE_CAST_BYTES, max(images, texts) * dim * dtype.itemsize)
+    if (
+        "category" in options.tasks
+        and classes
+        and any(name.startswith("chance/") for name in options.columns("category"))
+    ):
+        fixed += DEVICE_PIECE_BYTES
     query_bytes = classes * _LABEL_BYTES + dim * dtype.itemsize + (dim + 1) * _DISTANCE_BYTES * is_codes
     rows, used = {}, 0
     for direction in DIRECTIONS:

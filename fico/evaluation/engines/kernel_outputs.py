@@ -36,7 +36,7 @@ class KernelOutputs:
     def allocate(cls, queries: int, tasks: tuple[str, ...], columns: dict[str, TaskColumns]) -> Self:
         """Arrays for a number of queries."""
         values = {task: _outputs(queries if task in tasks else 0, of.fused.count(task)) for task, of in columns.items()}
-        others = {task: _outputs(queries, len(columns[task].others)) for task in tasks if columns[task].others}
+        others = {task: _outputs(queries, columns[task].extra) for task in tasks if columns[task].extra}
         counts: dict[str, np.ndarray] = {task: np.zeros(queries, dtype=np.int64) for task in columns}
         return cls(columns, tasks, counts, values, others, np.zeros(queries, dtype=np.bool_))
 

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from fico.evaluation.columns import TaskColumns
+from fico.evaluation.engines.label_distances import DistanceColumns
 from fico.evaluation.engines.occurrences import TensorOccurrences
 from fico.evaluation.engines.other_columns import tie_orders, values_of_orders
 from fico.evaluation.engines.tensor_scores import DeviceScores
@@ -65,6 +66,12 @@ class TensorEngine:
         self.labels = torch.from_numpy(category.labels).to(device).float() if category else None
         self.tasks = (*(task for task in options.tasks if task == "instance" or category), *(others or ()))
         self.columns = {task: TaskColumns(options.listed, task) for task in self.tasks}
+        by_distance = self.columns["category"].by_distance if "category" in self.tasks else ()
+        self.distances = (
+            DistanceColumns(by_distance, category, direction, options.ties, device)
+            if by_distance and category
+            else None
+        )
         self.fused = next(iter(self.columns.values())).fused
 
     @torch.no_grad()
@@ -80,7 +87,10 @@ class TensorEngine:
             rankings, curves = self._rank_codes(source, start, stop)
         else:
             rankings, curves = self._rank(self._scores(source, start, stop), start, stop), None
-        return BlockValues(start, self._tasks(rankings), source.scored(self.direction, start, stop), curves)
+        apart = None
+        if self.distances is not None:  # computed again, so that no scores are kept beside the rankings' sort
+            apart = self.distances.block(source.scores(self.direction, start, stop), start)
+        return BlockValues(start, self._tasks(rankings, apart), source.scored(self.direction, start, stop), curves)
 
     def _scores(self, source: DeviceScores, start: int, stop: int) -> Float[Tensor, "queries items"]:
         scores = source.scores(self.direction, start, stop)
@@ -137,16 +147,24 @@ class TensorEngine:
         relevant = self.labels[queries] @ self.labels.T > 0
         return relevant if self.direction == "t2i" else relevant[:, items]  # the items are the images themselves
 
-    def _tasks(self, rankings: Rankings) -> dict[str, TaskValues]:
+    def _tasks(
+        self, rankings: Rankings, apart: Float[Tensor, "orders queries columns"] | None
+    ) -> dict[str, TaskValues]:
+        """Values of every task; ``apart`` are the columns of the category task by label distance."""
         is_mixed = any(bool(blocks.is_mixed.any()) for blocks, _ in rankings.values())
-        return {task: self._values(task, *rankings[task], is_mixed) for task in self.tasks}
+        is_mixed = is_mixed or (apart is not None and not bool((apart[1] == apart[2]).all()))
+        apart_of = {"category": apart}
+        return {task: self._values(task, *rankings[task], is_mixed, apart_of.get(task)) for task in self.tasks}
 
-    def _values(self, task: str, blocks: TiedBlocks, by_index: TiedBlocks, is_mixed: bool) -> TaskValues:
+    def _values(
+        self, task: str, blocks: TiedBlocks, by_index: TiedBlocks, is_mixed: bool, apart: Tensor | None
+    ) -> TaskValues:
         """Values under the tie rule, and in the pessimistic and the optimistic order if some block is mixed."""
         orders, columns = tie_orders(self.options.ties, blocks, by_index, is_mixed), self.columns[task]
         fused = (self._category if task == "category" else self._instance)(orders).cpu().numpy()
-        others = values_of_orders(columns.others, task, orders).cpu().numpy() if columns.others else None
-        values = columns.select(fused, others)
+        others = [values_of_orders(columns.others, task, orders)] if columns.others else []
+        others += [] if apart is None else [apart[: len(orders)]]
+        values = columns.select(fused, torch.cat(others, dim=2).cpu().numpy() if others else None)
         counts = blocks.all_relevant.long().cpu().numpy()
         return TaskValues(counts, values[0], (values[1], values[2]) if is_mixed else None)
 

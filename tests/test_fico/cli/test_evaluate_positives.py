@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from fico import Correspondence, evaluate
 from fico.cli.app import app
-from fico.cli.verify import verify_run
+from fico.cli.verify.run import verify_run
 from fico.report.results.schema import read_results
 
 IMAGES, CAPTIONS = 8, 20

@@ -132,6 +132,23 @@ def test_further_positives_are_evaluated_beside_the_others_as_if_alone(similarit
     assert "many/R@1" in both.per_query["t2i"].values
 
 
+def test_further_positives_have_rsum_and_columns_per_query_of_their_own():
+    sides, pairs, owners = codes_and_pairs(3)
+    options = {"similarity": "hamming", "bootstrap": 20}
+    both = evaluate(*sides, Correspondence(owners), positives={"many": pairs}, **options)
+    alone = evaluate(*sides, pairs, **options)
+    for name in ("RSUM", "chance/RSUM"):
+        assert both.metrics[f"many/{name}"] == pytest.approx(alone.metrics[f"instance/{name}"])
+        assert both.intervals[f"many/{name}"] == pytest.approx(alone.intervals[f"instance/{name}"])
+    assert both.tie_bounds["many/RSUM"] == pytest.approx(alone.tie_bounds["instance/RSUM"])
+    assert both.metrics["instance/RSUM"] != both.metrics["many/RSUM"]
+    assert "positives: many" in both.definitions["many/RSUM"]
+    for way in ("i2t", "t2i"):
+        mine, theirs = both.per_query[way].values, alone.per_query[way].values
+        for name in ("R@1", "mAP@R", "R-Precision", "MRR", "nDCG@10"):
+            np.testing.assert_allclose(mine[f"many/{name}"], theirs[f"instance/{name}"], atol=1e-12)
+
+
 def test_a_shard_of_the_queries_each_gives_the_whole():
     sides, pairs, owners = codes_and_pairs(4)
     options = {"positives": {"many": pairs}, "bootstrap": 20, "block": 5}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from fico.cli.verify import verify_run
+from fico.cli.verify.run import verify_run
 from fico.correspondence import Correspondence
 from fico.datasets.shapes.shapes import Shapes
 from fico.errors import DataError, UsageError
