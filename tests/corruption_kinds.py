@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from fico.experiment.checkpoint_file import AtomicCheckpoints
+from fico.experiment.resume.checkpoint_file import AtomicCheckpoints
 from PIL import Image
 
 from fico.cli.verify.files import check_run_files
