@@ -227,7 +227,9 @@ def blocks_of_counts(
     return select_blocks(relevant > 0, above, counts, relevant, before, items)
 
 
-def select_blocks(kept: Tensor, above: Tensor, tied: Tensor, relevant: Tensor, before: Tensor, items: int) -> TiedBlocks:
+def select_blocks(
+    kept: Tensor, above: Tensor, tied: Tensor, relevant: Tensor, before: Tensor, items: int
+) -> TiedBlocks:
     """The kept blocks of tables with a row per query."""
     offsets = torch.nn.functional.pad(kept.sum(dim=1).cumsum(0), (1, 0))
     rows = kept.flatten().nonzero()[:, 0]

@@ -55,7 +55,11 @@ def plan_device(
     columns += len(others) * len(options.columns("instance"))
     fixed = (images + texts) * (dim * dtype.itemsize + columns * 8 * _RESULT_COPIES) + images * classes * _LABEL_BYTES
     fixed += min(DEVICE_CAST_BYTES, max(images, texts) * dim * dtype.itemsize)
-    if "category" in options.tasks and classes and any(name.startswith("chance/") for name in options.columns("category")):
+    if (
+        "category" in options.tasks
+        and classes
+        and any(name.startswith("chance/") for name in options.columns("category"))
+    ):
         fixed += DEVICE_PIECE_BYTES
     query_bytes = classes * _LABEL_BYTES + dim * dtype.itemsize + (dim + 1) * _DISTANCE_BYTES * is_codes
     rows, used = {}, 0

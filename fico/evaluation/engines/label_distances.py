@@ -44,9 +44,7 @@ class DistanceColumns:
         self._kept = None if kept.all() else kept.nonzero()[:, 0]
         self._items = items[kept]
 
-    def values(
-        self, scores: Float[Tensor, "queries items"], start: int
-    ) -> Float[Tensor, "orders queries columns"]:
+    def values(self, scores: Float[Tensor, "queries items"], start: int) -> Float[Tensor, "orders queries columns"]:
         """Values under the tie rule, in the pessimistic and in the optimistic order.
 
         Args:

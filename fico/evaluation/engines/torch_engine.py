@@ -66,7 +66,9 @@ class TensorEngine:
         self.columns = {task: TaskColumns(options.listed, task) for task in self.tasks}
         by_distance = self.columns["category"].by_distance if "category" in self.tasks else ()
         self.distances = (
-            DistanceColumns(by_distance, category, direction, options.ties, device) if by_distance and category else None
+            DistanceColumns(by_distance, category, direction, options.ties, device)
+            if by_distance and category
+            else None
         )
         self.fused = next(iter(self.columns.values())).fused
 
@@ -138,7 +140,9 @@ class TensorEngine:
         relevant = self.labels[queries] @ self.labels.T > 0
         return relevant if self.direction == "t2i" else relevant[:, items]  # the items are the images themselves
 
-    def _tasks(self, rankings: Rankings, apart: Float[Tensor, "orders queries columns"] | None) -> dict[str, TaskValues]:
+    def _tasks(
+        self, rankings: Rankings, apart: Float[Tensor, "orders queries columns"] | None
+    ) -> dict[str, TaskValues]:
         """Values of every task; ``apart`` are the columns of the category task by label distance."""
         is_mixed = any(bool(blocks.is_mixed.any()) for blocks, _ in rankings.values())
         is_mixed = is_mixed or (apart is not None and not bool((apart[1] == apart[2]).all()))
