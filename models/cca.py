@@ -1,7 +1,7 @@
 """Fitting of linear CCA."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import product
 from typing import Any
 
@@ -121,9 +121,9 @@ def _combinations(network: CCA, grid: Mapping[str, Sequence[float]]) -> list[Reg
         Regularisation(**plain | {name: type(plain[name])(value) for name, value in zip(grid, values, strict=True)})
         for values in product(*grid.values())
     ]
-    if not settings or not all(1 <= setting.dims <= network.dims for setting in settings):
+    if not settings or not all(1 <= setting.dims <= network.wanted_dims for setting in settings):
         raise UsageError(
-            f"model.module.grid needs values of each field, and dims in 1..{network.dims}, those of the network; got "
-            f"{dict(grid)}"
+            f"model.module.grid needs values of each field, and dims in 1..{network.wanted_dims}, those of the "
+            f"network; got {dict(grid)}"
         )
-    return settings
+    return [replace(setting, dims=min(setting.dims, network.dims)) for setting in settings]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from fico.cli.metric_options import built
 from fico.errors import FicoError, UsageError
 from fico.evaluation.result import RetrievalResult
 from fico.external.model_outputs import (
@@ -76,7 +77,7 @@ def evaluate_files(
     begin = time.perf_counter()
     metric = {name: value for name, value in options.items() if name != "similarity"}
     outputs = read_outputs(sources, options["similarity"])
-    result = evaluate_outputs(outputs, metric, gallery)
+    result = evaluate_outputs(outputs, built(metric), gallery)
     seconds = time.perf_counter() - begin
     files = {key: str(value) for key, value in asdict(sources).items() if value is not None}
     results = results_of(outputs, result, name=name, split=split, seconds=seconds, options=metric, files=files)
@@ -98,6 +99,11 @@ def evaluate_published(
         "images", "texts", "i2t", "t2i", "run_i2t", "run_t2i", "qrels", "pairs", "positives", "labels"
     ):
         raise UsageError(f"--results-data brings its own files; leave out {', '.join(extra)}")
+    if changed := [name for name in ("recall_at", "map_at", "metrics") if name in options]:
+        raise UsageError(
+            f"--results-data prints the tables of the papers, with their metrics; got {', '.join(changed)}; leave out "
+            "--recall-at, --map-at and --metric"
+        )
     metric = {name: value for name, value in options.items() if name != "similarity"}
     evaluated: dict[tuple[str, Dataset], RetrievalResult] = {}
     remarks, errors = [], []

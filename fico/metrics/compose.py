@@ -1,6 +1,7 @@
 """Metrics from their description in a config: class and arguments."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from importlib import import_module
 from inspect import isclass
 from itertools import product
@@ -29,6 +30,17 @@ def build_metrics(nodes: Mapping[str, Any], prefix: str = "metrics.") -> tuple[R
                 raise UsageError(f"{prefix}{key} is a second {metric.task} metric {metric.name}; give it another name")
             metrics[metric.task, metric.name] = metric
     return tuple(metrics.values())
+
+
+def describe_metrics(metrics: Iterable[RetrievalMetric]) -> dict[str, dict[str, Any]]:
+    """Metrics as `build_metrics` takes them, by task and name."""
+    return {
+        f"{metric.task}/{metric.name}": {
+            "_target_": f"{type(metric).__module__}.{type(metric).__qualname__}",
+            **asdict(metric),  # type: ignore[call-overload]
+        }
+        for metric in metrics
+    }
 
 
 def _metrics_of(path: str, node: Any) -> Iterator[RetrievalMetric]:

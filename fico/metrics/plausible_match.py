@@ -71,9 +71,9 @@ def blocks_of_first_r(
     if by_index:
         hits, in_block = hits + in_block, torch.zeros_like(in_block)
     none = torch.zeros_like(hits)
-    found = torch.stack([hits, in_block], dim=1)
-    tables = (torch.stack(pair, dim=1) for pair in ((none, above), (hits, tied), (hits, in_block), (none, hits)))
-    return replace(select_blocks(found > 0, *tables, items), all_relevant=every)
+    pairs = ((none, above), (hits, tied), (hits, in_block), (none, hits))
+    above, tied, found, before = (torch.stack(pair, dim=1) for pair in pairs)
+    return replace(select_blocks(found > 0, above, tied, found, before, items), all_relevant=every)
 
 
 @dataclass(frozen=True, slots=True)

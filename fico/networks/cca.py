@@ -1,5 +1,6 @@
 """Canonical correlation analysis: linear projections of images and texts of greatest correlation."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 
 from fico.networks.checkpoint_io.load import load_strictly, read_checkpoint
 
+_LOG = logging.getLogger(__name__)
 Vectors = Float[Tensor, "items dims"]
 Spectrum = tuple[Float[Tensor, " dim"], Float[Tensor, "dim dim"]]  # eigenvalues, rising, and eigenvectors
 
@@ -52,10 +54,10 @@ class CCA(nn.Module):
         self, image_dim: int, text_dim: int, dims: int = 5, ridge: float = 1e-3, components: int | None = None
     ) -> None:
         super().__init__()
-        least = min(image_dim, text_dim) if components is None else min(image_dim, text_dim, components)
+        least = _most_dims(image_dim, text_dim, components)
         if not 1 <= dims <= least:
             raise ValueError(f"dims must be in 1..{least}, the smaller width, got {dims}")
-        self.dims = dims
+        self.dims = self.wanted_dims = dims
         self.regularisation = Regularisation(dims, ridge, ridge)
         self._components = components
         self.image_directions = nn.Parameter(torch.randn(image_dim, dims))
@@ -67,6 +69,24 @@ class CCA(nn.Module):
         self.register_buffer("text_mean", torch.zeros(text_dim))
         self.register_buffer("correlations", torch.zeros(dims))
         self.reset()
+
+    @classmethod
+    def capped(
+        cls, image_dim: int, text_dim: int, dims: int = 5, ridge: float = 1e-3, components: int | None = None
+    ) -> "CCA":
+        """As the constructor, with fewer directions where the features have no more, which a warning says.
+
+        The width of tf-idf and other text features can be that of the training split: few captions have few words.
+        """
+        least = _most_dims(image_dim, text_dim, components)
+        network = cls(image_dim, text_dim, min(dims, least), ridge, components)
+        if dims > least:
+            network.wanted_dims = dims
+            _LOG.warning(
+                "linear CCA has %d directions, not %d: the features of this training split are %d and %d wide",
+                least, dims, image_dim, text_dim,
+            )  # fmt: skip
+        return network
 
     def reset(self) -> None:
         """Discard the sums, so that the next fit starts from no pairs."""
@@ -139,6 +159,10 @@ class CCA(nn.Module):
         """
         load_strictly(self, read_checkpoint(path), path)
         return self
+
+
+def _most_dims(image_dim: int, text_dim: int, components: int | None) -> int:
+    return min(image_dim, text_dim) if components is None else min(image_dim, text_dim, components)
 
 
 def _spectrum(covariance: Float[Tensor, "dim dim"]) -> Spectrum:

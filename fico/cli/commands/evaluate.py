@@ -61,6 +61,14 @@ def evaluate(
         Literal["any", "fraction"], typer.Option(help="R@K: any relevant item, or their fraction.")
     ] = "any",
     median: Annotated[Literal["floor", "exact"], typer.Option(help="MedR.")] = "floor",
+    recall_at: Annotated[
+        str | None, typer.Option(metavar="K,...", help="Cut-offs of R@K. Default: 1,5,10,50,100,200.")
+    ] = None,
+    map_at: Annotated[str | None, typer.Option(metavar="K,...", help="Cut-offs of mAP@K. Default: 10,100.")] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CLASS[:NAME=VALUE,...]", help="A further metric; may be given several times."),
+    ] = None,
     folds: Annotated[int, typer.Option(min=1, help="Contiguous folds of the images, averaged; 5: COCO 1K.")] = 1,
     bootstrap: Annotated[int, typer.Option(min=0, help="Resamples of the 95 % intervals; 0: none.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 0,
@@ -75,10 +83,11 @@ def evaluate(
 
     Arrays are .npy, .npz, .safetensors, .mat (all versions) or .h5; FILE:KEY names one of several arrays.
     """
+    from fico.cli.metric_options import further_options
+
     for source in (images, texts, i2t, t2i, pairs, labels, run_i2t, run_t2i, qrels, positives):
         if source is not None:
             split_source(str(source))  # before anything heavy is imported
-    from fico.cli.evaluate import Sources, evaluate_files, evaluate_published
 
     options = {
         "similarity": similarity or ("hamming" if bits else "cosine"),
@@ -92,6 +101,9 @@ def evaluate(
         "seed": seed,
         "memory_limit": memory_limit and memory_limit * 2**20,
     }
+    options |= further_options(recall_at, map_at, metric or (), options, is_many=bool(positives or qrels))
+    from fico.cli.evaluate import Sources, evaluate_files, evaluate_published  # loads torch: after what can be wrong
+
     sources = Sources(
         images,
         texts,

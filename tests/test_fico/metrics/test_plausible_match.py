@@ -26,25 +26,31 @@ def problem(seed):
     return rng.integers(0, 3, (5, 7)).astype(np.float32), labels
 
 
-def slow(row, query, item_images, labels, ties, value=None):
+def slow(row, query, item_images, labels, ties):
     """Of one query: the mean over zeta of its R-Precision over all orders, or in the one that the rule allows."""
     classes = [set(np.flatnonzero(each)) for each in labels]
     items = [item for item, image in enumerate(item_images) if classes[image]]
     values = []
     for zeta in (0, 1, 2):
-        hits = {
-            item: bool(classes[query]) and len(classes[query] ^ classes[item_images[item]]) <= zeta for item in items
-        }
-        r = sum(hits.values())
-        second = {"optimistic": lambda i: not hits[i], "pessimistic": lambda i: hits[i], "index": lambda i: i}
-        if ties == "expected":
-            orders = [o for o in permutations(items) if all(row[a] >= row[b] for a, b in zip(o, o[1:], strict=False))]
-        elif ties == "chance":
-            orders = list(permutations(items))
-        else:
-            orders = [sorted(items, key=lambda i: (-row[i], second[ties](i)))]
-        values.append(np.mean([sum(hits[i] for i in order[:r]) / r for order in orders]) if r else 0.0)
+        near = {item for item in items if len(classes[query] ^ classes[item_images[item]]) <= zeta}
+        hits = near if classes[query] else set()
+        orders = list(orders_of(items, row, hits, ties))
+        found = [sum(item in hits for item in order[: len(hits)]) for order in orders]
+        values.append(np.mean(found) / len(hits) if hits else 0.0)
     return np.mean(values)
+
+
+def orders_of(items, row, hits, ties):
+    if ties in ("expected", "chance"):
+        for order in permutations(items):
+            if ties == "chance" or (np.diff(row[list(order)]) <= 0).all():
+                yield order
+        return
+    second = {
+        "optimistic": [i not in hits for i in range(len(row))],
+        "pessimistic": [i in hits for i in range(len(row))],
+    }
+    yield sorted(items, key=lambda item: (-row[item], second.get(ties, range(len(row)))[item]))
 
 
 def slow_values(scores, labels, ties):

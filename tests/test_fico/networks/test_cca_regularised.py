@@ -119,3 +119,26 @@ def test_more_epochs_than_combinations_are_refused():
 def test_a_grid_that_does_not_fit_is_refused(grid, message):
     with pytest.raises(UsageError, match=message):
         CCAModule(CCA(8, 6, dims=3), grid)
+
+
+def test_directions_that_the_features_do_not_have_are_left_out_with_a_warning(caplog):
+    network = CCA.capped(8, 6, dims=192, components=400)
+    assert network.dims == 6
+    warning = "linear CCA has 6 directions, not 192: the features of this training split are 8 and 6 wide"
+    assert caplog.messages == [warning]
+    module = CCAModule(network, {"dims": [4, 64, 192]})
+    trained(module, 3)
+    assert module.network.regularisation.dims == 6
+    plain = CCA(8, 6, dims=6, components=400)
+    assert {name: value.shape for name, value in network.state_dict().items()} == {
+        name: value.shape for name, value in plain.state_dict().items()
+    }
+    with pytest.raises(UsageError, match=r"dims in 1\.\.192"):
+        CCAModule(network, {"dims": [193]})
+
+
+def test_as_many_directions_as_the_features_have_warn_of_nothing(caplog):
+    assert CCA.capped(8, 6, dims=6).dims == 6
+    assert not caplog.messages
+    with pytest.raises(ValueError, match=r"dims must be in 1\.\.6"):
+        CCA.capped(8, 6, dims=0)
