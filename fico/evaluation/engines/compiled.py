@@ -207,7 +207,6 @@ class CpuEngine:
         output = self._outputs(len(queries))
 
         def work(first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-            self.occurrences.add_codes(queries[first:last], words, bits)
             return self._code_rows(queries[first:last], words, bits, start + first, output, first, last)
 
         sums = _each(pool, len(queries), max(8, _PIECE // words.shape[1]), work)
@@ -235,7 +234,7 @@ class CpuEngine:
         last: int,
     ) -> tuple[np.ndarray, np.ndarray]:
         precision, recall = np.zeros(bits + 1), np.zeros(bits + 1)
-        category = output.rows("category", first, last)
+        category, counts = output.rows("category", first, last), np.zeros_like(self.occurrences.counts)
         for task, (starts, positives) in self.positives.items():  # each reads the codes again, which is little work
             is_own = task == "instance"
             codes.code_rows(
@@ -245,7 +244,9 @@ class CpuEngine:
                 self.fused.recall == "fraction", self.cuts, blocks.DENOMINATORS[self.fused.ap], self.tables,
                 output.rows(task, first, last), category, output.mixed[first:last],
                 output.relevant_counts["category"][first:last], precision, recall,
+                self.occurrences.k if is_own else 0, counts,
             )  # fmt: skip
+        self.occurrences.add(counts)
         return precision, recall
 
     def _outputs(self, queries: int) -> KernelOutputs:

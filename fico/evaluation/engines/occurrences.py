@@ -4,11 +4,11 @@ from threading import Lock
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from fico.metrics.hubness import UNIT, K
-from fico.metrics.kernels.occurrences import count_codes, count_floats
+from fico.metrics.kernels.occurrences import count_floats
 
 _PIECE = 2**24  # scores that are searched for ties at a time
 
@@ -22,23 +22,16 @@ class CpuOccurrences:
 
     def __init__(self, items: int) -> None:
         self.counts = np.zeros(items, dtype=np.int64)
-        self._k, self._lock = min(K, items), Lock()
+        self.k, self._lock = min(K, items), Lock()
 
     def add_scores(self, scores: Float[np.ndarray, "queries items"]) -> None:
         """Adds those of some queries."""
         counts = np.zeros_like(self.counts)
-        count_floats(scores, self._k, counts)
-        self._add(counts)
+        count_floats(scores, self.k, counts)
+        self.add(counts)
 
-    def add_codes(
-        self, queries: UInt64[np.ndarray, "queries words"], items: UInt64[np.ndarray, "words items"], bits: int
-    ) -> None:
-        """Adds those of some queries with codes."""
-        counts = np.zeros_like(self.counts)
-        count_codes(queries, items, bits, self._k, counts)
-        self._add(counts)
-
-    def _add(self, counts: np.ndarray) -> None:
+    def add(self, counts: Int64[np.ndarray, " items"]) -> None:
+        """Adds what a kernel counted."""
         with self._lock:
             self.counts += counts
 

@@ -19,6 +19,7 @@ from fico.metrics.kernels.compiled import (
     subroutine,
 )
 from fico.metrics.kernels.floats import relevance_row
+from fico.metrics.kernels.occurrences import count_distances_row
 
 
 def _count_bits(typing_context: Any, word: Any) -> Any:
@@ -132,11 +133,14 @@ def code_rows(
     relevant_counts: Ints,
     precision: Reals,
     recall: Reals,
+    k: int,
+    occurrences: Ints,
 ) -> None:
     """All values of a block of queries (their words, ``queries words``) against all items (``words items``).
 
     ``instance`` and ``category`` are triples of arrays: values, pessimistic and optimistic bounds. ``tasks`` says
-    which of the two to fill. ``precision`` and ``recall`` receive sums over the queries per Hamming radius.
+    which of the two to fill. ``precision`` and ``recall`` receive sums over the queries per Hamming radius,
+    ``occurrences`` how often each item is among the first ``k``; 0 counts none.
     """
     items, radii = words.shape[1], len(precision)
     distances, relevant, found = np.empty(items, np.uint16), np.empty(items + 1, np.int64), 0
@@ -149,6 +153,8 @@ def code_rows(
             found = _relevant_items(labels, query_images[q], captions, identity, by_image, relevant)
         distance_row(queries[q], words, distances)
         _count_distances(distances, ways, counts)
+        if k > 0:
+            count_distances_row(distances, counts, k, occurrences)
         if tasks[0] and start[q + 1] > start[q]:
             hits_at[:] = 0
             for n in range(start[q], start[q + 1]):
