@@ -22,7 +22,6 @@ from fico.cli.commands.serve import serve
 from fico.cli.commands.split import split
 from fico.cli.commands.verify import verify
 from fico.errors import FicoError
-from fico.util.disk_errors import disk_sentence
 
 
 class OneSentence(TyperGroup):
@@ -36,6 +35,8 @@ class OneSentence(TyperGroup):
             typer.echo(f"fico: {error}", err=True)
             raise typer.Exit(error.exit_code) from None
         except OSError as error:
+            from fico.util.disk_errors import disk_sentence  # imports numpy
+
             told = disk_sentence(error)
             if told is None:
                 raise

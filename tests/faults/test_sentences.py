@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,9 @@ def test_a_cut_array_says_that_it_ends_early_and_nothing_of_mmap(arrays):
 
 
 def test_two_files_of_other_precision_are_compared_in_the_wider_one(arrays):
-    sources = Sources(images=str(arrays / "i.npy"), texts=str(arrays / "t.npy"), captions_per_image=1)
+    given = {"images": str(arrays / "i.npy"), "texts": str(arrays / "t.npy"), "captions_per_image": 1}
+    empty = {field.name: None for field in fields(Sources)} | {"layout": "rectangular"}
+    sources = Sources(**(empty | given))
     outputs = read_outputs(sources, "cosine")
     assert outputs.images.dtype == outputs.texts.dtype == np.float64
 
@@ -55,7 +58,8 @@ def test_two_files_of_other_precision_are_compared_in_the_wider_one(arrays):
 def test_a_missing_file_is_told_before_numpy_is_imported(tmp_path):
     program = (
         "import sys\nfrom typer.testing import CliRunner\nfrom fico.cli.app import app\n"
-        f"done = CliRunner().invoke(app, ['evaluate', '--images', '{tmp_path}/no.npy', '--texts', '{tmp_path}/no.npy'])\n"
+        f"files = ['--images', '{tmp_path}/no.npy', '--texts', '{tmp_path}/no.npy']\n"
+        "done = CliRunner().invoke(app, ['evaluate', *files])\n"
         "assert done.exit_code == 1, done.output\nassert 'no.npy does not exist' in done.output\n"
         "print([name for name in ('torch', 'numba') if name in sys.modules])"
     )

@@ -75,9 +75,9 @@ def evaluate(
 
     Arrays are .npy, .npz, .safetensors, .mat (all versions) or .h5; FILE:KEY names one of several arrays.
     """
-    for source in (images, texts, i2t, t2i, pairs, labels, run_i2t, run_t2i, qrels, positives):
-        if source is not None:
-            split_source(str(source))  # before anything heavy is imported
+    if images and texts and qrels is None:  # a missing file is told before anything heavy is imported
+        for source in (images, texts, pairs, labels, positives):
+            _ = source and split_source(str(source))
     from fico.cli.evaluate import Sources, evaluate_files, evaluate_published
 
     options = {

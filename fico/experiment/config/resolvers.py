@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -12,7 +12,12 @@ from fico.errors import UsageError
 
 def register_resolvers() -> None:
     """Make ``by_size``, ``stages``, ``run_name`` and ``file_name`` known to OmegaConf; may be called again."""
-    named = {"by_size": _by_size, "stages": _stages, "run_name": _run_name, "file_name": file_name}
+    named: dict[str, Callable[..., Any]] = {
+        "by_size": _by_size,
+        "stages": _stages,
+        "run_name": _run_name,
+        "file_name": file_name,
+    }
     for name, resolver in named.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)
 
