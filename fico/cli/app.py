@@ -23,7 +23,6 @@ from fico.cli.commands.serve import serve
 from fico.cli.commands.split import split
 from fico.cli.commands.verify import verify
 from fico.errors import FicoError
-from fico.util.disk_errors import disk_sentence
 
 # Idle threads sleep, as in run.py; on a machine in use spinning ones made a search take seconds instead of 50 ms.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -40,6 +39,8 @@ class OneSentence(TyperGroup):
             typer.echo(f"fico: {error}", err=True)
             raise typer.Exit(error.exit_code) from None
         except OSError as error:
+            from fico.util.disk_errors import disk_sentence  # imports numpy
+
             told = disk_sentence(error)
             if told is None:
                 raise

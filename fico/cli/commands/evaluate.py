@@ -85,9 +85,9 @@ def evaluate(
     """
     from fico.cli.metric_options import further_options
 
-    for source in (images, texts, i2t, t2i, pairs, labels, run_i2t, run_t2i, qrels, positives):
-        if source is not None:
-            split_source(str(source))  # before anything heavy is imported
+    if images and texts and qrels is None:  # a missing file is told before anything heavy is imported
+        for source in (images, texts, pairs, labels, positives):
+            _ = source and split_source(str(source))
 
     options = {
         "similarity": similarity or ("hamming" if bits else "cosine"),

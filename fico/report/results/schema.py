@@ -243,7 +243,10 @@ def read_results(path: Path, *, is_checked: bool = True) -> Results:
     if not path.exists() and path.name != RESULTS:
         raise DataError(f"there is no file or folder {path}; give the folder that a run printed last")
     if path.is_dir() and not any((path / name).exists() for name in (RESULTS, "config.yaml", "run.log")):
-        raise DataError(f"{path} is no folder of a run; give the one that a run printed last")
+        raise DataError(
+            f"{path} is no folder of a run: it has neither results.json nor config.yaml; give the folder that a run "
+            "printed last"
+        )
     path = path / RESULTS if path.is_dir() else path
     if not path.is_file():
         raise DataError(

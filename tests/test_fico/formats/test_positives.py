@@ -46,7 +46,7 @@ def test_queries_are_those_of_the_file(tmp_path):
         ("p.json", "[[0, 1]]", "holds no object; give {'image_rows'", UsageError),
         ("p.json", '{"image_rows": [0]}', "holds image_rows; give image_rows and caption_rows", UsageError),
         ("p.json", '{"image_rows": [0], "caption_rows": [4]}', "p.json: pair 0 has caption row 4", DataError),
-        ("p.npz", "no zip", "p.npz cannot be read", DataError),
+        ("p.npz", "no zip", "p.npz is damaged", DataError),
         ("p.csv", "image,text\na,v\n", "must name the columns image and caption", DataError),
         ("p.csv", "image,caption\na,v\na\n", "1 columns in row 3, expected 2", DataError),
         ("p.csv", "", "must name the columns", DataError),

@@ -151,7 +151,7 @@ def test_a_cut_file_an_unknown_split_and_a_wrong_share_are_refused(tmp_path):
     with pytest.raises(UsageError, match=r"dataset\.validation is 1"):
         Wikipedia(path, validation=1)
     path.write_bytes(path.read_bytes()[:900])
-    with pytest.raises(DataError, match="not a readable npz"):
+    with pytest.raises(DataError, match="npz is damaged or of another form"):
         Wikipedia(path).split("test")
 
 

@@ -289,7 +289,7 @@ def test_a_bad_label_file_is_named(folder, message):
 def test_a_truncated_label_file_is_named(folder):
     path = folder / "labels.npz"
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(DataError, match="labels.npz is not a readable npz"):
+    with pytest.raises(DataError, match="labels.npz is damaged or of another form"):
         Karpathy(folder).split("train")
 
 
