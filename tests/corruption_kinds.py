@@ -8,7 +8,6 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from fico.experiment.resume.checkpoint_file import AtomicCheckpoints
 from PIL import Image
 
 from fico.cli.verify.files import check_run_files
@@ -22,6 +21,7 @@ from fico.embeddings.store import EmbeddingStore
 from fico.errors import DataError
 from fico.evaluation.evaluate import evaluate, evaluate_scores
 from fico.experiment.checkpoint import read_checkpoint
+from fico.experiment.resume.checkpoint_file import AtomicCheckpoints
 from fico.experiment.resume.unfinished import MARK, Unfinished
 from fico.external.model_outputs import ModelOutputs
 from fico.external.results import results_of

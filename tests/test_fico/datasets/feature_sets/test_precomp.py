@@ -122,7 +122,10 @@ def broken(folder, change):
         (lambda f: (f / "test_ids.txt").write_text("1\n2\n1\n3\n"), "names image 1 in two places"),
         (lambda f: (f / "test_caps.txt").write_text("a\n\nb\n"), "line 2 of .*test_caps.txt is empty"),
         (lambda f: (f / "test_caps.txt").unlink(), "caption files of dev, train are there"),
-        (lambda f: (f / "test_ims.npy").write_bytes((f / "test_ims.npy").read_bytes()[:-9]), "test_ims.npy is damaged .*it ends before its data do"),
+        (
+            lambda f: (f / "test_ims.npy").write_bytes((f / "test_ims.npy").read_bytes()[:-9]),
+            "test_ims.npy is damaged .*it ends before its data do",
+        ),
         (lambda f: np.save(f / "test_ims.npy", regions("test")[:3]), "has shape .3, 3, 5. .* for 4 images"),
         (lambda f: np.save(f / "test_ims.npy", np.full((4, 3, 5), np.nan)), "not finite, for 400, 407, 414"),
         (lambda f: np.save(f / "test_ims.npy", regions("test", count=20)), "different features in the rows of image"),
