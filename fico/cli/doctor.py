@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any, Literal
 
-from fico.cli.dataset_option import DatasetOption
-from fico.cli.requirements import Found, read_model, requirements
+from fico.cli.data.dataset_option import DatasetOption
+from fico.cli.data.requirements import Found, read_model, requirements
 from fico.errors import FicoError
 from fico.util.optional import MissingExtra, requires_extra
 from fico.util.provenance import versions

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fico.cli.dataset_option import DatasetOption
+from fico.cli.data.dataset_option import DatasetOption
 from fico.datasets.base import RetrievalSplit
 from fico.errors import UsageError
 from fico.features.writer import RowFile, Step

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fico.cli.dataset_option import DatasetOption
+from fico.cli.data.dataset_option import DatasetOption
 from fico.cli.features import fill, pick_device
 from fico.datasets.base import RetrievalDataset, RetrievalSplit
 from fico.datasets.labels import LabelFile

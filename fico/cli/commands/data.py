@@ -22,7 +22,7 @@ def data_show(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: NAME-data.html here.")] = None,
 ) -> None:
     """Write a page with sample images, captions and labels, statistics and chance levels of a data set."""
-    from fico.cli.data_show import show
+    from fico.cli.data.show import show
 
     options = {} if split_key is None else {"split_key": split_key}
     path, numbers, notes = show(name, root, split=split, samples=samples, out=out, options=options)
@@ -52,7 +52,7 @@ def data_overlap(
     """Say how many images of A are in B: by their COCO number, or copies by what they show."""
     import json
 
-    from fico.cli.overlap import find_overlap, image_files
+    from fico.cli.data.overlap import find_overlap, image_files
     from fico.errors import FicoError
 
     found = find_overlap(image_files(a, split_a), image_files(b, split_b), most_bits=bits)

@@ -19,7 +19,7 @@ def doctor(
     size: Annotated[Literal["tiny", "paper"] | None, typer.Option(help="Default: as the data set has it.")] = None,
 ) -> None:
     """What is installed, what conflicts, and what is missing for which model. Exit code 1 if something will break."""
-    from fico.cli.dataset_option import DatasetOption
+    from fico.cli.data.dataset_option import DatasetOption
     from fico.cli.doctor import examine
 
     if dataset is None and root is not None:

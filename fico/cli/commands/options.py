@@ -12,7 +12,7 @@ import typer
 from fico.errors import DataError
 
 if TYPE_CHECKING:
-    from fico.cli.dataset_option import DatasetOption
+    from fico.cli.data.dataset_option import DatasetOption
     from fico.cli.label import LabelOutput
 
 Root = Annotated[Path | None, typer.Option(metavar="DIR", help="Its folder.")]
@@ -36,7 +36,7 @@ class DatasetOptions:
 
     def build(self) -> "DatasetOption":
         """The data set that they name."""
-        from fico.cli.dataset_option import DatasetOption
+        from fico.cli.data.dataset_option import DatasetOption
 
         return DatasetOption(self.dataset, self.root, self.split_key, self.splits)
 

@@ -24,7 +24,7 @@ def prepare(
 
     May be interrupted and repeated: it resumes. Where images need a licence, it says where to get it.
     """
-    from fico.cli.prepare import prepare as prepare_dataset
+    from fico.cli.data.prepare import prepare as prepare_dataset
 
     prepare_dataset(
         dataset,

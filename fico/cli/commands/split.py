@@ -21,7 +21,7 @@ def split(
     overwrite: Annotated[bool, typer.Option("--overwrite", "--force", help="Replace an existing field.")] = False,
 ) -> None:
     """Add splits stratified by label to a new data set; its JSON records the method, seed and counts."""
-    from fico.cli.split import split_dataset
+    from fico.cli.data.split import split_dataset
 
     made = split_dataset(folder, val=val, test=test, seed=seed, key=key, out=out, overwrite=overwrite)
     for name, (images, captions) in made.counts.items():

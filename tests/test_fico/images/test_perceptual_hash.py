@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from fico.cli.overlap import LEAST_CORRELATION, MOST_BITS
+from fico.cli.data.overlap import LEAST_CORRELATION, MOST_BITS
 from fico.images.perceptual_hash import BITS, correlations, perceptual_hashes, thumbnail
 
 PICTURES = 16

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fico.cli.dataset_option import DatasetOption
+from fico.cli.data.dataset_option import DatasetOption
 from fico.cli.features import make_lite0
 from fico.datasets.shapes.shapes import Shapes
 from fico.errors import DataError, UsageError

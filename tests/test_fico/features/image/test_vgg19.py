@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fico.cli.dataset_option import DatasetOption
+from fico.cli.data.dataset_option import DatasetOption
 from fico.cli.features import make_vgg19
 from fico.datasets.shapes.shapes import Shapes
 from fico.errors import DataError, UsageError

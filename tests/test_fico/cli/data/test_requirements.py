@@ -7,10 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from fico.cli.app import app
-from fico.cli.dataset_option import DatasetOption
-from fico.cli.requirements import Found, read_model, requirements
+from fico.cli.data.dataset_option import DatasetOption
+from fico.cli.data.requirements import Found, read_model, requirements
 
-CONF = Path(__file__).resolve().parents[3] / "conf" / "model"
+CONF = Path(__file__).resolve().parents[4] / "conf" / "model"
 
 
 def states(name, root, size="paper"):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from fico.cli.dataset_option import DatasetOption
+from fico.cli.data.dataset_option import DatasetOption
 from fico.datasets.base import RetrievalSplit
 from fico.datasets.recipes import recipe_names
 from fico.util.optional import requires_extra

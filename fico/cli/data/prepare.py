@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fico.cli.download_progress import DownloadBar, download_bars, gigabytes
+from fico.cli.data.download_progress import DownloadBar, download_bars, gigabytes
 from fico.datasets.download.archives import SUFFIXES, DamagedArchive, unpack
 from fico.datasets.download.resume import ResumingDownload, fetch, remote_size
 from fico.datasets.recipes import all_recipes

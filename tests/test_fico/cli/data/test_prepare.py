@@ -18,7 +18,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from fico.cli.app import app
-from fico.cli.prepare import prepare
+from fico.cli.data.prepare import prepare
 from fico.datasets import load_dataset
 from fico.datasets.download.archives import unpack
 from fico.datasets.recipes import all_recipes
@@ -26,7 +26,7 @@ from fico.datasets.recipes.recipe import Licensed, Source
 from fico.errors import DataError, UsageError
 
 RECIPES = all_recipes()
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 PARTS = {
     "train": ("train2014", range(1, 5)),
     "restval": ("val2014", (5,)),

@@ -8,7 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from fico.cli.app import app
-from fico.cli.overlap import find_overlap, image_files
+from fico.cli.data.overlap import find_overlap, image_files
 
 
 def picture(seed):

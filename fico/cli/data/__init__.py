@@ -1,0 +1,1 @@
+"""Commands about data sets: what they need, what they hold, what two of them share."""
