@@ -27,7 +27,7 @@ def cached_rows(
     Returns:
         The array, float32, memory-mapped. A truncated or changed file counts as absent and is made again.
     """
-    key = hashlib.sha256(json.dumps([kind, content]).encode()).hexdigest()[:24]
+    key = hashlib.sha256(json.dumps([kind, list(shape), content]).encode()).hexdigest()[:24]
     folder = cache_dir() / "features" / f"{kind}-{key}"
     ensure_folder(folder, partial(_write, shape=shape, blocks=blocks))
     rows: np.ndarray = np.load(folder / "rows.npy", mmap_mode="r")

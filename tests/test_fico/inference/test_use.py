@@ -13,6 +13,7 @@ import fico
 from fico.errors import DataError, UsageError
 from fico.inference import folder_index
 from fico.run_context import STAMP
+from fico.util.digest import sealed
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +233,7 @@ def test_a_network_of_another_release_is_one_sentence(copy):
 def test_precomputed_features_of_new_images_are_refused(copy, tested):
     manifest = copy / "inputs" / "manifest.json"
     content = json.loads(manifest.read_text()) | {"is_made": {"image": False, "text": True}}
-    manifest.write_text(json.dumps(content))
+    manifest.write_text(json.dumps(sealed(content)))
     run = fico.load_run(copy)
     with pytest.raises(DataError, match="precomputed image features"):
         run.encode_images([tested.image_paths[0]])
@@ -265,4 +266,4 @@ def name_in_config(folder, **changed):
     manifest = folder / "embeddings" / "manifest.json"
     content = json.loads(manifest.read_text())
     content["origin"]["config"] |= changed
-    manifest.write_text(json.dumps(content))
+    manifest.write_text(json.dumps(sealed(content)))
