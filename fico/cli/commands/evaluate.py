@@ -61,10 +61,12 @@ def evaluate(
         Literal["any", "fraction"], typer.Option(help="R@K: any relevant item, or their fraction.")
     ] = "any",
     median: Annotated[Literal["floor", "exact"], typer.Option(help="MedR.")] = "floor",
-    recall_at: Annotated[
-        str | None, typer.Option(metavar="K,...", help="Cut-offs of R@K. Default: 1,5,10,50,100,200.")
+    recall_cuts: Annotated[
+        str | None, typer.Option("--recall-at", metavar="K,...", help="Cut-offs of R@K. Default: 1,5,10,50,100,200.")
     ] = None,
-    map_at: Annotated[str | None, typer.Option(metavar="K,...", help="Cut-offs of mAP@K. Default: 10,100.")] = None,
+    map_cuts: Annotated[
+        str | None, typer.Option("--map-at", metavar="K,...", help="Cut-offs of mAP@K. Default: 10,100.")
+    ] = None,
     metric: Annotated[
         list[str] | None,
         typer.Option(metavar="CLASS[:NAME=VALUE,...]", help="A further metric; may be given several times."),
@@ -101,7 +103,7 @@ def evaluate(
         "seed": seed,
         "memory_limit": memory_limit and memory_limit * 2**20,
     }
-    options |= further_options(recall_at, map_at, metric or (), options, is_many=bool(positives or qrels))
+    options |= further_options(recall_cuts, map_cuts, metric or (), options, is_many=bool(positives or qrels))
     from fico.cli.evaluate import Sources, evaluate_files, evaluate_published  # loads torch: after what can be wrong
 
     sources = Sources(
