@@ -96,17 +96,5 @@ def count_distances_row(distances: NDArray[np.uint16], at: Ints, k: int, counts:
         radius += 1
     tied = at[radius]
     portion = ((k - above) * UNIT + tied // 2) // tied
-    flags = np.zeros(_STEP, np.uint8)
-    words = flags.view(np.uint64)
-    for start in range(0, len(distances), _STEP):
-        stop = min(start + _STEP, len(distances))
-        for item in range(start, stop):
-            flags[item - start] = distances[item] <= radius
-        found = words[0]
-        for n in range(1, _STEP // 8):
-            found |= words[n]
-        if found == 0:
-            continue
-        for item in range(start, stop):
-            if distances[item] <= radius:
-                counts[item] += UNIT if distances[item] < radius else portion
+    for item in range(len(distances)):
+        counts[item] += UNIT * (distances[item] < radius) + portion * (distances[item] == radius)
