@@ -42,7 +42,7 @@ def test_the_data_of_a_run_on_a_subset_of_pairs():
     [
         ("dataset.caption_column=captoin", "did you mean caption?"),
         ("dataset.root=nowhere", "correct dataset.root"),
-        ("dataset.subset=0", "dataset.subset is 0, but must be a whole number from 1 to"),
+        ("dataset.subset=0", "dataset.subset is 0, but must be a whole number of at least 1"),
     ],
 )
 def test_wrong_columns_and_paths_are_told_before_torch_is_imported(override, told):
