@@ -233,7 +233,8 @@ def test_a_stamp_loads_without_pickle(tmp_path, context):
 
 
 def test_an_epoch_line_tells_loss_metric_and_time_left(caplog, context):
-    trainer = SimpleNamespace(current_epoch=0, max_epochs=3, callback_metrics={"train/loss": 1.5, "val/x": 0.25})
+    values = {"train/loss": 1.5, "val/x": 0.25}
+    trainer = SimpleNamespace(is_global_zero=True, current_epoch=0, max_epochs=3, callback_metrics=values)
     lines = EpochLines(context)
     lines.on_fit_start(trainer, None)
     with caplog.at_level("INFO"):
