@@ -163,6 +163,6 @@ def test_a_file_that_is_not_there_is_told_before_the_data_are_read(given):
 
 
 def test_a_hub_name_and_a_file_that_is_there_pass(tmp_path):
-    (tmp_path / "model.pth").write_bytes(b"")
+    (tmp_path / "model.pth").write_bytes(b"PK\x03\x04")  # as every file of torch.save begins
     for weights in ("owner/name", str(tmp_path / "model.pth"), str(tmp_path)):
         check_config(composed("model=clip", f"model.weights={weights}"))

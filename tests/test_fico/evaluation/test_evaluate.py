@@ -576,6 +576,8 @@ def test_a_result_prints_as_a_table_of_both_directions():
         "instance MeanR        1.0        1.0-1.0     1.7     1.3        1.0-2.0     1.5\n"
         "instance MRR       1.0000    1.000-1.000  0.7222  0.8333    0.500-1.000  0.7500\n"
         "instance nDCG@10   1.0000    1.000-1.000  0.7907  0.8770    0.631-1.000  0.8155\n"
+        "hubness i2t: skew of N_3 0.00, never found 0.0 %, Robin Hood 0.0 %\n"
+        "hubness t2i: skew of N_2 0.00, never found 0.0 %, Robin Hood 0.0 %\n"
         "note: instance i2t: R@100 reach beyond the gallery of 3\n"
         "note: instance t2i: R@100 reach beyond the gallery of 2"
     )
