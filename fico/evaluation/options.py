@@ -82,7 +82,7 @@ class EvaluationOptions:
     hubness_correction: Correction | None = None
     nnn_k: int = 16
     nnn_alpha: float = 0.5
-    softmax_temperature: float = 0.05
+    softmax_temperature: float = 0.1
     bootstrap: int = 1000
     seed: int = 0
     device: str = field(default="auto", compare=False)
@@ -254,7 +254,7 @@ _CHECKS: dict[str, _Check] = {
     "hubness_correction": lambda value: None if value is None else _choice(Correction)(value),
     "nnn_k": _whole(1),
     "nnn_alpha": lambda value: None if _is_positive(value) else "a positive number, such as 0.5",
-    "softmax_temperature": lambda value: None if _is_positive(value) else "a positive number, such as 0.05",
+    "softmax_temperature": lambda value: None if _is_positive(value) else "a positive number, such as 0.1",
     "bootstrap": _whole(0),
     "seed": _whole(0, 2**63 - 1),
     "device": lambda value: None if isinstance(value, str) else "auto, cpu, cuda or another device of torch",

@@ -47,7 +47,7 @@ def dual_softmax_bias(
         One temperature serves both banks; the authors' code has one ``beta`` for each.
     """
     if not 0 < temperature < math.inf:
-        raise UsageError(f"softmax_temperature={temperature} must be a positive number, such as 0.05")
+        raise UsageError(f"softmax_temperature={temperature} must be a positive number, such as 0.1")
     banks = {"queries": query_bank_scores, "items": item_bank_scores}
     if empty := [name for name, scores in banks.items() if not len(scores)]:
         raise DataError(f"the bank has no {empty[0]}; give those of the training split")
