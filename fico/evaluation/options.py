@@ -21,7 +21,7 @@ from fico.metrics.specification import (
 )
 
 Engine = Literal["auto", "compiled", "torch"]
-Correction = Literal["nnn"]
+Correction = Literal["nnn", "dual_softmax"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,11 @@ class EvaluationOptions:
         folds: Contiguous folds of the images with their captions, each its own gallery; a metric is the mean over the
             folds. 5 gives COCO's 1K protocol.
         hubness_correction: ``nnn`` gives the instance metrics once more with corrected scores, as ``nnn/i2t/R@1``; see
-            `fico.evaluation.hubness.nnn.nnn_rows`. It takes a bank of the training split.
+            `fico.evaluation.hubness.nnn.nnn_rows`. ``dual_softmax`` likewise, see
+            `fico.evaluation.hubness.dual_softmax.dual_softmax_bias`. Both take a bank of the training split.
         nnn_k: Neighbours in the bank.
         nnn_alpha: Weight of the correction.
+        softmax_temperature: Of ``dual_softmax``, in units of the score.
         bootstrap: Resamples of the 95 % intervals, over images with all their captions; 0 gives no intervals.
         seed: Seed of the resamples.
         device: Device that compares embeddings: ``cpu``, ``cuda`` or another of torch; ``auto`` is where they are.
@@ -80,6 +82,7 @@ class EvaluationOptions:
     hubness_correction: Correction | None = None
     nnn_k: int = 16
     nnn_alpha: float = 0.5
+    softmax_temperature: float = 0.1
     bootstrap: int = 1000
     seed: int = 0
     device: str = field(default="auto", compare=False)
@@ -142,6 +145,7 @@ class OptionKeywords(TypedDict, total=False):
     hubness_correction: Correction | None
     nnn_k: int
     nnn_alpha: float
+    softmax_temperature: float
     bootstrap: int
     seed: int
     device: str
@@ -250,6 +254,7 @@ _CHECKS: dict[str, _Check] = {
     "hubness_correction": lambda value: None if value is None else _choice(Correction)(value),
     "nnn_k": _whole(1),
     "nnn_alpha": lambda value: None if _is_positive(value) else "a positive number, such as 0.5",
+    "softmax_temperature": lambda value: None if _is_positive(value) else "a positive number, such as 0.1",
     "bootstrap": _whole(0),
     "seed": _whole(0, 2**63 - 1),
     "device": lambda value: None if isinstance(value, str) else "auto, cpu, cuda or another device of torch",

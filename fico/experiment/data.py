@@ -61,7 +61,7 @@ def _check_positives(config: DictConfig, split: RetrievalSplit) -> None:
 def _check_bank(config: DictConfig, train: RetrievalSplit) -> None:
     """Refuse more neighbours than the training split has images and captions, before anything is trained."""
     least = min(len(train.image_ids), len(train.caption_ids))
-    if OmegaConf.select(config, "metric.hubness_correction") and config.metric.nnn_k > least:
+    if OmegaConf.select(config, "metric.hubness_correction") == "nnn" and config.metric.nnn_k > least:
         raise UsageError(f"metric.nnn_k={config.metric.nnn_k} is more than split train has, {least}; lower it")
 
 

@@ -94,8 +94,18 @@ def test_the_best_epoch_is_chosen_by_a_metric_that_is_measured(wanted, overrides
         (["model=ucch"], "corrects cosine or inner products, but model.similarity is hamming"),
         (["model=vsrn", "metric=category"], "corrects the instance task"),
         (["model=vsrn", "metric.nnn_k=0"], "metric.nnn_k=0 must be a whole number of at least 1"),
+        (["model=vsrn", "metric.softmax_temperature=0"], "metric.softmax_temperature=0 must be a positive number"),
+        (["model=vsrn", "metric.hubness_correction=softmax"], "must be one of nnn, dual_softmax"),
     ],
 )
 def test_a_correction_that_cannot_be_is_refused_before_anything_starts(overrides, sentence):
     with pytest.raises(UsageError, match=sentence):
         check_config(composed("metric.hubness_correction=nnn", *overrides))
+
+
+@pytest.mark.parametrize("correction", ["nnn", "dual_softmax"])
+def test_each_correction_composes_with_its_options(correction):
+    config = composed("model=vsrn", f"metric.hubness_correction={correction}", "metric.softmax_temperature=0.1")
+    check_config(config)
+    options = metric_options(config)
+    assert (options["hubness_correction"], options["softmax_temperature"]) == (correction, 0.1)

@@ -1,1 +1,1 @@
-"""Hubness of an evaluation, and its correction by nearest neighbour normalisation."""
+"""Hubness of an evaluation, and its correction by nearest neighbour normalisation or dual softmax."""

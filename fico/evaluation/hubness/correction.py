@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from fico.errors import UsageError
+from fico.evaluation.hubness.dual_softmax import dual_softmax_rows
 from fico.evaluation.hubness.nnn import nnn_rows
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.result import PerQuery, RetrievalResult
@@ -21,13 +22,18 @@ Bank = tuple[ArrayLike | Tensor, ArrayLike | Tensor]
 def corrected_rows(
     images: Any, texts: Any, bank: Bank | None, similarity: Similarity, options: EvaluationOptions
 ) -> tuple[Tensor, Tensor]:
-    """Embeddings whose inner products are the corrected scores; see `fico.evaluation.hubness.nnn.nnn_rows`.
+    """Embeddings whose inner products are the scores with the correction of the options.
+
+    See `fico.evaluation.hubness.nnn.nnn_rows` and `fico.evaluation.hubness.dual_softmax.dual_softmax_rows`.
 
     Raises:
         UsageError: There is no bank, no instance task, or the similarity is neither ``cosine`` nor ``inner``.
     """
     if bank is None:
-        raise UsageError("hubness_correction='nnn' needs bank=, the images and captions of the training split")
+        raise UsageError(
+            f"hubness_correction={options.hubness_correction!r} needs bank=, the images and captions of the training "
+            "split"
+        )
     if "instance" not in options.tasks:
         raise UsageError("hubness_correction corrects the instance task, which is not among tasks; add instance")
     sides, parts = (_tensor(images), _tensor(texts)), (_tensor(bank[0]), _tensor(bank[1]))
@@ -37,6 +43,8 @@ def corrected_rows(
             f"{sides[0].shape[1]}; give embeddings of the same model"
         )
     kind: Any = similarity
+    if options.hubness_correction == "dual_softmax":
+        return dual_softmax_rows(*sides, parts, similarity=kind, temperature=options.softmax_temperature)
     return nnn_rows(*sides, parts, similarity=kind, k=options.nnn_k, alpha=options.nnn_alpha)
 
 
@@ -59,7 +67,7 @@ def add_correction(result: RetrievalResult, corrected: RetrievalResult, options:
         options: Which correction.
     """
     name = str(options.hubness_correction)
-    meaning = f"hubness corrected by {name} (k={options.nnn_k}, alpha={options.nnn_alpha:g}), bank: training split"
+    meaning = f"hubness corrected by {name} ({_parameters(options)}), bank: training split"
 
     def renamed(values: dict[str, Any]) -> dict[str, Any]:
         return {f"{name}/{key.partition('/')[2]}": value for key, value in values.items()}
@@ -77,6 +85,12 @@ def add_correction(result: RetrievalResult, corrected: RetrievalResult, options:
     notes += [_gain(result, corrected, way, name, options) for way in result.per_query if has_gain]
     state = None if result.state is None else replace(result.state, corrected=corrected.state)
     return replace(result, **merged, notes=(*result.notes, *notes), state=state)
+
+
+def _parameters(options: EvaluationOptions) -> str:
+    if options.hubness_correction == "dual_softmax":
+        return f"temperature={options.softmax_temperature:g}"
+    return f"k={options.nnn_k}, alpha={options.nnn_alpha:g}"
 
 
 def _values(of: PerQuery, name: str) -> dict[str, np.ndarray]:

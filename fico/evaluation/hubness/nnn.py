@@ -1,16 +1,14 @@
 """Nearest neighbour normalisation: a bias of each item against hubs, as further dimensions of an inner product."""
 
-from typing import Literal
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from fico.errors import UsageError
+from fico.evaluation.hubness.biased_rows import Normalised, biased_rows, comparable_rows
 from fico.similarity import full_precision
 
 _PIECE_SCORES = 2**24  # scores with the bank that are held at a time
-Normalised = Literal["cosine", "inner"]
 
 
 def nnn_bias(
@@ -44,9 +42,6 @@ def nnn_rows(
 ) -> tuple[Float[Tensor, "images wide"], Float[Tensor, "captions wide"]]:
     """Embeddings of both sides with two further dimensions, so that their inner product ranks with the biases.
 
-    ``<image, text> - bias(text) - bias(image)``: of one query its own bias is the same for every item, so that these
-    rows serve both directions, and any index of inner products searches them as it is.
-
     Args:
         images: ``images dim``.
         texts: ``captions dim``.
@@ -58,18 +53,7 @@ def nnn_rows(
     Raises:
         UsageError: Another similarity, or a bank of fewer than ``k`` queries.
     """
-    if similarity not in ("cosine", "inner"):
-        raise UsageError(f"nnn corrects scores of cosine or inner, got {similarity}; leave out hubness_correction")
-    sides = [_floats(side, similarity, images.device) for side in (images, texts, *bank)]
-    found_images, found_texts, bank_images, bank_texts = sides
-    image_bias = nnn_bias(found_images, bank_texts, k=k, alpha=alpha)[:, None]
-    text_bias = nnn_bias(found_texts, bank_images, k=k, alpha=alpha)[:, None]
-    return (
-        torch.cat([found_images, torch.ones_like(image_bias), -image_bias], dim=1),
-        torch.cat([found_texts, -text_bias, torch.ones_like(text_bias)], dim=1),
-    )
-
-
-def _floats(rows: Tensor, similarity: Normalised, device: torch.device) -> Tensor:
-    rows = rows.detach().to(device, torch.float64 if rows.dtype == torch.float64 else torch.float32)
-    return torch.nn.functional.normalize(rows, dim=1) if similarity == "cosine" else rows
+    sides, (bank_images, bank_texts) = comparable_rows(images, texts, bank, similarity)
+    image_bias = nnn_bias(sides[0], bank_texts, k=k, alpha=alpha)
+    text_bias = nnn_bias(sides[1], bank_images, k=k, alpha=alpha)
+    return biased_rows(*sides, image_bias, text_bias)

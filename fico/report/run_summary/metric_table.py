@@ -18,6 +18,7 @@ from fico.report.table.table import NOTHING, Cell, Column, Row, Scale, Table
 TITLES = {
     "instance": "Instance level: the matching pair is relevant",
     "nnn": "Instance level with hubness corrected by nnn (bank: training split)",
+    "dual_softmax": "Instance level with hubness corrected by dual_softmax (banks: training split)",
     "category": "Category level: every item that shares a label is relevant",
 }
 
