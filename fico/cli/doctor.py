@@ -182,9 +182,8 @@ def _targets(node: Any) -> Iterator[str]:
 
 
 def _exists(target: str, root: Path) -> bool:
-    """Whether the module of a dotted name, of a class or of one of its methods, can be found; it is not executed."""
-    name = target.rpartition(".")[0]
-    module = name.rpartition(".")[0] if name.rpartition(".")[2][:1].isupper() else name
+    """Whether the module of a dotted name can be found; it is not executed."""
+    module = target.rpartition(".")[0]
     file = root.joinpath(*module.split("."))
     if file.with_suffix(".py").is_file() or (file / "__init__.py").is_file():
         return True

@@ -70,24 +70,6 @@ class CCA(nn.Module):
         self.register_buffer("correlations", torch.zeros(dims))
         self.reset()
 
-    @classmethod
-    def capped(
-        cls, image_dim: int, text_dim: int, dims: int = 5, ridge: float = 1e-3, components: int | None = None
-    ) -> "CCA":
-        """As the constructor, with fewer directions where the features have no more, which a warning says.
-
-        The width of tf-idf and other text features can be that of the training split: few captions have few words.
-        """
-        least = _most_dims(image_dim, text_dim, components)
-        network = cls(image_dim, text_dim, min(dims, least), ridge, components)
-        if dims > least:
-            network.wanted_dims = dims
-            _LOG.warning(
-                "linear CCA has %d directions, not %d: the features of this training split are %d and %d wide",
-                least, dims, image_dim, text_dim,
-            )  # fmt: skip
-        return network
-
     def reset(self) -> None:
         """Discard the sums, so that the next fit starts from no pairs."""
         self._pairs = 0
@@ -159,6 +141,22 @@ class CCA(nn.Module):
         """
         load_strictly(self, read_checkpoint(path), path)
         return self
+
+
+def capped_cca(image_dim: int, text_dim: int, dims: int = 5, ridge: float = 1e-3, components: int | None = None) -> CCA:
+    """`CCA` with fewer directions where the features have no more, which a warning says.
+
+    The width of tf-idf and other text features can be that of the training split: few captions have few words.
+    """
+    least = _most_dims(image_dim, text_dim, components)
+    network = CCA(image_dim, text_dim, min(dims, least), ridge, components)
+    if dims > least:
+        network.wanted_dims = dims
+        _LOG.warning(
+            "linear CCA has %d directions, not %d: the features of this training split are %d and %d wide",
+            least, dims, image_dim, text_dim,
+        )  # fmt: skip
+    return network
 
 
 def _most_dims(image_dim: int, text_dim: int, components: int | None) -> int:

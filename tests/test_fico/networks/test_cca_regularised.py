@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from fico.errors import UsageError
-from fico.networks.cca import CCA, Regularisation
+from fico.networks.cca import CCA, Regularisation, capped_cca
 from fico.types import PairBatch
 from models.cca import CCAModule
 
@@ -122,7 +122,7 @@ def test_a_grid_that_does_not_fit_is_refused(grid, message):
 
 
 def test_directions_that_the_features_do_not_have_are_left_out_with_a_warning(caplog):
-    network = CCA.capped(8, 6, dims=192, components=400)
+    network = capped_cca(8, 6, dims=192, components=400)
     assert network.dims == 6
     warning = "linear CCA has 6 directions, not 192: the features of this training split are 8 and 6 wide"
     assert caplog.messages == [warning]
@@ -138,7 +138,7 @@ def test_directions_that_the_features_do_not_have_are_left_out_with_a_warning(ca
 
 
 def test_as_many_directions_as_the_features_have_warn_of_nothing(caplog):
-    assert CCA.capped(8, 6, dims=6).dims == 6
+    assert capped_cca(8, 6, dims=6).dims == 6
     assert not caplog.messages
     with pytest.raises(ValueError, match=r"dims must be in 1\.\.6"):
-        CCA.capped(8, 6, dims=0)
+        capped_cca(8, 6, dims=0)
