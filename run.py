@@ -32,7 +32,7 @@ from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.resume.processes import end_with_the_first, is_torchrun, launched_rank
 from fico.experiment.resume.run_folder import open_run, register_run_folder
 from fico.experiment.sweep import sweep_name
-from fico.util.disk_errors import disk_sentence
+from fico.util.disk_errors import REASONS, disk_sentence
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach main() as they were raised
 # Idle threads sleep. Spinning ones, OpenMP's default, made training three to ten times slower on a machine in use.
@@ -94,6 +94,15 @@ def _interrupted(number: int) -> int:
     return 128 + number
 
 
+def _without_folder(error: OSError) -> int:
+    """Say why a run's folder cannot be made, and return the exit code."""
+    if error.errno in REASONS:
+        sys.stderr.write(f"{disk_sentence(error)}\n")
+        return 1
+    sys.stderr.write(f"{error.filename}: {error.strerror}; choose another folder (hydra.run.dir=FOLDER)\n")
+    return 2
+
+
 def main() -> int:
     """Run the jobs and return the exit code."""
     end_with_the_first()
@@ -112,16 +121,12 @@ def main() -> int:
         return reason.exit_code
     except Interrupted as error:
         return _interrupted(error.args[0])
-    except OSError as error:  # Hydra's, which makes the folder
-        full = disk_sentence(error)
-        sys.stderr.write(
-            f"{full or f'{error.filename}: {error.strerror}; choose another folder (hydra.run.dir=FOLDER)'}\n"
-        )
-        return 1 if full else 2
     except Exception as error:
         if is_wrong_usage(error):
             sys.stderr.write(f"{sentence(error)}\n")
             return 2
+        if isinstance(error, OSError):  # of Hydra, which makes the folder
+            return _without_folder(error)
         traceback.print_exc()
         return 1
     return 0

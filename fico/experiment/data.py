@@ -54,14 +54,16 @@ def build_data(config: DictConfig) -> RetrievalDataModule:
 
 def _check_positives(config: DictConfig, split: RetrievalSplit) -> None:
     """Refuse further positives that are not of the tested split, before anything is trained."""
-    sources = OmegaConf.select(config, "metric.positives") or {}
-    further_positives(dict(sources.items()), split.image_ids, split.caption_ids, split.correspondence)
+    if sources := OmegaConf.select(config, "metric.positives"):
+        further_positives(dict(sources.items()), split.image_ids, split.caption_ids, split.correspondence)
 
 
 def _check_bank(config: DictConfig, train: RetrievalSplit) -> None:
     """Refuse more neighbours than the training split has images and captions, before anything is trained."""
+    if OmegaConf.select(config, "metric.hubness_correction") != "nnn":
+        return
     least = min(len(train.image_ids), len(train.caption_ids))
-    if OmegaConf.select(config, "metric.hubness_correction") == "nnn" and config.metric.nnn_k > least:
+    if config.metric.nnn_k > least:
         raise UsageError(f"metric.nnn_k={config.metric.nnn_k} is more than split train has, {least}; lower it")
 
 

@@ -16,6 +16,7 @@ import fico
 from fico.errors import DataError
 from fico.experiment.config.checks import check_config
 from fico.experiment.config.resolvers import register_resolvers
+from fico.experiment.resume.unfinished import Unfinished
 from fico.experiment.runner import run
 from fico.networks.beit3 import BEiT3
 
@@ -56,7 +57,7 @@ def _run(folder, photographs, *overrides):
     with open_dict(config):
         del config["hydra"]
     check_config(config)
-    run(config)
+    run(config, Unfinished(folder, "request"))
     return json.loads((folder / "results.json").read_text())
 
 

@@ -34,10 +34,8 @@ def show(
     arguments = options | ({} if root is None else {"root": root})
     try:
         dataset = load_dataset(name, **arguments)
-    except TypeError as error:  # an argument that this reader does not have, or lacks
-        raise UsageError(
-            f"{name} cannot be opened with these options: {error}; give --root, or leave out the others"
-        ) from error
+    except UsageError as error:  # an argument that this reader does not have, or lacks
+        raise UsageError(f"{error}; give --root, or leave out the others") from error
     splits = {}
     for each in dict.fromkeys((*SPLITS, split)):
         try:

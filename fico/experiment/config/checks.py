@@ -157,7 +157,8 @@ def _wrong_values(config: DictConfig) -> Iterator[str]:
     ):  # fmt: skip
         value = OmegaConf.select(config, path)
         if value is not None and not (_is_whole(value) and least <= value < 2**32):
-            yield f"{path} is {value!r}, but must be a whole number of at least {least} and at most {2**32 - 1}"
+            bound = f"below {2**32}" if _is_whole(value) and value >= least else f"of at least {least}"
+            yield f"{path} is {value!r}, but must be a whole number {bound}"
     for key in ("model.weights", "model.checkpoint"):
         file = Path(str(OmegaConf.select(config, key) or "."))
         is_path = file.is_absolute() or file.suffix in WEIGHT_SUFFIXES  # anything else may be a hub name

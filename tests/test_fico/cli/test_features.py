@@ -103,7 +103,7 @@ def test_a_stopped_reading_of_regions_goes_on(root, tmp_path, monkeypatch):
 
     def stops(self, *given, **how):
         save(self, *given, **how)
-        saves.append(given[1])
+        saves.append(len(given[1]))
         if len(saves) == 6:
             raise KeyboardInterrupt
 

@@ -52,7 +52,9 @@ def stand_in(monkeypatch, tmp_path):
     monkeypatch.setattr(lite0, "_channels_last", lambda made: network)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("fico.features.cache.cache_dir", lambda: tmp_path / "cache")
-    return network
+    lite0._pretrained.cache_clear()  # the network of a process is loaded once
+    yield network
+    lite0._pretrained.cache_clear()
 
 
 def test_rows_follow_the_images_and_the_vector_is_the_mean_of_its_regions(scenes, splits, stand_in):
