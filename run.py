@@ -47,7 +47,11 @@ class Stop(BaseException):
     """Carries a FicoError past Hydra, which would print the overrides before it."""
 
 
+_RECEIVED: list[int] = []  # signals; torch turns an exception in the middle of a checkpoint into one of its own
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    _RECEIVED.append(number)
     raise Interrupted(number)
 
 
@@ -115,21 +119,24 @@ def main() -> int:
         signal.signal(number, _interrupt)
     try:
         job()
-    except (FicoError, Stop) as error:
+    except (Exception, Stop, Interrupted) as error:
+        return _interrupted(_RECEIVED[0]) if _RECEIVED else _failed(error)
+    return 0
+
+
+def _failed(error: BaseException) -> int:
+    """Say what failed, and return the exit code."""
+    if isinstance(error, FicoError | Stop):
         reason = error.args[0] if isinstance(error, Stop) else error
         sys.stderr.write(f"{reason}\n")
         return reason.exit_code
-    except Interrupted as error:
-        return _interrupted(error.args[0])
-    except Exception as error:
-        if is_wrong_usage(error):
-            sys.stderr.write(f"{sentence(error)}\n")
-            return 2
-        if isinstance(error, OSError):  # of Hydra, which makes the folder
-            return _without_folder(error)
-        traceback.print_exc()
-        return 1
-    return 0
+    if is_wrong_usage(error):
+        sys.stderr.write(f"{sentence(error)}\n")
+        return 2
+    if isinstance(error, OSError):  # of Hydra, which makes the folder
+        return _without_folder(error)
+    traceback.print_exception(error)
+    return 1
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def test_a_signal_while_training_ends_with_its_code_and_no_results(tmp_path, num
     assert told.strip().endswith("wait for its end, or give another folder (hydra.run.dir=FOLDER)")
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 128 + number
+    assert process.returncode == 128 + number, err[-2000:]
     *_, last = err.strip().splitlines()
     command = shlex.join([sys.executable, "run.py", f"hydra.run.dir={tmp_path}", *same])
     assert last == f"interrupted by {signal.Signals(number).name}; to go on from there: {command}"

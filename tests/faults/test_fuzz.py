@@ -60,7 +60,7 @@ def test_a_command_line_is_accepted_or_refused_in_one_sentence(command_line, cha
         ("metric.metrics=tiny", "must be metrics by name"),
         ("features=[1,2]", "do not fit together"),
         ("~logger=1.5", "do not fit together"),
-        ("seed=99999999999999999999", "at most 4294967295"),
+        ("seed=99999999999999999999", "below 4294967296"),
     ],
 )
 def test_the_sentence_names_what_is_wrong(command_line, line, message):

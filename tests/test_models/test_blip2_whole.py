@@ -17,6 +17,7 @@ import fico
 from fico.errors import DataError
 from fico.experiment.config.checks import check_config
 from fico.experiment.config.resolvers import register_resolvers
+from fico.experiment.resume.unfinished import Unfinished
 from fico.experiment.runner import run
 from fico.features.text.word_pieces import WordPieceModel
 from fico.networks.blip2 import BLIP2
@@ -116,7 +117,7 @@ def _run(folder, weights, photographs, *overrides):
         "dataset=karpathy", f"dataset.root={photographs}", "dataset.split_key=mini_split", "metric.bootstrap=20",
         "logger=none", "index=flat", "trainer=cpu",
     ]  # fmt: skip
-    run(_config(folder, f"model.weights={weights}", *given, *overrides))
+    run(_config(folder, f"model.weights={weights}", *given, *overrides), Unfinished(folder, "request"))
     return json.loads((folder / "results.json").read_text())
 
 
