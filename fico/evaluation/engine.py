@@ -143,7 +143,7 @@ class Evaluator:
         parts = (direction, fold.instance, fold.category, self.options)
         if self.device is None:
             return CpuEngine(*parts, self.dim == 0, fold.others)
-        # torchmetrics takes two seconds to import, which the kernels of the CPU do without
+        # an evaluation by the kernels of the CPU does without it and what it imports
         from fico.evaluation.engines.torch_engine import TensorEngine
 
         return TensorEngine(*parts, self.device, fold.others)
