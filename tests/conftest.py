@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
+from tests.warm_python import WarmPython
+
 ROOT = Path(__file__).resolve().parents[1]
 # Shapes in signatures are checked; not in fico.metrics.kernels, whose functions numba compiles.
 METRICS = [f"fico.metrics.{path.stem}" for path in sorted((ROOT / "fico" / "metrics").glob("[!_]*.py"))]
@@ -42,6 +44,14 @@ def own_cache(tmp_path_factory):
     is_parallel = "PYTEST_XDIST_WORKER" in os.environ  # then the processes' folders have a parent of this session
     folder = tmp_path_factory.getbasetemp().parent / "cache" if is_parallel else tmp_path_factory.mktemp("cache")
     os.environ["FICO_CACHE_DIR"] = str(folder)
+
+
+@pytest.fixture(scope="session")
+def warm_python(own_cache):
+    """Runs a script of the project in a process that has the frameworks imported already."""
+    python = WarmPython()
+    yield python
+    python.close()
 
 
 @pytest.fixture(scope="session")

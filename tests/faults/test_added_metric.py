@@ -4,8 +4,7 @@ import csv
 import gzip
 import json
 import os
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -47,25 +46,25 @@ KEYS = tuple(f"category/{way}/Success" for way in ("i2t", "t2i"))
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """Folder of a run with the metric and other cut-offs, what it printed, and the variables that find the file."""
+def made(tmp_path_factory, warm_python):
+    """Folder of a run with the metric and other cut-offs, its output, and what runs a script that finds the file."""
     outside = tmp_path_factory.mktemp("outside")
     (outside / "success.py").write_text(METRIC)
     (outside / "conf" / "metric").mkdir(parents=True)
     (outside / "conf" / "metric" / "mine.yaml").write_text(YAML)
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(outside), str(ROOT)])}
     folder = outside / "run"
+    python = partial(checked, warm_python, variables)
     printed = python(
-        variables, "run.py", f"--config-dir={outside / 'conf'}", f"hydra.run.dir={folder}", "metric=mine", "model=ucch",
+        "run.py", f"--config-dir={outside / 'conf'}", f"hydra.run.dir={folder}", "metric=mine", "model=ucch",
         "dataset.images=80", "model.epochs=1", "metric.bootstrap=20", "index=[flat]", "metric.recall_at=[1,3]",
         "metric.map_at=[7]", "metric.folds=2",
     )  # fmt: skip
-    return folder, printed, variables
+    return folder, printed, python
 
 
-def python(variables, *arguments):
-    command = [sys.executable, *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=250, env=variables)
+def checked(warm_python, variables, *arguments):
+    done = warm_python(*arguments, env=variables)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
@@ -114,9 +113,9 @@ def test_single_queries_have_it_and_average_to_it(made):
 
 
 def test_tables_pages_and_loggers_have_it(made, tmp_path):
-    folder, printed, variables = made
+    folder, printed, python = made
     page = (folder / "report.html").read_text()
-    python(variables, "-m", "fico", "report", str(folder), "--out", str(tmp_path / "paper"))
+    python("fico/__main__.py", "report", str(folder), "--out", str(tmp_path / "paper"))
     paper = (tmp_path / "paper" / "report.md").read_text()
     logged = next((folder / "wandb").glob("offline-run-*/*.wandb")).read_bytes()
     header = (folder / "metrics.csv").read_text().splitlines()[0]
@@ -143,5 +142,5 @@ def test_tables_have_the_cut_offs_that_were_asked_for(made):
 
 
 def test_the_stored_embeddings_give_it_again(made):
-    folder, _, variables = made
-    python(variables, "-m", "fico", "verify", str(folder))
+    folder, _, python = made
+    python("fico/__main__.py", "verify", str(folder))

@@ -1,16 +1,12 @@
 """Hubness and its correction in everything that a run leaves, with a bank of the training split alone."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 import fico
 from fico.cli.verify.run import verify_run
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = (
     "model=cca", "dataset.images=60", "model.epochs=1", "metric.bootstrap=20", "index=[]",
     "metric.hubness_correction=nnn", "metric.nnn_k=5",
@@ -18,11 +14,10 @@ SMALL = (
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory, warm_python):
     """Folder of a run, and what it printed."""
     folder = tmp_path_factory.mktemp("run")
-    command = [sys.executable, "run.py", *SMALL, f"hydra.run.dir={folder}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=250)
+    done = warm_python("run.py", *SMALL, f"hydra.run.dir={folder}")
     assert done.returncode == 0, done.stderr[-3000:]
     return folder, done.stdout
 

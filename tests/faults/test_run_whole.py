@@ -3,24 +3,25 @@
 import csv
 import gzip
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = ("dataset.images=80", "model.epochs=2", "metric.bootstrap=50")
 INSTANCE = ("R@1", "R@5", "R@10", "R@50", "R@100", "R@200", "MedR", "MeanR")
 CATEGORY = ("mAP@10", "mAP@100", "mAP@N", *(f"PR@{step / 10:.1f}" for step in range(11)))
 
 
-def run(folder, *arguments):
-    command = [sys.executable, "run.py", f"hydra.run.dir={folder}", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=250, env=os.environ)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done
+@pytest.fixture(scope="session")
+def run(warm_python):
+    """Runs the config with the arguments into a folder."""
+
+    def run(folder, *arguments):
+        done = warm_python("run.py", f"hydra.run.dir={folder}", *arguments)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done
+
+    return run
 
 
 def results(folder):
@@ -28,7 +29,7 @@ def results(folder):
 
 
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, run):
     """A small run of each family; made when first asked for."""
     made = {}
 
@@ -93,14 +94,14 @@ def test_the_offline_run_of_wandb_holds_the_metrics(runs):
     assert b"search/i2t/hnsw/build_seconds" in logged
 
 
-def test_the_same_seed_gives_the_same_numbers(runs, tmp_path):
+def test_the_same_seed_gives_the_same_numbers(run, runs, tmp_path):
     run(tmp_path, "model=ucch", *SMALL, "logger=none")
     assert results(tmp_path)["metrics"] == results(runs("ucch")[0])["metrics"]
     assert not (tmp_path / "wandb").exists()
 
 
 @pytest.mark.parametrize("model", ["ucch", "vsrn"])
-def test_two_processes_score_a_checkpoint_as_one_does(runs, tmp_path, model):
+def test_two_processes_score_a_checkpoint_as_one_does(run, runs, tmp_path, model):
     folder, _ = runs(model)
     checkpoint = folder / "checkpoints" / "best.ckpt"
     done = run(
@@ -112,15 +113,14 @@ def test_two_processes_score_a_checkpoint_as_one_does(runs, tmp_path, model):
 
 
 @pytest.mark.parametrize("model", ["ucch", "scan"])
-def test_a_finished_run_can_be_verified(runs, model):
+def test_a_finished_run_can_be_verified(runs, warm_python, model):
     folder, _ = runs(model)
-    command = [sys.executable, "-c", "from fico.cli.app import app; app()", "verify", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = warm_python("fico/__main__.py", "verify", folder)
     assert done.returncode == 0, done.stderr
     assert "are the same when recomputed" in done.stdout
 
 
-def test_an_index_that_cannot_work_is_left_out_with_a_note_and_without_resamples_there_is_no_interval(tmp_path):
+def test_an_index_that_cannot_work_is_left_out_with_a_note_and_without_resamples_there_is_no_interval(run, tmp_path):
     run(tmp_path, "model=cca", "dataset.images=80", "metric.bootstrap=0", "logger=none")
     found = results(tmp_path)
     assert {row["index"] for row in found["search"]} == {"flat", "hnsw"}

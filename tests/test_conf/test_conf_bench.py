@@ -50,11 +50,10 @@ def run(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def table7(tmp_path_factory):
+def table7(tmp_path_factory, warm_python):
     folder = tmp_path_factory.mktemp("table7") / "run"
     values = (*TOY, "bench.ks=[1,10,100]", "bench.dim=256", "bench.seed=7")
-    command = [sys.executable, "run.py", f"hydra.run.dir={folder}", "experiment=table7", *values]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=250)
+    done = warm_python("run.py", f"hydra.run.dir={folder}", "experiment=table7", *values)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder, done
 

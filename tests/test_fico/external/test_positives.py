@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -48,17 +46,15 @@ def test_annotations_of_coco_are_refused_for_other_data():
         check_pairing(config)
 
 
-def test_a_run_evaluates_further_positives_beside_the_others_in_every_output(tmp_path):
+def test_a_run_evaluates_further_positives_beside_the_others_in_every_output(warm_python, tmp_path):
     split = Shapes(images=30).split("test")
     rows = np.argwhere(np.random.default_rng(0).random((len(split.image_ids), len(split.caption_ids))) < 0.05)
     lines = [f"{split.image_ids[image]} 0 {split.caption_ids[caption]} 1\n" for image, caption in rows]
     (tmp_path / "mine.qrels").write_text("".join(lines))
-    done = subprocess.run(
-        [
-            sys.executable, "run.py", "dataset.images=30", "model.epochs=1", "index=[]", "metric.bootstrap=10",
-            "logger=none", f"+metric.positives={{mine: {tmp_path / 'mine.qrels'}}}", f"hydra.run.dir={tmp_path}/run",
-        ],
-        cwd=ROOT, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    done = warm_python(
+        "run.py", "dataset.images=30", "model.epochs=1", "index=[]", "metric.bootstrap=10", "logger=none",
+        f"+metric.positives={{mine: {tmp_path / 'mine.qrels'}}}", f"hydra.run.dir={tmp_path}/run",
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert "By the positives of mine" in done.stdout

@@ -1,0 +1,93 @@
+"""Runs of scripts in processes that have the frameworks imported already: five seconds of each run less.
+
+As a script it is the process that imports them and forks for each command; `WarmPython` starts it and hands commands
+to it. What a script needs of a new process, such as signals, times and its own imports, is tested with one.
+"""
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class WarmPython:
+    """Runs scripts of the project as `subprocess.run` does, one after the other."""
+
+    def __init__(self) -> None:
+        self._server = None
+
+    def __call__(self, script, *arguments, env=None):
+        """Run ``script`` from the project's folder; returns exit code, standard output and error as text."""
+        if self._server is None:
+            self._server = subprocess.Popen(
+                [sys.executable, __file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+            )
+        argv = [str(script), *map(str, arguments)]
+        with TemporaryDirectory() as folder:
+            files = [str(Path(folder) / name) for name in ("out", "err")]
+            try:
+                request = {"argv": argv, "env": dict(env or os.environ), "files": files}
+                self._server.stdin.write(json.dumps(request) + "\n")
+                self._server.stdin.flush()
+                code = int(self._server.stdout.readline())
+            except BaseException:  # a test that ran out of time: the next one gets a new process
+                self.close()
+                raise
+            return subprocess.CompletedProcess(argv, code, *(Path(file).read_text() for file in files))
+
+    def close(self):
+        """End the process that forks."""
+        if self._server is not None:
+            self._server.kill()
+            self._server.communicate()
+            self._server = None
+
+
+def _serve():
+    """Fork for each command; in the child return it, at the end of the commands None."""
+    import pytorch_lightning  # noqa: F401
+    import wandb  # noqa: F401
+
+    import fico.experiment.runner  # noqa: F401
+    import fico.report.html.page  # noqa: F401
+
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            return json.loads(line)
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
+    return None
+
+
+def _run(argv, env, files):
+    """The script as `python SCRIPT ARGUMENTS` runs it from the project's folder."""
+    import torch
+
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number, file in enumerate(files, start=1):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)
+    sys.stdin = open(0)  # noqa: SIM115
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(ROOT)
+    if threads := env.get("OMP_NUM_THREADS"):
+        torch.set_num_threads(int(threads))
+    sys.path[:0] = [str(ROOT), *filter(None, env.get("PYTHONPATH", "").split(os.pathsep))]
+    sys.argv, sys.orig_argv = argv, [sys.executable, *argv]
+    runpy.run_path(argv[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    if command := _serve():
+        _run(**command)
