@@ -33,29 +33,30 @@ class Efficiency(L.Callback):
     def on_test_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         shards = self._outputs.shards
         self._before = self._outputs.encode_seconds = 0.0 if shards is None else shards.seconds
-        _reset_peak()
+        reset_peak_memory()
         self._epoch_started = time.perf_counter()
 
     def on_test_batch_start(self, *_: Any) -> None:
-        _synchronize()
+        synchronize()
         self._batch_started = time.perf_counter()
 
     def on_test_batch_end(self, *_: Any) -> None:
-        _synchronize()
+        synchronize()
         seconds = time.perf_counter() - self._batch_started
         self._outputs.encode_seconds = (self._outputs.encode_seconds or 0.0) + seconds
 
     def on_test_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._outputs.encode_wall_seconds = self._before + time.perf_counter() - self._epoch_started
-        self._outputs.peak_memory_bytes = _peak()
+        self._outputs.peak_memory_bytes = peak_memory()
 
 
-def _synchronize() -> None:
+def synchronize() -> None:
+    """Wait for the GPU, where one is used."""
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
 
 
-def _reset_peak() -> None:
+def reset_peak_memory() -> None:
     """Forget the peak of earlier work, of earlier jobs of a sweep too."""
     if torch.cuda.is_initialized():
         torch.cuda.reset_peak_memory_stats()
@@ -63,7 +64,8 @@ def _reset_peak() -> None:
         (_PROC / "clear_refs").write_text("5")  # Linux: resets the high-water mark of the resident set
 
 
-def _peak() -> int:
+def peak_memory() -> int:
+    """Most bytes in use since `reset_peak_memory`: of the GPU where one is used, else of the process."""
     if torch.cuda.is_initialized():
         return torch.cuda.max_memory_allocated()
     if (_PROC / "status").exists():

@@ -1,6 +1,7 @@
 """The data of a run: its splits and the features that the model reads."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -16,6 +17,7 @@ from fico.external.positives import further_positives
 from fico.features import model_inputs
 from fico.features.base import FeatureReader
 from fico.features.text.authors_vocabulary import AuthorsWords
+from fico.loading.copies import copied_inputs, copied_split
 
 
 def build_data(config: DictConfig) -> RetrievalDataModule:
@@ -49,6 +51,14 @@ def build_data(config: DictConfig) -> RetrievalDataModule:
     if config.model.get("vocabulary"):
         readers["text"] = AuthorsWords(config.model.vocabulary)
     inputs = model_inputs(dataset, list(splits), **readers)
+    if (copies := config.dataset.get("copies")) is not None:
+        if "fit" in config.stage and tested in ("train", "val"):
+            raise UsageError(
+                f"dataset.copies repeats split {tested}, which the training uses too; take dataset.split=test"
+            )
+        splits[tested] = copied_split(splits[tested], copies)
+        own = {**inputs.splits, tested: copied_inputs(inputs.splits[tested], copies)}
+        inputs = replace(inputs, splits=own)
     return RetrievalDataModule(splits, inputs, test_split=tested, batch_size=config.model.batch_size, seed=config.seed)
 
 

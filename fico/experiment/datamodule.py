@@ -1,14 +1,14 @@
 """The splits of a data set as Lightning's loaders."""
 
 import pytorch_lightning as L
-from torch.utils.data import DistributedSampler
+from torch.utils.data import Dataset, DistributedSampler
 
 from fico.datasets.base import RetrievalSplit
 from fico.errors import UsageError
 from fico.experiment.loader import Loader
 from fico.features import ModelInputs
 from fico.features.base import ReadRows, SplitInputs
-from fico.loading.batches import CaptionPairs, ImageGroups, PairSample, collate
+from fico.loading.batches import CaptionPairs, CopiedGroups, ImageGroups, PairSample, collate
 from fico.loading.sampler import ShardedBatchSampler
 from fico.util.resources import cores
 
@@ -84,12 +84,23 @@ class RetrievalDataModule(L.LightningDataModule):
 
     def bank_dataloader(self) -> Loader:
         """Images of the training split with all their captions, in order; the same in every process."""
-        groups = ImageGroups(self.splits["train"], self.inputs.splits["train"])
-        sampler = ShardedBatchSampler(len(groups), self.MOST_IMAGES, 0, 1)
-        return Loader(groups, batch_sampler=sampler, collate_fn=collate, num_workers=self._workers(groups.inputs))
+        groups = self._groups("train")
+        return self._in_order(groups, self._workers(groups.inputs))
+
+    def copies_dataloader(self, copies: int) -> Loader:
+        """Images of the tested split with all their captions, ``copies`` times, in order; the same in every process."""
+        groups = self._groups(self.test_split)
+        return self._in_order(CopiedGroups(groups, copies), self._workers(groups.inputs))
+
+    def _groups(self, name: str) -> ImageGroups:
+        return ImageGroups(self.splits[name], self.inputs.splits[name])
+
+    def _in_order(self, samples: Dataset[PairSample], workers: int) -> Loader:
+        sampler = ShardedBatchSampler(len(samples), self.MOST_IMAGES, 0, 1)  # type: ignore[arg-type]
+        return Loader(samples, batch_sampler=sampler, collate_fn=collate, num_workers=workers)
 
     def _evaluation(self, name: str, encoded: int = 0) -> Loader:
-        groups = ImageGroups(self.splits[name], self.inputs.splits[name])
+        groups = self._groups(name)
         images = max(1, min(self.MOST_IMAGES, len(groups) // self.LEAST_BATCHES))
         if len(groups) < images * self._world_size:  # Lightning skips the epoch's end on a rank without a batch
             raise UsageError(

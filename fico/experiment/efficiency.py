@@ -19,10 +19,12 @@ def efficiency(outputs: EpochOutputs, data: RetrievalDataModule, bits: int | Non
         bits: Code length of a hashing model, None for floats.
 
     Returns:
-        Sizes always; times and peak memory where they were measured. Codes count eight bits a byte as
+        Sizes always; times and peak memory where they were measured; ``encoding``, a row for each number of copies,
+        where `callbacks.encoding_times` measured it. Codes count eight bits a byte as
         ``embedding_bytes``, and one byte a bit, as the paper stores them, as ``unpacked_embedding_bytes``.
     """
-    embeddings, times = outputs.embeddings, {}
+    embeddings = outputs.embeddings
+    times: dict[str, Any] = {}
     if outputs.encode_seconds is not None:
         items = len(embeddings.images) + len(embeddings.texts)
         times = {
@@ -33,6 +35,8 @@ def efficiency(outputs: EpochOutputs, data: RetrievalDataModule, bits: int | Non
             "peak_memory_bytes": outputs.peak_memory_bytes,
         }
     values = embeddings.images.numel() + embeddings.texts.numel()
+    if outputs.encoding:
+        times["encoding"] = outputs.encoding
     unpacked = values if bits else values * embeddings.images.element_size()
     return times | {
         "embedding_bytes": values // 8 if bits else unpacked,
@@ -53,7 +57,7 @@ def _feature_bytes(outputs: EpochOutputs, data: RetrievalDataModule) -> int:
 
 def log_efficiency(loggers: Iterable[Logger], measured: dict[str, Any]) -> None:
     """Log ``efficiency/{name}`` to every logger; they are still open then."""
-    numbers = {f"efficiency/{name}": float(value) for name, value in measured.items() if value is not None}
+    numbers = {f"efficiency/{name}": float(value) for name, value in measured.items() if isinstance(value, int | float)}
     for logger in loggers:
         logger.log_metrics(numbers)
         logger.save()

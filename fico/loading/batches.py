@@ -84,6 +84,28 @@ class ImageGroups(Dataset[PairSample]):
         return _sample(self.inputs, index, tuple(self.text_rows[index]))
 
 
+class CopiedGroups(Dataset[PairSample]):
+    """Samples of `ImageGroups` several times over, each copy with rows of its own; nothing is stored twice.
+
+    Args:
+        groups: Every image with its captions.
+        copies: At least 1.
+    """
+
+    def __init__(self, groups: ImageGroups, copies: int) -> None:
+        self.groups, self.copies = groups, copies
+        self.captions = sum(map(len, groups.text_rows))
+
+    def __len__(self) -> int:
+        return len(self.groups) * self.copies
+
+    def __getitem__(self, index: int) -> PairSample:
+        copy, row = divmod(index, len(self.groups))
+        sample = self.groups[row]
+        text_rows = tuple(row + copy * self.captions for row in sample.text_rows)
+        return replace(sample, image_row=index, text_rows=text_rows)
+
+
 def _length(text: np.ndarray) -> int:
     """Words of a caption: all of its ids, or its states before the padding of zero rows."""
     return len(text) if text.ndim == 1 else int(np.flatnonzero(text.any(axis=1)).max(initial=-1)) + 1

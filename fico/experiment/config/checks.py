@@ -153,7 +153,7 @@ def _wrong_values(config: DictConfig) -> Iterator[str]:
         yield f"dataset.captions_per_image is {captions!r}, but must be all or a positive whole number"
     for path, least in (
         ("seed", 0), ("model.epochs", 1), ("model.batch_size", 2), ("metric.bootstrap", 0), ("dataset.images", 20),
-        ("dataset.subset", 1), ("model.rerank.k", 1),
+        ("dataset.subset", 1), ("dataset.copies", 1), ("model.rerank.k", 1),
     ):  # fmt: skip
         value = OmegaConf.select(config, path)
         if value is not None and not (_is_whole(value) and least <= value < 2**32):

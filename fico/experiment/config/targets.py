@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from fico.experiment.config.hydra_errors import did_you_mean
 
 # Keys of a node that are not arguments of its `_target_`.
-DATASET_EXTRAS = frozenset({"split", "model_size", "inputs", "rerank_k", "subset"})
+DATASET_EXTRAS = frozenset({"split", "model_size", "inputs", "rerank_k", "subset", "copies"})
 
 
 def wrong_targets(config: DictConfig, where: str = "") -> Iterator[str]:

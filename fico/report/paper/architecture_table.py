@@ -21,13 +21,20 @@ def architecture_table(runs: Sequence[Results]) -> Table:
         *(Column(name, "paper", is_text=True) for name in ("embedding", "image feature", "text feature")),
     )
     rows = dict.fromkeys(_texts(group.first) for group in group_seeds(runs))
-    note = "The paper's Table 1 is known here for BLIP-2, X-VLM and BEiT-3 only; – is not known."
+    note = "paper: FiCo-ITR, arXiv 2407.20114, Table 1; – has none."
     return Table("table1", "Table 1: architecture", columns, tuple(Row(text_cells(*texts)) for texts in rows), (note,))
 
 
 def _texts(results: Results) -> tuple[str, ...]:
     model = results.model
     kind = f"{model.bits} bits" if model.bits else f"{model.dim} x {model.dtype}" if model.dim else "scores only"
-    known = ARCHITECTURE.get(paper_model(results) or "", (NOTHING,) * 3)
+    known = ARCHITECTURE.get((paper_model(results) or "").partition("(")[0], [None] * 6)[2:5]
     attention = "yes" if model.query_time_attention else "no"
-    return model.name, model.size or NOTHING, FAMILIES[model.family], kind, attention, *known
+    return (
+        model.name,
+        model.size or NOTHING,
+        FAMILIES[model.family],
+        kind,
+        attention,
+        *(width or NOTHING for width in known),
+    )

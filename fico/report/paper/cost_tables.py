@@ -1,9 +1,10 @@
 """Tables 5 and 6 of the paper: encoding time, storage and attention at query time."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from fico.report.paper.published_metrics import ENCODING, FEATURES, STORAGE, paper_model
+from fico.report.paper.encoding_times import EncodingTimes, TimeOfSize
+from fico.report.paper.published_metrics import ATTENTION, ENCODING, FEATURES, STORAGE, paper_model
 from fico.report.results.protocol import Protocol
 from fico.report.results.runs import machine
 from fico.report.results.schema import Results
@@ -13,6 +14,7 @@ from fico.util.units import bytes_text, seconds_text
 
 SIZES = {"1K / 5K": 1_000, "10K / 50K": 10_000, "100K / 500K": 100_000, "1M / 5M": 1_000_000}
 LARGEST = "1M / 5M"
+PAPER_SOURCE = "FiCo-ITR, arXiv 2407.20114, on its authors' machine"
 CAPTIONS = 5  # per image, in the paper's sizes
 LEADING = (Column("model", is_text=True), Column("bits"), Column("size", is_text=True), Column("seeds"))
 
@@ -31,6 +33,7 @@ def encoding_table(protocol: Protocol, runs: Sequence[Results], key: str) -> Tab
     found = [group for group in group_seeds(runs) if group.cost("encode_seconds") is not None]
     if not found:
         return None
+    times = {group.label: EncodingTimes.of(group.runs) for group in found}
     machines = list(dict.fromkeys(machine(run) for group in found for run in group.runs))
     columns = (
         *LEADING,
@@ -42,12 +45,12 @@ def encoding_table(protocol: Protocol, runs: Sequence[Results], key: str) -> Tab
     )
     rows: list[Row] = []
     for group in found:
-        rows += _encoding_rows(group, protocol, machines)
-    items = protocol.images + protocol.captions
+        rows += _encoding_rows(group, protocol, machines, times[group.label])
     notes = [
-        f"Measured on {protocol.images:,} images and {protocol.captions:,} captions ({items:,} items); all four sizes "
-        "are computed from seconds and bytes per item. Encoding is the forward passes alone; extracting and reading "
-        "input features is not counted.",
+        "Encoding is the forward passes alone: the median of repeats with the fastest and the slowest where they were "
+        "timed; extracting and reading input features is not counted. Sizes of embeddings are computed from bytes an "
+        "item.",
+        *_fit_notes(times),
         "for attention: region and token vectors that a re-ranking model stores in addition to its embeddings.",
         "After the size of codes: with a byte for each bit, as the paper stores them.",
         *(f"Machine {number}: {name}." for number, name in enumerate(machines, start=1)),
@@ -60,7 +63,7 @@ def encoding_table(protocol: Protocol, runs: Sequence[Results], key: str) -> Tab
         )
     if any(row.kind == "paper" for row in rows):
         notes.append(
-            "paper: FiCo-ITR, arXiv 2407.20114, on its authors' machine; storage is known for the largest size only."
+            f"paper: {PAPER_SOURCE}; – did not finish there, or is not given: storage is for the largest size only."
         )
     return Table(
         f"table5-{key}", f"Table 5: encoding and storage, {protocol.description}", columns, tuple(rows), distinct(notes)
@@ -95,18 +98,28 @@ def attention_table(runs: Sequence[Results]) -> Table | None:
         f"No attention at query time: {', '.join(without)}." if without else "",
         f"Measured on {'; '.join(machines)}.",
         "Times of different machines must not be compared." if len(machines) > 1 else "",
+        f"paper: {PAPER_SOURCE}; a re-ranker scores 128 candidates." if any(r.kind == "paper" for r in rows) else "",
     )
     return Table("table6", "Table 6: attention at query time", columns, tuple(rows), distinct(notes))
 
 
-def _encoding_rows(group: SeedGroup, protocol: Protocol, machines: Sequence[str]) -> list[Row]:
+def _fit_notes(times: Mapping[str, EncodingTimes]) -> list[str]:
+    """How the sizes that were not measured are computed, and how well the line fits those that were."""
+    wanted = [name for name, found in times.items() if not set(SIZES.values()) <= set(found.measured)]
+    if not wanted:
+        return []
+    sizes = sorted({images for name in wanted for images in times[name].measured})
+    errors = [f"{name} {100 * error:.1f} %" for name in wanted if (error := times[name].error) is not None]
+    measured = ", ".join(f"{images:,}" for images in sizes)
+    fitted = f"~ not measured: start + images x seconds an image, fitted to the measured sizes ({measured} images)"
+    return [fitted + (f"; largest difference of one from its line: {', '.join(errors)}." if errors else ", from zero.")]
+
+
+def _encoding_rows(group: SeedGroup, protocol: Protocol, machines: Sequence[str], encoding: EncodingTimes) -> list[Row]:
     first, items = group.first, protocol.images + protocol.captions
-    encode, packed, unpacked = (
-        group.cost(name) for name in ("encode_seconds", "embedding_bytes", "unpacked_embedding_bytes")
-    )
-    assert encode is not None  # the caller keeps groups that have it
+    packed, unpacked = (group.cost(name) for name in ("embedding_bytes", "unpacked_embedding_bytes"))
     numbers = sorted({machines.index(machine(run)) + 1 for run in group.runs})
-    rate = items / encode.value if encode.value else 0.0
+    rate = encoding.images_per_second * items / protocol.images
     cells = [
         *text_cells(group.name, str(first.model.bits or NOTHING), first.model.size or NOTHING),
         *text_cells(", ".join(map(str, group.seeds)), ", ".join(map(str, numbers))),
@@ -114,21 +127,28 @@ def _encoding_rows(group: SeedGroup, protocol: Protocol, machines: Sequence[str]
     ]
     factors = [size * (1 + CAPTIONS) / items for size in SIZES.values()]
     features = group.cost("feature_bytes") if (first.config.get("model") or {}).get("rerank") else None
-    times, sizes = (_time(encode, f) for f in factors), (_size(packed, unpacked, f) for f in factors)
+    times, sizes = (_time(encoding.at(n)) for n in SIZES.values()), (_size(packed, unpacked, f) for f in factors)
     rows = [Row((*cells, *times, *sizes, _size(features, None, factors[-1])))]
     name = paper_model(first) or ""
     if name in ENCODING or name in STORAGE or name in FEATURES:
-        known = [Cell(seconds_text(seconds), numbers={"": seconds}) for seconds in ENCODING.get(name, ())]
+        known = [_paper_time(seconds) for seconds in ENCODING.get(name, ())]
         stored = [Cell(NOTHING)] * 3 + [_gib(STORAGE.get(name)), _gib(FEATURES.get(name))]
         rows.append(Row((*text_cells("paper", *[""] * 5), *(known or [Cell(NOTHING)] * 4), *stored), "paper"))
     return rows
 
 
-def _time(seconds: Score, factor: float) -> Cell:
-    numbers = {"": seconds.value * factor}
-    if seconds.spread is None:
-        return Cell(seconds_text(seconds.value * factor), numbers=numbers)
-    return Cell(seconds_text(seconds.value * factor), f"± {seconds_text(seconds.spread * factor)}", numbers)
+def _time(found: TimeOfSize) -> Cell:
+    numbers = {"": found.seconds}
+    if not found.is_measured:
+        return Cell(f"~{seconds_text(found.seconds)}", numbers=numbers)
+    if found.fastest is None or found.slowest is None:
+        return Cell(seconds_text(found.seconds), numbers=numbers)
+    note = f"{seconds_text(found.fastest)} to {seconds_text(found.slowest)}"
+    return Cell(seconds_text(found.seconds), note, numbers | {"fastest": found.fastest, "slowest": found.slowest})
+
+
+def _paper_time(seconds: float | None) -> Cell:
+    return Cell(NOTHING) if seconds is None else Cell(seconds_text(seconds), numbers={"": seconds})
 
 
 def _size(packed: Score | None, unpacked: Score | None, factor: float) -> Cell:
@@ -168,7 +188,17 @@ def _attention_rows(name: tuple[str, str], attending: Sequence[Results]) -> list
         ]
         measured = tuple(Cell(text, numbers={"": number}) for text, number in numbers)
         rows.append(Row((*text_cells(*name, data, f"{images:,}", f"{captions:,}"), *measured, Cell(slope))))
+        if (theirs := _paper_attention(groups[key][0])) is not None:
+            unknown = [Cell(NOTHING)] * 3
+            rows.append(Row((*text_cells("paper", "", "", "", ""), _paper_time(theirs), *unknown), "paper"))
     return rows
+
+
+def _paper_attention(run: Results) -> float | None:
+    """The paper's seconds of a run's model at a run's size, k = 128 of a re-ranker."""
+    sizes, theirs = list(SIZES.values()), ATTENTION.get(paper_model(run) or "", ())
+    position = sizes.index(run.data.images) if run.data.images in sizes else len(theirs)
+    return theirs[position] if position < len(theirs) else None
 
 
 def fitted_exponent(counts: Sequence[int], seconds: Sequence[float]) -> float:

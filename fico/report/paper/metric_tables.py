@@ -152,5 +152,5 @@ def _absent(
 
 def _paper(rows: Sequence[Row]) -> list[str]:
     if any(row.kind == "paper" for row in rows):
-        return ["paper: FiCo-ITR, arXiv 2407.20114; difference: ours minus the paper's, in points; – is not known."]
+        return ["paper: FiCo-ITR, arXiv 2407.20114; difference: ours minus the paper's, in points; – is not given."]
     return ["No row has the paper's data set, split, model size and code length, so none has a number of the paper."]

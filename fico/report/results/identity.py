@@ -11,8 +11,8 @@ from fico.report.results.schema import Results
 _IGNORED = ("seed", "name", "logger", "callbacks", "index", "stage")
 _IGNORED_INSIDE = {
     "metric": ("bootstrap", "memory_limit"),
-    # Of a subset the fingerprint says it; the model's node has the last two.
-    "dataset": ("root", "expected", "expected_captions", "subset", "model_size", "rerank_k"),
+    # Of a subset and of copies the fingerprint says it; the model's node has the last two.
+    "dataset": ("root", "expected", "expected_captions", "subset", "copies", "model_size", "rerank_k"),
     "trainer": ("accelerator",),
 }
 

@@ -55,6 +55,9 @@ def efficiency_lines(efficiency: dict[str, Any]) -> list[tuple[str, str]]:
     for key, value in efficiency.items():
         if value is None or (key == "attention_seconds" and not value):  # most models have none at query time
             continue
+        if key == "encoding":
+            lines += [(f"Encode {row['images']:,} images", seconds_text(row["seconds"])) for row in value]
+            continue
         name, _, unit = key.rpartition("_")
         if isinstance(value, int | float) and unit in ("seconds", "bytes"):
             text = seconds_text(value) if unit == "seconds" else bytes_text(value)
