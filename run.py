@@ -6,6 +6,7 @@ import shlex
 import signal
 import sys
 import traceback
+import warnings
 from pathlib import Path
 from types import FrameType
 
@@ -26,6 +27,7 @@ except MissingExtra as error:
 
 from fico.experiment.config.checks import check_config
 from fico.experiment.config.hydra_errors import is_wrong_usage, sentence
+from fico.experiment.config.launcher import check_launcher
 from fico.experiment.config.pairing import check_data, check_pairing, check_sweep, check_swept_processes
 from fico.experiment.config.quoting import quoted
 from fico.experiment.config.resolvers import register_resolvers
@@ -63,6 +65,7 @@ def job(config: DictConfig) -> None:
         if hydra_config.mode is RunMode.RUN:
             check_sweep(hydra_config.sweeper.get("params"), hydra_config.overrides.task)
         else:
+            check_launcher(hydra_config.runtime.choices)
             check_swept_processes(config)
         check_pairing(config)
         check_data(config)
@@ -114,6 +117,9 @@ def main() -> int:
     register_run_folder()
     os.environ.setdefault("FICO_SWEEP", sweep_name(sys.argv[1:]))
     sys.argv[1:] = quoted(sys.argv[1:])
+    warnings.filterwarnings(
+        "ignore", r"\s*'hydra/launcher/.*' is validated against ConfigStore schema"
+    )  # of the launchers in conf/hydra
     logging.raiseExceptions = False  # a log that cannot be written, as on a full disk, is no other error's traceback
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)

@@ -13,6 +13,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from fico.experiment.config.launcher import note_launcher
 from fico.errors import DataError
 from fico.experiment.config.resolvers import file_name
 
@@ -21,7 +22,7 @@ SOURCE = Path(__file__).resolve().parents[2]
 CODE = ("fico", "models", "callbacks")
 UNCOUNTED = ("logger", "name", "run")  # keys that no number depends on
 LONGEST_NAME = 120
-IGNORED = ("-", "hydra.", "run.", "+run.", "++run.")
+IGNORED = ("-", "hydra.", "hydra/launcher=", "run.", "+run.", "++run.")
 
 
 def sweep_name(arguments: Sequence[str]) -> str:
@@ -75,6 +76,10 @@ class SweepTable(Callback):
 
     def __init__(self) -> None:
         self._failed: list[tuple[str, str]] = []
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Note the launcher, which the config of a job may name differently."""
+        note_launcher(config.hydra.runtime.choices)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
         """Remember a failed job; the others go on."""

@@ -8,6 +8,7 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from fico.errors import UsageError
+from fico.experiment.config.launcher import missing_launcher
 
 # Keys that users of Lightning type, by the key that does it here.
 INSTEAD = {
@@ -40,6 +41,8 @@ def sentence(error: Exception) -> str:
         Its statement, with the available options or the key that was probably meant.
     """
     cause = error.__cause__
+    if (missing := missing_launcher(error)) is not None:
+        return missing
     if _is_null_group(error):
         return "a group takes the name of an option, as model=ucch, and not null; leave out the override"
     if not isinstance(error, _OWN) and _is_composing(error):
@@ -59,7 +62,7 @@ def sentence(error: Exception) -> str:
 
 def is_wrong_usage(error: BaseException) -> bool:
     """Whether the command line or a YAML file is in error, not the program."""
-    return isinstance(error, _OWN) or _is_composing(error)
+    return isinstance(error, _OWN) or _is_composing(error) or missing_launcher(error) is not None
 
 
 def _is_composing(error: BaseException) -> bool:

@@ -1,0 +1,55 @@
+"""Hydra's launchers: their files, what is missing for them, and a sweep in local processes."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from fico.errors import UsageError
+from fico.experiment.config import launcher
+from fico.experiment.config.hydra_errors import is_wrong_usage, sentence
+
+CONF = Path(__file__).resolve().parents[2] / "conf" / "hydra" / "launcher"
+SMALL = ("dataset.images=30", "model.epochs=1", "index=[]", "logger=none", "metric.bootstrap=2")
+
+
+@pytest.mark.parametrize("name", ["submitit_local", "submitit_slurm"])
+def test_a_file_has_exactly_the_settings_of_its_launcher(name):
+    config = pytest.importorskip("hydra_plugins.hydra_submitit_launcher.config")
+    schema = {"submitit_local": config.LocalQueueConf, "submitit_slurm": config.SlurmQueueConf}[name]
+    ours = OmegaConf.load(CONF / f"{name}.yaml")
+    assert set(ours) == set(OmegaConf.structured(schema))
+    OmegaConf.merge(OmegaConf.structured(schema), ours)  # refuses a value of another type
+
+
+@pytest.mark.parametrize(("package", "extra"), launcher.EXTRAS.items())
+def test_a_missing_package_is_named_with_its_extra(package, extra):
+    error = RuntimeError(f"Unknown plugin class : 'hydra_plugins.{package}.x.Launcher'")  # as Hydra raises it
+    assert is_wrong_usage(error)
+    assert f'pip install "fico[{extra}]"' in sentence(error)
+    assert "\n" not in sentence(error)
+    assert launcher.missing_launcher(RuntimeError("other")) is None
+
+
+def test_a_launcher_that_hydra_ignores_is_refused(monkeypatch):
+    monkeypatch.setenv("FICO_LAUNCHER", "")
+    launcher.note_launcher({"hydra/launcher": "basic"})
+    launcher.check_launcher({"hydra/launcher": "basic"})
+    with pytest.raises(UsageError, match="on the command line: -m hydra/launcher=ray"):
+        launcher.check_launcher({"hydra/launcher": "ray"})
+
+
+def test_a_sweep_in_local_processes_leaves_what_any_sweep_does(warm_python, tmp_path):
+    pytest.importorskip("submitit")
+    variables = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = warm_python(
+        "run.py", "-m", "hydra/launcher=submitit_local", "model=ucch", "model.bits=16", *SMALL,
+        f"hydra.sweep.dir={tmp_path}", env=variables,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "deprecated" not in done.stderr
+    assert json.loads((tmp_path / "0-ucch-16-shapes-s0" / "results.json").read_text())["model"]["bits"] == 16
+    assert (tmp_path / "sweep.csv").exists()
+    assert done.stdout.strip().splitlines()[-1] == str(tmp_path)
