@@ -13,8 +13,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from fico.experiment.config.launcher import note_launcher
 from fico.errors import DataError
+from fico.experiment.config.launcher import note_launcher
 from fico.experiment.config.resolvers import file_name
 
 log = logging.getLogger(__name__)
