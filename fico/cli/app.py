@@ -18,6 +18,7 @@ from fico.cli.commands.growth import growth
 from fico.cli.commands.label import label_app
 from fico.cli.commands.prepare import prepare
 from fico.cli.commands.report import report
+from fico.cli.commands.reproduce import reproduce
 from fico.cli.commands.search import search
 from fico.cli.commands.serve import serve
 from fico.cli.commands.split import split
@@ -75,7 +76,9 @@ def fico(
     """Fine-grained and coarse-grained image-text retrieval on one bench."""
 
 
-for command in (search, serve, evaluate, verify, compare, report, ensemble, growth, convert, prepare, split, doctor):
+for command in (
+    search, serve, evaluate, verify, compare, report, reproduce, ensemble, growth, convert, prepare, split, doctor,
+):  # fmt: skip
     app.command()(command)
 app.add_typer(data_app, name="data")
 app.add_typer(features_app, name="features")

@@ -1,0 +1,1 @@
+"""``fico reproduce``: every table and figure of the paper that the weights and data at hand allow."""

@@ -1,0 +1,75 @@
+"""The runs behind the paper's tables, and how long each takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fico.cli.reproduce.inputs import Row
+from fico.report.paper.published_metrics import ATTENTION, ENCODING
+from fico.report.paper.published_search import PAPER
+from fico.report.table.table import Column, Table, text_cells
+from fico.report.table.table import Row as TableRow
+from fico.util.units import seconds_text
+
+START = 60.0  # seconds of reading data and weights, and of the tables
+IMAGES = 1_000  # of the paper's smallest size
+# Table 5 is measured beside the tables of quality.
+OF_A_ROW = (
+    "stage=[test]", "model.size=paper", "index=[]", "logger=none",
+    "+callbacks.times._target_=callbacks.encoding_times.EncodingTimes", "+callbacks.times.context=null",
+    "+callbacks.times.budget=1m",
+)  # fmt: skip
+SEARCH = (100_000, 500_000)  # queries and items of Table 7
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One run.
+
+    Args:
+        name: What it measures.
+        folder: Name of its folder.
+        overrides: Of ``run.py``.
+        predicted: Seconds on the paper's machine: encoding by its Table 5, attention by its Table 6, search by its
+            Table 7.
+    """
+
+    name: str
+    folder: str
+    overrides: tuple[str, ...]
+    predicted: float
+
+
+def plan(rows: Sequence[Row]) -> list[Step]:
+    """The search bench and the rows that can be measured, the quickest first."""
+    steps = [
+        Step(f"{row.name} on {row.dataset}", row.folder, (*row.overrides, *OF_A_ROW), _predicted(row))
+        for row in rows
+        if not row.missing
+    ]
+    return sorted([*steps, _search()], key=lambda step: step.predicted)
+
+
+def _predicted(row: Row) -> float:
+    """Re-rankers score as many candidates of each query whatever the size; pair scorers every pair."""
+    times = row.images / IMAGES
+    base = row.name.removesuffix("(nf)")
+    encoding = (ENCODING.get(base) or (0.0,))[0] or 0.0
+    attention = (ATTENTION.get(row.name) or (0.0,))[0] or 0.0
+    return START + encoding * times + attention * (times if base in ("blip2", "xvlm") else times**2)
+
+
+def _search() -> Step:
+    queries, items = SEARCH
+    seconds = sum((row.build_seconds or 0.0) + (row.search_seconds or 0.0) for row in PAPER[SEARCH].values())
+    overrides = ("experiment=table7", f"bench.queries={queries}", f"bench.items={items}", "logger=none")
+    return Step(f"search of {queries:,} queries in {items:,} items", f"table7-{queries}-{items}", overrides, seconds)
+
+
+def plan_table(steps: Sequence[Step], rows: Sequence[Row]) -> Table:
+    """What will be measured and how long it takes; what is missing for the others."""
+    columns = tuple(Column(name, is_text=True) for name in ("run", "predicted", "missing"))
+    lines = [text_cells(step.name, seconds_text(step.predicted), "") for step in steps]
+    lines += [text_cells(f"{row.name} on {row.dataset}", "", ", ".join(row.missing)) for row in rows if row.missing]
+    total = seconds_text(sum(step.predicted for step in steps))
+    note = f"predicted: on the paper's machine, from its Tables 5, 6 and 7; {total} in all."
+    return Table("plan", "Runs of the paper's tables", columns, tuple(map(TableRow, lines)), (note,))
