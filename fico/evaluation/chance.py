@@ -25,17 +25,17 @@ def chance_levels(
         queries: How many queries have each of them.
         items: Size of the gallery.
     """
-    fused = columns.fused
-    values = np.zeros((len(relevant), fused.count(task)))
-    above, tied, tables = np.zeros(1, np.int64), np.array([items]), blocks.tables(items)
-    recall_cuts, is_fraction = np.array(fused.recall_at, dtype=np.int64), fused.recall == "fraction"
-    cuts, denominator = np.array([*(min(k, items) for k in fused.map_at), items]), blocks.DENOMINATORS[fused.ap]
-    for count, row in zip(relevant.tolist(), values, strict=True):
-        hits = np.array([count])
-        if count and task != "category":  # not one kernel for both tasks, which would compile both
-            blocks.instance_values(above, tied, hits, 1, count, recall_cuts, is_fraction, tables, row)
-        elif count:
-            blocks.category_values(above, tied, hits, 1, count, cuts, denominator, tables, row)
+    fused, answered = columns.fused, relevant > 0
+    hits, values = relevant[answered], np.zeros((len(relevant), fused.count(task)))
+    rows, tables = np.zeros((len(hits), values.shape[1])), blocks.tables(items)
+    rankings = (np.arange(len(hits) + 1), np.zeros_like(hits), np.full_like(hits, items), hits)  # one block each
+    if task != "category":
+        recall_cuts = np.array(fused.recall_at, dtype=np.int64)
+        blocks.instance_rankings(rankings, recall_cuts, fused.recall == "fraction", tables, rows)
+    else:
+        cuts = np.array([*(min(k, items) for k in fused.map_at), items])
+        blocks.category_rankings(rankings, cuts, blocks.DENOMINATORS[fused.ap], tables, rows)
+    values[answered] = rows
     means = queries @ values / queries.sum()
     places = {metric: place for place, serves in enumerate(fused.metrics(task)) for metric in serves}
     return {

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import get_args
 
 import numpy as np
@@ -66,6 +67,12 @@ class FusedColumns:
         return len(self.recall_at) + 5 if task != "category" else len(self.map_at) + 2 + len(RECALL_LEVELS)
 
 
+@lru_cache(maxsize=32)
+def task_columns(listed: tuple[RetrievalMetric, ...], task: str) -> "TaskColumns":
+    """The columns of one task, which every part of an evaluation asks for."""
+    return TaskColumns(listed, task)
+
+
 class TaskColumns:
     """The columns of one task: those that the engines compute together, and the others by their metrics' formulas.
 
@@ -96,6 +103,12 @@ class TaskColumns:
         """Metrics whose relevance is a distance of labels: a column each, then their levels of chance."""
         extra = [*(metric.column for metric in (*self.others, *self.by_distance)), *map(_chance, self.by_distance)]
         found |= {name: len(columns) + n for n, name in enumerate(extra)}
+        self.metric_columns = tuple(list(found).index(metric.column) for metric in self.metrics)
+        """Column of each metric."""
+        self.medians = tuple(
+            dict.fromkeys(c for m, c in zip(self.metrics, self.metric_columns, strict=True) if m.summary == "median")
+        )
+        """Columns of which some metric is the median."""
         self.names = tuple(found)
         """Names of the columns; those of chance belong to no metric, so that no file shows them."""
         self.extra = len(extra)
@@ -103,9 +116,9 @@ class TaskColumns:
         self._places = list(found.values())
         self._are_all = self._places == list(range(len(columns)))
 
-    def index(self, metric: PerQueryMetric) -> int:
-        """Column of a metric."""
-        return self.names.index(metric.column)
+    def served(self, column: int) -> list[str]:
+        """Names of the metrics that summarise a column."""
+        return [m.name for m, c in zip(self.metrics, self.metric_columns, strict=True) if c == column]
 
     def chance_index(self, metric: PerQueryMetric) -> int:
         """Column of the level of chance of each query, which differs by query, of a metric of `by_distance`."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fico.errors import UsageError
-from fico.evaluation.columns import TaskColumns
+from fico.evaluation.columns import task_columns
 from fico.evaluation.engines.other_columns import PIECE_BYTES
 from fico.evaluation.options import EvaluationOptions
 from fico.metrics.bootstrap import RESAMPLING_BYTES
@@ -56,7 +56,7 @@ def plan_memory(
         UsageError: Not even one row of scores fits.
     """
     memory_limit, block = options.memory_limit or CPU_BYTES, options.block
-    tasks = [TaskColumns(options.listed, task) for task in (*options.tasks, *("instance",) * others)]
+    tasks = [task_columns(options.listed, task) for task in (*options.tasks, *("instance",) * others)]
     columns = sum(len(task.names) + task.extra for task in tasks)
     results = (images + texts) * columns * 8 * 2  # values as they come in blocks, and joined
     ranking = PIECE_BYTES if any(task.extra for task in tasks) else 0

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from fico.evaluation.columns import TaskColumns
+from fico.evaluation.columns import task_columns
 from fico.evaluation.state import EvaluationState
 from fico.evaluation.task_queries import TaskQueries, fewest_scored
 from fico.metrics.recall import Recall
@@ -12,7 +12,7 @@ def notes(state: EvaluationState, folds: list[list[TaskQueries]]) -> Iterator[st
     """One sentence each, by task and direction over all folds."""
     yield from state.notes
     if "category" in state.options.tasks and not any(queries.task == "category" for queries in folds[0]):
-        for metric in TaskColumns(state.options.listed, "category").by_distance:
+        for metric in task_columns(state.options.listed, "category").by_distance:
             yield f"category {metric.name} is left out: it needs labels"
     for several in zip(*folds, strict=True):
         yield from _empty_queries(several, state)

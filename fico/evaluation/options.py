@@ -120,9 +120,9 @@ class EvaluationOptions:
 
     def columns(self, task: Task) -> tuple[str, ...]:
         """Names of a task's values per query."""
-        from fico.evaluation.columns import TaskColumns
+        from fico.evaluation.columns import task_columns
 
-        return TaskColumns(self.listed, task).names
+        return task_columns(self.listed, task).names
 
     def keywords(self) -> dict[str, Any]:
         """The options by name."""

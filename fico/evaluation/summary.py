@@ -91,7 +91,7 @@ def _metrics(queries: TaskQueries, values: np.ndarray) -> np.ndarray:
     if not queries.valid.any():
         return np.full(len(queries.columns.metrics), np.nan)
     known = values[queries.valid]
-    return queries.reported(known.mean(axis=0), np.median(known[:, list(queries.medians)], axis=0))
+    return queries.reported(known.mean(axis=0), np.median(known[:, list(queries.columns.medians)], axis=0))
 
 
 def _resampled(several: tuple[TaskQueries, ...], draws: list[Draws]) -> Float64[np.ndarray, "resamples metrics"]:

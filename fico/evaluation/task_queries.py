@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fico.errors import DataError
-from fico.evaluation.columns import RANK, TaskColumns
+from fico.evaluation.columns import RANK, TaskColumns, task_columns
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.result import PerQuery
 from fico.evaluation.state import DirectionState, EvaluationState, FoldState, TaskValues
@@ -43,22 +43,16 @@ class TaskQueries:
     columns: TaskColumns
     left_out: frozenset[str]
 
-    @property
-    def medians(self) -> tuple[int, ...]:
-        """Columns of which some metric is the median."""
-        return tuple(dict.fromkeys(self.columns.index(m) for m in self.columns.metrics if m.summary == "median"))
-
     def clustered(self) -> ClusteredValues:
         """Values as the bootstrap takes them."""
-        return ClusteredValues(self.values, self.valid, self.images, self.medians)
+        return ClusteredValues(self.values, self.valid, self.images, self.columns.medians)
 
     def reported(self, means: np.ndarray, medians: np.ndarray) -> np.ndarray:
         """Values of the metrics in their order, from the means of all columns and the medians of some; any shape."""
         found = []
-        for metric in self.columns.metrics:
-            column = self.columns.index(metric)
+        for metric, column in zip(self.columns.metrics, self.columns.metric_columns, strict=True):
             is_mean = metric.summary == "mean"
-            values = means[..., column] if is_mean else medians[..., self.medians.index(column)]
+            values = means[..., column] if is_mean else medians[..., self.columns.medians.index(column)]
             found.append(metric.finish(np.asarray(values)))
         return np.stack(found, axis=-1) if found else np.empty((*means.shape[:-1], 0))
 
@@ -80,7 +74,7 @@ def task_queries(fold: FoldState, direction: Direction, task: str, options: Eval
             f"{direction} query {row} shares no label with any item ({int((counts == 0).sum())} such queries); "
             "label it, or choose empty='zero' or 'skip'"
         )
-    columns = TaskColumns(options.listed, task)
+    columns = task_columns(options.listed, task)
     found = _without_order_beyond(state, task, found, columns)
     queries = TaskQueries(
         task, direction, rows, state.images[rows], state.items, counts, valid, found.values, found.bounds,
@@ -138,7 +132,7 @@ def values_per_query(state: EvaluationState, folds: list[list[TaskQueries]]) -> 
         values = {}
         for several in zip(*tasks, strict=True):
             for n, column in enumerate(several[0].columns.names):
-                if not any(_is_left_out(column, queries) for queries in several):
+                if not any(_is_left_out(n, queries) for queries in several):
                     parts = [np.where(queries.valid, queries.values[:, n], np.nan) for queries in several]
                     values[f"{several[0].task}/{column}"] = np.concatenate(parts) if len(parts) > 1 else parts[0]
         if "instance/rank" in values:
@@ -159,10 +153,10 @@ def values_per_query(state: EvaluationState, folds: list[list[TaskQueries]]) -> 
     return found
 
 
-def _is_left_out(column: str, queries: TaskQueries) -> bool:
+def _is_left_out(column: int, queries: TaskQueries) -> bool:
     """Whether no metric that summarises a column applies; ranks are known as far as items were scored."""
-    metrics = [metric.name for metric in queries.columns.metrics if metric.column == column]
-    return column != RANK and queries.left_out.issuperset(metrics)
+    columns = queries.columns
+    return columns.names[column] != RANK and queries.left_out.issuperset(columns.served(column))
 
 
 def _ranks_found(ranks: np.ndarray, state: EvaluationState, direction: Direction) -> np.ndarray:

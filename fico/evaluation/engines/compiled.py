@@ -10,11 +10,12 @@ import torch
 from jaxtyping import Float, UInt64
 
 from fico.codes import HashCodes
-from fico.evaluation.columns import TaskColumns
+from fico.evaluation.columns import task_columns
 from fico.evaluation.engines.kernel_outputs import KernelOutputs
 from fico.evaluation.engines.label_distances import DistanceColumns
 from fico.evaluation.engines.occurrences import CpuOccurrences
 from fico.evaluation.engines.other_columns import fill_others, hamming_scores
+from fico.evaluation.engines.sorted_keys import SIGNED, SortedKeys
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
 from fico.evaluation.state import BlockValues, TaskValues
@@ -25,11 +26,6 @@ from fico.similarity import collapse_note
 
 _PIECE = 2**18  # scores per piece of work, whatever the number of threads, so that no sum depends on it
 
-_SIGNED = {4: np.int32, 8: np.int64}
-_FORMATS: dict[int, np.ndarray] = {  # magnitude mask, infinity, bit of 2.0, mantissa bits, exponent field of 1.0
-    4: np.array([2**31 - 1, 0x7F800000, 2**30, 23, 127], dtype=np.int32),
-    8: np.array([2**63 - 1, 0x7FF0000000000000, 2**62, 52, 1023], dtype=np.int64),
-}
 _NO_LABELS = np.zeros((0, 1), dtype=np.uint64)
 
 
@@ -90,13 +86,14 @@ class CpuEngine:
         self.relevance: dict[str, InstanceRetrieval | CategoryRetrieval] = {**given}
         if category is not None:
             self.relevance["category"] = category
-        self.columns = {task: TaskColumns(options.listed, task) for task in (*TASKS, *(others or ()))}
+        self.columns = {task: task_columns(options.listed, task) for task in (*TASKS, *(others or ()))}
         self.fused = self.columns["instance"].fused
         self.query_images, self.item_images = instance.images_of(direction)
         self.positives = {task: each.positives(direction) for task, each in given.items()}
         self.captions = instance.captions_of_images
         self.labels = category.words if category else _NO_LABELS
         items = len(self.item_images)
+        self.keys = SortedKeys(self.query_images, self.item_images, direction == "t2i", self.labels)
         self.occurrences = CpuOccurrences(items)
         self.tables = blocks.tables(items)
         self.piece_rows = max(8, min(64, _PIECE // items))
@@ -109,7 +106,7 @@ class CpuEngine:
         """Values of each range of queries, from real scores."""
         items = len(self.item_images)
         scores = np.empty((buffer_rows, items), dtype=source.dtype)
-        keys = np.empty((buffer_rows if "category" in self.tasks else 0, items), dtype=_SIGNED[source.dtype.itemsize])
+        keys = np.empty((buffer_rows if "category" in self.tasks else 0, items), dtype=SIGNED[source.dtype.itemsize])
         if not ranges:
             yield BlockValues(0, self._task_values(self._outputs(0), 0))
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
@@ -125,8 +122,8 @@ class CpuEngine:
 
         def work(first: int, last: int) -> None:
             source.finish(self.direction, start + first, scores[first:last])
-            self.occurrences.add_scores(scores[first:last])
-            self._float_rows(scores[first:last], keys[first:last], start + first, output, first, last)
+            lowest = self._float_rows(scores[first:last], keys[first:last], start + first, output, first, last)
+            self.occurrences.add_scores(scores[first:last], lowest)
 
         _each(pool, len(scores), self.piece_rows, work)
         self._fill_others(output, start, lambda first, last: scores[first:last])
@@ -137,7 +134,8 @@ class CpuEngine:
 
     def _float_rows(
         self, scores: np.ndarray, keys: np.ndarray, start: int, output: KernelOutputs, first: int, last: int
-    ) -> None:
+    ) -> np.ndarray | None:
+        """Fills the values of some queries; returns the last score before hubness's cut-off, where a sort told it."""
         mixed = output.mixed[first:last]
         for task in self.tasks:
             if task == "category":
@@ -148,34 +146,15 @@ class CpuEngine:
                 scores, starts[start : start + len(scores) + 1], positives, self.rule, self.recall_cuts,
                 self.fused.recall == "fraction", self.tables, outputs, mixed,
             )  # fmt: skip
-        if "category" in self.tasks:
-            outputs = output.rows("category", first, last)
-            relevant_counts = output.relevant_counts["category"][first:last]
-            images = self.query_images[start : start + len(scores)]
-            lost = np.zeros(len(scores), dtype=np.bool_)
-            self._make_keys(scores, images, keys, relevant_counts, lost)
-            if lost.any():
-                self._make_keys(_dense_ranks(scores, lost), images, keys, relevant_counts, lost)
-            keys.sort(axis=1)
-            floats.category_rows(
-                keys,
-                relevant_counts,
-                self.rule,
-                self.cuts,
-                blocks.DENOMINATORS[self.fused.ap],
-                self.tables,
-                outputs,
-                mixed,
-            )
-
-    def _make_keys(
-        self, scores: np.ndarray, images: np.ndarray, keys: np.ndarray, relevant_counts: np.ndarray, lost: np.ndarray
-    ) -> None:
-        size = scores.dtype.itemsize
-        floats.keys_of_rows(
-            scores.view(_SIGNED[size]), images, self.item_images, self.direction == "t2i", self.labels, _FORMATS[size],
-            keys, relevant_counts, lost,
+        if "category" not in self.tasks:
+            return None
+        relevant_counts = output.relevant_counts["category"][first:last]
+        lowest = self.keys.fill(scores, start, keys, relevant_counts, self.occurrences.k)
+        floats.category_rows(
+            keys, relevant_counts, self.rule, self.cuts, blocks.DENOMINATORS[self.fused.ap], self.tables,
+            output.rows("category", first, last), mixed,
         )  # fmt: skip
+        return lowest
 
     def _break_ties(
         self, pool: ThreadPoolExecutor, scores: np.ndarray, keys: np.ndarray, start: int, output: KernelOutputs
@@ -278,14 +257,6 @@ class CpuEngine:
 def _columns(outputs: Outputs, kept: slice) -> Outputs:
     values, low, high = outputs
     return values[:, kept], low[:, kept], high[:, kept]
-
-
-def _dense_ranks(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Scores with those of some rows replaced by their ranks among the row's distinct scores: the same order."""
-    ranks = scores.copy()
-    for row in np.flatnonzero(rows):
-        ranks[row] = np.unique(scores[row], return_inverse=True)[1]
-    return ranks
 
 
 def count_scored(scores: Float[np.ndarray, "queries items"]) -> np.ndarray:

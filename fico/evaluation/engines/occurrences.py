@@ -8,7 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from fico.metrics.hubness import UNIT, K
-from fico.metrics.kernels.occurrences import count_floats
+from fico.metrics.kernels.occurrences import count_floats, highest_scores
 
 _PIECE = 2**24  # scores that are searched for ties at a time
 
@@ -24,10 +24,15 @@ class CpuOccurrences:
         self.counts = np.zeros(items, dtype=np.int64)
         self.k, self._lock = min(K, items), Lock()
 
-    def add_scores(self, scores: Float[np.ndarray, "queries items"]) -> None:
-        """Adds those of some queries."""
+    def add_scores(
+        self, scores: Float[np.ndarray, "queries items"], lowest: Float[np.ndarray, " queries"] | None
+    ) -> None:
+        """Adds those of some queries, whose last score before the cut-off is searched where it is not given."""
+        if lowest is None:
+            lowest = np.empty(len(scores), dtype=scores.dtype)
+            highest_scores(scores, self.k, lowest)
         counts = np.zeros_like(self.counts)
-        count_floats(scores, self.k, counts)
+        count_floats(scores, lowest, self.k, counts)
         self.add(counts)
 
     def add(self, counts: Int64[np.ndarray, " items"]) -> None:

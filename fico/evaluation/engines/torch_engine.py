@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from fico.evaluation.columns import TaskColumns
+from fico.evaluation.columns import task_columns
 from fico.evaluation.engines.label_distances import DistanceColumns
 from fico.evaluation.engines.occurrences import TensorOccurrences
 from fico.evaluation.engines.other_columns import tie_orders, values_of_orders
@@ -65,7 +65,7 @@ class TensorEngine:
         }
         self.labels = torch.from_numpy(category.labels).to(device).float() if category else None
         self.tasks = (*(task for task in options.tasks if task == "instance" or category), *(others or ()))
-        self.columns = {task: TaskColumns(options.listed, task) for task in self.tasks}
+        self.columns = {task: task_columns(options.listed, task) for task in self.tasks}
         by_distance = self.columns["category"].by_distance if "category" in self.tasks else ()
         self.distances = (
             DistanceColumns(by_distance, category, direction, options.ties, device)

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from fico.metrics.kernels.compiled import ZERO, Ints, Reals, Tables, kernel, subroutine
+from fico.metrics.kernels.compiled import ZERO, Ints, Rankings, Reals, Tables, kernel, subroutine
 
 HITS, MIN_K_R, R = 0, 1, 2  # denominators of AP@K, as fico.metrics.specification.Denominator names them
 EXPECTED, OPTIMISTIC, PESSIMISTIC = 0, 1, 2
@@ -238,7 +238,7 @@ def at_all_relevant(
     return total / all_relevant, found / all_relevant
 
 
-@kernel
+@subroutine
 def instance_values(
     above: Ints,
     tied: Ints,
@@ -259,7 +259,7 @@ def instance_values(
     out[n + 3], out[n + 4] = at_all_relevant(above, tied, relevant, groups, all_relevant, tables[0])
 
 
-@kernel
+@subroutine
 def category_values(
     above: Ints,
     tied: Ints,
@@ -277,6 +277,28 @@ def category_values(
     average_precisions(above, tied, relevant, groups, all_relevant, cuts, denominator, harmonic, log_factorial, out[:n])
     interpolated_precisions(above, tied, relevant, groups, all_relevant, out[n : n + LEVELS])
     out[n + LEVELS] = discounted_gain(above, tied, relevant, groups, all_relevant, 10, discount)
+
+
+@kernel
+def instance_rankings(rankings: Rankings, cuts: Ints, fraction: bool, tables: Tables, out: Reals) -> None:
+    """`instance_values` of rankings whose blocks hold all relevant items of their query, ``rankings columns``."""
+    start, above, tied, relevant = rankings
+    for q in range(len(out)):
+        blocks = slice(start[q], start[q + 1])
+        count = relevant[blocks].sum()
+        groups = start[q + 1] - start[q]
+        instance_values(above[blocks], tied[blocks], relevant[blocks], groups, count, cuts, fraction, tables, out[q])
+
+
+@kernel
+def category_rankings(rankings: Rankings, cuts: Ints, denominator: int, tables: Tables, out: Reals) -> None:
+    """`category_values` of the same."""
+    start, above, tied, relevant = rankings
+    for q in range(len(out)):
+        blocks = slice(start[q], start[q + 1])
+        count = relevant[blocks].sum()
+        groups = start[q + 1] - start[q]
+        category_values(above[blocks], tied[blocks], relevant[blocks], groups, count, cuts, denominator, tables, out[q])
 
 
 @lru_cache(maxsize=4)

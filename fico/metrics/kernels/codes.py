@@ -18,7 +18,7 @@ from fico.metrics.kernels.compiled import (
     kernel,
     subroutine,
 )
-from fico.metrics.kernels.floats import relevance_row
+from fico.metrics.kernels.keys import relevance_row
 from fico.metrics.kernels.occurrences import count_distances_row
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Int64
 from fico.datasets.base import RetrievalSplit
 from fico.datasets.splits import hash_order
 from fico.evaluation.chance import chance_levels
-from fico.evaluation.columns import TaskColumns
+from fico.evaluation.columns import task_columns
 from fico.evaluation.options import EvaluationOptions
 from fico.metrics.specification import Task
 
@@ -109,5 +109,5 @@ def _category_chance(shared: Bool[np.ndarray, "images images"], held: Int64[np.n
 
 def _means(task: Task, direction: str, relevant: Int64[np.ndarray, " queries"], items: int) -> dict[str, float]:
     distinct, queries = np.unique(relevant, return_counts=True)
-    levels = chance_levels(TaskColumns(EvaluationOptions().listed, task), task, distinct, queries, items)
+    levels = chance_levels(task_columns(EvaluationOptions().listed, task), task, distinct, queries, items)
     return {f"{task}/{direction}/{name}": level for name in SHOWN[task] if (level := levels[name]) is not None}

@@ -57,30 +57,28 @@ def tensors(scores, relevant):
 
 
 def kernel_blocks(scores, relevant):
-    """(above, tied, hits) of the blocks with relevant items."""
+    """A ranking by its blocks with relevant items."""
     scores, relevant = np.array(scores), np.array(relevant)
     levels = [s for s in sorted(set(scores))[::-1] if relevant[scores == s].any()]
     counts = [((scores > s).sum(), (scores == s).sum(), relevant[scores == s].sum()) for s in levels]
     above, tied, hits = (np.array(part, dtype=np.int64) for part in zip(*counts, strict=True))
-    return above, tied, hits
+    return np.array([0, len(hits)]), above, tied, hits
 
 
 def kernel_category(scores, relevant, denominator):
-    above, tied, hits = kernel_blocks(scores, relevant)
     cuts = np.array([*(min(k, len(scores)) for k in CUTS), len(scores)], dtype=np.int64)
-    out = np.zeros(len(cuts) + 12)
+    out = np.zeros((1, len(cuts) + 12))
     code = {"hits": blocks.HITS, "min_k_r": blocks.MIN_K_R, "r": blocks.R}[denominator]
     tables = blocks.tables(len(scores))
-    blocks.category_values(above, tied, hits, len(above), sum(relevant), cuts, code, tables, out)
-    return out
+    blocks.category_rankings(kernel_blocks(scores, relevant), cuts, code, tables, out)
+    return out[0]
 
 
 def kernel_instance(scores, relevant, fraction):
-    above, tied, hits = kernel_blocks(scores, relevant)
-    out = np.zeros(len(CUTS) + 5)
+    out = np.zeros((1, len(CUTS) + 5))
     cuts, tables = np.array(CUTS, dtype=np.int64), blocks.tables(len(scores))
-    blocks.instance_values(above, tied, hits, len(above), sum(relevant), cuts, fraction, tables, out)
-    return out
+    blocks.instance_rankings(kernel_blocks(scores, relevant), cuts, fraction, tables, out)
+    return out[0]
 
 
 @pytest.mark.parametrize("denominator", ["hits", "min_k_r", "r"])
