@@ -6,9 +6,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fico.metrics.average_precision import precision_sums
-from fico.metrics.base import MeanOverQueries
 from fico.metrics.metric import PerQueryMetric
-from fico.metrics.specification import Empty, Task, Ties
+from fico.metrics.specification import Task, Ties
 from fico.metrics.ties import TiedBlocks, rank_blocks
 
 
@@ -72,6 +71,13 @@ class AveragePrecisionAtR(PerQueryMetric):
 
     Args:
         task: Which items are relevant.
+
+    Example:
+        >>> import torch
+        >>> metric = AveragePrecisionAtR().torchmetric()
+        >>> metric.update(torch.tensor([[0.9, 0.1, 0.5]]), torch.tensor([[True, True, False]]))
+        >>> float(metric.compute())  # 1/1 of the first two
+        0.5
     """
 
     task: Task = "instance"
@@ -91,6 +97,13 @@ class RPrecision(PerQueryMetric):
 
     Args:
         task: Which items are relevant.
+
+    Example:
+        >>> import torch
+        >>> metric = RPrecision().torchmetric()
+        >>> metric.update(torch.tensor([[0.9, 0.1, 0.5]]), torch.tensor([[True, True, False]]))
+        >>> float(metric.compute())
+        0.5
     """
 
     task: Task = "instance"
@@ -102,33 +115,3 @@ class RPrecision(PerQueryMetric):
 
     def definition(self) -> str:
         return "mean fraction of relevant items among the first R, the number of relevant items of the query"
-
-
-class MeanAveragePrecisionAtR(MeanOverQueries):
-    """Mean of ``average_precision_at_r``.
-
-    Example:
-        >>> import torch
-        >>> metric = MeanAveragePrecisionAtR()
-        >>> metric.update(torch.tensor([[0.9, 0.1, 0.5]]), torch.tensor([[True, True, False]]))
-        >>> float(metric.compute())  # 1/1 of the first two
-        0.5
-    """
-
-    def __init__(self, ties: Ties = "expected", empty: Empty = "zero") -> None:
-        super().__init__(AveragePrecisionAtR(), ties, empty)
-
-
-class MeanRPrecision(MeanOverQueries):
-    """Mean of ``r_precision``.
-
-    Example:
-        >>> import torch
-        >>> metric = MeanRPrecision()
-        >>> metric.update(torch.tensor([[0.9, 0.1, 0.5]]), torch.tensor([[True, True, False]]))
-        >>> float(metric.compute())
-        0.5
-    """
-
-    def __init__(self, ties: Ties = "expected", empty: Empty = "zero") -> None:
-        super().__init__(RPrecision(), ties, empty)

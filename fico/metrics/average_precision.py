@@ -7,9 +7,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fico.metrics.base import MeanOverQueries
 from fico.metrics.metric import PerQueryMetric
-from fico.metrics.specification import Denominator, Empty, Task, Ties
+from fico.metrics.specification import Denominator, Task, Ties
 from fico.metrics.ties import CHUNK, TiedBlocks, check_cut, rank_blocks
 
 
@@ -148,6 +147,13 @@ class AveragePrecision(PerQueryMetric):
 
     Raises:
         ValueError: ``k`` is below 1, or ``denominator`` is unknown.
+
+    Example:
+        >>> import torch
+        >>> metric = AveragePrecision().torchmetric()
+        >>> metric.update(torch.tensor([[0.9, 0.1, 0.5]]), torch.tensor([[True, True, False]]))
+        >>> round(float(metric.compute()), 4)  # of 1/1 and 2/3
+        0.8333
     """
 
     k: int | None = None
@@ -174,24 +180,3 @@ class AveragePrecision(PerQueryMetric):
         if self.k is None:
             return "mean average precision over the whole ranking"
         return f"mean average precision of the first {self.k}, {_OVER[self.denominator].format(k=self.k)}"
-
-
-class MeanAveragePrecision(MeanOverQueries):
-    """Mean of ``average_precision``; its arguments, and the rule for queries without relevant item.
-
-    Example:
-        >>> import torch
-        >>> metric = MeanAveragePrecision()
-        >>> metric.update(torch.tensor([[0.9, 0.1, 0.5]]), torch.tensor([[True, True, False]]))
-        >>> round(float(metric.compute()), 4)  # of 1/1 and 2/3
-        0.8333
-    """
-
-    def __init__(
-        self,
-        k: int | None = None,
-        denominator: Denominator = "hits",
-        ties: Ties = "expected",
-        empty: Empty = "zero",
-    ) -> None:
-        super().__init__(AveragePrecision(k, denominator), ties, empty)

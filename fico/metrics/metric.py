@@ -8,15 +8,18 @@ bounds, files and tables.
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int64, Shaped
 from torch import Tensor
 
-from fico.metrics.specification import Direction, RetrievalMetric
-from fico.metrics.ties import TiedBlocks
+from fico.metrics.specification import Direction, Empty, RetrievalMetric, Ties
+from fico.metrics.ties import TiedBlocks, rank_blocks
+
+if TYPE_CHECKING:
+    from fico.metrics.over_queries import OverQueries
 
 Summary = Literal["mean", "median"]
 
@@ -60,6 +63,26 @@ class PerQueryMetric(RetrievalMetric):
         Blocks without non-relevant items are free of ties, so that the same formula serves every tie rule and gives the
         tie bounds. What a query without relevant item gets here counts at category level alone, under ``empty="zero"``.
         """
+
+    def of_scores(
+        self, scores: Float[Tensor, "queries items"], relevant: Shaped[Tensor, "queries items"], ties: Ties
+    ) -> Float[Tensor, " queries"]:
+        """Value of each query from its scores."""
+        return self.per_query(rank_blocks(scores, relevant, ties))
+
+    def torchmetric(self, ties: Ties = "expected", empty: Empty | None = None) -> "OverQueries":
+        """The metric as a `torchmetrics.Metric` for loops of your own, updated with scores and relevance of queries.
+
+        Args:
+            ties: Tie rule.
+            empty: Queries without a relevant item count ``zero``, are left out (``skip``) or are an ``error``; by
+                default as in results, left out at instance level and zero at category level.
+        """
+        # an evaluation does without torchmetrics, whose import takes seconds
+        from fico.metrics.over_queries import MeanOverQueries, MedianOverQueries
+
+        kind = MeanOverQueries if self.summary == "mean" else MedianOverQueries
+        return kind(self, ties, empty or ("skip" if self.task == "instance" else "zero"))
 
     def finish(self, summaries: Float64[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
         """Reported value from the mean or median; also of every bootstrap resample."""

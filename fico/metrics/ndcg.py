@@ -6,9 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fico.metrics.base import MeanOverQueries
 from fico.metrics.metric import PerQueryMetric
-from fico.metrics.specification import Empty, Task, Ties
+from fico.metrics.specification import Task, Ties
 from fico.metrics.ties import TiedBlocks, check_cut, rank_blocks
 
 
@@ -51,6 +50,13 @@ class NDCG(PerQueryMetric):
 
     Raises:
         ValueError: ``k`` is below 1.
+
+    Example:
+        >>> import torch
+        >>> metric = NDCG(2).torchmetric()
+        >>> metric.update(torch.tensor([[0.9, 0.1, 0.5]]), torch.tensor([[True, False, False]]))
+        >>> float(metric.compute())
+        1.0
     """
 
     k: int = 10
@@ -72,18 +78,3 @@ class NDCG(PerQueryMetric):
 
     def definition(self) -> str:
         return f"normalised discounted cumulative gain of the first {self.k}, gain 1 for a relevant item"
-
-
-class NormalisedGain(MeanOverQueries):
-    """Mean of ``ndcg_at_k``.
-
-    Example:
-        >>> import torch
-        >>> metric = NormalisedGain(2)
-        >>> metric.update(torch.tensor([[0.9, 0.1, 0.5]]), torch.tensor([[True, False, False]]))
-        >>> float(metric.compute())
-        1.0
-    """
-
-    def __init__(self, k: int = 10, ties: Ties = "expected", empty: Empty = "zero") -> None:
-        super().__init__(NDCG(k), ties, empty)

@@ -3,11 +3,10 @@
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from fico.metrics.at_all_relevant import r_precision_of_ranking
-from fico.metrics.base import MeanOverQueries
 from fico.metrics.metric import PerQueryMetric
 from fico.metrics.specification import Ties
 from fico.metrics.ties import TiedBlocks, rank_blocks, select_blocks
@@ -86,6 +85,13 @@ class PMRP(PerQueryMetric):
 
     Raises:
         ValueError: There is no number, or one is negative or stands twice.
+
+    Example:
+        >>> import torch
+        >>> metric = PMRP(zetas=(0, 1)).torchmetric()
+        >>> metric.update(torch.tensor([[0.9, 0.1, 0.5]]), torch.tensor([[3, 0, 1]]))
+        >>> float(metric.compute())  # 0 of the first, 1 of the first two
+        0.25
     """
 
     zetas: tuple[int, ...] = ZETAS
@@ -104,30 +110,14 @@ class PMRP(PerQueryMetric):
     def per_query(self, ranking: TiedBlocks) -> Float[Tensor, " queries"]:
         return r_precision_of_ranking(ranking)
 
+    def of_scores(
+        self, scores: Float[Tensor, "queries items"], relevant: Shaped[Tensor, "queries items"], ties: Ties
+    ) -> Float[Tensor, " queries"]:
+        """Value of each query from its scores and, in place of relevance, the label distances of the items."""
+        return plausible_match_r_precision(scores, relevant, self.zetas, ties=ties)
+
     def definition(self) -> str:
         return (
             "R-Precision in which the items of images whose labels differ in at most zeta classes are relevant, mean "
             f"over zeta {', '.join(map(str, self.zetas))}; images without labels are no items"
         )
-
-
-class PlausibleMatchRPrecision(MeanOverQueries):
-    """Mean of ``plausible_match_r_precision``; updated with label distances in place of relevance.
-
-    Example:
-        >>> import torch
-        >>> metric = PlausibleMatchRPrecision(zetas=(0, 1))
-        >>> metric.update(torch.tensor([[0.9, 0.1, 0.5]]), torch.tensor([[3, 0, 1]]))
-        >>> float(metric.compute())  # 0 of the first, 1 of the first two
-        0.25
-    """
-
-    def __init__(self, zetas: tuple[int, ...] = ZETAS, ties: Ties = "expected") -> None:
-        super().__init__(PMRP(zetas), ties)
-        self.zetas = zetas
-
-    def update(self, scores: Float[Tensor, "queries items"], distances: Int[Tensor, "queries items"]) -> None:  # type: ignore[override]
-        """Adds a block of queries."""
-        values = plausible_match_r_precision(scores, distances, self.zetas, ties=self.ties)
-        self.total = self.total + values.sum()
-        self.queries = self.queries + len(values)

@@ -6,9 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from fico.metrics.base import MeanOverQueries
 from fico.metrics.metric import PerQueryMetric
-from fico.metrics.specification import Empty, RetrievalMetric, Task, Ties
+from fico.metrics.specification import RetrievalMetric, Task, Ties
 from fico.metrics.ties import TiedBlocks, check_cut, rank_blocks, segment_maxima
 
 RECALL_LEVELS = tuple(level / 10 for level in range(11))
@@ -127,6 +126,13 @@ class InterpolatedPrecision(PerQueryMetric):
 
     Raises:
         ValueError: ``level`` is no such recall.
+
+    Example:
+        >>> import torch
+        >>> metric = InterpolatedPrecision(0.8).torchmetric()
+        >>> metric.update(torch.tensor([[0.9, 0.1, 0.5]]), torch.tensor([[True, True, False]]))
+        >>> round(float(metric.compute()), 2)
+        0.67
     """
 
     level: float
@@ -173,6 +179,13 @@ class Precision(PerQueryMetric):
 
     Raises:
         ValueError: ``k`` is below 1.
+
+    Example:
+        >>> import torch
+        >>> metric = Precision(2).torchmetric()
+        >>> metric.update(torch.tensor([[0.9, 0.1, 0.5]]), torch.tensor([[True, True, False]]))
+        >>> float(metric.compute())
+        0.5
     """
 
     k: int
@@ -194,39 +207,3 @@ class Precision(PerQueryMetric):
 
     def definition(self) -> str:
         return f"mean fraction of the first {self.k} that is relevant"
-
-
-class PrecisionRecallCurve(MeanOverQueries):
-    """Mean of ``interpolated_precision``: eleven values.
-
-    Example:
-        >>> import torch
-        >>> metric = PrecisionRecallCurve()
-        >>> metric.update(torch.tensor([[0.9, 0.1, 0.5]]), torch.tensor([[True, True, False]]))
-        >>> [round(value, 2) for value in metric.compute().tolist()]
-        [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.67, 0.67, 0.67, 0.67, 0.67]
-    """
-
-    def __init__(self, ties: Ties = "expected", empty: Empty = "zero") -> None:
-        super().__init__(InterpolatedPrecision(0.0), ties, empty)
-
-    def per_query(
-        self, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]
-    ) -> Float[Tensor, "queries 11"]:
-        """Eleven precisions of each query."""
-        return interpolated_precision(scores, relevant, ties=self.ties)
-
-
-class PrecisionAtK(MeanOverQueries):
-    """Mean of ``precision_at_k``.
-
-    Example:
-        >>> import torch
-        >>> metric = PrecisionAtK(2)
-        >>> metric.update(torch.tensor([[0.9, 0.1, 0.5]]), torch.tensor([[True, True, False]]))
-        >>> float(metric.compute())
-        0.5
-    """
-
-    def __init__(self, k: int, ties: Ties = "expected", empty: Empty = "zero") -> None:
-        super().__init__(Precision(k), ties, empty)

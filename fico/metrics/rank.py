@@ -7,10 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64, Int64, Shaped
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
-from fico.metrics.base import MeanOverQueries
 from fico.metrics.metric import PerQueryMetric
 from fico.metrics.specification import Median, Task, Ties
 from fico.metrics.ties import CHUNK, TiedBlocks, refuse_nan
@@ -184,6 +181,13 @@ class MedR(FirstRank):
 
     Raises:
         ValueError: ``median`` is unknown.
+
+    Example:
+        >>> import torch
+        >>> metric = MedR().torchmetric()
+        >>> metric.update(torch.tensor([[0.9, 0.1, 0.5], [0.2, 0.3, 0.1]]), torch.tensor([[False, True, False]] * 2))
+        >>> float(metric.compute())  # of 3 and 1
+        2.0
     """
 
     median: Median = "floor"
@@ -216,7 +220,15 @@ class MedR(FirstRank):
 
 @dataclass(frozen=True, slots=True)
 class MeanR(FirstRank):
-    """Mean rank of the first relevant item."""
+    """Mean rank of the first relevant item.
+
+    Example:
+        >>> import torch
+        >>> metric = MeanR().torchmetric()
+        >>> metric.update(torch.tensor([[0.9, 0.1, 0.5]]), torch.tensor([[False, True, False]]))
+        >>> float(metric.compute())
+        3.0
+    """
 
     name = "MeanR"
     column = "rank"
@@ -232,7 +244,15 @@ class MeanR(FirstRank):
 
 @dataclass(frozen=True, slots=True)
 class MRR(FirstRank):
-    """Mean reciprocal rank of the first relevant item."""
+    """Mean reciprocal rank of the first relevant item.
+
+    Example:
+        >>> import torch
+        >>> metric = MRR().torchmetric()
+        >>> metric.update(torch.tensor([[0.9, 0.1, 0.5]]), torch.tensor([[False, False, True]]))
+        >>> float(metric.compute())
+        0.5
+    """
 
     name = "MRR"
 
@@ -241,68 +261,3 @@ class MRR(FirstRank):
 
     def definition(self) -> str:
         return "mean of 1 / rank of the first relevant item"
-
-
-class MeanRank(MeanOverQueries):
-    """Mean rank of the first relevant item (MeanR); queries without one are left out.
-
-    Example:
-        >>> import torch
-        >>> metric = MeanRank()
-        >>> metric.update(torch.tensor([[0.9, 0.1, 0.5]]), torch.tensor([[False, True, False]]))
-        >>> float(metric.compute())
-        3.0
-    """
-
-    def __init__(self, ties: Ties = "expected") -> None:
-        super().__init__(MeanR(), ties, empty="skip")
-
-
-class MeanReciprocalRank(MeanOverQueries):
-    """Mean of 1 / rank of the first relevant item (MRR); queries without one are left out.
-
-    Example:
-        >>> import torch
-        >>> metric = MeanReciprocalRank()
-        >>> metric.update(torch.tensor([[0.9, 0.1, 0.5]]), torch.tensor([[False, False, True]]))
-        >>> float(metric.compute())
-        0.5
-    """
-
-    def __init__(self, ties: Ties = "expected") -> None:
-        super().__init__(MRR(), ties, empty="skip")
-
-
-class MedianRank(Metric):
-    """Median rank of the first relevant item (MedR); queries without one are left out.
-
-    Args:
-        ties: As in ``first_hit_ranks``.
-        median: As in ``median_rank``.
-
-    Example:
-        >>> import torch
-        >>> metric = MedianRank()
-        >>> metric.update(torch.tensor([[0.9, 0.1, 0.5], [0.2, 0.3, 0.1]]), torch.tensor([[False, True, False]] * 2))
-        >>> float(metric.compute())  # of 3 and 1
-        2.0
-    """
-
-    full_state_update = False
-    higher_is_better = False
-    ranks: list[Tensor]
-
-    def __init__(self, ties: Ties = "expected", median: Median = "floor") -> None:
-        super().__init__()
-        self.ties: Ties = ties
-        self.median: Median = median
-        self.add_state("ranks", [], dist_reduce_fx="cat")
-
-    def update(self, scores: Float[Tensor, "queries items"], relevant: Bool[Tensor, "queries items"]) -> None:
-        """Adds a block of queries."""
-        answered = relevant.any(dim=1)
-        self.ranks.append(first_hit_ranks(scores[answered], relevant[answered], ties=self.ties))
-
-    def compute(self) -> Float[Tensor, ""]:
-        """Median over all queries of all blocks and processes."""
-        return median_rank(dim_zero_cat(self.ranks), self.median)

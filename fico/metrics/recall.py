@@ -7,10 +7,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fico.metrics.base import MeanOverQueries
 from fico.metrics.metric import PerQueryMetric
 from fico.metrics.rank import first_hits
-from fico.metrics.specification import Empty, RecallKind, Task, Ties
+from fico.metrics.specification import RecallKind, Task, Ties
 from fico.metrics.ties import CHUNK, TiedBlocks, check_cut, rank_blocks, refuse_nan
 
 
@@ -95,6 +94,13 @@ class Recall(PerQueryMetric):
 
     Raises:
         ValueError: ``k`` is below 1, or ``recall`` is unknown.
+
+    Example:
+        >>> import torch
+        >>> metric = Recall(1).torchmetric()
+        >>> metric.update(torch.tensor([[0.9, 0.1], [0.8, 0.3]]), torch.tensor([[True, False], [False, True]]))
+        >>> float(metric.compute())
+        0.5
     """
 
     k: int
@@ -123,18 +129,3 @@ class Recall(PerQueryMetric):
         if self.recall == "fraction":
             return f"mean fraction of a query's relevant items among the first {self.k}"
         return f"fraction of queries with at least one relevant item among the first {self.k}"
-
-
-class RecallAtK(MeanOverQueries):
-    """Mean of ``recall_at_k``; by default queries without relevant item are left out, as at instance level.
-
-    Example:
-        >>> import torch
-        >>> metric = RecallAtK(1)
-        >>> metric.update(torch.tensor([[0.9, 0.1], [0.8, 0.3]]), torch.tensor([[True, False], [False, True]]))
-        >>> float(metric.compute())
-        0.5
-    """
-
-    def __init__(self, k: int, ties: Ties = "expected", recall: RecallKind = "any", empty: Empty = "skip") -> None:
-        super().__init__(Recall(k, recall), ties, empty)

@@ -1,4 +1,4 @@
-"""Whole numbers that order as scores do and carry relevance, so that one sort ranks a row and tells what is relevant."""
+"""Whole numbers that order as scores do and carry relevance, so that one sort ranks the items and tells both."""
 
 from typing import Any
 
@@ -92,10 +92,8 @@ def keys_of_rows(
 
 
 @kernel
-def kth_scores(
-    keys: NDArray[Any], divisors: NDArray[Any], format_: NDArray[Any], k: int, bits: NDArray[Any]
-) -> None:
-    """The ``k``-th highest score of each row of sorted keys, as whole numbers into ``bits``: back from `keys_of_rows`."""
+def kth_scores(keys: NDArray[Any], divisors: NDArray[Any], format_: NDArray[Any], k: int, bits: NDArray[Any]) -> None:
+    """The ``k``-th highest score of each row of sorted keys, as a whole number of `keys_of_rows` into ``bits``."""
     infinity, two, word = format_[1], format_[2], bits.dtype.type
     sign = word(~format_[0])
     for q in range(len(keys)):

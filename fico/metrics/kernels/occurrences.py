@@ -32,7 +32,7 @@ def _insert(score: float, best: Scores, filled: int) -> None:
 
 @kernel
 def highest_scores(scores: Scores, k: int, lowest: Scores) -> None:
-    """The ``k``-th highest score of each row, into ``lowest``; rows that are sorted for other metrics tell it faster."""
+    """The ``k``-th highest score of each row, into ``lowest``; keys that were sorted anyway tell it faster."""
     best = np.empty(k, scores.dtype)
     for q in range(len(scores)):
         row = scores[q]

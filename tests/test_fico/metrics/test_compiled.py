@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import numba
 import numpy as np
 
 from fico.metrics.kernels import compiled
@@ -48,6 +49,13 @@ def test_the_collector_rests_while_a_kernel_compiles_and_comes_back():
         count_above.__class__(count_above.py_func, targetoptions={"nopython": True})(np.zeros(3), 0.0)
     assert seen == [False]
     assert gc.isenabled()
+
+
+def test_functions_of_others_compile_beside_ours():
+    """A function that exec defines has no module."""
+    scope = {"__name__": None}
+    exec("def double(x):\n    return 2 * x", scope)
+    assert numba.njit(scope["double"])(2) == 4
 
 
 def test_no_subroutine_is_compiled_for_a_literal():

@@ -1,4 +1,4 @@
-"""Laws of the pure metric functions and of the torchmetrics objects around them."""
+"""Laws of the pure metric functions and of the torchmetrics objects of their metrics."""
 
 import pytest
 import torch
@@ -6,24 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fico.errors import DataError
-from fico.metrics.average_precision import MeanAveragePrecision, average_precision
-from fico.metrics.ndcg import NormalisedGain, ndcg_at_k
+from fico.metrics.average_precision import AveragePrecision, average_precision
+from fico.metrics.ndcg import NDCG, ndcg_at_k
 from fico.metrics.precision_recall import (
-    PrecisionAtK,
-    PrecisionRecallCurve,
+    InterpolatedPrecision,
+    Precision,
     interpolated_precision,
     precision_at_k,
     precision_recall_within_radius,
 )
-from fico.metrics.rank import (
-    MeanRank,
-    MeanReciprocalRank,
-    MedianRank,
-    first_hit_ranks,
-    median_rank,
-    reciprocal_ranks,
-)
-from fico.metrics.recall import RecallAtK, recall_at_k
+from fico.metrics.rank import MRR, MeanR, MedR, first_hit_ranks, median_rank, reciprocal_ranks
+from fico.metrics.recall import Recall, recall_at_k
 
 PER_QUERY = {
     "recall": lambda s, r: recall_at_k(s, r, 5),
@@ -33,19 +26,20 @@ PER_QUERY = {
     "ap": average_precision,
     "ap@5": lambda s, r: average_precision(s, r, 5),
     "pr": interpolated_precision,
+    "pr at 0.3": lambda s, r: interpolated_precision(s, r)[:, 3],
     "ndcg": ndcg_at_k,
     "precision": lambda s, r: precision_at_k(s, r, 5),
 }
 METRICS = {
-    "recall": lambda: RecallAtK(5),
-    "fraction": lambda: RecallAtK(5, recall="fraction"),
-    "rank": MeanRank,
-    "reciprocal": MeanReciprocalRank,
-    "ap": MeanAveragePrecision,
-    "ap@5": lambda: MeanAveragePrecision(5),
-    "pr": PrecisionRecallCurve,
-    "ndcg": NormalisedGain,
-    "precision": lambda: PrecisionAtK(5),
+    "recall": Recall(5),
+    "fraction": Recall(5, "fraction"),
+    "rank": MeanR(),
+    "reciprocal": MRR(),
+    "ap": AveragePrecision(),
+    "ap@5": AveragePrecision(5),
+    "pr at 0.3": InterpolatedPrecision(0.3),
+    "ndcg": NDCG(),
+    "precision": Precision(5),
 }
 
 
@@ -84,7 +78,7 @@ def test_the_sign_of_scores_plays_no_part(name):
 @pytest.mark.parametrize("name", METRICS)
 def test_blocks_of_queries_give_what_the_whole_gives(name):
     scores, relevant = block(3, queries=11)
-    metric = METRICS[name]()
+    metric = METRICS[name].torchmetric()
     for start in (0, 4, 5):
         stop = {0: 4, 4: 5, 5: 11}[start]
         metric.update(scores[start:stop], relevant[start:stop])
@@ -95,7 +89,7 @@ def test_median_rank_joins_blocks_and_floors_on_demand():
     scores, relevant = block(5, queries=10)
     ranks = first_hit_ranks(scores, relevant)
     for median in ("floor", "exact"):
-        metric = MedianRank(median=median)
+        metric = MedR(median=median).torchmetric()
         metric.update(scores[:3], relevant[:3])
         metric.update(scores[3:], relevant[3:])
         assert metric.compute() == median_rank(ranks, median)
@@ -106,12 +100,12 @@ def test_median_rank_joins_blocks_and_floors_on_demand():
 def test_empty_queries_count_zero_are_skipped_or_refused():
     scores, relevant = block(1)
     relevant[2] = False
-    zero, skip = MeanAveragePrecision(), MeanAveragePrecision(empty="skip")
+    zero, skip = AveragePrecision().torchmetric(), AveragePrecision().torchmetric(empty="skip")
     zero.update(scores, relevant)
     skip.update(scores, relevant)
     torch.testing.assert_close(zero.compute() * 7, skip.compute() * 6)
     with pytest.raises(DataError, match="query 2"):
-        MeanAveragePrecision(empty="error").update(scores, relevant)
+        AveragePrecision().torchmetric(empty="error").update(scores, relevant)
     with pytest.raises(ValueError, match="query 2"):
         first_hit_ranks(scores, relevant)
     assert recall_at_k(scores, relevant, 23)[2] == 0
@@ -120,7 +114,7 @@ def test_empty_queries_count_zero_are_skipped_or_refused():
 @pytest.mark.parametrize("k", [0, -1, 2.0, True])
 def test_a_cut_below_one_is_refused(k):
     scores, relevant = block(1)
-    for make in (RecallAtK, PrecisionAtK, MeanAveragePrecision, NormalisedGain):
+    for make in (Recall, Precision, AveragePrecision, NDCG):
         with pytest.raises((ValueError, TypeError)):
             make(k)
     with pytest.raises(Exception, match="k"):
@@ -156,7 +150,7 @@ def _one_process(rank, folder):
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     scores, relevant = block(9, queries=13)
     shard = slice(0, 5) if rank == 0 else slice(5, 13)
-    metrics = {name: make() for name, make in METRICS.items()} | {"median": MedianRank()}
+    metrics = {name: metric.torchmetric() for name, metric in {**METRICS, "median": MedR()}.items()}
     for metric in metrics.values():
         metric.update(scores[shard], relevant[shard])
     torch.save({name: metric.compute() for name, metric in metrics.items()}, f"{folder}/{rank}.pt")

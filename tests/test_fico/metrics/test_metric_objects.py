@@ -4,6 +4,7 @@ import doctest
 import pickle
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import isclass
 from itertools import permutations
 from pathlib import Path
 
@@ -267,9 +268,33 @@ def test_the_examples_in_the_docstrings_are_true(path):
     assert doctest.testmod(module).failed == 0
 
 
-def test_every_torchmetrics_class_of_a_metric_has_an_example():
-    from fico.metrics.base import MeanOverQueries  # noqa: PLC0415
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_metric_has_an_example_of_its_torchmetrics_object(path):
+    module = import_module(f"fico.metrics.{path.stem}" if path.stem != "__init__" else "fico.metrics")
+    for kind in vars(module).values():
+        if (
+            isclass(kind)
+            and issubclass(kind, PerQueryMetric)
+            and kind.__module__ == module.__name__
+            and "name" in vars(kind)
+        ):
+            assert ".torchmetric(" in (kind.__doc__ or ""), kind
 
-    assert len(MeanOverQueries.__subclasses__()) >= 7
-    for kind in MeanOverQueries.__subclasses__():
-        assert kind.__module__ == __name__ or ">>>" in (kind.__doc__ or ""), kind
+
+def test_the_torchmetrics_object_reports_what_the_metric_makes_of_the_summary():
+    @dataclass(frozen=True, slots=True)
+    class Doubled(FirstIsRelevant):
+        def finish(self, summaries):
+            return 2 * summaries
+
+    metric = Doubled().torchmetric()
+    metric.update(torch.tensor([[0.9, 0.1]] * 2), torch.tensor([[True, False], [False, True]]))
+    assert float(metric.compute()) == 1.0
+    assert not metric.higher_is_better
+
+
+@pytest.mark.parametrize(("task", "wanted"), [("instance", 1.0), ("category", 0.5)])
+def test_queries_without_relevant_items_count_as_in_results(task, wanted):
+    metric = Recall(1, task=task).torchmetric()
+    metric.update(torch.tensor([[0.9, 0.1]] * 2), torch.tensor([[True, False], [False, False]]))
+    assert float(metric.compute()) == wanted

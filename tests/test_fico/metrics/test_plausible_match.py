@@ -10,7 +10,7 @@ from fico import Correspondence, evaluate, evaluate_scores
 from fico.evaluation.evaluate import merge_results
 from fico.metrics.compose import build_metrics
 from fico.metrics.defaults import default_metrics
-from fico.metrics.plausible_match import PMRP, PlausibleMatchRPrecision, plausible_match_r_precision
+from fico.metrics.plausible_match import PMRP, plausible_match_r_precision
 
 ENGINES = ("compiled", "torch")
 TIES = ("expected", "optimistic", "pessimistic", "index")
@@ -163,7 +163,7 @@ def test_the_pure_function_and_the_torchmetrics_object_agree_with_the_slow_versi
     distances = torch.from_numpy((labels[:, None] ^ labels[OWN]).sum(axis=2))
     values = plausible_match_r_precision(torch.from_numpy(scores), distances, ties=ties)
     np.testing.assert_allclose(values, slow_values(scores, labels, ties)["i2t"], atol=1e-12)
-    metric = PlausibleMatchRPrecision(ties=ties)
+    metric = PMRP().torchmetric(ties)
     for part in (slice(0, 2), slice(2, 5)):
         metric.update(torch.from_numpy(scores[part]), distances[part])
     assert float(metric.compute()) == pytest.approx(float(values.mean()))
