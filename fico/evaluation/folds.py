@@ -1,6 +1,5 @@
 """Folds of an evaluation: contiguous images with their captions, each a gallery with its own relevance."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -9,7 +8,7 @@ from jaxtyping import Bool, Int64
 
 from fico.errors import DataError, UsageError
 from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
-from fico.metrics.specification import TASKS
+from fico.metrics.specification import positives_name_problem
 from fico.types import Correspondence
 
 
@@ -74,15 +73,12 @@ def check_positives(
     """Refuses further positives of unusable names or other sizes, and what needs an own image of every caption.
 
     Raises:
-        UsageError: A name is that of a task, or holds other signs than letters, digits, ``-`` and ``_``.
+        UsageError: A name is that of a task or of a hubness correction, or holds other signs than letters, digits, ``-`` and ``_``.
         DataError: The counts differ, or a caption has no own image although labels, folds or further positives need it.
     """
     for name, each in others.items():
-        if name in TASKS or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-            raise UsageError(
-                f"positives have the name {name!r}, which stands in the keys of their metrics; give one of letters, "
-                f"digits, - and _, other than {' and '.join(TASKS)}"
-            )
+        if problem := positives_name_problem(name):
+            raise UsageError(problem)
         each.check(images, len(correspondence.caption_to_image))
     needed = {"labels": has_labels, "folds": folds > 1, "further positives": bool(others)}
     lost = np.flatnonzero(correspondence.caption_to_image < 0)

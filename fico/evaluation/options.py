@@ -11,6 +11,7 @@ import numpy as np
 from fico.errors import UsageError
 from fico.metrics.specification import (
     TASKS,
+    Correction,
     Denominator,
     Empty,
     Median,
@@ -21,7 +22,6 @@ from fico.metrics.specification import (
 )
 
 Engine = Literal["auto", "compiled", "torch"]
-Correction = Literal["nnn", "dual_softmax"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +231,11 @@ def _metrics(value: Any) -> str | None:
     return f"metrics of different names, and has two of {', '.join(twice)}" if twice else None
 
 
+def _correction(value: Any) -> str | None:
+    wanted = None if value is None else _choice(Correction)(value)
+    return wanted and f"{wanted}, or None (null in a config) for no correction"
+
+
 def _shard(value: Any) -> str | None:
     is_pair = _is_sequence(value) and len(value) == 2 and all(_is_whole(part, 0) for part in value)
     return None if is_pair and value[0] < value[1] else "(rank, world size) with 0 <= rank < world size"
@@ -251,7 +256,7 @@ _CHECKS: dict[str, _Check] = {
     "map_at": _cutoffs,
     "metrics": _metrics,
     "folds": _whole(1),
-    "hubness_correction": lambda value: None if value is None else _choice(Correction)(value),
+    "hubness_correction": _correction,
     "nnn_k": _whole(1),
     "nnn_alpha": lambda value: None if _is_positive(value) else "a positive number, such as 0.5",
     "softmax_temperature": lambda value: None if _is_positive(value) else "a positive number, such as 0.1",

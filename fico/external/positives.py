@@ -6,12 +6,13 @@ from typing import Any, get_args
 
 from fico.correspondence import Correspondence
 from fico.external.eccv_caption import PositiveSet, eccv_caption_positives
+from fico.metrics.specification import positives_name_problem
 
 PACKAGE = "eccv_caption/"  # before the name of a set: eccv_caption/eccv
 
 
 def source_problems(sources: Any, prefix: str = "positives.") -> Iterator[str]:
-    """One sentence for each source that cannot be read, found without reading it.
+    """One sentence for each source that cannot be read or has no usable name, found without reading it.
 
     Args:
         sources: By the name of a task ``eccv_caption/SET``, or the path of a file.
@@ -21,6 +22,8 @@ def source_problems(sources: Any, prefix: str = "positives.") -> Iterator[str]:
         yield f"{prefix.removesuffix('.')} is {sources!r}, but must name a file for each task, such as {{mine: FILE}}"
         return
     for name, source in sources.items():
+        if problem := positives_name_problem(str(name)):
+            yield f"{prefix}{name}: {problem}"
         kind, is_set = str(source).removeprefix(PACKAGE), str(source).startswith(PACKAGE)
         if is_set and kind not in get_args(PositiveSet):
             yield f"{prefix}{name}={source} is no set of eccv_caption; it has {', '.join(get_args(PositiveSet))}"

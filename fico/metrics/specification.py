@@ -1,7 +1,8 @@
 """What defines a retrieval metric: direction, task, tie rule, AP denominator, rule for empty queries."""
 
+import re
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import Literal, get_args
 
 Direction = Literal["i2t", "t2i"]
 Task = Literal["instance", "category"]
@@ -10,10 +11,22 @@ Denominator = Literal["hits", "min_k_r", "r"]
 Empty = Literal["zero", "skip", "error"]
 RecallKind = Literal["any", "fraction"]
 Median = Literal["floor", "exact"]
+Correction = Literal["nnn", "dual_softmax"]  # of hubness; corrected scores are a task of that name
 Unit = Literal["fraction", "sum", "rank", "number"]
 
 DIRECTIONS: tuple[Direction, ...] = ("i2t", "t2i")
 TASKS: tuple[Task, ...] = ("instance", "category")
+
+
+def positives_name_problem(name: str) -> str | None:
+    """Why further positives cannot have a name, which stands in the keys of their metrics; None where they can."""
+    taken = (*TASKS, *get_args(Correction))
+    if name not in taken and re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        return None
+    return (
+        f"positives have the name {name!r}, which stands in the keys of their metrics; give one of letters, digits, - "
+        f"and _, other than {', '.join(taken)}"
+    )
 
 
 class RetrievalMetric(ABC):

@@ -241,7 +241,8 @@ def test_what_needs_an_image_of_every_caption_says_so():
         with pytest.raises(DataError, match="1 captions have no image of their own, the first in row 0"):
             evaluate_scores(i2t=scores, t2i=None, correspondence=pairs, **options)
     own = Correspondence([0, 1])
-    with pytest.raises(UsageError, match="positives have the name 'instance'"):
-        evaluate_scores(i2t=scores, t2i=None, correspondence=own, positives={"instance": pairs})
+    for name in ("instance", "category", "nnn", "dual_softmax", "a/b", ""):
+        with pytest.raises(UsageError, match=f"positives have the name '{name}'"):
+            evaluate_scores(i2t=scores, t2i=None, correspondence=own, positives={name: pairs})
     with pytest.raises(DataError, match="given for 2 images, but there are 3"):
         evaluate_scores(i2t=np.zeros((3, 2)), t2i=None, correspondence=own, positives={"more": pairs})

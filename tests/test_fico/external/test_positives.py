@@ -40,6 +40,12 @@ def test_wrong_sources_are_one_sentence_each():
     ]
 
 
+@pytest.mark.parametrize("name", ["instance", "nnn", "dual_softmax", "a/b"])
+def test_a_name_that_other_rows_have_is_refused_before_anything_is_trained(name):
+    (problem,) = source_problems({name: "eccv_caption/cxc"}, "metric.positives.")
+    assert problem.startswith(f"metric.positives.{name}: positives have the name {name!r}")
+
+
 def test_annotations_of_coco_are_refused_for_other_data():
     config = OmegaConf.create({"dataset": {"name": "shapes"}, "metric": {"positives": {"eccv": "eccv_caption/eccv"}}})
     with pytest.raises(UsageError, match="annotates the test split of COCO, but the data set is shapes"):

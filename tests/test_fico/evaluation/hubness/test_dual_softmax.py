@@ -96,7 +96,7 @@ def test_corrected_metrics_are_rows_of_their_own_and_those_of_the_product(engine
         ({"bank": None}, "hubness_correction='dual_softmax' needs bank="),
         ({"similarity": "euclidean"}, "cosine or inner"),
         ({"softmax_temperature": 0}, "softmax_temperature=0 must be a positive number"),
-        ({"hubness_correction": "softmax"}, "one of nnn, dual_softmax"),
+        ({"hubness_correction": "softmax"}, "one of nnn, dual_softmax, or None"),
     ],
 )
 def test_what_cannot_be_corrected_is_one_sentence(changed, sentence):
