@@ -74,7 +74,8 @@ def check_positives(
 
     Raises:
         UsageError: A name is that of a task or of a hubness correction, or holds other signs than letters, digits, ``-`` and ``_``.
-        DataError: The counts differ, or a caption has no own image although labels, folds or further positives need it.
+        DataError: The counts differ, or a caption has no own image although labels, folds or further positives need
+            one.
     """
     for name, each in others.items():
         if problem := positives_name_problem(name):
