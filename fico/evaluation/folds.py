@@ -73,7 +73,8 @@ def check_positives(
     """Refuses further positives of unusable names or other sizes, and what needs an own image of every caption.
 
     Raises:
-        UsageError: A name is that of a task or of a hubness correction, or holds other signs than letters, digits, ``-`` and ``_``.
+        UsageError: A name is that of a task or of a hubness correction, or holds other signs than letters, digits,
+            ``-`` and ``_``.
         DataError: The counts differ, or a caption has no own image although labels, folds or further positives need
             one.
     """
