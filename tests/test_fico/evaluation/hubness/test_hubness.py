@@ -46,6 +46,21 @@ def test_occurrences_are_the_exact_mean_over_all_orders_of_tied_items(engine, le
         assert found.sum() == pytest.approx(K * len(matrix))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_with_labels_the_sorted_keys_tell_the_same_as_a_search(dtype):
+    """Scores of both signs, zeros, minus infinity, and a row whose small scores a common power of two would tie."""
+    owners, scores = tied_problem(7, levels=6)
+    scores = scores.astype(dtype)
+    scores[3] *= 1e-30
+    scores[3, 5] = 1e30
+    scores[4, :-4] = -np.inf
+    options = {"correspondence": Correspondence(owners), "engine": "compiled", "bootstrap": 0}
+    labels = np.random.default_rng(0).random((len(scores), 4)) < 0.4
+    result = evaluate_scores(i2t=scores, t2i=scores.T, labels=labels, **options)
+    for direction, matrix in (("i2t", scores), ("t2i", scores.T)):
+        np.testing.assert_allclose(result.hubness[direction].occurrences, slow(matrix), atol=len(matrix) / UNIT)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_codes_are_those_of_their_scores(engine):
     generator = np.random.default_rng(0)
