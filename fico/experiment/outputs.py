@@ -13,6 +13,7 @@ from fico.errors import DataError
 from fico.evaluation.result import RetrievalResult
 from fico.experiment.config.resolvers import features_name
 from fico.experiment.datamodule import RetrievalDataModule
+from fico.experiment.folder import PAGE
 from fico.experiment.loggers.finished import log_finished
 from fico.report.html.hubs import items_of, shown_hubs
 from fico.report.html.page import write_report
@@ -23,6 +24,7 @@ from fico.report.run_summary.summary import print_results
 from fico.run_context import RunContext
 from fico.types import EncodedBatch
 from fico.util.provenance import commit, hardware, versions
+from fico.util.quiet import is_quiet
 
 log = logging.getLogger(__name__)
 
@@ -83,9 +85,10 @@ def write_outputs(
         key=key,
         notes=tuple(dict.fromkeys((*_notes(context, data, outputs.result), *problems, *notes))),
     )
-    print_results(results)
+    if not is_quiet():
+        print_results(results)
     try:
-        write_report(context.folder / "report.html", results, samples, hubs)
+        write_report(context.folder / PAGE, results, samples, hubs)
     except Exception as error:  # a page must never cost the metrics
         note = f"there is no report.html: {type(error).__name__}: {' '.join(str(error).split())}"
         log.warning(note)

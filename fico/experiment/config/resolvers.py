@@ -8,14 +8,16 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from fico.errors import UsageError
+from fico.util.quiet import is_quiet
 
 
 def register_resolvers() -> None:
-    """Make ``by_size``, ``stages``, ``run_name`` and ``file_name`` known to OmegaConf; may be called again."""
+    """Make ``by_size``, ``stages``, ``run_name`` and the others known to OmegaConf; may be called again."""
     named: dict[str, Callable[..., Any]] = {
         "by_size": _by_size,
         "stages": _stages,
         "run_name": _run_name,
+        "console_level": lambda: "WARNING" if is_quiet() else "INFO",
         "file_name": file_name,
     }
     for name, resolver in named.items():

@@ -6,12 +6,12 @@ from pathlib import Path
 from pytorch_lightning.loggers import Logger
 
 from fico.evaluation.result import RadiusCurve
+from fico.experiment.folder import PAGE
 from fico.metrics.specification import DIRECTIONS
 from fico.report.html.samples import QuerySample
 from fico.report.results.schema import RESULTS, Results
 
 MAIN = {"instance": "R@10", "category": "mAP@N"}  # the metric of each task whose interval and chance are logged
-PAGE = "report.html"
 
 
 def log_finished(

@@ -5,7 +5,7 @@ Runs that differ by their seed alone are folded. The view is made of the keys th
 
 import sys
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,8 +21,11 @@ with requires_extra("wandb-view"):
     import wandb_workspaces.workspaces as workspaces
     from wandb_workspaces import expr
 
+SETTING = panels.Config("setting")  # what seeds have in common
 NAME = "FiCo: quality, cost, search"
 COSTS = ("encode_seconds", "attention_seconds", "peak_memory_bytes", "embedding_bytes", "flops_per_item")
+CURVES = {"curves/recall": "k", "curves/precision_recall": "recall", "curves/radius": "radius", "search/overlap": "k"}
+EPOCHS = ("train/loss", "val/instance/mean/R@10", "val/category/mean/mAP@N")
 PINNED = ("config:model_name", "config:bits", "config:data", "config:seed")
 
 
@@ -47,10 +50,10 @@ def comparison(entity: str, project: str, split: str = "test") -> workspaces.Wor
             _section("Quality", (_bars(title, key) for title, key in keys.items())),
             _section("Quality against cost", (_scatter(title, key) for title, key in keys.items())),
             _section("Cost", (_bars(name.replace("_", " "), f"efficiency/{name}") for name in COSTS)),
-            _section("Curves", map(_chart, ("curves/recall", "curves/precision_recall", "curves/radius"))),
-            _section("Search", map(_chart, ("search/overlap", "search/rows"))),
-            _section("Samples", (_chart(f"samples/{way}") for way in DIRECTIONS)),
-            _section("Training", (_line(key) for key in ("train/loss", "val/instance/mean/R@10", "val/category/mean/mAP@N"))),
+            _section("Curves", (_lines(key, across) for key, across in CURVES.items())),
+            _section("Search", (_table("search/rows"),)),
+            _section("Samples", (_table(f"samples/{way}") for way in DIRECTIONS)),
+            _section("Training", (_epochs(key) for key in EPOCHS)),
         ],
         runset_settings=workspaces.RunsetSettings(
             groupby=[expr.Config("setting")],
@@ -71,7 +74,9 @@ def save(view: workspaces.Workspace) -> str:
     try:
         return str(view.save().url)
     except Exception as error:
-        raise UsageError(f"W&B does not take the view: {' '.join(str(error).split())}; check entity and project") from error
+        raise UsageError(
+            f"W&B does not take the view: {' '.join(str(error).split())}; check entity and project"
+        ) from error
 
 
 def command(
@@ -87,24 +92,36 @@ def command(
         raise typer.Exit(error.exit_code) from None
 
 
-def _section(name: str, shown: Iterable[panels.interface.Panel]) -> workspaces.Section:
+def _section(name: str, shown: Iterable[Any]) -> workspaces.Section:
     return workspaces.Section(name=name, panels=list(shown), is_open=True)
 
 
 def _bars(title: str, key: str) -> panels.BarPlot:
-    return panels.BarPlot(title=title, metrics=[key], groupby=panels.Config("setting"), groupby_aggfunc="mean", groupby_rangefunc="stddev")
+    grouped = {"groupby": SETTING, "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}
+    return panels.BarPlot(title=title, metrics=[key], **grouped)
 
 
 def _scatter(title: str, key: str) -> panels.ScatterPlot:
-    return panels.ScatterPlot(title=f"{title} against bytes", x=panels.SummaryMetric("efficiency/embedding_bytes"), y=panels.SummaryMetric(key), log_x=True)
+    cost = panels.SummaryMetric("efficiency/embedding_bytes")
+    return panels.ScatterPlot(title=f"{title}, against bytes", x=cost, y=panels.SummaryMetric(key), log_x=True)
 
 
-def _chart(key: str) -> panels.WeavePanelSummaryTable:
+def _lines(key: str, across: str) -> panels.CustomChart:
+    """A chart that every run has logged as a line series."""
+    return panels.CustomChart(
+        chart_name="wandb/lineseries/v0",
+        query={"summaryTable": {"tableKey": f"{key}_table"}},
+        chart_fields={name: name for name in ("step", "lineKey", "lineVal")},
+        chart_strings={"title": key.partition("/")[2].replace("_", " "), "xname": across},
+    )
+
+
+def _table(key: str) -> panels.WeavePanelSummaryTable:
     return panels.WeavePanelSummaryTable(table_name=key)
 
 
-def _line(key: str) -> panels.LinePlot:
-    return panels.LinePlot(x="epoch", y=[key], groupby=panels.Config("setting"), groupby_aggfunc="mean")
+def _epochs(key: str) -> panels.LinePlot:
+    return panels.LinePlot(x="epoch", y=[key], groupby=SETTING, groupby_aggfunc="mean")
 
 
 if __name__ == "__main__":
