@@ -50,6 +50,6 @@ def main_intervals(results: Results) -> dict[str, float]:
         for way in DIRECTIONS:
             metric, chance = (results.metric(f"{task}/{way}/{key}") for key in (name, f"chance/{name}"))
             if metric is not None:
-                parts = {"low": metric.low, "high": metric.high, "chance": chance and chance.value}
+                parts = {"low": metric.low, "high": metric.high, "chance": chance.value if chance else None}
                 found |= {f"{results.data.split}/{task}/{way}/{part}/{name}": value for part, value in parts.items()}
     return {name: value for name, value in found.items() if value is not None}

@@ -81,8 +81,8 @@ def keep_metrics(folder: Path) -> None:
 
 
 def _open(name: str, node: DictConfig, folder: Path, run: dict[str, Any]) -> Logger:
-    about = {"wandb": _own, "trackio": dict}.get(name, lambda _: {})
-    values = {"save_dir": str(folder), **about(run)}
+    about = _own(run) if name == "wandb" else run if name == "trackio" else {}
+    values = {"save_dir": str(folder), **about}
     missing = {key: value for key, value in values.items() if key in node and node[key] is None}
     arguments = {str(key): value for key, value in node.items() if key != "_partial_"}
     if name == "wandb":

@@ -26,7 +26,7 @@ def metrics_table(results: Results) -> Any:
     """
     import wandb
 
-    names = [
+    names: list[tuple[str, str, str]] = [
         (task, way, name) for task in shown_tasks(results) for name in metric_names(results, task) for way in DIRECTIONS
     ]
     names += [(task, "", name) for task, _, name in (key.partition("/") for key in both_names(results))]
