@@ -47,7 +47,7 @@ def runs(tmp_path_factory, run):
 @pytest.mark.parametrize("model", ["ucch", "vsrn"])
 def test_a_run_leaves_every_promised_file_and_names_its_folder_last(runs, model):
     folder, done = runs(model)
-    assert Path(done.stdout.strip().splitlines()[-1]) == folder.resolve()
+    assert done.stdout.splitlines()[-2:] == [f"the report: {folder.resolve() / 'report.html'}", str(folder.resolve())]
     for name in ("results.json", "results.csv", "per_query.csv.gz", "report.html", "config.yaml", "run.log", "wandb"):
         assert (folder / name).exists(), name
     for name in ("images.safetensors", "texts.safetensors", "manifest.json"):
@@ -148,8 +148,9 @@ def test_results_and_page_of_a_run_are_an_artifact_of_wandb(runs):
     assert {item.path for item in artifact.manifest.contents} == {"results.json", "report.html"}
 
 
-def test_the_same_seed_gives_the_same_numbers(run, runs, tmp_path):
-    run(tmp_path, "model=ucch", *SMALL, "logger=none")
+def test_the_same_seed_gives_the_same_numbers_and_quiet_prints_the_folder_alone(run, runs, tmp_path):
+    done = run(tmp_path, "--quiet", "model=ucch", *SMALL, "logger=none")
+    assert (done.stdout, done.stderr) == (f"{tmp_path.resolve()}\n", "")
     assert results(tmp_path)["metrics"] == results(runs("ucch")[0])["metrics"]
     assert not (tmp_path / "wandb").exists()
 

@@ -34,7 +34,11 @@ def log_finished(
         radii: Precision and recall per Hamming radius, by ``category/{direction}``.
         folder: The run's, with ``report.html``.
     """
-    sizes = {f"efficiency/{name}": float(value) for name, value in results.efficiency.items() if isinstance(value, int | float)}
+    sizes = {
+        f"efficiency/{name}": float(value)
+        for name, value in results.efficiency.items()
+        if isinstance(value, int | float)
+    }
     files = {RESULTS: text, **({PAGE: folder / PAGE} if (folder / PAGE).exists() else {})}
     for logger in loggers:
         logger.log_metrics(sizes | main_intervals(results))

@@ -35,7 +35,9 @@ def print_table(table: Table, file: TextIO | None = None) -> None:
         file: Where to print; standard output if not given.
     """
     console = console_of(file)
-    for part in fitted(table, console):
+    for number, part in enumerate(fitted(table, console)):
+        if number:
+            console.print()
         console.print(as_rich(part))
     for note in notes(table):
         print_text(console, note)
