@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fico.cli.compare import compare_runs
+from fico.cli.compare import compare_runs, read_runs
+from fico.report.compare.examples import examples
+from fico.report.compare.sweep_table import sweep_table
 from fico.report.results.schema import read_results
 from fico.report.run_summary.summary import print_results
 from fico.report.table.table import Cell, Column, Row, Table
@@ -73,6 +75,15 @@ def test_a_comparison_fits_the_terminal_and_is_whole_in_a_pipe(terminal):
     row = next(line for line in lines(pipe) if line.startswith("instance/t2i/R@10"))
     assert all(cell.text in row for cell in next(r for r in table.rows if r.texts[0] == "instance/t2i/R@10").cells)
     assert all(note in lines(pipe) for note in table.notes)
+
+
+def test_a_sweep_and_examples_fit_the_terminal(terminal):
+    print_table(sweep_table("mine", [read_results(GOLDEN / name) for name in NAMES]), terminal)
+    runs, _ = read_runs([GOLDEN / name for name in ("ucch", "vsrn")])
+    for table in examples(runs, {"482": "a caption of many words " * 8}):
+        print_table(table, terminal)
+    assert max(map(len, lines(terminal))) <= terminal.columns
+    assert "mAP@N" in terminal.getvalue()
 
 
 def test_a_pipe_is_plain_whatever_COLUMNS_says(monkeypatch):  # noqa: N802
