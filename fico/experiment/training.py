@@ -181,7 +181,8 @@ def _test(trainer: L.Trainer, module: L.LightningModule, data: RetrievalDataModu
     """Run the test epoch. What fails after the metrics are there costs what follows it, but not them."""
     split = data.splits[data.test_split]
     counts = f"{len(split.image_ids):,} images, {len(split.caption_ids):,} captions"
-    log.info("testing on %s %s: %s", split.dataset, split.name, counts)
+    if trainer.is_global_zero:
+        log.info("testing on %s %s: %s", split.dataset, split.name, counts)
     try:
         with _all_processes(trainer):
             trainer.test(module, datamodule=data, verbose=False)

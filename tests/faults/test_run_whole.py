@@ -164,7 +164,8 @@ def test_two_processes_score_a_checkpoint_as_one_does(run, runs, tmp_path, model
         f"model.checkpoint={checkpoint}", "trainer=ddp", "trainer.accelerator=cpu",
     )  # fmt: skip
     assert results(tmp_path)["metrics"] == results(folder)["metrics"]
-    assert done.stdout.count(str(tmp_path.resolve())) == 1
+    assert done.stdout.splitlines().count(str(tmp_path.resolve())) == 1
+    assert done.stderr.count("testing on shapes") == 1
 
 
 @pytest.mark.parametrize("model", ["ucch", "scan"])
