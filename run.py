@@ -35,6 +35,7 @@ from fico.experiment.resume.processes import end_with_the_first, is_torchrun, la
 from fico.experiment.resume.run_folder import open_run, register_run_folder
 from fico.experiment.sweep import sweep_name
 from fico.util.disk_errors import REASONS, disk_sentence
+from fico.util.quiet import be_quiet
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach main() as they were raised
 # Idle threads sleep. Spinning ones, OpenMP's default, made training three to ten times slower on a machine in use.
@@ -115,6 +116,9 @@ def main() -> int:
     end_with_the_first()
     register_resolvers()
     register_run_folder()
+    if "--quiet" in sys.argv:
+        sys.argv.remove("--quiet")
+        be_quiet()
     os.environ.setdefault("FICO_SWEEP", sweep_name(sys.argv[1:]))
     sys.argv[1:] = quoted(sys.argv[1:])
     warnings.filterwarnings(

@@ -1,5 +1,6 @@
-"""Time and memory of encoding."""
+"""Time, memory and arithmetic of encoding."""
 
+import logging
 import resource
 import sys
 import time
@@ -8,18 +9,22 @@ from typing import Any
 
 import pytorch_lightning as L
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from fico.run_context import RunContext
+from fico.types import EncodedBatch
 
+log = logging.getLogger(__name__)
 _PROC = Path("/proc/self")  # psutil can neither read nor reset the peak of the resident set on Linux
 
 
 class Efficiency(L.Callback):
-    """Measures the test epoch: seconds of the forward passes, wall-clock time of encoding, and peak memory.
+    """Measures the test epoch: seconds of the forward passes, wall-clock time of encoding, peak memory, FLOPs.
 
     It must come before the callbacks that do work at the end of a batch: Lightning calls them in order, and their
     time would count as the network's. Peak memory is the GPU's where there is one, else the process's from the start
-    of the test epoch.
+    of the test epoch. FLOPs are those of matrix products, convolutions and attention, two for a multiplication and an
+    addition, counted in a second pass of the first batch, which no time contains.
 
     Args:
         context: The run's.
@@ -40,14 +45,22 @@ class Efficiency(L.Callback):
         synchronize()
         self._batch_started = time.perf_counter()
 
-    def on_test_batch_end(self, *_: Any) -> None:
+    def on_test_batch_end(
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: EncodedBatch, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
         synchronize()
         seconds = time.perf_counter() - self._batch_started
         self._outputs.encode_seconds = (self._outputs.encode_seconds or 0.0) + seconds
+        if batch_idx == 0:
+            begin = time.perf_counter()
+            flops, items = _flops(trainer, module, batch), len(outputs.images) + len(outputs.texts)
+            self._outputs.flops_per_item = None if flops is None else flops / items
+            self._epoch_started += time.perf_counter() - begin
 
     def on_test_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._outputs.encode_wall_seconds = self._before + time.perf_counter() - self._epoch_started
         self._outputs.peak_memory_bytes = peak_memory()
+        self._outputs.peak_process_memory_bytes = _peak_of_process() if torch.cuda.is_initialized() else None
 
 
 def synchronize() -> None:
@@ -56,11 +69,22 @@ def synchronize() -> None:
         torch.cuda.synchronize()
 
 
+def _flops(trainer: L.Trainer, module: L.LightningModule, batch: Any) -> int | None:
+    """None where an operation cannot be counted, which must not cost the run."""
+    try:
+        with trainer.precision_plugin.test_step_context(), FlopCounterMode(display=False) as counter:
+            module.test_step(batch, 0)
+    except Exception as error:
+        log.debug("FLOPs are not counted", exc_info=error)
+        return None
+    return counter.get_total_flops()
+
+
 def reset_peak_memory() -> None:
     """Forget the peak of earlier work, of earlier jobs of a sweep too."""
     if torch.cuda.is_initialized():
         torch.cuda.reset_peak_memory_stats()
-    elif (_PROC / "clear_refs").exists():
+    if (_PROC / "clear_refs").exists():
         (_PROC / "clear_refs").write_text("5")  # Linux: resets the high-water mark of the resident set
 
 
@@ -68,6 +92,10 @@ def peak_memory() -> int:
     """Most bytes in use since `reset_peak_memory`: of the GPU where one is used, else of the process."""
     if torch.cuda.is_initialized():
         return torch.cuda.max_memory_allocated()
+    return _peak_of_process()
+
+
+def _peak_of_process() -> int:
     if (_PROC / "status").exists():
         lines = (_PROC / "status").read_text().splitlines()
         return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])

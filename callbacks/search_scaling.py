@@ -1,5 +1,7 @@
 """Compares the configured indexes on the embeddings of the test epoch."""
 
+import logging
+
 import pytorch_lightning as L
 
 from fico.bench.indexes.comparison import check_indexes, compare_indexes
@@ -8,6 +10,8 @@ from fico.bench.indexes.task import TaskMetrics
 from fico.bench.loggers import log_rows
 from fico.evaluation.options import EvaluationOptions
 from fico.run_context import RunContext
+
+log = logging.getLogger(__name__)
 
 
 class SearchScaling(L.Callback):
@@ -32,6 +36,7 @@ class SearchScaling(L.Callback):
         context, embeddings = self._context, self._context.outputs.embeddings
         is_indexable = embeddings.images.ndim == 2  # a pair scorer has no single vector that an index could hold
         if trainer.is_global_zero and context.indexes and is_indexable:
+            log.info("comparing indexes: %s", ", ".join(context.indexes))
             rows = compare_indexes(
                 embeddings.images,
                 embeddings.texts,

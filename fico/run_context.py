@@ -30,6 +30,8 @@ class EpochOutputs:
         encode_wall_seconds: The same epoch with loading the data and collecting the rows.
         attention_seconds: Time of scoring pairs; 0 for an encoder.
         peak_memory_bytes: Of the GPU where there is one, else of the process.
+        peak_process_memory_bytes: Of the process where ``peak_memory_bytes`` is the GPU's.
+        flops_per_item: Floating-point operations to encode an image or caption, on average; None: not counted.
         encoding: Times of encoding growing numbers of copies of the split, where they are measured.
         search_rows: Rows of ``search`` in `results.json`.
         shards: Encoded batches of the test on disk, with which a killed run goes on; None stores none.
@@ -43,6 +45,8 @@ class EpochOutputs:
     encode_wall_seconds: float | None = None
     attention_seconds: float = 0.0
     peak_memory_bytes: int | None = None
+    peak_process_memory_bytes: int | None = None
+    flops_per_item: float | None = None
     encoding: list[dict[str, Any]] = field(default_factory=list)
     search_rows: list[dict[str, Any]] = field(default_factory=list)
     shards: EncodedShards | None = None

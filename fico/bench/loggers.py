@@ -20,7 +20,8 @@ def log_outcome(loggers: Iterable[Any], outcome: Outcome) -> None:
     """A bench's rows as a table and numbers, its figures as images.
 
     Args:
-        loggers: Each with ``log_metrics`` and ``save``, and with ``log_table`` and ``log_image`` where it has such.
+        loggers: Each with ``log_metrics`` and ``save``, and with ``log_table``, ``log_image`` and ``log_lines`` where
+            it has such.
         outcome: What was measured.
     """
     log_rows(loggers, "bench", outcome.rows, lambda: outcome.figures)
@@ -29,7 +30,10 @@ def log_outcome(loggers: Iterable[Any], outcome: Outcome) -> None:
 def log_rows(
     loggers: Iterable[Any], key: str, rows: Sequence[Mapping[str, Any]], figures: Callable[[], Mapping[str, Figure]]
 ) -> None:
-    """Rows as the table ``key``, their numbers as ``{key}/{index}/{number}``, figures as ``{key}/{name}``.
+    """Rows as the table ``key``, their numbers as ``{key}/{index}/{number}``, figures as ``{key}/{name}``, lines.
+
+    Lines are the overlap with exact search over k, and the seconds of a search over the size of the gallery where an
+    index was measured on several.
 
     Args:
         loggers: As ``log_outcome``.
@@ -50,12 +54,30 @@ def log_rows(
         if hasattr(logger, "log_image"):
             for name, figure in figures().items():
                 logger.log_image(f"{key}/{name}", [as_image(figure)])
+        if hasattr(logger, "log_lines"):
+            logger.log_lines(f"{key}/overlap", _overlaps(rows), "overlap with exact search", "k")
+            logger.log_lines(f"{key}/scaling", _scaling(rows), "seconds to search", "items")
 
 
 def where(row: Mapping[str, Any]) -> str:
     """Direction, index, and the parameters that distinguish rows of one index."""
-    parts = [row.get("direction"), row["index"], row.get("setting") or row.get("fit_on")]
-    return "/".join(str(part) for part in parts if part)
+    return "/".join(str(part) for part in (row.get("direction"), row["index"], row.get("setting")) if part)
+
+
+Lines = dict[str, list[tuple[float, float]]]
+
+
+def _overlaps(rows: Sequence[Mapping[str, Any]]) -> Lines:
+    """By index: overlap with the exact k nearest over k."""
+    return {where(row): sorted((float(k), float(value)) for k, value in row["overlap_at_k"].items()) for row in rows}
+
+
+def _scaling(rows: Sequence[Mapping[str, Any]]) -> Lines:
+    """By index: seconds of a search over the items, of those that were measured on several sizes."""
+    lines: Lines = {}
+    for row in rows:
+        lines.setdefault(where(row), []).append((float(row["items"]), float(row["search_seconds"])))
+    return {name: sorted(points) for name, points in lines.items() if len({items for items, _ in points}) > 1}
 
 
 def _values(row: Mapping[str, Any]) -> dict[str, float]:

@@ -24,6 +24,7 @@ from fico.cli.commands.serve import serve
 from fico.cli.commands.split import split
 from fico.cli.commands.verify import verify
 from fico.errors import FicoError
+from fico.util.quiet import be_quiet
 
 # Idle threads sleep, as in run.py; on a machine in use spinning ones made a search take seconds instead of 50 ms.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -72,8 +73,11 @@ def fico(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Results and errors alone: no progress, no steps.")] = False,
 ) -> None:
     """Fine-grained and coarse-grained image-text retrieval on one bench."""
+    if quiet:
+        be_quiet()
 
 
 for command in (

@@ -4,7 +4,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fico.embeddings.store import read_manifest
 from fico.errors import UsageError
+from fico.inference.inputs import StoredInputs
 from fico.report.compare.compare import compare
 from fico.report.results.runs import FinishedRun, find_runs, is_run
 from fico.report.results.schema import RESULTS, read_results
@@ -22,7 +24,7 @@ def compare_runs(folders: Sequence[Path], *, every: bool = False) -> tuple[Table
     """Reads the runs and compares them.
 
     Args:
-        folders: Of runs, or of sweeps, which give all their finished runs.
+        folders: As `read_runs` takes them.
         every: All metrics, not only those that a run prints.
 
     Returns:
@@ -30,6 +32,23 @@ def compare_runs(folders: Sequence[Path], *, every: bool = False) -> tuple[Table
 
     Raises:
         UsageError: Fewer than two runs, or runs that cannot be compared.
+        DataError: A folder that was named itself holds an unfinished or damaged run.
+    """
+    runs, left_out = read_runs(folders)
+    return compare(runs, every=every), left_out
+
+
+def read_runs(folders: Sequence[Path]) -> tuple[list[FinishedRun], tuple[tuple[Path, str], ...]]:
+    """Reads runs once each.
+
+    Args:
+        folders: Of runs, or of sweeps, which give all their finished runs.
+
+    Returns:
+        The runs, and the unfinished ones of sweeps with the reason.
+
+    Raises:
+        UsageError: A folder of runs has none that finished.
         DataError: A folder that was named itself holds an unfinished or damaged run.
     """
     runs: dict[Path, FinishedRun] = {}
@@ -43,7 +62,26 @@ def compare_runs(folders: Sequence[Path], *, every: bool = False) -> tuple[Table
             left_out += found.left_out
             for run in found.runs:
                 runs.setdefault(run.folder, run)
-    return compare(list(runs.values()), every=every), tuple(left_out)
+    return list(runs.values()), tuple(left_out)
+
+
+def captions_of(runs: Sequence[FinishedRun]) -> dict[str, str]:
+    """Texts of the tested captions by id, from the first run that keeps them; empty without one."""
+    for folder in (run.folder for run in runs):
+        if all((folder / part / "manifest.json").is_file() for part in ("inputs", "embeddings")):
+            ids = read_manifest(folder / "embeddings")["texts"]["ids"]
+            return dict(zip(ids, StoredInputs.load(folder).captions, strict=True))
+    return {}
+
+
+def check_ending(path: Path | None) -> None:
+    """Refuses a file whose ending names no format.
+
+    Raises:
+        UsageError: It does not.
+    """
+    if path is not None and path.suffix not in FORMATS:
+        raise UsageError(f"--out {path} ends in {path.suffix or 'nothing'}; give one of {', '.join(FORMATS)}")
 
 
 def print_comparison(table: Table, *, in_markdown: bool) -> None:
@@ -60,7 +98,6 @@ def write_comparison(path: Path, table: Table) -> None:
     Raises:
         UsageError: Another ending.
     """
-    if path.suffix not in FORMATS:
-        raise UsageError(f"--out {path} ends in {path.suffix or 'nothing'}; give one of {', '.join(FORMATS)}")
+    check_ending(path)
     with atomic_write(path) as temporary:
         temporary.write_text(FORMATS[path.suffix](table), encoding="utf-8", newline="")

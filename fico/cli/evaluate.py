@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from fico.cli.metric_options import built
 from fico.errors import FicoError, UsageError
@@ -29,7 +28,7 @@ from fico.formats.arrays import load_array, load_labels, load_pairs
 from fico.formats.positives import load_positives
 from fico.formats.trec import read_trec
 from fico.report.run_summary.summary import print_results
-from fico.report.table.terminal import WIDTH, print_table
+from fico.report.table.terminal import console_of, print_table, print_text
 from fico.similarity import Similarity
 from fico.types import Correspondence
 
@@ -131,12 +130,10 @@ def evaluate_published(
                 data=DATA_SETS[dataset],
             )
             write_outputs(out / f"{dataset}-{model}", found.outputs, result, results)
-    console = Console(width=WIDTH, highlight=False)
     for table in published_tables(evaluated):
         print_table(table)
-    console = Console(width=WIDTH, highlight=False)
     for remark in remarks:
-        console.print(remark, markup=False)
+        print_text(console_of(), remark)
     if errors:
         raise FicoError("; ".join(errors))
 

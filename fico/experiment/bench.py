@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from fico.bench.loggers import log_outcome
@@ -71,12 +69,10 @@ def run(config: DictConfig, unfinished: Unfinished) -> Path:
 def _measured(bench: Bench, config: DictConfig, plain: dict[str, Any], folder: Path) -> Outcome:
     if not config.get("logger"):
         return bench.run(_report)
-    from fico.experiment.loggers import open_loggers
+    from fico.experiment.loggers.open import open_loggers
+    from fico.experiment.loggers.shown import shown_of_bench
 
-    hydra = HydraConfig.get()
-    group = Path(hydra.sweep.dir).name if hydra.mode is RunMode.MULTIRUN else None
-    shown = {"name": plain["name"], "group": group, "job_type": "bench", "tags": ["search"], "config": plain}
-    with open_loggers(config.logger, folder, shown) as loggers:
+    with open_loggers(config.logger, folder, shown_of_bench(plain)) as loggers:
         outcome = bench.run(_report)
         log_outcome(loggers, outcome)
     return outcome

@@ -1,9 +1,7 @@
-"""Times and sizes of a tested run, for its results and for the loggers."""
+"""Times and sizes of a tested run."""
 
-from collections.abc import Iterable
 from typing import Any
 
-from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from fico.experiment.datamodule import RetrievalDataModule
@@ -33,7 +31,10 @@ def efficiency(outputs: EpochOutputs, data: RetrievalDataModule, bits: int | Non
             "items_per_second": items / max(outputs.encode_seconds, 1e-9),
             "attention_seconds": outputs.attention_seconds,
             "peak_memory_bytes": outputs.peak_memory_bytes,
+            "peak_process_memory_bytes": outputs.peak_process_memory_bytes,
+            "flops_per_item": outputs.flops_per_item,
         }
+        times = {name: value for name, value in times.items() if value is not None}
     values = embeddings.images.numel() + embeddings.texts.numel()
     if outputs.encoding:
         times["encoding"] = outputs.encoding
@@ -53,11 +54,3 @@ def _feature_bytes(outputs: EpochOutputs, data: RetrievalDataModule) -> int:
         return sum(side.numel() * side.element_size() for side in kept)
     split, inputs = data.splits[data.test_split], data.inputs
     return len(split.image_ids) * inputs.bytes_per_image + len(split.caption_ids) * inputs.bytes_per_text
-
-
-def log_efficiency(loggers: Iterable[Logger], measured: dict[str, Any]) -> None:
-    """Log ``efficiency/{name}`` to every logger; they are still open then."""
-    numbers = {f"efficiency/{name}": float(value) for name, value in measured.items() if isinstance(value, int | float)}
-    for logger in loggers:
-        logger.log_metrics(numbers)
-        logger.save()

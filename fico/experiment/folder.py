@@ -6,6 +6,9 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from fico.util.atomic import atomic_write
+from fico.util.quiet import is_quiet
+
+PAGE = "report.html"
 
 
 def write_config(folder: Path, config: DictConfig) -> None:
@@ -15,7 +18,10 @@ def write_config(folder: Path, config: DictConfig) -> None:
 
 
 def print_folder(folder: Path) -> Path:
-    """Print the folder's path as the last line of standard output, and return the folder."""
-    sys.stdout.write(f"{folder.resolve()}\n")
+    """Print where the report is and, as the last line of standard output, the folder's path; return the folder."""
+    folder = folder.resolve()
+    if (folder / PAGE).exists() and not is_quiet():
+        sys.stdout.write(f"the report: {folder / PAGE}\n")
+    sys.stdout.write(f"{folder}\n")
     sys.stdout.flush()
     return folder

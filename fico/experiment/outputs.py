@@ -1,4 +1,4 @@
-"""What a finished run leaves in its folder; ``results.json`` comes last."""
+"""What a finished run leaves in its folder; ``results.json`` comes last, when the loggers are closed."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -6,21 +6,25 @@ from dataclasses import replace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger
 
 from fico.datasets.base import RetrievalSplit
 from fico.errors import DataError
 from fico.evaluation.result import RetrievalResult
 from fico.experiment.config.resolvers import features_name
 from fico.experiment.datamodule import RetrievalDataModule
+from fico.experiment.folder import PAGE
+from fico.experiment.loggers.finished import log_finished
 from fico.report.html.hubs import items_of, shown_hubs
 from fico.report.html.page import write_report
 from fico.report.html.samples import QuerySample, Rank, exact_rank, matrix_rank, sample_queries
 from fico.report.results.collect import collect_hubness, collect_metrics, query_tables
-from fico.report.results.schema import DataInfo, ModelInfo, Results, SearchRow, write_results
+from fico.report.results.schema import DataInfo, ModelInfo, Results, SearchRow, results_text, write_values
 from fico.report.run_summary.summary import print_results
 from fico.run_context import RunContext
 from fico.types import EncodedBatch
 from fico.util.provenance import commit, hardware, versions
+from fico.util.quiet import is_quiet
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +35,13 @@ def write_outputs(
     context: RunContext,
     efficiency: Mapping[str, Any],
     notes: Sequence[str],
+    loggers: Sequence[Logger],
     *,
     key: str,
     started: str,
     seconds: float,
-) -> None:
-    """Print the tables of a tested run, then write ``report.html``, the CSV files and ``results.json``.
+) -> str:
+    """Print the tables of a tested run, write ``report.html`` and the CSV files, and tell the loggers.
 
     Args:
         config: The composed config.
@@ -44,9 +49,13 @@ def write_outputs(
         context: The run's, whose ``outputs`` the test has filled.
         efficiency: Of `fico.experiment.efficiency.efficiency`.
         notes: On training and weights, and what was warned of.
+        loggers: Open ones.
         key: Key of the run; see `fico.experiment.sweep.run_key`.
         started: UTC time, ISO 8601.
         seconds: Wall-clock time of the run so far.
+
+    Returns:
+        The text of ``results.json``, which is written last.
 
     Raises:
         FicoError: A metric is outside its range; nothing is written then.
@@ -76,15 +85,19 @@ def write_outputs(
         key=key,
         notes=tuple(dict.fromkeys((*_notes(context, data, outputs.result), *problems, *notes))),
     )
-    print_results(results)
+    if not is_quiet():
+        print_results(results)
     try:
-        write_report(context.folder / "report.html", results, samples, hubs)
+        write_report(context.folder / PAGE, results, samples, hubs)
     except Exception as error:  # a page must never cost the metrics
         note = f"there is no report.html: {type(error).__name__}: {' '.join(str(error).split())}"
         log.warning(note)
         log.debug("the report", exc_info=error)
         results = replace(results, notes=(*results.notes, note))
-    write_results(context.folder, results, query_tables(outputs.result, split.image_ids, split.caption_ids))
+    write_values(context.folder, results, query_tables(outputs.result, split.image_ids, split.caption_ids))
+    text = results_text(results, context.folder)
+    log_finished(loggers, results, text, samples, outputs.result.curves, context.folder)
+    return text
 
 
 def _samples(context: RunContext, split: RetrievalSplit, seed: int) -> tuple[list[QuerySample], tuple[str, ...]]:

@@ -21,3 +21,4 @@ def quiet() -> None:
         warnings.filterwarnings("ignore", advice)
     for name in ("pytorch_lightning.utilities.rank_zero", "gensim", "faiss"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it numbers the processes

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as L
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from fico.experiment.checkpoint import fill_sizes, weights_origin
@@ -16,9 +14,10 @@ from fico.experiment.config.pairing import input_nodes
 from fico.experiment.context import run_context
 from fico.experiment.data import build_data
 from fico.experiment.datamodule import RetrievalDataModule
-from fico.experiment.efficiency import efficiency, log_efficiency
+from fico.experiment.efficiency import efficiency
 from fico.experiment.folder import print_folder, write_config
-from fico.experiment.loggers import keep_metrics, open_loggers
+from fico.experiment.loggers.open import keep_metrics, open_loggers
+from fico.experiment.loggers.shown import shown
 from fico.experiment.notes import collected_warnings
 from fico.experiment.outputs import write_outputs
 from fico.experiment.quiet import quiet
@@ -27,7 +26,7 @@ from fico.experiment.resume.unfinished import Unfinished
 from fico.experiment.sweep import is_finished, run_key
 from fico.experiment.training import train_and_test
 from fico.inference.inputs import write_inputs
-from fico.report.results.schema import RESULTS
+from fico.report.results.schema import RESULTS, write_results_text
 
 log = logging.getLogger(__name__)
 
@@ -60,19 +59,21 @@ def run(config: DictConfig, unfinished: Unfinished) -> Path:
     _begin(unfinished, key)
     write_config(folder, config)
     write_inputs(folder, data.splits["train"], data.splits[data.test_split], data.inputs, _readers(config))
-    context, is_tested, measured = run_context(folder, config, data, key), "test" in config.stage, {}
-    with collected_warnings() as warned, open_loggers(config.logger, folder, _shown(config)) as loggers:
+    context, is_tested = run_context(folder, config, data, key), "test" in config.stage
+    text = None
+    with collected_warnings() as warned, open_loggers(config.logger, folder, shown(config, context)) as loggers:
         tested = train_and_test(config, data, context, loggers, unfinished)
-        if is_tested:
+        if is_tested and tested.trainer.is_global_zero:
+            notes, seconds = (*tested.notes, *warned), time.perf_counter() - begin
             measured = efficiency(context.outputs, data, context.bits)
-            log_efficiency(loggers, measured)
+            text = write_outputs(
+                config, data, context, measured, notes, loggers, key=key, started=started, seconds=seconds
+            )
     if tested.trainer.is_global_zero:
-        notes = (*tested.notes, *warned)
-        if is_tested:
-            seconds = time.perf_counter() - begin
-            write_outputs(config, data, context, measured, notes, key=key, started=started, seconds=seconds)
+        if text is not None:
+            write_results_text(folder, text)
         else:
-            for note in notes:
+            for note in (*tested.notes, *warned):
                 log.info(note)
         print_folder(folder)
     return folder
@@ -108,16 +109,3 @@ def _weight_digests(model: DictConfig) -> list[str]:
     """Hashes of the weights that a run starts from, as their path does not say what is in them."""
     origins = [weights_origin(path) or {} for path in (model.weights, model.checkpoint)]
     return [digest for files in origins for digest in files.values()]
-
-
-def _shown(config: DictConfig) -> dict[str, Any]:
-    """What W&B shows of the run."""
-    hydra = HydraConfig.get()
-    is_sweep = hydra.mode is RunMode.MULTIRUN
-    return {
-        "name": config.name,
-        "group": Path(hydra.sweep.dir).name if is_sweep else None,
-        "job_type": "+".join(config.stage),
-        "tags": [config.model.family, str(config.dataset._target_).rsplit(".", maxsplit=1)[-1].lower()],
-        "config": OmegaConf.to_container(config, resolve=True),
-    }

@@ -12,7 +12,6 @@ from typing import Any, Literal
 import pytorch_lightning as L
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.precision import MixedPrecision
 
@@ -23,12 +22,14 @@ from fico.experiment.checkpoint import build_module, check_checkpoint, load_chec
 from fico.experiment.context import build_callbacks
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.experiment.notes import training_notes
+from fico.experiment.progress_bar import EpochBar
 from fico.experiment.resume.checkpoint_file import AtomicCheckpoints
 from fico.experiment.resume.random_state import RandomState
 from fico.experiment.resume.stages import record_training, resumed_checkpoint, store_encoded
 from fico.experiment.resume.unfinished import Unfinished
 from fico.networks.checkpoint_io.load import load_strictly
 from fico.run_context import RunContext
+from fico.util.quiet import is_quiet
 
 log = logging.getLogger(__name__)
 MIXED: dict[str, Literal["bf16-mixed", "16-mixed"]] = {"bf16": "bf16-mixed", "fp16": "16-mixed"}
@@ -116,12 +117,12 @@ def _trainer(config: DictConfig, callbacks: list[L.Callback], loggers: list[Logg
     """Build the trainer; `fico.experiment.config` refuses the user's keys that are set here."""
     options: dict[str, Any] = {
         "_convert_": "all",
-        "enable_progress_bar": sys.stdout.isatty(),
+        "enable_progress_bar": sys.stderr.isatty() and not is_quiet(),
         "enable_model_summary": False,
     }
     options |= {str(key): value for key, value in config.trainer.items()}
     if options["enable_progress_bar"]:
-        callbacks = [*callbacks, RichProgressBar()]
+        callbacks = [*callbacks, EpochBar()]
     trainer: L.Trainer = build(
         options,
         plugins=[*(options.pop("plugins", None) or []), AtomicCheckpoints()],
@@ -178,6 +179,10 @@ def _load_tested(module: L.LightningModule, path: Path | None, weights: str | No
 
 def _test(trainer: L.Trainer, module: L.LightningModule, data: RetrievalDataModule, context: RunContext) -> None:
     """Run the test epoch. What fails after the metrics are there costs what follows it, but not them."""
+    split = data.splits[data.test_split]
+    counts = f"{len(split.image_ids):,} images, {len(split.caption_ids):,} captions"
+    if trainer.is_global_zero:
+        log.info("testing on %s %s: %s", split.dataset, split.name, counts)
     try:
         with _all_processes(trainer):
             trainer.test(module, datamodule=data, verbose=False)

@@ -28,6 +28,13 @@ def requires_extra(*names: str) -> Iterator[None]:
         raise MissingExtra(_sentence(f"an import failed ({error})", names)) from error
 
 
+def missing_extra(error: BaseException | None) -> MissingExtra | None:
+    """The missing extra that an error came from, or None."""
+    while error is not None and not isinstance(error, MissingExtra):
+        error = error.__cause__ or error.__context__
+    return error
+
+
 def _sentence(what: str, names: tuple[str, ...]) -> str:
     commands = " or ".join(f'pip install "fico[{name}]"' for name in names)
     return f'{what}; it comes with the extra {" or ".join(names)}: {commands}, in a checkout -e ".[{names[0]}]"'

@@ -8,12 +8,16 @@ from typing import Self, TypeVar
 from rich.console import Console
 from rich.progress import Progress
 
+from fico.util.quiet import is_quiet
+
 Item = TypeVar("Item")
 PATIENCE_SECONDS = 2.0
 
 
 class ProgressBar:
     """A bar on standard error with the remaining time, shown once the work has taken two seconds.
+
+    Where standard error is no terminal, the description is written then, in a line.
 
     Args:
         total: Units of work.
@@ -22,8 +26,9 @@ class ProgressBar:
     """
 
     def __init__(self, total: int, description: str, *, is_shown: bool = True) -> None:
-        self._is_shown, self._begin = is_shown, time.monotonic()
-        self._bar = Progress(console=Console(stderr=True))
+        self._is_waiting, self._begin = is_shown and not is_quiet(), time.monotonic()
+        self._console, self._description = Console(stderr=True), description
+        self._bar = Progress(console=self._console)
         self._task = self._bar.add_task(description, total=total)
 
     def __enter__(self) -> Self:
@@ -37,8 +42,12 @@ class ProgressBar:
 
     def advance(self, units: int = 1) -> None:
         """Counts finished units of work."""
-        if self._is_shown and not self._bar.live.is_started and time.monotonic() - self._begin > PATIENCE_SECONDS:
-            self._bar.start()
+        if self._is_waiting and time.monotonic() - self._begin > PATIENCE_SECONDS:
+            self._is_waiting = False
+            if self._console.is_terminal:
+                self._bar.start()
+            else:
+                self._console.file.write(f"{self._description}\n")
         self._bar.advance(self._task, units)
 
 

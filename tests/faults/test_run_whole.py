@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.wandb_file import read_offline_run
+
 SMALL = ("dataset.images=80", "model.epochs=2", "metric.bootstrap=50")
 INSTANCE = ("R@1", "R@5", "R@10", "R@50", "R@100", "R@200", "MedR", "MeanR")
 CATEGORY = ("mAP@10", "mAP@100", "mAP@N", *(f"PR@{step / 10:.1f}" for step in range(11)))
@@ -45,7 +47,7 @@ def runs(tmp_path_factory, run):
 @pytest.mark.parametrize("model", ["ucch", "vsrn"])
 def test_a_run_leaves_every_promised_file_and_names_its_folder_last(runs, model):
     folder, done = runs(model)
-    assert Path(done.stdout.strip().splitlines()[-1]) == folder.resolve()
+    assert done.stdout.splitlines()[-2:] == [f"the report: {folder.resolve() / 'report.html'}", str(folder.resolve())]
     for name in ("results.json", "results.csv", "per_query.csv.gz", "report.html", "config.yaml", "run.log", "wandb"):
         assert (folder / name).exists(), name
     for name in ("images.safetensors", "texts.safetensors", "manifest.json"):
@@ -84,18 +86,71 @@ def test_per_query_ranks_average_to_the_metric(runs):
     assert sum(ranks) / len(ranks) == pytest.approx(results(folder)["metrics"]["test/instance/t2i/MeanR"]["value"])
 
 
-def test_the_offline_run_of_wandb_holds_the_metrics(runs):
-    folder, _ = runs("ucch")
-    logged = next((folder / "wandb").glob("offline-run-*/*.wandb")).read_bytes()
-    assert b"test/category/i2t/mAP@N" in logged
+def test_metrics_csv_holds_times_and_sizes(runs):
+    header = (runs("ucch")[0] / "metrics.csv").read_text().splitlines()[0]
     for name in ("efficiency/encode_seconds", "efficiency/peak_memory_bytes", "efficiency/embedding_bytes"):
-        assert name.encode() in logged
-        assert name in (folder / "metrics.csv").read_text().splitlines()[0]
-    assert b"search/i2t/hnsw/build_seconds" in logged
+        assert name in header
 
 
-def test_the_same_seed_gives_the_same_numbers(run, runs, tmp_path):
-    run(tmp_path, "model=ucch", *SMALL, "logger=none")
+@pytest.mark.parametrize("model", ["ucch", "vsrn"])  # the second is the default command's
+def test_the_offline_run_of_wandb_holds_what_compares_runs_in_at_most_80_keys(runs, model):
+    folder, _ = runs(model)
+    run, found = read_offline_run(folder), results(folder)
+    assert len(run.keys) <= 80
+    for task, name in (("instance", "R@10"), ("category", "mAP@N")):
+        for way in ("i2t", "t2i"):
+            metric = found["metrics"][f"test/{task}/{way}/{name}"]
+            assert run.summary[f"test/{task}/{way}/{name}"] == pytest.approx(
+                metric["value"], abs=1e-6
+            )  # logged in float32
+            assert run.summary[f"test/{task}/{way}/low/{name}"] == pytest.approx(metric["low"])
+            assert run.summary[f"test/{task}/{way}/high/{name}"] == pytest.approx(metric["high"])
+            assert 0 < run.summary[f"test/{task}/{way}/chance/{name}"] < 1
+    measured = {"encode_seconds", "attention_seconds", "items_per_second", "peak_memory_bytes", "embedding_bytes"}
+    for name in measured | {"flops_per_item"}:
+        assert run.summary[f"efficiency/{name}"] == pytest.approx(found["efficiency"][name])
+    for row in found["search"]:
+        if row["direction"] == "t2i" and "/" not in row["index"]:
+            for name in ("build_seconds", "search_seconds", "index_bytes"):
+                assert run.summary[f"search/t2i/{row['index']}/{name}"] == pytest.approx(row[name])
+    lines = {"curves/recall_table", "curves/precision_recall_table", "search/overlap_table"}
+    assert lines | ({"curves/radius_table"} if model == "ucch" else set()) <= run.keys
+    assert not any("PR@" in key for key in run.keys)
+    assert len(run.table("search/rows")) == len(found["search"])
+    shown = [key for key in found["metrics"] if "/chance/" not in key and "/PR@" not in key]
+    assert len(run.table("metrics")) == len(shown)
+    (row, *_) = run.table("samples/t2i")
+    assert [row[f"found {n}"]["_type"] for n in range(1, 6)] == ["image-file"] * 5
+    ranked = [row["rank of the first relevant item"] for row in run.table("samples/t2i")]
+    assert ranked == sorted(ranked)
+
+
+@pytest.mark.parametrize(
+    ("model", "tags"),
+    [("ucch", ["ucch", "coarse", "tiny", "shapes", "64 bits"]), ("vsrn", ["vsrn", "fine", "tiny", "shapes"])],
+)
+def test_wandb_sorts_and_folds_runs_by_tags_and_config(runs, model, tags):
+    run = read_offline_run(runs(model)[0])
+    assert list(run.run.tags) == tags
+    facts = {key: run.config[key] for key in ("model_name", "family", "size", "bits", "data", "seed")}
+    assert facts == {
+        "model_name": model, "family": tags[1], "size": "tiny", "bits": 64 if model == "ucch" else None,
+        "data": "shapes", "seed": 0,
+    }  # fmt: skip
+    assert run.config["setting"].startswith("ucch-64-shapes " if model == "ucch" else "vsrn-shapes ")
+
+
+def test_results_and_page_of_a_run_are_an_artifact_of_wandb(runs):
+    folder, _ = runs("vsrn")
+    (artifact,) = [each for each in read_offline_run(folder).artifacts if each.type == "results"]
+    for item in artifact.manifest.contents:
+        assert Path(item.local_path).read_bytes() == (folder / item.path).read_bytes()
+    assert {item.path for item in artifact.manifest.contents} == {"results.json", "report.html"}
+
+
+def test_the_same_seed_gives_the_same_numbers_and_quiet_prints_the_folder_alone(run, runs, tmp_path):
+    done = run(tmp_path, "--quiet", "model=ucch", *SMALL, "logger=none")
+    assert (done.stdout, done.stderr) == (f"{tmp_path.resolve()}\n", "")
     assert results(tmp_path)["metrics"] == results(runs("ucch")[0])["metrics"]
     assert not (tmp_path / "wandb").exists()
 
@@ -109,7 +164,8 @@ def test_two_processes_score_a_checkpoint_as_one_does(run, runs, tmp_path, model
         f"model.checkpoint={checkpoint}", "trainer=ddp", "trainer.accelerator=cpu",
     )  # fmt: skip
     assert results(tmp_path)["metrics"] == results(folder)["metrics"]
-    assert done.stdout.count(str(tmp_path.resolve())) == 1
+    assert done.stdout.splitlines().count(str(tmp_path.resolve())) == 1
+    assert done.stderr.count("testing on shapes") == 1
 
 
 @pytest.mark.parametrize("model", ["ucch", "scan"])

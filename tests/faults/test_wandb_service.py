@@ -15,8 +15,8 @@ import wandb
 from hydra import compose, initialize_config_dir
 
 from fico.experiment.config.resolvers import register_resolvers
-from fico.experiment.loggers import open_loggers
-from fico.experiment.wandb_service import finish_in_time, service_problem
+from fico.experiment.loggers.open import open_loggers
+from fico.experiment.loggers.wandb_service import finish_in_time, service_problem
 
 ROOT = Path(__file__).resolve().parents[2]
 VIEWER = {"data": {"viewer": {"id": "x", "username": "u", "entity": "e", "flags": "{}", "teams": {"edges": []}}}}
@@ -36,7 +36,7 @@ from pathlib import Path
 import pytorch_lightning.loggers, wandb
 from hydra import compose, initialize_config_dir
 from fico.experiment.config.resolvers import register_resolvers
-from fico.experiment.loggers import open_loggers
+from fico.experiment.loggers.open import open_loggers
 
 register_resolvers()
 with initialize_config_dir(str(Path("conf").resolve()), version_base="1.3"):
@@ -120,7 +120,7 @@ def test_what_is_wrong_with_the_service_is_known_in_time(ports, monkeypatch, mod
 
 
 def test_a_run_goes_offline_with_a_line(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr("fico.experiment.loggers.service_problem", lambda: "no answer in time")
+    monkeypatch.setattr("fico.experiment.loggers.open.service_problem", lambda: "no answer in time")
     register_resolvers()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose("config", ["logger.mode=online"]).logger

@@ -1,5 +1,6 @@
 """What the callbacks make of the encoded batches."""
 
+import contextlib
 import time
 from dataclasses import replace
 from types import SimpleNamespace
@@ -219,10 +220,36 @@ def test_efficiency_counts_the_seconds_inside_batches_only(context):
     efficiency.on_test_epoch_start(None, None)
     time.sleep(0.05)
     efficiency.on_test_batch_start()
-    efficiency.on_test_batch_end()
+    efficiency.on_test_batch_end(None, None, None, None, 1)
     efficiency.on_test_epoch_end(None, None)
     assert 0 < context.outputs.encode_seconds < 0.05 < context.outputs.encode_wall_seconds
     assert context.outputs.peak_memory_bytes > 10_000_000
+
+
+def test_flops_are_counted_in_a_pass_that_no_time_contains(context, encoded):
+    trainer = SimpleNamespace(precision_plugin=SimpleNamespace(test_step_context=contextlib.nullcontext))
+
+    def step(batch, index):
+        time.sleep(0.05)
+        return batch @ torch.ones(3, 5)
+
+    efficiency = Efficiency(context)
+    efficiency.on_test_epoch_start(None, None)
+    efficiency.on_test_batch_start()
+    efficiency.on_test_batch_end(trainer, SimpleNamespace(test_step=step), encoded, torch.ones(7, 3), 0)
+    efficiency.on_test_epoch_end(None, None)
+    items = len(encoded.images) + len(encoded.texts)
+    assert context.outputs.flops_per_item == pytest.approx(2 * 7 * 3 * 5 / items)
+    assert context.outputs.encode_seconds < context.outputs.encode_wall_seconds < 0.05
+
+
+def test_what_cannot_be_counted_costs_nothing_else(context, encoded):
+    trainer = SimpleNamespace(precision_plugin=SimpleNamespace(test_step_context=contextlib.nullcontext))
+    efficiency = Efficiency(context)
+    efficiency.on_test_epoch_start(None, None)
+    efficiency.on_test_batch_start()
+    efficiency.on_test_batch_end(trainer, SimpleNamespace(), encoded, None, 0)
+    assert context.outputs.flops_per_item is None
 
 
 def test_a_stamp_loads_without_pickle(tmp_path, context):

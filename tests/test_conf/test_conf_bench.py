@@ -17,6 +17,7 @@ from fico.experiment.config.checks import check_config
 from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.resume.unfinished import Unfinished
 from fico.report.results.schema import read_results
+from tests.wandb_file import read_offline_run
 
 ROOT = Path(__file__).resolve().parents[2]
 TOY = ("bench.queries=50", "bench.items=500", "bench.threads=1")
@@ -88,9 +89,14 @@ def test_the_results_of_table_7_say_what_was_measured(table7):
 
 def test_the_rows_of_table_7_reach_the_loggers(table7):
     folder, _ = table7
-    logged = next((folder / "wandb").glob("offline-run-*/*.wandb")).read_bytes()
-    assert b"bench/hnsw/top1_in_1" in logged
-    assert b"bench/rows" in logged
+    run, search = read_offline_run(folder), json.loads((folder / "results.json").read_text())["search"]
+    rows = {row["index"]: row for row in run.table("bench/rows")}
+    assert {row["index"]: row["search_seconds"] for row in search} == {
+        n: row["search_seconds"] for n, row in rows.items()
+    }
+    lines = {(row["lineKey"], row["step"]): row["lineVal"] for row in run.table("bench/overlap_table")}
+    assert all(lines[row["index"], int(k)] == value for row in search for k, value in row["overlap_at_k"].items())
+    assert len(run.keys) < 10
     assert "bench/hnsw/top1_in_1" in (folder / "metrics.csv").read_text().splitlines()[0]
 
 

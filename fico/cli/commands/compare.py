@@ -9,15 +9,24 @@ import typer
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs or sweeps; the first is the reference.")],
     every: Annotated[bool, typer.Option("--all", help="All metrics, not only the main ones.")] = False,
+    count: Annotated[
+        int, typer.Option("--examples", min=0, help="Queries that are answered better, and as many worse; 0: none.")
+    ] = 3,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write .md, .tex or .csv too.")] = None,
 ) -> None:
-    """Runs side by side: differences, best in bold, seeds averaged, paired significance tests."""
-    from fico.cli.compare import compare_runs, print_comparison, write_comparison
+    """Runs side by side: differences, best in bold, seeds averaged, paired significance tests, wins and losses."""
+    from fico.cli.compare import captions_of, check_ending, print_comparison, read_runs, write_comparison
+    from fico.report.compare.compare import compare
+    from fico.report.compare.examples import examples
 
-    table, left_out = compare_runs(runs, every=every)
+    check_ending(out)
+    found, left_out = read_runs(runs)
+    table = compare(found, every=every)
     if out is not None:
         write_comparison(out, table)
     print_comparison(table, in_markdown=as_markdown)
+    for each in examples(found, captions_of(found), count=count) if count else ():
+        print_comparison(each, in_markdown=as_markdown)
     for path, reason in left_out:
         typer.echo(f"fico: left out: {path}: {reason}", err=True)

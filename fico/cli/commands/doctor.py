@@ -21,15 +21,17 @@ def doctor(
     """What is installed, what conflicts, and what is missing for which model. Exit code 1 if something will break."""
     from fico.cli.data.dataset_option import DatasetOption
     from fico.cli.doctor import examine
+    from fico.report.table.terminal import console_of, hanging
 
     if dataset is None and root is not None:
         raise UsageError("--root is the folder of a data set; give its --dataset too, karpathy for any folder")
     option = None if dataset is None else DatasetOption(dataset, root, split_key, splits)
+    console = console_of()
     findings = examine(Path.cwd(), option, size)
     width = max(len(finding.subject) for finding in findings)
     for finding in findings:
-        text = finding.text.replace("\n", "\n" + " " * (width + 11))
-        typer.echo(f"{finding.level:5}  {finding.subject:{width}}  {text}")
+        line = f"{finding.level:5}  {finding.subject:{width}}  {finding.text}"
+        typer.echo(hanging(line, width + 11, console))
     errors = sum(finding.level == "error" for finding in findings)
     if errors:
         raise FicoError(f"{errors} of {len(findings)} checks found an error; the lines above say what to do")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fico.errors import DataError
+from fico.util.quiet import is_quiet
 
 if TYPE_CHECKING:
     from fico.cli.data.dataset_option import DatasetOption
@@ -91,8 +92,9 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def tell(text: str) -> None:
-    """Reports a step on standard error."""
-    typer.echo(f"fico: {text}", err=True)
+    """Reports a step on standard error, unless the user wants results alone."""
+    if not is_quiet():
+        typer.echo(f"fico: {text}", err=True)
 
 
 def check_folders(runs: Sequence[Path], images: Path | None) -> None:

@@ -8,14 +8,16 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from fico.errors import UsageError
+from fico.util.quiet import is_quiet
 
 
 def register_resolvers() -> None:
-    """Make ``by_size``, ``stages``, ``run_name`` and ``file_name`` known to OmegaConf; may be called again."""
+    """Make ``by_size``, ``stages``, ``run_name`` and the others known to OmegaConf; may be called again."""
     named: dict[str, Callable[..., Any]] = {
         "by_size": _by_size,
         "stages": _stages,
         "run_name": _run_name,
+        "console_level": lambda: "WARNING" if is_quiet() else "INFO",
         "file_name": file_name,
     }
     for name, resolver in named.items():
@@ -36,15 +38,19 @@ def _stages(*, _root_: DictConfig) -> ListConfig:
 
 
 def _run_name(*, _root_: DictConfig) -> str:
-    """``<model>[-<bits>][-<features>]-<dataset>[-first<subset>][-x<copies>]-s<seed>``."""
-    model, dataset = _root_.model, dataset_name(_root_)
-    subset = _root_.dataset.get("subset")
+    return f"{setting_name(_root_)}-s{_root_.seed}"
+
+
+def setting_name(config: DictConfig) -> str:
+    """``<model>[-<bits>][-<features>]-<dataset>[-first<subset>][-x<copies>]``: the name of a run without its seed."""
+    model, dataset = config.model, dataset_name(config)
+    subset = config.dataset.get("subset")
     dataset += "" if subset is None else f"-first{subset}"
-    copies = _root_.dataset.get("copies")
+    copies = config.dataset.get("copies")
     dataset += "" if copies is None else f"-x{copies}"
     bits = f"-{model.bits}" if "bits" in model else ""
-    features = features_name(_root_)
-    return f"{model.name}{bits}{features and f'-{features}'}-{dataset}-s{_root_.seed}"
+    features = features_name(config)
+    return f"{model.name}{bits}{features and f'-{features}'}-{dataset}"
 
 
 def file_name(text: object, empty: str = "run") -> str:

@@ -8,6 +8,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig
 
 from fico.experiment.config.hydra_errors import did_you_mean
+from fico.util.optional import missing_extra
 
 # Keys of a node that are not arguments of its `_target_`.
 DATASET_EXTRAS = frozenset({"split", "model_size", "inputs", "rerank_k", "subset", "copies"})
@@ -20,7 +21,8 @@ def wrong_targets(config: DictConfig, where: str = "") -> Iterator[str]:
         try:
             signature = inspect.signature(get_object(target))
         except Exception as error:  # an import can fail in any way
-            yield f"{path}._target_ {target!r} cannot be imported ({error})"
+            missing = missing_extra(error)
+            yield f"{path}: {missing}" if missing else f"{path}._target_ {target!r} cannot be imported ({error})"
             continue
         extras = DATASET_EXTRAS if path == "dataset" else frozenset()
         keys = {str(key) for key in node if not str(key).startswith("_") and key not in extras}

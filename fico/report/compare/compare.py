@@ -55,13 +55,15 @@ def compare(runs: Sequence[FinishedRun], *, every: bool = False) -> Table:
         if not run.results.metrics:
             raise UsageError(f"{run.folder} has no metrics of a model, as after a bench; fico report shows benches")
     check_same_data(runs)
-    contenders = _contenders(runs)
+    contenders = contenders_of(runs)
     names = _names(runs, every)
-    tests = _tests(contenders, names)
+    values = QueryValues(runs)
+    tests = _tests(values, contenders, names)
+    spans = {key: values.interval(contenders[0].runs, contenders[key[1]].runs, key[0]) for key in tests}
     columns = [Column("metric", is_text=True), Column("chance"), Column("value", contenders[0].label)]
     for contender in contenders[1:]:
         columns += [Column(name, contender.label) for name in ("value", "difference", "p")]
-    rows = [_metric_row(name, contenders, tests) for name in names]
+    rows = [_metric_row(name, contenders, tests, spans) for name in names]
     rows += [row for name in COSTS if (row := _cost_row(name, contenders)) is not None]
     title = f"Compared on {Protocol.of(runs[0].results).description}"
     return Table("compare", title, tuple(columns), tuple(rows), _notes(contenders, tests))
@@ -70,7 +72,10 @@ def compare(runs: Sequence[FinishedRun], *, every: bool = False) -> Table:
 Tests = dict[tuple[str, int], tuple[PairedTest, float]]  # by metric and column of the other: the test, and p after Holm
 
 
-def _contenders(runs: Sequence[FinishedRun]) -> list[Contender]:
+Spans = dict[tuple[str, int], tuple[float, float] | None]  # the interval of a difference, likewise
+
+
+def contenders_of(runs: Sequence[FinishedRun]) -> list[Contender]:
     """Groups of seeds in the order in which their first run was given."""
     of = {id(run.results): run for run in runs}
     contenders = []
@@ -99,8 +104,7 @@ def _names(runs: Sequence[FinishedRun], every: bool) -> list[str]:
     return list(names | {name: None for run in runs for name in both_names(run.results)})
 
 
-def _tests(contenders: Sequence[Contender], names: Sequence[str]) -> Tests:
-    values = QueryValues([run for contender in contenders for run in contender.runs])
+def _tests(values: QueryValues, contenders: Sequence[Contender], names: Sequence[str]) -> Tests:
     wanted = [(name, column) for column in range(1, len(contenders)) for name in names if name.count("/") == 2]
     tested = [
         (key, values.test(contenders[0].runs, contenders[key[1]].runs, key[0]))
@@ -111,7 +115,7 @@ def _tests(contenders: Sequence[Contender], names: Sequence[str]) -> Tests:
     return {key: (test, p) for (key, test), p in zip(known, corrected, strict=True)}
 
 
-def _metric_row(name: str, contenders: Sequence[Contender], tests: Tests) -> Row:
+def _metric_row(name: str, contenders: Sequence[Contender], tests: Tests, spans: Spans) -> Row:
     scores = [contender.group.score(name) for contender in contenders]
     best = _best([None if s is None else -s.value if s.higher_is_better else s.value for s in scores])
     where, _, metric = name.rpartition("/")
@@ -121,7 +125,8 @@ def _metric_row(name: str, contenders: Sequence[Contender], tests: Tests) -> Row
         cell = score_cell(score, len(contender.runs))
         cells.append(Cell(cell.text, cell.note, cell.numbers, column in best))
         if column:
-            cells += [_difference(scores[0], score), p_cell(tests.get((name, column)))]
+            span = spans.get((name, column))
+            cells += [_difference(scores[0], score, span), p_cell(tests.get((name, column)))]
     return Row(tuple(cells))
 
 
@@ -133,11 +138,13 @@ def _best(costs: Sequence[float | None]) -> set[int]:
     return {column for column, cost in enumerate(costs) if cost is not None and cost - min(known) < 1e-12}
 
 
-def _difference(first: Score | None, second: Score | None) -> Cell:
+def _difference(first: Score | None, second: Score | None, span: tuple[float, float] | None) -> Cell:
     if first is None or second is None:
         return Cell(NOTHING)
-    gap = factor(second.unit) * (second.value - first.value)
-    return Cell(f"{gap:+.2f}".replace("-", "−"), numbers={"": gap})
+    scale = factor(second.unit)
+    gap, ends = scale * (second.value - first.value), [scale * end for end in span or ()]
+    note = " to ".join(f"{end:+.1f}" for end in ends).replace("-", "−")
+    return Cell(f"{gap:+.2f}".replace("-", "−"), note, {"": gap, **dict(zip(("low", "high"), ends, strict=False))})
 
 
 def p_cell(outcome: tuple[PairedTest, float] | None) -> Cell:
@@ -188,7 +195,8 @@ def _notes(contenders: Sequence[Contender], tests: Tests) -> tuple[str, ...]:
     )
     return distinct([
         f"Metrics in percent, MedR in items. Differences are to {contenders[0].label}, in points; the best is bold.",
-        "After the value of one run: its 95 % interval (bootstrap over queries, captions of one image together).",
+        "After the value of one run: its 95 % interval (bootstrap over queries, captions of one image together); after "
+        "a difference that of the paired differences.",
         "±: standard deviation over seeds. p tests the mean over the seeds: whether another sample of queries could "
         "explain the difference, not whether other seeds could." if several else "",
         tested if tests else f"p is not known ({NOTHING}): values of single queries are not stored with their images.",

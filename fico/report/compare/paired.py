@@ -7,12 +7,17 @@ from jaxtyping import Float64, Int64
 
 from fico.embeddings.store import read_manifest
 from fico.errors import DataError, UsageError
+from fico.metrics.bootstrap import ClusteredValues, percentile_intervals, replicates
 from fico.metrics.significance import PairedTest, sign_flip_test
 from fico.report.results.per_query import QUERIES, QueryTable, read_queries
 from fico.report.results.runs import FinishedRun
 
 TOLERANCE = 1e-6  # between a metric and the mean of its values per query, which the file rounds
+RESAMPLES = 1_000  # of the interval of a difference, as of a metric's
 _FEWEST = 2  # images that a test needs
+
+
+Paired = tuple[Float64[np.ndarray, " queries"], Float64[np.ndarray, " queries"], Int64[np.ndarray, " queries"]]
 
 
 class QueryValues:
@@ -40,6 +45,39 @@ class QueryValues:
         Raises:
             UsageError: The runs have different queries.
         """
+        paired = self._paired(first, second, name)
+        return None if paired is None else sign_flip_test(*paired)
+
+    def interval(
+        self, first: Sequence[FinishedRun], second: Sequence[FinishedRun], name: str
+    ) -> tuple[float, float] | None:
+        """95 % bootstrap interval of the difference second minus first, over the images; None as of ``test``.
+
+        Raises:
+            UsageError: As ``test``.
+        """
+        paired = self._paired(first, second, name)
+        if paired is None:
+            return None
+        values, others, clusters = paired
+        differences = values - others
+        known = ~np.isnan(differences)
+        sample = ClusteredValues(np.nan_to_num(differences)[:, None], known, clusters)
+        ((means, _),) = replicates([sample], int(clusters.max()) + 1, RESAMPLES, (0,))
+        low, high = percentile_intervals(means)[0]
+        return float(low), float(high)
+
+    def ranks(self, runs: Sequence[FinishedRun], direction: str) -> Float64[np.ndarray, " queries"]:
+        """Rank of the first relevant item of each query, the mean over seeds; NaN without one."""
+        tables = [self._table(run, f"instance/{direction}/R@1").first_ranks for run in runs]
+        return np.asarray(np.mean(np.stack(tables), axis=0))
+
+    def ids(self, run: FinishedRun, direction: str) -> tuple[str, ...]:
+        """Ids of the queries of a direction."""
+        return self._table(run, f"instance/{direction}/R@1").ids
+
+    def _paired(self, first: Sequence[FinishedRun], second: Sequence[FinishedRun], name: str) -> Paired | None:
+        """Values of the second and of the first side, and the image of each query."""
         values = [[self._values(run, name) for run in runs] for runs in (second, first)]
         clusters = self._clusters(second[0], name)
         if clusters is None or any(value is None for side in values for value in side):
@@ -54,7 +92,7 @@ class QueryValues:
         sides = [np.mean(np.stack([value for value in side if value is not None]), axis=0) for side in values]
         if len(np.unique(clusters[~np.isnan(sides[0])])) < _FEWEST:
             return None
-        return sign_flip_test(sides[0], sides[1], clusters)
+        return sides[0], sides[1], clusters
 
     def _table(self, run: FinishedRun, name: str) -> QueryTable:
         direction = name.split("/")[1]

@@ -1,4 +1,4 @@
-"""The runs of a sweep, one row each: on the terminal and as ``sweep.csv``."""
+"""A sweep: one row for each setting on the terminal, its seeds averaged, and one for each run in ``sweep.csv``."""
 
 import csv
 import io
@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fico.errors import DataError
-from fico.report.results.display import metric_text
 from fico.report.results.schema import Results, read_results
-from fico.report.results.seeds import is_untrained
-from fico.report.table.table import NOTHING, Cell, Column, Row, Table, text_cells
+from fico.report.results.score_cell import score_cell
+from fico.report.results.seeds import SeedGroup, group_seeds, is_untrained
+from fico.report.table.table import NOTHING, Column, Row, Table, text_cells
 from fico.report.table.terminal import print_table
 from fico.util.atomic import atomic_write
 from fico.util.units import seconds_text
@@ -18,30 +18,32 @@ METRICS = ("category/i2t/mAP@N", "category/t2i/mAP@N", "instance/i2t/R@10", "ins
 
 
 def print_sweep(folder: Path) -> None:
-    """Prints model, bits, seed, the four main metrics in percent, bytes per item and encoding time of every run.
+    """Prints model, bits, seeds, the four main metrics in percent, bytes per item and encoding time of every setting.
 
     Args:
-        folder: The sweep's folder; every subfolder with a ``results.json`` gives one row.
+        folder: The sweep's folder; every subfolder with a ``results.json`` is one run.
     """
     print_table(sweep_table(folder.name, _sorted(folder)))
 
 
 def sweep_table(name: str, runs: Sequence[Results]) -> Table:
-    """One row for each run.
+    """One row for each setting; runs that differ by their seed alone are averaged, with their standard deviation.
 
     Args:
         name: Of the sweep.
-        runs: In the order of the rows.
+        runs: All of them.
     """
+    groups = sorted(group_seeds(runs), key=lambda group: (group.first.data.name, _order(group.first)))
     columns = (
-        *(Column(heading, is_text=True) for heading in ("model", "bits", "data", "seed")),
+        *(Column(heading, is_text=True) for heading in ("model", "bits", "data", "seeds")),
         *(Column("\n".join(reversed(metric.split("/")[1:]))) for metric in METRICS),
         Column("bytes\nper item"),
         Column("encode"),
     )
     note = "Without weights or checkpoint stage=[test] is untrained: times and sizes alone count."
-    notes = (note,) if any(map(is_untrained, runs)) else ()
-    return Table("sweep", f"Sweep {name}", columns, tuple(map(_row, runs)), notes)
+    spread = "±: standard deviation over the seeds; after the value of one run its 95 % interval."
+    notes = (*((spread,) if groups else ()), *((note,) if any(map(is_untrained, runs)) else ()))
+    return Table("sweep", f"Sweep {name}", columns, tuple(map(_row, groups)), notes)
 
 
 def write_sweep(folder: Path) -> None:
@@ -65,16 +67,21 @@ def bytes_per_item(results: Results) -> float:
     return size
 
 
-def _row(results: Results) -> Row:
-    facts = results.model.name, str(results.model.bits or NOTHING), results.data.name, str(results.seed)
-    metrics = [results.metric(name) for name in METRICS]
-    values = (NOTHING if metric is None else metric_text(metric.unit, metric.value) for metric in metrics)
-    encode = seconds_text(results.efficiency.get("encode_seconds", 0.0))
-    return Row((*text_cells(*facts, *values), Cell(f"{bytes_per_item(results):g}"), Cell(encode)))
+def _row(group: SeedGroup) -> Row:
+    first, encode = group.first, group.cost("encode_seconds")
+    seeds = ", ".join(map(str, group.seeds))
+    facts = text_cells(group.name, str(first.model.bits or NOTHING), first.data.name, seeds)
+    metrics = (score_cell(group.score(name), len(group.runs)) for name in METRICS)
+    costs = text_cells(f"{bytes_per_item(first):g}", NOTHING if encode is None else seconds_text(encode.value))
+    return Row((*facts, *metrics, *costs))
 
 
 def _sorted(folder: Path) -> list[Results]:
-    return sorted(_finished(folder), key=lambda r: (r.data.name, r.model.name, r.model.bits or 0, r.seed, r.name))
+    return sorted(_finished(folder), key=lambda r: (r.data.name, _order(r), r.seed, r.name))
+
+
+def _order(results: Results) -> tuple[str, int]:
+    return results.model.name, results.model.bits or 0
 
 
 def _finished(folder: Path) -> Iterator[Results]:

@@ -1,5 +1,7 @@
 """How metrics and directions are written for a reader: percents, ranks, intervals."""
 
+from collections.abc import Sequence
+
 from fico.evaluation.options import EvaluationOptions
 from fico.metrics.specification import TASKS, Unit
 from fico.report.results.metric import Metric, factor
@@ -52,11 +54,20 @@ def metric_names(results: Results, task: str) -> list[str]:
     return list(names)
 
 
+def unprinted(recall_at: Sequence[int] | None) -> tuple[str, ...]:
+    """Names of the metrics that a run leaves to its page and files.
+
+    Args:
+        recall_at: The cut-offs of R@K that the run chose; None or the default ones are not chosen, so that only the
+            usual ones of them are printed.
+    """
+    usual = EvaluationOptions().recall_at
+    return UNPRINTED if tuple(recall_at or usual) != usual else (*UNPRINTED, *UNPRINTED_CUTS)
+
+
 def shown_names(results: Results, task: str) -> list[str]:
     """Names of the metrics of a task that a run prints: the usual ones and those that somebody asked for."""
-    usual = EvaluationOptions().recall_at
-    chosen = tuple((results.config.get("metric") or {}).get("recall_at") or usual)
-    left_out = UNPRINTED if chosen != usual else (*UNPRINTED, *UNPRINTED_CUTS)
+    left_out = unprinted((results.config.get("metric") or {}).get("recall_at"))
     return [name for name in metric_names(results, task) if name not in left_out]
 
 

@@ -197,6 +197,16 @@ def write_results(folder: Path, results: Results, per_query: Sequence[QueryTable
     Raises:
         FicoError: A part cannot be written as JSON (the key is named by the encoder).
     """
+    write_values(folder, results, per_query)
+    write_results_text(folder, results_text(results, folder))
+
+
+def write_values(folder: Path, results: Results, per_query: Sequence[QueryTable] = ()) -> None:
+    """The files of `write_results` without ``results.json``, whose text then has their digests.
+
+    Raises:
+        FicoError: A part cannot be written as JSON (the key is named by the encoder).
+    """
     folder = Path(folder)
     (folder / RESULTS).unlink(missing_ok=True)  # an older one must not outlive an interrupted write
     results_text(results)  # refuses what is no JSON before anything is written
@@ -205,8 +215,12 @@ def write_results(folder: Path, results: Results, per_query: Sequence[QueryTable
     with atomic_write(folder / QUERIES) as temporary:
         # no file name and no time in the gzip header: equal runs give equal files
         temporary.write_bytes(gzip.compress(queries_csv(per_query).encode(), mtime=0))
+
+
+def write_results_text(folder: Path, text: str) -> None:
+    """Writes the text of ``results.json`` by an atomic write: the run is finished then."""
     with atomic_write(folder / RESULTS) as temporary:
-        temporary.write_text(results_text(results, folder), encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
 
 
 def results_text(results: Results, folder: Path | None = None) -> str:

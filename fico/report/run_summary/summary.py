@@ -2,33 +2,34 @@
 
 from typing import Any, TextIO
 
-from rich.console import Console, Group, RenderableType
-from rich.text import Text
-
 from fico.report.results.display import shown_tasks
 from fico.report.results.schema import Results
 from fico.report.run_summary.hubness_table import hubness_table
 from fico.report.run_summary.metric_table import both_table, metric_table
 from fico.report.run_summary.search_table import search_table
 from fico.report.table.table import Table
-from fico.report.table.terminal import WIDTH, as_rich
+from fico.report.table.terminal import console_of, print_table, print_text
 from fico.util.units import bytes_text, seconds_text
+
+NAMES = {"flops_per_item": "FLOPs per item"}  # that no rule spells
 
 
 def print_results(results: Results, file: TextIO | None = None) -> None:
-    """Prints all tables of a run, in colour on a terminal and as plain text elsewhere, in at most 100 columns.
+    """Prints all tables of a run: in colour and within the width of a terminal, whole and as plain text elsewhere.
 
     Args:
         results: A finished run.
         file: Where to print; standard output if not given.
     """
-    parts: list[RenderableType] = [Text(headline(results), style="bold"), ""]
+    console = console_of(file)
+    print_text(console, headline(results), "bold")
+    console.print()
     for table in tables(results):
-        parts += [as_rich(table), ""]
+        print_table(table, file)
     if results.efficiency:
-        parts.append(Text("; ".join(f"{name} {value}" for name, value in efficiency_lines(results.efficiency))))
-    parts += [Text(note, style="yellow") for note in results.notes]
-    Console(file=file, width=WIDTH, highlight=False).print(Group(*parts))
+        print_text(console, "; ".join(f"{name} {value}" for name, value in efficiency_lines(results.efficiency)))
+    for note in results.notes:
+        print_text(console, note, "yellow")
 
 
 def tables(results: Results) -> list[Table]:
@@ -62,6 +63,13 @@ def efficiency_lines(efficiency: dict[str, Any]) -> list[tuple[str, str]]:
         if isinstance(value, int | float) and unit in ("seconds", "bytes"):
             text = seconds_text(value) if unit == "seconds" else bytes_text(value)
         else:
-            name, text = key, f"{value:,.4g}" if isinstance(value, float) else str(value)
-        lines.append((name.replace("_", " ").capitalize(), text))
+            name, text = key, _number_text(value)
+        lines.append((NAMES.get(name) or name.replace("_", " ").capitalize(), text))
     return lines
+
+
+def _number_text(value: Any) -> str:
+    """Four digits of a small number, a large one as a whole."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:,.4g}"

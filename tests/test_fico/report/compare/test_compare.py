@@ -11,15 +11,17 @@ import pytest
 from typer.testing import CliRunner
 
 from fico.cli.app import app
-from fico.cli.compare import compare_runs
+from fico.cli.compare import captions_of, compare_runs, read_runs
 from fico.embeddings.store import EmbeddingStore
 from fico.errors import DataError, UsageError
 from fico.evaluation.evaluate import evaluate
 from fico.metrics.significance import PairedTest, sign_flip_test
 from fico.report.compare.compare import p_cell
+from fico.report.compare.examples import examples
 from fico.report.compare.paired import holm
+from fico.report.compare.sweep_table import sweep_table, write_sweep
 from fico.report.results.collect import collect_metrics, query_tables
-from fico.report.results.schema import DataInfo, ModelInfo, Results, write_results
+from fico.report.results.schema import DataInfo, ModelInfo, Results, read_results, write_results
 from fico.types import Correspondence
 from fico.util.digest import sealed
 
@@ -110,6 +112,17 @@ class TestTest:
             assert numbers(table, name)[4].text == f"{wanted:+.2f}".replace("-", "−")
         assert numbers(table, "instance/t2i/R@1")[4].text.startswith("−")
         assert numbers(table, "instance/t2i/MedR")[4].text.startswith("+")
+
+    def test_the_interval_of_the_difference_is_that_of_resampled_images(self, tmp_path):
+        first, second = write(tmp_path / "a", "scan", 0.9), write(tmp_path / "b", "vsrn", 1.2)
+        table, _ = compare_runs([tmp_path / "a", tmp_path / "b"])
+        key, generator = "instance/t2i/R@5", np.random.default_rng(8)
+        gaps = [each.per_query["t2i"].values["instance/R@5"] for each in (first, second)]
+        per_image = (gaps[1] - gaps[0]).reshape(IMAGES, EACH).mean(axis=1)
+        draws = per_image[generator.integers(0, IMAGES, (20_000, IMAGES))].mean(axis=1)
+        found = numbers(table, key)[4].numbers
+        assert found["low"] < found[""] < found["high"]
+        assert [found["low"], found["high"]] == pytest.approx(100 * np.quantile(draws, [0.025, 0.975]), abs=0.8)
 
     def test_equal_runs_do_not_differ_and_none_is_best(self, tmp_path):
         for name in ("scan", "vsrn"):
@@ -225,6 +238,56 @@ class TestSides:
         assert [cell.text for cell in cells[3:]] == ["–", "–", "–"]
 
 
+class TestExamples:
+    def test_wins_and_losses_are_counted_and_the_largest_are_shown_with_their_ranks(self, tmp_path):
+        results = [write(tmp_path / name, name, noise) for name, noise in (("scan", 0.9), ("vsrn", 1.2))]
+        runs, _ = read_runs([tmp_path / "scan", tmp_path / "vsrn"])
+        i2t, t2i = examples(runs, {"c0": "a dog"}, count=2)
+        before, after = (result.per_query["t2i"].ranks for result in results)
+        won, lost = int((after < before).sum()), int((after > before).sum())
+        assert (
+            f"vsrn ranks the first relevant item better than scan for {won} of 120 queries, worse for {lost}"
+            in t2i.title
+        )
+        ratios = before / after
+        shown = [(row.cells[0].text, row.cells[1].numbers[""], row.cells[2].numbers[""]) for row in t2i.rows]
+        assert shown[0][1] / shown[0][2] == pytest.approx(ratios.max())
+        assert shown[-1][1] / shown[-1][2] == pytest.approx(ratios.min())
+        assert len(t2i.rows) == 4
+        assert i2t.title.startswith("Image to text")
+
+    def test_equal_runs_have_no_examples(self, tmp_path):
+        for name in ("before", "after"):
+            write(tmp_path / name)
+        runs, _ = read_runs([tmp_path / "before", tmp_path / "after"])
+        assert [len(table.rows) for table in examples(runs, {})] == [0, 0]
+
+    def test_a_caption_is_shown_where_a_run_keeps_it(self, tmp_path):
+        for name, noise in (("scan", 0.9), ("vsrn", 1.2)):
+            write(tmp_path / name, name, noise)
+        runs, _ = read_runs([tmp_path / "scan", tmp_path / "vsrn"])
+        _, t2i = examples(runs, {query: f"text of {query}" for query in IDS[1]})
+        assert all(row.cells[0].text.startswith("text of c") for row in t2i.rows)
+        assert captions_of(runs) == {}
+
+
+def test_a_sweep_has_one_row_for_each_setting_with_its_seeds_averaged(tmp_path):
+    for seed in (0, 1, 2):
+        write(tmp_path / f"ucch{seed}", "ucch", 1.0, seed, bits=16)
+    write(tmp_path / "scan", "scan", 0.5)
+    runs = [read_results(folder) for folder in sorted(tmp_path.iterdir())]
+    table = sweep_table("mine", runs)
+    assert [row.texts[:4] for row in table.rows] == [
+        ("scan", "–", "shapes", "0"), ("ucch", "16", "shapes", "0, 1, 2"),
+    ]  # fmt: skip
+    values = [100 * run.metric("instance/t2i/R@10").value for run in runs if run.model.name == "ucch"]
+    cell = table.rows[1].cells[7]
+    assert cell.numbers[""] == pytest.approx(np.mean(values))
+    assert cell.note == f"± {np.std(values, ddof=1):.2f}"
+    write_sweep(tmp_path)
+    assert len((tmp_path / "sweep.csv").read_text().splitlines()) == 5
+
+
 class TestRefusals:
     def test_other_contents_are_refused_with_both_runs_and_fingerprints(self, tmp_path):
         write(tmp_path / "a", "scan")
@@ -292,6 +355,11 @@ class TestCommand:
         assert len(line) > 100
         assert "…" not in done.output
         assert len(re.findall(r"< 0\.001|[01]\.\d{3}(?!\d)", line)) == 4, "a p-value for each other run"
+
+    def test_examples_follow_unless_none_are_wanted(self, runs):
+        done = CliRunner().invoke(app, ["compare", *runs])
+        assert "vsrn ranks the first relevant item better than scan for" in done.output
+        assert "ranks the first" not in CliRunner().invoke(app, ["compare", *runs, "--examples", "0"]).output
 
     def test_markdown_marks_the_best(self, runs):
         done = CliRunner().invoke(app, ["compare", *runs, "--markdown", "--all"])

@@ -33,7 +33,8 @@ class TestTables:
         assert re.search(r"MedR +12\.5 +9\.5–15\.5 +250 ", self.text(results))
 
     @pytest.mark.parametrize("ties", [False, True])
-    def test_everything_fits_100_columns_and_nothing_is_cut(self, results, ties):
+    @pytest.mark.parametrize("columns", [80, 100])
+    def test_everything_fits_a_terminal_and_nothing_is_cut(self, results, monkeypatch, columns, ties):
         bounds = {"pessimistic": 0.1, "optimistic": 0.9999} if ties else {}
         wide = {name: m if "MedR" in name else replace(m, **bounds) for name, m in results.metrics.items()}
         for name in ("i2t", "t2i"):
@@ -41,9 +42,16 @@ class TestTables:
                 12345.5, 11111.5, 23456.5, 500, "", *([9e4, 1.1e4] if ties else []), unit="rank"
             )
             wide[f"test/category/{name}/mAP@10"] = Metric(1.0, 1.0, 1.0, 500, "", **bounds)
-        text = self.text(replace(results, metrics=wide))
-        assert max(map(len, text.splitlines())) <= 100
-        assert "…" not in text
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("LINES", "50")
+        monkeypatch.setenv("TERM", "dumb")
+        terminal = io.StringIO()
+        terminal.isatty = lambda: True
+        print_results(replace(results, metrics=wide), terminal)
+        assert max(map(len, terminal.getvalue().splitlines())) <= columns
+        assert "…" not in terminal.getvalue()
+        for cell in ("12,346", "11112–23456", *(["11000–90000", "10.0–100.0"] if ties else [])):
+            assert terminal.getvalue().count(cell) >= 2
 
     def test_an_index_is_named_with_its_direction(self, results):
         assert re.search(r"hnsw t2i +500 in 2,500 +200 ms +1 ms", self.text(results))

@@ -1,9 +1,5 @@
 """Loggers: a null key takes the run's value, every other value is the user's, and any logger of Lightning is opened."""
 
-import csv
-import json
-import struct
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,13 +9,14 @@ from hydra import compose, initialize_config_dir
 from pytorch_lightning.loggers import CSVLogger
 
 from fico.experiment.config.resolvers import register_resolvers
-from fico.experiment.efficiency import efficiency, log_efficiency
-from fico.experiment.loggers import open_loggers
+from fico.experiment.efficiency import efficiency
+from fico.experiment.loggers.open import open_loggers
 from fico.run_context import EpochOutputs
 from fico.types import EncodedBatch
+from tests.wandb_file import read_offline_run
 
 pytestmark = pytest.mark.filterwarnings("ignore:Experiment logs directory")
-CONF = Path(__file__).parents[3] / "conf"
+CONF = Path(__file__).parents[4] / "conf"
 RUN = {"name": "run", "group": "sweep", "job_type": "fit+test", "tags": ["fine", "shapes"], "config": {"seed": 0}}
 
 
@@ -29,44 +26,10 @@ def composed(*overrides):
         return compose("config", list(overrides)).logger
 
 
-def payloads(data):
-    """Records of a LevelDB log: blocks of 32 KiB, chunks of checksum, length, kind (full, first, middle, last)."""
-    at, payload = 7, b""  # behind the file's own header
-    while at + 7 <= len(data):
-        left = 32_768 - at % 32_768
-        if left < 7:
-            at += left
-            continue
-        _, length, kind = struct.unpack_from("<IHB", data, at)
-        payload += data[at + 7 : at + 7 + length]
-        at += 7 + length
-        if kind in (1, 4):
-            yield payload
-            payload = b""
-
-
-def wandb_settings(folder):
-    """What the offline file of W&B says of its run."""
-    from wandb.proto import wandb_internal_pb2
-
-    file, records = next((folder / "wandb").glob("offline-run-*/*.wandb")), []
-    deadline = time.monotonic() + 30
-    while "exit" not in [record.WhichOneof("record_type") for record in records]:  # its own process writes it
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-        records = [wandb_internal_pb2.Record.FromString(payload) for payload in payloads(file.read_bytes())]
-    run = next(record.run for record in records if record.WhichOneof("record_type") == "run")
-    history = {}
-    for record in records:
-        items = record.history.item
-        history |= {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in items}
-    return run, history
-
-
 def test_the_runs_values_fill_what_is_null(tmp_path):
     with open_loggers(composed(), tmp_path, RUN) as loggers:
         loggers[0].log_metrics({"x": 1})
-    run, _ = wandb_settings(tmp_path)
+    run = read_offline_run(tmp_path).run
     assert (run.display_name, run.run_group, run.job_type, list(run.tags)) == ("run", "sweep", "fit+test", RUN["tags"])
 
 
@@ -75,7 +38,7 @@ def test_the_users_values_are_kept(tmp_path, add):
     overrides = [f"{add}logger.wandb.tags=[x,y]", f"{add}logger.wandb.group=mine", f"{add}logger.wandb.name=own"]
     with open_loggers(composed(*overrides), tmp_path, RUN):
         pass
-    run, _ = wandb_settings(tmp_path)
+    run = read_offline_run(tmp_path).run
     assert (run.display_name, run.run_group, list(run.tags)) == ("own", "mine", ["x", "y"])
 
 
@@ -87,13 +50,13 @@ def test_the_variables_of_wandb_count_where_the_config_is_silent(tmp_path, monke
         monkeypatch.setenv(name, value)
     with open_loggers(composed(), tmp_path / "a", RUN):
         pass
-    run, _ = wandb_settings(tmp_path / "a")
+    run = read_offline_run(tmp_path / "a").run
     assert (run.display_name, run.run_group, list(run.tags), run.project) == ("mine", "ours", ["x", "y"], "theirs")
     assert run.job_type == "fit+test"
     config = composed("logger.wandb.name=own", "logger.wandb.tags=[z]", "logger.wandb.project=here")
     with open_loggers(config, tmp_path / "b", RUN):
         pass
-    run, _ = wandb_settings(tmp_path / "b")
+    run = read_offline_run(tmp_path / "b").run
     assert (run.display_name, run.run_group, list(run.tags), run.project) == ("own", "ours", ["z"], "here")
 
 
@@ -131,27 +94,23 @@ def test_a_logger_that_the_user_adds_is_opened(tmp_path):
         assert logger.name == "lightning_logs"
 
 
-def test_times_and_sizes_of_a_run_reach_every_logger(tmp_path):
+def test_times_and_sizes_are_measured_where_they_can_be():
     vectors, ids = torch.ones(4, 8), torch.arange(4)
     outputs = EpochOutputs(
-        EncodedBatch(vectors, ids, vectors, ids), encode_seconds=2.0, encode_wall_seconds=3.0, peak_memory_bytes=5
+        EncodedBatch(vectors, ids, vectors, ids),
+        encode_seconds=2.0,
+        encode_wall_seconds=3.0,
+        peak_memory_bytes=5,
+        flops_per_item=7.0,
     )
     split = SimpleNamespace(image_ids="abcd", caption_ids="efgh")
     inputs = SimpleNamespace(bytes_per_image=10, bytes_per_text=1)
     data = SimpleNamespace(splits={"test": split}, test_split="test", inputs=inputs)
-    measured = efficiency(outputs, data, None)
-    with open_loggers(composed(), tmp_path, RUN) as loggers:
-        log_efficiency(loggers, measured)
-    assert measured == {
+    assert efficiency(outputs, data, None) == {
         "encode_seconds": 2, "encode_wall_seconds": 3, "items_per_second": 4, "attention_seconds": 0,
-        "peak_memory_bytes": 5, "embedding_bytes": 256, "unpacked_embedding_bytes": 256, "feature_bytes": 44,
+        "peak_memory_bytes": 5, "flops_per_item": 7, "embedding_bytes": 256, "unpacked_embedding_bytes": 256,
+        "feature_bytes": 44,
     }  # fmt: skip
-    wanted = {f"efficiency/{name}": float(value) for name, value in measured.items()}
-    _, history = wandb_settings(tmp_path)
-    assert {name: float(history[name]) for name in wanted} == wanted
-    with (tmp_path / "metrics.csv").open() as file:
-        (row,) = csv.DictReader(file)
-    assert {name: float(row[name]) for name in wanted} == wanted
 
 
 def test_codes_count_eight_bits_a_byte():

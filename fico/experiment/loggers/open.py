@@ -12,16 +12,17 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger, WandbLogger
 
 from fico.experiment.build import build
-from fico.experiment.wandb_service import finish_in_time, service_problem
+from fico.experiment.loggers.wandb_service import finish_in_time, service_problem
 
 log = logging.getLogger(__name__)
 INIT_SECONDS = "5"
 METRICS = "metrics.csv"
+STAGING = "WANDB_DATA_DIR"
 # Read here, as W&B itself reads them once in a process and prefers what its logger says.
 WANDB_VARIABLES = {"name": "WANDB_NAME", "group": "WANDB_RUN_GROUP", "job_type": "WANDB_JOB_TYPE", "tags": "WANDB_TAGS"}
 LOGGED = (
     "log_metrics", "log_hyperparams", "log_graph", "log_table", "log_image", "save", "after_save_checkpoint",
-    "finalize",
+    "finalize", "log_run", "log_lines", "close",
 )  # fmt: skip
 
 
@@ -31,10 +32,10 @@ def open_loggers(config: DictConfig | None, folder: Path, run: dict[str, Any]) -
 
     Args:
         config: The ``logger`` node: loggers of Lightning by name. A key that is null takes the run's value:
-            ``save_dir`` the folder, those of W&B what ``run`` says unless W&B's own environment variable is set; every
-            other value is the config's own.
+            ``save_dir`` the folder, those of W&B and Trackio what ``run`` says unless W&B's own environment variable is
+            set; every other value is the config's own.
         folder: The run's folder.
-        run: What W&B shows of the run: name, group, job_type, tags, config.
+        run: What W&B and Trackio show of the run, by `fico.experiment.loggers.shown.shown`.
 
     Yields:
         The loggers. W&B goes offline, with a line in the log, when its service cannot be reached. A logger that fails
@@ -45,12 +46,31 @@ def open_loggers(config: DictConfig | None, folder: Path, run: dict[str, Any]) -
     """
     nodes = {str(name): node for name, node in (config or {}).items() if isinstance(node, DictConfig)}
     is_finished = False
+    with _staging(folder / "wandb"):
+        opened: list[Logger] = []
+        try:
+            opened += (_guard(name, _open(name, node, folder, run)) for name, node in nodes.items())
+            yield opened
+            is_finished = True
+        finally:
+            if "wandb" in nodes:
+                _finish_wandb(exit_code=0 if is_finished else 1)
+            for logger in opened:
+                if hasattr(logger, "close"):
+                    logger.close()
+
+
+@contextmanager
+def _staging(folder: Path) -> Iterator[None]:
+    """Let tables and artifacts of W&B wait for their upload beside the run, unless its variable says where."""
+    if STAGING in os.environ:
+        yield
+        return
+    os.environ[STAGING] = str(folder)
     try:
-        yield [_guard(name, _open(name, node, folder, run)) for name, node in nodes.items()]
-        is_finished = True
+        yield
     finally:
-        if "wandb" in nodes:
-            _finish_wandb(exit_code=0 if is_finished else 1)
+        del os.environ[STAGING]
 
 
 def keep_metrics(folder: Path) -> None:
@@ -61,7 +81,8 @@ def keep_metrics(folder: Path) -> None:
 
 
 def _open(name: str, node: DictConfig, folder: Path, run: dict[str, Any]) -> Logger:
-    values = {"save_dir": str(folder), **(_own(run) if name == "wandb" else {})}
+    about = _own(run) if name == "wandb" else run if name == "trackio" else {}
+    values = {"save_dir": str(folder), **about}
     missing = {key: value for key, value in values.items() if key in node and node[key] is None}
     arguments = {str(key): value for key, value in node.items() if key != "_partial_"}
     if name == "wandb":
