@@ -73,7 +73,9 @@ def _serve():
 def _run(argv, env, files):
     """The script as `python SCRIPT ARGUMENTS` runs it from the project's folder."""
     import torch
+    from wandb.sdk.data_types._private import MEDIA_TMP
 
+    Path(MEDIA_TMP.name).mkdir(exist_ok=True)  # the command before removed W&B's temporary folder at its end
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, file in enumerate(files, start=1):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)

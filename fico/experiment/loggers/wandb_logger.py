@@ -36,9 +36,13 @@ class ReadableWandbLogger(WandbLogger):  # type: ignore[misc]
         self._lower_is_better = tuple(lower_is_better or ())
         self._defined: set[str] = set()
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Logs the metrics that are not left out; nothing where none remains."""
-        kept = {name: value for name, value in metrics.items() if self._is_kept(name, metrics)}
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Logs the numbers that are not left out, and tables and images, which come this way too."""
+        kept = {
+            name: value
+            for name, value in metrics.items()
+            if not isinstance(value, int | float) or self._is_kept(name, metrics)
+        }
         self._define(kept)
         if set(kept) - {"epoch"}:
             super().log_metrics(kept, step)

@@ -61,6 +61,8 @@ def logged(tmp_path_factory, results, samples):
             for epoch in (0, 1):
                 logger.log_metrics(EPOCH | {"epoch": epoch, "val/instance/mean/R@1": 0.5 - 0.1 * epoch}, epoch)
             logger.log_metrics(TEST | {"search/i2t/flat/build_seconds": 1.0, "search/t2i/flat/build_seconds": 2.0}, 2)
+            if hasattr(logger, "log_table"):
+                logger.log_table("search/i2t/rows", columns=["index"], data=[["flat"]])
         log_finished(loggers, results, '{"x": 1}\n', samples, {"category/i2t": CURVE}, folder)
     return folder, read_offline_run(folder)
 
@@ -74,6 +76,10 @@ def test_an_epoch_logs_the_mean_of_both_directions_and_a_test_each(logged):
     assert {"test/instance/i2t/R@1", "test/instance/t2i/R@1", "search/t2i/flat/build_seconds"} <= run.keys
     left_out = {"test/instance/mean/R@1", "test/instance/i2t/MeanR", "search/i2t/flat/build_seconds"}
     assert not left_out & run.keys
+
+
+def test_no_table_is_left_out(logged):
+    assert logged[1].table("search/i2t/rows") == [{"index": "flat"}]
 
 
 def test_other_loggers_have_every_number(logged):
