@@ -26,7 +26,7 @@ MODEL_KEYS = frozenset(
     {
         "name", "family", "similarity", "size", "bits", "weights", "checkpoint", "query_time_attention",
         "inputs", "batch_size", "epochs", "gradient_clip", "monitor", "module", "rerank", "precision", "vocabulary",
-        "warm_start",
+        "warm_start", "source", "loss", "head",
     }
 )  # fmt: skip
 # Arguments of the trainer that a run sets, with what to set instead.
@@ -51,6 +51,8 @@ PART_OF_SPLIT = {
 MONITOR = re.compile(r"val/(instance|category)/((i2t|t2i|mean)/)?[^/\s]+")
 CHOICES = {
     "model.size": ("tiny", "paper"),
+    "model.loss": ("contrast", "proxy", "screening"),
+    "model.head": ("tanh", "sign"),
     "model.precision": ("bf16", "fp16"),
     "model.rerank.rule": ("itm", "itm_plus_similarity"),
     "dataset.split": SPLITS,
@@ -119,7 +121,7 @@ def _run_keys(config: DictConfig) -> Iterator[str]:
         if key in (config.get("trainer") or {}):
             yield f"trainer.{key} is set by the run; {advice}"
     if "bits" in config.model and config.model.similarity != "hamming":
-        yield f"model.bits is set, but {config.model.name} returns floats; leave it out, or take ucch, dadh or adv"
+        yield f"model.bits is set, but {config.model.name} returns floats; leave it out, or take a hashing model such as ucch or clip_hash"
     yield from _trainer_limits(config.get("trainer") or {})
     for name in REQUIRED_CALLBACKS:
         if not OmegaConf.select(config, f"callbacks.{name}"):
