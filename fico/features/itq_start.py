@@ -40,7 +40,8 @@ class ITQStart:
         if inputs.sizes["image_dim"] != inputs.sizes["text_dim"]:
             return "no warm start by ITQ: images and captions are features of different widths, without a common space"
         sides = [
-            head[0](torch.from_numpy(np.array(side))) for head, side in zip(heads, (rows.images, rows.texts), strict=True)
+            head[0](torch.from_numpy(np.array(side)))
+            for head, side in zip(heads, (rows.images, rows.texts), strict=True)
         ]
         bits = min(network.bits, *sides[0].shape) // 8 * 8
         if bits == 0:

@@ -28,7 +28,7 @@ def hash_loss(
         bits: Length of the code.
         train_pairs: Training captions, each with a row in the memory bank of ``contrast``.
         classes: Classes of the labels; 0 without labels.
-        source: Run whose embeddings the heads read: ``screening`` keeps the nearest item by them; None: the matching one.
+        source: Run whose embeddings the heads read: ``screening`` keeps their nearest item; None: the matching one.
         negatives: Keys drawn per pair, of ``contrast``.
         seed: Of the memory bank and of the drawn keys.
 

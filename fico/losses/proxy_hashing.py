@@ -34,9 +34,9 @@ def separating_cosine(bits: int, classes: int) -> float:
 class ProxyHashing(nn.Module):
     r"""Codes of both sides against one learnt proxy per class, and irrelevant pairs of the batch apart.
 
-    With :math:`c_{ik}` the cosine of code ``i`` and proxy ``k``, a class that the pair has costs :math:`1 - c_{ik}`, one
-    that it has not :math:`[c_{ik} - \zeta]_+`; both are means over their entries. Two items of several labels each that
-    share none cost :math:`\alpha [\cos - \zeta]_+`, within each side and across.
+    With :math:`c_{ik}` the cosine of code ``i`` and proxy ``k``, a class that the pair has costs :math:`1 - c_{ik}`,
+    one that it has not :math:`[c_{ik} - \zeta]_+`; both are means over their entries. Two items of several labels each
+    that share none cost :math:`\alpha [\cos - \zeta]_+`, within each side and across.
 
     Args:
         classes: Number of classes.

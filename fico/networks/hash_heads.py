@@ -21,8 +21,8 @@ class HashHeads(nn.Module):
         image_dim: Width of the image features.
         text_dim: Width of the text features.
         bits: Length of the code.
-        head: What the losses see of a projection :math:`z`. ``tanh``: :math:`\tanh z`. ``sign``: :math:`\mathrm{sign} z`,
-            with the gradient of :math:`\tanh z` (straight-through).
+        head: What the losses see of a projection :math:`z`. ``tanh``: :math:`\tanh z`. ``sign``: its sign, with the
+            gradient of :math:`\tanh z` (straight-through).
         dropout: Of the features, 0..1; high where the pairs are few.
 
     Source:

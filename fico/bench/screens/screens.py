@@ -17,10 +17,11 @@ from fico.search.faiss_index import FaissSearch
 from fico.search.itq import ITQ
 
 Scores = np.ndarray  # images x captions, higher is nearer
+FRACTIONS = (0.95, 0.99)  # of exact R@1
 Screen = Callable[[np.ndarray, np.ndarray, int], dict[str, Scores]]
 
 
-def candidates_needed(codes: Scores, exact: Scores, relevant: np.ndarray, fraction: float = 0.99) -> int:
+def candidates_needed(codes: Scores, exact: Scores, relevant: np.ndarray, fraction: float) -> int:
     """Smallest number of candidates that keeps a fraction of the queries whose nearest item is relevant.
 
     A query is kept where its exact nearest item is among the candidates; items of equal score count as before it.
@@ -106,8 +107,12 @@ def measure(source: EmbeddingStore, heads: Sequence[EmbeddingStore], bits: Seque
     relevant = {"i2t": matches, "t2i": matches.T}
 
     def row(name: str, length: int, codes: dict[str, Scores]) -> Row:
-        needed = (candidates_needed(codes[side], exact[side], relevant[side]) for side in DIRECTIONS)
-        return Row(text_cells(name, str(length), *(str(count) for count in needed)))
+        needed = [
+            str(candidates_needed(codes[side], exact[side], relevant[side], fraction))
+            for fraction in FRACTIONS
+            for side in DIRECTIONS
+        ]
+        return Row(text_cells(name, str(length), *needed))
 
     for length in bits:
         for name, screen in SCREENS.items():
@@ -131,6 +136,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--bits", type=int, nargs="+", default=[64, 128, 256])
     options = parser.parse_args(words)
     source, *heads = (EmbeddingStore.load(run / "embeddings") for run in (options.run, *options.heads))
-    columns = (Column("screen"), Column("bits"), Column("candidates, i2t"), Column("candidates, t2i"))
-    table = Table("screens", "Candidates for 99 % of exact R@1", columns, tuple(measure(source, heads, options.bits)))
+    kept = [Column(side, f"{fraction:.0%} of exact R@1") for fraction in FRACTIONS for side in DIRECTIONS]
+    columns = (Column("screen", is_text=True), Column("bits"), *kept)
+    table = Table("screens", "Candidates needed", columns, tuple(measure(source, heads, options.bits)))
     sys.stdout.write(as_markdown(table))

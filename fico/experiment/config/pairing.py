@@ -51,8 +51,9 @@ def check_pairing(config: DictConfig) -> None:
 
 
 def input_nodes(config: DictConfig) -> dict[str, Any]:
-    """What each side of the model reads: the embeddings of ``model.source``, else the kind that it names, or the reader
-    that ``features`` has for that kind.
+    """What each side of the model reads.
+
+    Embeddings of ``model.source``, else what ``features`` has for the kind that the model names, else that kind.
 
     Returns:
         By side, ``image`` and ``text``: a name, or the node of a reader.
