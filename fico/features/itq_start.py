@@ -1,6 +1,7 @@
 """Warm start of hash heads from iterative quantisation of the training embeddings."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,6 +50,7 @@ class ITQStart:
         matrix, offset = map(torch.from_numpy, ITQ(bits, self.seed).fit(*sides).projection)
         scale = torch.cat([side @ matrix.T + offset for side in sides]).std()
         for head in heads:
-            head[-1].weight[:bits] = matrix / scale
-            head[-1].bias[:bits] = offset / scale
+            linear: Any = head[-1]
+            linear.weight[:bits] = matrix / scale
+            linear.bias[:bits] = offset / scale
         return f"warm start: ITQ of {bits} bits of the training embeddings of both sides"

@@ -1,9 +1,9 @@
 """The embeddings of a finished run as the features of another model."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -70,10 +70,8 @@ class RunEmbeddings:
         return Features(rows, f"{self.side} embeddings of {run.name}", digest=run.weights_digest)
 
     def _rows(self, run: TrainedRun, split: RetrievalSplit) -> np.ndarray:
-        items, encode = {
-            "image": (split.image_paths, run.encode_images),
-            "text": (split.captions, run.encode_texts),
-        }[self.side]
+        items: Sequence[Any] = split.image_paths if self.side == "image" else split.captions
+        encode: Callable[[Sequence[Any]], np.ndarray] = run.encode_images if self.side == "image" else run.encode_texts
         blocks = (encode(items[start : start + BLOCK]) for start in range(0, len(items), BLOCK))
         if not split.fingerprint:  # new images or captions, of a search
             return np.concatenate(list(blocks))

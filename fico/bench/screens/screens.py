@@ -124,8 +124,8 @@ def measure(source: EmbeddingStore, heads: Sequence[EmbeddingStore], bits: Seque
     for head in heads:
         if head.bits is None or head.image_ids != source.image_ids:
             raise DataError("a head has no codes of the same test split; give runs with model.source of this run")
-        codes = (np.unpackbits(side, axis=1).astype(np.float32) * 2 - 1 for side in (head.images, head.texts))
-        yield row("hash head", head.bits, _inner(*codes))
+        signs = (np.unpackbits(side, axis=1).astype(np.float32) * 2 - 1 for side in (head.images, head.texts))
+        yield row("hash head", head.bits, _inner(*signs))
 
 
 def main(words: Sequence[str] | None = None) -> None:
