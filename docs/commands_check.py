@@ -18,7 +18,7 @@ from typer.main import get_command
 from fico.cli.app import app
 from run import check_config, check_pairing, register_resolvers
 
-FILES = ("model.checkpoint", "model.weights", "model.vocabulary")
+FILES = ("model.checkpoint", "model.weights", "model.vocabulary", "model.source")
 OTHERS = {"cd", "git", "sphinx-build", "wandb", "tensorboard", "ruff", "mypy", "lint-imports", "ls"}
 
 

@@ -217,14 +217,15 @@ class StoredInputs:
         return sha256(path) if path.is_file() else ""
 
     def words(self, caption: str) -> tuple[str, ...]:
-        """Words of a caption; of one of the tested split those that its data set gave."""
+        """Words of a caption; of one of the training or tested split those that its data set gave."""
         return self._tokens.get(caption) or caption_words(caption)
 
     @cached_property
     def _tokens(self) -> dict[str, tuple[str, ...]]:
         return {
             caption: tuple(words)
-            for caption, words in zip(self._tested["captions"], self._tested["tokens"], strict=True)
+            for content in (self._captions(TRAIN), self._tested)
+            for caption, words in zip(content["captions"], content["tokens"], strict=True)
         }
 
     @cached_property

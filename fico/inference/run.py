@@ -88,6 +88,11 @@ class TrainedRun:
         """
         return stored_galleries(self.folder, self._stored)
 
+    @cached_property
+    def weights_digest(self) -> str:
+        """SHA-256 of the network's weights."""
+        return weights_digest(self._encoder.network)
+
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Embed texts.
 
@@ -228,7 +233,7 @@ class TrainedRun:
     @cached_property
     def _key(self) -> str:
         """What embeddings of images depend on."""
-        return f"{weights_digest(self._encoder.network)} {self._stored.scale_digest} {self._stored.readers['image']}"
+        return f"{self.weights_digest} {self._stored.scale_digest} {self._stored.readers['image']}"
 
     @property
     def _rule(self) -> Rule | None:

@@ -30,8 +30,8 @@ class TowerHeads(nn.Module):
 
     def __init__(self, image_dim: int, text_dim: int, dim: int = 256, dropout: float = 0.6) -> None:
         super().__init__()
-        self.image_head = _head(image_dim, dim, dropout)
-        self.text_head = _head(text_dim, dim, dropout)
+        self.image_head = linear_head(image_dim, dim, dropout)
+        self.text_head = linear_head(text_dim, dim, dropout)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
     def encode_images(self, images: Float[Tensor, "images image_dim"]) -> Float[Tensor, "images dim"]:
@@ -57,5 +57,12 @@ class TowerHeads(nn.Module):
         return self
 
 
-def _head(in_dim: int, dim: int, dropout: float) -> nn.Sequential:
+def linear_head(in_dim: int, dim: int, dropout: float) -> nn.Sequential:
+    """A linear map of features that are brought to mean 0 and deviation 1, row by row, and dropped out.
+
+    Args:
+        in_dim: Width of the features.
+        dim: Width of the result.
+        dropout: Of the features, 0..1.
+    """
     return nn.Sequential(nn.LayerNorm(in_dim, elementwise_affine=False), nn.Dropout(dropout), nn.Linear(in_dim, dim))

@@ -55,7 +55,7 @@ def test_wrong_usage_is_one_sentence_and_exit_2_within_3_seconds(tmp_path, argum
 def test_a_model_of_floats_has_no_code_length(tmp_path):
     code, _, err = finish(tmp_path, "model=vsrn", "model.bits=32")
     assert code == 2
-    assert "this model returns floats, only ucch, dadh and adv have a code length" in err
+    assert "this model returns floats, only hashing models such as ucch and clip_hash have a code length" in err
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("--cfg", "job", "--resolve")])

@@ -55,6 +55,15 @@ def test_lite0_replaces_what_each_model_names():
         assert (nodes["image"].kind, nodes["text"]) == ("regions", "words")
 
 
+def test_the_embeddings_of_a_source_are_read_in_the_place_of_features():
+    nodes = input_nodes(composed("model=hash_head", "model.source=somewhere"))
+    assert {side: (node.run, node.side) for side, node in nodes.items()} == {
+        side: ("somewhere", side) for side in ("image", "text")
+    }
+    with pytest.raises(UsageError, match="features=lite0 has no effect beside model.source"):
+        check_pairing(composed("model=hash_head", "model.source=somewhere", "features=lite0"))
+
+
 def test_the_features_are_in_the_name_of_the_run():
     assert composed("model=cca", "features=lite0").name == "cca-lite0-shapes-s0"
     assert composed("model=ucch", "features=lite0").name == "ucch-64-lite0-shapes-s0"

@@ -1,6 +1,7 @@
 """What every model in conf/model must do. A new YAML is found by listing the folder."""
 
 import copy
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,21 @@ def test_an_item_is_encoded_the_same_in_any_batch(name):
     )
     torch.testing.assert_close(alone.images, whole.images[part])
     torch.testing.assert_close(alone.texts, whole.texts[part])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_encoding_depends_on_the_other_side(name):
+    """A query that has seen its matching pair is no retrieval: published codes were, fused from both sides."""
+    module, batch = _module(name).eval(), _batch(name)
+    order = torch.arange(len(batch.images)).roll(1)
+    lengths = None if batch.lengths is None else batch.lengths[order]
+    other_texts = replace(batch, texts=batch.texts[order], lengths=lengths)
+    other_images = replace(batch, images=batch.images[order], labels=None)
+    whole, images, texts = (module.encode(part) for part in (batch, other_texts, other_images))
+    for side, found in (("image", images), ("text", texts)):
+        for field in (field.name for field in fields(found) if field.name.startswith(side)):
+            value, expected = getattr(found, field), getattr(whole, field)
+            assert value is expected or torch.equal(value, expected), f"{field} depends on the other side"
 
 
 @pytest.mark.filterwarnings("ignore:You are trying to `self.log")

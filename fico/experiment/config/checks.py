@@ -26,7 +26,7 @@ MODEL_KEYS = frozenset(
     {
         "name", "family", "similarity", "size", "bits", "weights", "checkpoint", "query_time_attention",
         "inputs", "batch_size", "epochs", "gradient_clip", "monitor", "module", "rerank", "precision", "vocabulary",
-        "warm_start",
+        "warm_start", "source", "loss", "head",
     }
 )  # fmt: skip
 # Arguments of the trainer that a run sets, with what to set instead.
@@ -51,6 +51,8 @@ PART_OF_SPLIT = {
 MONITOR = re.compile(r"val/(instance|category)/((i2t|t2i|mean)/)?[^/\s]+")
 CHOICES = {
     "model.size": ("tiny", "paper"),
+    "model.loss": ("contrast", "proxy", "screening"),
+    "model.head": ("tanh", "sign"),
     "model.precision": ("bf16", "fp16"),
     "model.rerank.rule": ("itm", "itm_plus_similarity"),
     "dataset.split": SPLITS,
@@ -119,7 +121,10 @@ def _run_keys(config: DictConfig) -> Iterator[str]:
         if key in (config.get("trainer") or {}):
             yield f"trainer.{key} is set by the run; {advice}"
     if "bits" in config.model and config.model.similarity != "hamming":
-        yield f"model.bits is set, but {config.model.name} returns floats; leave it out, or take ucch, dadh or adv"
+        yield (
+            f"model.bits is set, but {config.model.name} returns floats; leave it out, or take a hashing model such as "
+            "ucch or clip_hash"
+        )
     yield from _trainer_limits(config.get("trainer") or {})
     for name in REQUIRED_CALLBACKS:
         if not OmegaConf.select(config, f"callbacks.{name}"):
@@ -166,6 +171,9 @@ def _wrong_values(config: DictConfig) -> Iterator[str]:
             yield f"{key} is {file}, but there is no such file or folder; correct the path"
         elif is_path and not is_weights_file(file):
             yield f"{key} is {file}, which is neither a file of torch.save nor a .safetensors; fetch it again"
+    source = OmegaConf.select(config, "model.source")
+    if source is not None and not Path(str(source)).is_dir():
+        yield f"model.source is {source}, but there is no such folder; give the folder that a run printed last"
     for key in sorted(OmegaConf.missing_keys(config)):
         yield f"{key} is not set; add {key}=VALUE to the command line"
 

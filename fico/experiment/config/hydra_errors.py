@@ -92,7 +92,7 @@ def right_key(path: str, siblings: Any) -> str:
     if path in INSTEAD:
         return f"; set {INSTEAD[path]}"
     if path == "model.bits":
-        return "; this model returns floats, only ucch, dadh and adv have a code length"
+        return "; this model returns floats, only hashing models such as ucch and clip_hash have a code length"
     return did_you_mean(path.rsplit(".", maxsplit=1)[-1], siblings)
 
 

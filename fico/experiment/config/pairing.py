@@ -51,12 +51,19 @@ def check_pairing(config: DictConfig) -> None:
 
 
 def input_nodes(config: DictConfig) -> dict[str, Any]:
-    """What each side of the model reads: the kind that it names, or the reader that ``features`` has for that kind.
+    """What each side of the model reads.
+
+    Embeddings of ``model.source``, else what ``features`` has for the kind that the model names, else that kind.
 
     Returns:
         By side, ``image`` and ``text``: a name, or the node of a reader.
     """
     wanted = dict((OmegaConf.select(config, "model.inputs") or {}).items())
+    if source := OmegaConf.select(config, "model.source"):
+        target = "fico.inference.run_embeddings.RunEmbeddings"
+        return {
+            str(side): OmegaConf.create({"_target_": target, "run": str(source), "side": str(side)}) for side in wanted
+        }
     readers = {side: OmegaConf.select(config, f"features.{side!s}") or {} for side in wanted}
     return {
         str(side): readers[side].get(kind, kind) if isinstance(kind, str) else kind for side, kind in wanted.items()
@@ -79,6 +86,8 @@ def _check_annotated(config: DictConfig) -> None:
 def _check_features(config: DictConfig) -> None:
     """Refuse features that would have no effect."""
     name = features_name(config)
+    if name and OmegaConf.select(config, "model.source"):
+        raise UsageError(f"features={name} has no effect beside model.source, which brings its own; leave features out")
     if name and input_nodes(config) == dict((OmegaConf.select(config, "model.inputs") or {}).items()):
         kinds = [str(kind) for side in ("image", "text") for kind in OmegaConf.select(config, f"features.{side}") or {}]
         raise UsageError(

@@ -1,0 +1,5 @@
+"""``python -m fico.bench.screens``."""
+
+from fico.bench.screens.screens import main
+
+main()
