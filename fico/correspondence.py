@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -153,6 +153,23 @@ class Correspondence:
         made = self.__new__(type(self))
         made._set(self.caption_to_image, self.images, self.pairs, self.image_queries, self.caption_queries, rows)
         return made
+
+    def searched(self, images: int) -> dict[Literal["i2t", "t2i"], tuple[np.ndarray, np.ndarray]]:
+        """Rows of the queries and of the items that they search, by direction: all of them without a database.
+
+        Args:
+            images: Number of images.
+        """
+        captions = np.arange(len(self.caption_to_image))
+        if self.database is None:
+            return {"i2t": (np.arange(images), captions), "t2i": (captions, np.arange(images))}
+        is_searched = np.zeros(images, dtype=bool)
+        is_searched[self.database] = True
+        of_caption = is_searched[self.caption_to_image]
+        return {
+            "i2t": (np.flatnonzero(~is_searched), np.flatnonzero(of_caption)),
+            "t2i": (np.flatnonzero(~of_caption), np.flatnonzero(is_searched)),
+        }
 
     @property
     def least_images(self) -> int:

@@ -91,10 +91,10 @@ class Database:
             UsageError: One side alone has labels, or pairs were given in place of own images.
             DataError: The labels have different classes, or a positive lies outside the queries or the database.
         """
-        if queries.pairs is not None or self.correspondence.pairs is not None:
+        if any(part.pairs is not None or part.database is not None for part in (queries, self.correspondence)):
             raise UsageError(
-                "with a database a correspondence says the own image of each caption alone; give positives between "
-                "queries and database as database_positives="
+                "with a separate database a correspondence says the own image of each caption alone; give positives "
+                "between queries and database as database_positives="
             )
         count, captions = images + len(self.images), len(queries.caption_to_image)
         own = np.concatenate([queries.caption_to_image, images + self.correspondence.caption_to_image])

@@ -27,14 +27,11 @@ class DatabaseRetrieval(InstanceRetrieval):
 
     def __init__(self, correspondence: Correspondence, images: int) -> None:
         super().__init__(correspondence, images)
-        is_searched = np.zeros(images, dtype=bool)
-        is_searched[correspondence.database] = True
-        captions = is_searched[self.caption_to_image]
-        self.query_images, self.query_texts = np.flatnonzero(~is_searched), np.flatnonzero(~captions)
-        self.database = (np.flatnonzero(is_searched), np.flatnonzero(captions))
-        self._rows = {"i2t": (self.query_images, self.database[1]), "t2i": (self.query_texts, self.database[0])}
-        sizes = {"i2t": (images, len(captions)), "t2i": (len(captions), images)}
-        self._positives = {way: _among(self._positives[way], *self._rows[way], sizes[way][1]) for way in DIRECTIONS}
+        self._rows = correspondence.searched(images)
+        (self.query_images, texts), (self.query_texts, searched) = self._rows["i2t"], self._rows["t2i"]
+        self.database = (searched, texts)
+        sizes = {"i2t": len(self.caption_to_image), "t2i": images}
+        self._positives = {way: _among(self._positives[way], *self._rows[way], sizes[way]) for way in DIRECTIONS}
 
     def images_of(self, direction: Direction) -> tuple[Int64[np.ndarray, " queries"], Int64[np.ndarray, " items"]]:
         """Own image row of each query and of each item, in the whole set."""
@@ -97,7 +94,7 @@ def database_options(
 
 def _has_pairs(correspondence: Correspondence, searched: Bool[np.ndarray, " captions"]) -> bool:
     """Whether some query and some item of the database are a pair."""
-    if correspondence.pairs is None:
+    if correspondence.pairs is None or correspondence.database is None:
         return False
     images, captions = correspondence.pairs.T
     return bool((np.isin(images, correspondence.database) != searched[captions]).any())

@@ -88,6 +88,7 @@ def evaluate(
     image_rows, text_rows = as_matrix(images, "images"), as_matrix(texts, "texts")
     check_pair(image_rows, text_rows)
     _check_kind(correspondence)
+    correspondence.check(len(image_rows), len(text_rows))
     searched, images_in_all = None, len(image_rows)
     database = Database.of(
         database_images, database_texts, database_correspondence, database_labels, database_positives

@@ -35,4 +35,7 @@ def add_literature(
                 values = getattr(found, field)
                 if ours in values:
                     getattr(result, field)[name] = values[ours]
+            if name in result.definitions:
+                told = "; queries without a relevant item left out; ties: "
+                result.definitions[name] = result.definitions[name].replace("; ties: ", told)
     return replace(result, state=replace(result.state, literature=found.state)) if result.state else result

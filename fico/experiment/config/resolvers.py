@@ -36,12 +36,13 @@ def _stages(*, _root_: DictConfig) -> ListConfig:
 
 
 def _run_name(*, _root_: DictConfig) -> str:
-    """``<model>[-<bits>][-<features>]-<dataset>[-first<subset>][-x<copies>]-s<seed>``."""
+    """``<model>[-<bits>][-<features>]-<dataset>[-first<subset>][-x<copies>][-hashing]-s<seed>``."""
     model, dataset = _root_.model, dataset_name(_root_)
     subset = _root_.dataset.get("subset")
     dataset += "" if subset is None else f"-first{subset}"
     copies = _root_.dataset.get("copies")
     dataset += "" if copies is None else f"-x{copies}"
+    dataset += "-hashing" if _root_.dataset.get("protocol") == "hashing" else ""
     bits = f"-{model.bits}" if "bits" in model else ""
     features = features_name(_root_)
     return f"{model.name}{bits}{features and f'-{features}'}-{dataset}-s{_root_.seed}"
