@@ -17,6 +17,7 @@ from fico.cli.commands.features import features_app
 from fico.cli.commands.growth import growth
 from fico.cli.commands.label import label_app
 from fico.cli.commands.prepare import prepare
+from fico.cli.commands.recommend import recommend
 from fico.cli.commands.report import report
 from fico.cli.commands.reproduce import reproduce
 from fico.cli.commands.search import search
@@ -77,7 +78,8 @@ def fico(
 
 
 for command in (
-    search, serve, evaluate, verify, compare, report, reproduce, ensemble, growth, convert, prepare, split, doctor,
+    search, serve, evaluate, verify, compare, recommend, report, reproduce, ensemble, growth, convert, prepare, split,
+    doctor,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(data_app, name="data")

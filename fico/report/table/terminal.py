@@ -15,16 +15,17 @@ _UNBOUNDED = 100_000  # columns to measure a table in: a console measures nothin
 _STYLES: dict[Emphasis, str] = {"": "", "strong": "bold", "faint": "dim"}
 
 
-def print_table(table: Table, file: TextIO | None = None) -> None:
+def print_table(table: Table, file: TextIO | None = None, *, width: int | None = None) -> None:
     """Prints a table with its notes, as wide as its numbers need, so that a pipe gets it whole.
 
     Args:
         table: What to print.
         file: Where to print; standard output if not given.
+        width: Columns in which text folds, where it shall not be as wide as it needs.
     """
     shown = as_rich(table)
-    width = max(WIDTH, Console(file=file, width=_UNBOUNDED).measure(shown).maximum)
-    console = Console(file=file, width=width, highlight=False)
+    needed = max(WIDTH, Console(file=file, width=_UNBOUNDED).measure(shown).maximum)
+    console = Console(file=file, width=width or needed, highlight=False)
     console.print(shown)
     for note in notes(table):
         console.print(Text(note), soft_wrap=not console.is_terminal)
