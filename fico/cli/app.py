@@ -13,6 +13,7 @@ from fico.cli.commands.data import data_app
 from fico.cli.commands.doctor import doctor
 from fico.cli.commands.ensemble import ensemble
 from fico.cli.commands.evaluate import evaluate
+from fico.cli.commands.export import export_app
 from fico.cli.commands.features import features_app
 from fico.cli.commands.growth import growth
 from fico.cli.commands.label import label_app
@@ -83,6 +84,7 @@ for command in (
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(data_app, name="data")
+app.add_typer(export_app, name="export")
 app.add_typer(features_app, name="features")
 app.add_typer(label_app, name="label")
 
