@@ -7,8 +7,8 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from fico.datasets.base import RetrievalDataset, RetrievalSplit
+from fico.datasets.hashing.protocol_splits import hashing_splits
 from fico.datasets.hashing.roles import HashingProtocol
-from fico.datasets.hashing.splits import hashing_splits
 from fico.datasets.subset import first_images
 from fico.errors import UsageError
 from fico.experiment.build import build

@@ -52,8 +52,8 @@ class FeatureFiles(SplitReader):
 
     Differs:
         In that literature queries search a database of all other pairs. Here, as for every data set of this bench, the
-        two sides of the split ``test`` search each other; `fico.datasets.hashing.splits.hashing_splits` makes the
-        queries and the database of the papers of it.
+        two sides of the split ``test`` search each other; the queries and the database of the papers are made by
+        `fico.datasets.hashing.protocol_splits.hashing_splits`.
     """
 
     feature_origins: Mapping[str, str] = {

@@ -96,7 +96,7 @@ class HashingProtocol:
             trained = (
                 given["train"]
                 if "train" in given
-                else database[self._draw([ids[n] for n in database], wanted, "train")]
+                else database[self._draw([ids[n] for n in database.tolist()], wanted, "train")]
             )
         if "val" in given:
             validated = given["val"]
@@ -104,7 +104,7 @@ class HashingProtocol:
             validated = np.flatnonzero(splits == "val")
         else:
             count = self.validation or min(MOST_VALIDATED, len(trained) // 10)
-            validated = trained[self._draw([ids[n] for n in trained], count, "validation")]
+            validated = trained[self._draw([ids[n] for n in trained.tolist()], count, "validation")]
         return _checked(Roles(queries, database, np.setdiff1d(trained, validated), validated), ids)
 
     def _draw(self, ids: Sequence[str], count: int, what: str) -> Int64[np.ndarray, " rows"]:

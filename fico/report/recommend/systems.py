@@ -77,9 +77,10 @@ def _indexes(run: Results, task: Task, metric: str) -> list[tuple[str, tuple[flo
 def _index(run: Results, rows: Sequence[SearchRow], task: Task, metric: str) -> tuple[float, float, float] | None:
     """None where a direction was not measured by the metric. An index measures instances by R, categories by mAP."""
     by_way = {str(row.details.get("direction")): row for row in rows}
-    values = [(by_way[way].details.get("task") or {}).get(metric) for way in DIRECTIONS if way in by_way]
+    measured = [(by_way[way].details.get("task") or {}).get(metric) for way in DIRECTIONS if way in by_way]
+    values = [value for value in measured if value is not None]
     is_of_task = any(name.endswith(f"/{metric}") and f"/{task}/" in name for name in run.metrics)
-    if len(values) != len(DIRECTIONS) or None in values or not is_of_task:
+    if len(values) != len(DIRECTIONS) or not is_of_task:
         return None
     slower = max(row.search_seconds / row.queries for row in by_way.values())
     return sum(values) / len(values), sum(row.index_bytes for row in by_way.values()), _encoding(run) + slower

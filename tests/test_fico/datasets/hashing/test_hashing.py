@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fico.datasets.feature_sets.features import FeatureFiles
+from fico.datasets.hashing.protocol_splits import hashing_splits
 from fico.datasets.hashing.roles import PUBLISHED, HashingProtocol
-from fico.datasets.hashing.splits import hashing_splits
 from fico.datasets.shapes.shapes import Shapes
 from fico.errors import DataError, UsageError
 
