@@ -183,6 +183,11 @@ def _wrong_protocol(config: DictConfig) -> Iterator[str]:
         return
     if "category" not in (metric.get("tasks") or ("category",)):
         yield "dataset.protocol=hashing has the category task alone, but metric.tasks leaves it out; take metric=both"
+    if OmegaConf.select(config, "model.rerank") is not None:
+        yield (
+            f"dataset.protocol=hashing ranks a whole database, but {config.model.name} orders the first k items alone; "
+            "take a model without re-ranking, such as ucch"
+        )
     if metric.get("positives") or metric.get("folds", 1) != 1 or metric.get("hubness_correction") is not None:
         yield (
             "dataset.protocol=hashing has neither metric.positives nor metric.folds nor metric.hubness_correction, as "
