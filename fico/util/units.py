@@ -1,7 +1,6 @@
 """Bytes, seconds and fractions as a reader wants them."""
 
 import re
-from collections.abc import Mapping
 
 from fico.errors import UsageError
 
@@ -32,7 +31,6 @@ def percent_text(fraction: float, digits: int = 1) -> str:
 
 
 _BYTES = {"b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
-_SECONDS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
 
 
 def parse_bytes(text: str, option: str) -> float:
@@ -41,21 +39,8 @@ def parse_bytes(text: str, option: str) -> float:
     Raises:
         UsageError: It is no positive number with such a unit; the option is named.
     """
-    return _parse(text, option, _BYTES, "a size such as 1GiB or 500MB")
-
-
-def parse_seconds(text: str, option: str) -> float:
-    """A duration that somebody typed, such as ``10ms``, in seconds.
-
-    Raises:
-        UsageError: As `parse_bytes`.
-    """
-    return _parse(text, option, _SECONDS, "a time such as 10ms or 0.5s")
-
-
-def _parse(text: str, option: str, units: Mapping[str, float], wanted: str) -> float:
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zµ]+)\s*", text.lower())
-    value = float(found[1]) * units.get(found[2], 0.0) if found else 0.0
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", text.lower())
+    value = float(found[1]) * _BYTES.get(found[2], 0.0) if found else 0.0
     if not value:
-        raise UsageError(f"{option} is {text!r}; give {wanted}")
+        raise UsageError(f"{option} is {text!r}; give a size such as 1GiB or 500MB")
     return value

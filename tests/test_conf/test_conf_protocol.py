@@ -27,6 +27,7 @@ def composed(*overrides):
         (["dataset.protocol=hashing", "dataset.protocol_train=0"], "dataset.protocol_train is 0"),
         (["dataset.protocol=hashing", "metric=instance"], "has the category task alone"),
         (["model=xvlm", "dataset.protocol=hashing"], "ranks a whole database, but xvlm orders the first k items"),
+        (["dataset.protocol=hashing", "dataset.copies=2"], "dataset.copies repeats a split"),
         (["dataset.protocol=hashing", "metric.folds=5"], "neither metric.positives nor metric.folds"),
     ],
 )

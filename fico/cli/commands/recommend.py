@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from fico.util.units import parse_bytes, parse_seconds
+from fico.util.duration import seconds_of
+from fico.util.units import parse_bytes
 
 
 def recommend(
@@ -21,7 +22,7 @@ def recommend(
 ) -> None:
     """From measured runs: which model with which index, or which cascade, under a memory and a latency limit."""
     sizes = None if memory is None else parse_bytes(memory, "--memory")
-    seconds = None if latency is None else parse_seconds(latency, "--latency")
+    seconds = None if latency is None else seconds_of(latency, "--latency")
     from fico.cli.compare import write_comparison
     from fico.report.recommend.recommend import Limits
     from fico.report.recommend.recommend import recommend as choose

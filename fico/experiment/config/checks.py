@@ -188,6 +188,8 @@ def _wrong_protocol(config: DictConfig) -> Iterator[str]:
             f"dataset.protocol=hashing ranks a whole database, but {config.model.name} orders the first k items alone; "
             "take a model without re-ranking, such as ucch"
         )
+    if dataset.get("copies") is not None:
+        yield "dataset.copies repeats a split whose sides search each other; leave it out, or dataset.protocol=hashing"
     if metric.get("positives") or metric.get("folds", 1) != 1 or metric.get("hubness_correction") is not None:
         yield (
             "dataset.protocol=hashing has neither metric.positives nor metric.folds nor metric.hubness_correction, as "

@@ -115,4 +115,4 @@ def test_the_command_prints_the_table_in_80_columns_and_the_answer_last(tmp_path
 def test_limits_are_numbers_with_a_unit(tmp_path, option, text):
     done = CliRunner().invoke(app, ["recommend", "--runs", str(tmp_path), option, text])
     assert done.exit_code == 2
-    assert f"{option} is '{text}'; give a " in done.output
+    assert f"{option} is '{text}'; give " in done.output
