@@ -24,5 +24,7 @@ def seconds_of(duration: str | float, name: str) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise UsageError(f"{name} is {duration!r}; give seconds, milliseconds, minutes or hours, such as 90s, 10ms, 30m or 2h")
+        raise UsageError(
+            f"{name} is {duration!r}; give seconds, milliseconds, minutes or hours, such as 90s, 10ms, 30m or 2h"
+        )
     return seconds
