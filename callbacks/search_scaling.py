@@ -3,6 +3,7 @@
 import logging
 
 import pytorch_lightning as L
+from torch import Tensor
 
 from fico.bench.indexes.comparison import check_indexes, compare_indexes
 from fico.bench.indexes.figure import draw
@@ -37,17 +38,28 @@ class SearchScaling(L.Callback):
         is_indexable = embeddings.images.ndim == 2  # a pair scorer has no single vector that an index could hold
         if trainer.is_global_zero and context.indexes and is_indexable:
             log.info("comparing indexes: %s", ", ".join(context.indexes))
+            images, texts, database = self._sides(trainer)
             rows = compare_indexes(
-                embeddings.images,
-                embeddings.texts,
+                images,
+                texts,
                 context.indexes,
                 similarity=context.similarity,
                 bits=context.bits,
                 judge=self._judge(trainer),
                 both_sides=True,
+                database=database,
             )
             context.outputs.search_rows = rows
             log_rows(trainer.loggers, "search", rows, lambda: {"recall_and_time": draw(rows)})
+
+    def _sides(self, trainer: L.Trainer) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None]:
+        """Queries of both sides, and the database that they search where the split has one."""
+        embeddings, split = self._context.outputs.embeddings, trainer.datamodule.evaluated_split(trainer)
+        if split.correspondence.database is None:
+            return embeddings.images, embeddings.texts, None
+        rows = split.correspondence.searched(len(split.image_ids))
+        database = (embeddings.images[rows["t2i"][1]], embeddings.texts[rows["i2t"][1]])
+        return embeddings.images[rows["i2t"][0]], embeddings.texts[rows["t2i"][0]], database
 
     def _judge(self, trainer: L.Trainer) -> TaskMetrics:
         split, metric = trainer.datamodule.evaluated_split(trainer), self._context.metric
@@ -56,4 +68,5 @@ class SearchScaling(L.Callback):
         if tuple(metric.get("recall_at", ())) not in ((), EvaluationOptions().recall_at):
             options["recall_at"] = metric["recall_at"]
         labels = split.labels if "category" in tasks else None
-        return TaskMetrics(split.correspondence, len(split.image_ids), labels, recall=("instance" in tasks), **options)
+        recall = "instance" in tasks and split.correspondence.database is None
+        return TaskMetrics(split.correspondence, len(split.image_ids), labels, recall=recall, **options)

@@ -1,8 +1,8 @@
-"""Which images and captions belong together: one image per caption, or any number of positives of each query."""
+"""Which images and captions belong together, and which of them are a database that the others search."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -38,6 +38,8 @@ class Correspondence:
     """Images whose positives are known; None: all."""
     caption_queries: Bool[np.ndarray, " captions"] | None
     """Captions whose positives are known; None: all."""
+    database: Int64[np.ndarray, " database"] | None
+    """Rows of the images that form a database with their captions, ascending; None: every row is query and item."""
 
     def __init__(self, caption_to_image: ArrayLike) -> None:
         rows = _whole(caption_to_image, "caption_to_image", "image row per caption")
@@ -118,12 +120,56 @@ class Correspondence:
         pairs: np.ndarray | None = None,
         image_queries: np.ndarray | None = None,
         caption_queries: np.ndarray | None = None,
+        database: np.ndarray | None = None,
     ) -> None:
         object.__setattr__(self, "caption_to_image", caption_to_image)
         object.__setattr__(self, "images", images)
         object.__setattr__(self, "pairs", pairs)
         object.__setattr__(self, "image_queries", image_queries)
         object.__setattr__(self, "caption_queries", caption_queries)
+        object.__setattr__(self, "database", database)
+
+    def with_database(self, image_rows: ArrayLike) -> "Correspondence":
+        """The same, where these images and their captions are a database, and all others are queries that search it.
+
+        Query images search the captions of the database, query captions its images, as the hashing literature does.
+
+        Args:
+            image_rows: Rows of the images of the database, in any order.
+
+        Raises:
+            DataError: The rows are no list of integers, or a row occurs twice or is negative; a caption has no own
+                image, which says on which side it is.
+        """
+        rows = np.sort(_whole(image_rows, "database", "row per image of the database"))
+        if rows[0] < 0 or (np.diff(rows) == 0).any():
+            wrong = rows[0] if rows[0] < 0 else rows[1:][np.diff(rows) == 0][0]
+            raise DataError(f"the database names image row {wrong}; give rows from 0, each once")
+        if (self.caption_to_image < 0).any():
+            raise DataError(
+                f"{int((self.caption_to_image < 0).sum())} captions have no image of their own, which says whether "
+                "they are queries or in the database; give caption_to_image= to Correspondence.from_pairs"
+            )
+        made = self.__new__(type(self))
+        made._set(self.caption_to_image, self.images, self.pairs, self.image_queries, self.caption_queries, rows)
+        return made
+
+    def searched(self, images: int) -> dict[Literal["i2t", "t2i"], tuple[np.ndarray, np.ndarray]]:
+        """Rows of the queries and of the items that they search, by direction: all of them without a database.
+
+        Args:
+            images: Number of images.
+        """
+        captions = np.arange(len(self.caption_to_image))
+        if self.database is None:
+            return {"i2t": (np.arange(images), captions), "t2i": (captions, np.arange(images))}
+        is_searched = np.zeros(images, dtype=bool)
+        is_searched[self.database] = True
+        of_caption = is_searched[self.caption_to_image]
+        return {
+            "i2t": (np.flatnonzero(~is_searched), np.flatnonzero(of_caption)),
+            "t2i": (np.flatnonzero(~of_caption), np.flatnonzero(is_searched)),
+        }
 
     @property
     def least_images(self) -> int:
@@ -145,6 +191,11 @@ class Correspondence:
             raise DataError(
                 f"the pairs were given for {self.images} images, but there are {images}; give images={images} to "
                 "Correspondence.from_pairs"
+            )
+        if self.database is not None and not (self.database[-1] < images and len(self.database) < images):
+            raise DataError(
+                f"the database has {len(self.database)} image rows up to {self.database[-1]}, but there are {images} "
+                "images, of which some must be queries; give rows of the images, and not all"
             )
         last = int(self.caption_to_image.max())
         if last >= images:

@@ -21,20 +21,24 @@ ROUNDING = 1e-6  # embeddings that differ by less of their largest entry count a
 CAST_BYTES = 16 * 2**20  # embeddings that need a cast are cast in pieces of this size
 
 
-def check_pair(images: np.ndarray | Tensor, texts: np.ndarray | Tensor) -> None:
-    """Refuses sides that cannot be compared.
+def check_pair(
+    images: np.ndarray | Tensor, texts: np.ndarray | Tensor, names: tuple[str, str] = ("images", "texts")
+) -> None:
+    """Refuses sides that cannot be compared, by what the user calls them.
 
     Raises:
         DataError: Different numbers of dimensions, or different dtypes.
     """
     if images.shape[1] != texts.shape[1]:
         raise DataError(
-            f"images have {images.shape[1]} dimensions and texts {texts.shape[1]}; both sides need the same space"
+            f"{names[0]} have {images.shape[1]} dimensions and {names[1]} {texts.shape[1]}; both sides need the same "
+            "space"
         )
     first, second = (str(side.dtype).removeprefix("torch.") for side in (images, texts))
     if first != second:
         raise DataError(
-            f"images are {first} and texts {second}; convert one side, so that both are compared in one precision"
+            f"{names[0]} are {first} and {names[1]} {second}; convert one side, so that both are compared in one "
+            "precision"
         )
 
 

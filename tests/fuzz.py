@@ -260,6 +260,7 @@ KEYS = (
     "model", "model.lr", "lr", "model.bits", "model.epochs", "model.module", "model.module.optimizer.lr",
     "model.weights", "model.size", "model.monitor", "model.batch_size", "model.precision", "model.rerank.k",
     "dataset", "dataset.root", "dataset.split", "dataset.images", "dataset.subset", "dataset.captions_per_image",
+    "dataset.protocol", "dataset.protocol_queries", "dataset.protocol_files",
     "metric", "metric.ties", "metric.ap", "metric.bootstrap", "metric.folds", "metric.recall_at", "metric.tasks",
     "metric.metrics", "metric.device", "index", "index.flat", "trainer", "trainer.devices", "trainer.max_epochs",
     "trainer.precision", "trainer.strategy", "logger", "logger.mode", "logger.wandb", "callbacks", "callbacks.lines",

@@ -13,10 +13,12 @@ from fico.cli.commands.data import data_app
 from fico.cli.commands.doctor import doctor
 from fico.cli.commands.ensemble import ensemble
 from fico.cli.commands.evaluate import evaluate
+from fico.cli.commands.export import export_app
 from fico.cli.commands.features import features_app
 from fico.cli.commands.growth import growth
 from fico.cli.commands.label import label_app
 from fico.cli.commands.prepare import prepare
+from fico.cli.commands.recommend import recommend
 from fico.cli.commands.report import report
 from fico.cli.commands.reproduce import reproduce
 from fico.cli.commands.search import search
@@ -81,10 +83,12 @@ def fico(
 
 
 for command in (
-    search, serve, evaluate, verify, compare, report, reproduce, ensemble, growth, convert, prepare, split, doctor,
+    search, serve, evaluate, verify, compare, recommend, report, reproduce, ensemble, growth, convert, prepare, split,
+    doctor,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(data_app, name="data")
+app.add_typer(export_app, name="export")
 app.add_typer(features_app, name="features")
 app.add_typer(label_app, name="label")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fico.cli.database import OPTIONS, check_options, with_database
 from fico.cli.metric_options import built
 from fico.errors import FicoError, UsageError
 from fico.evaluation.result import RetrievalResult
@@ -53,6 +54,10 @@ class Sources:
     bits: int | None
     layout: Layout
     t2i_orientation: Orientation | None
+    database_images: str | None = None
+    database_texts: str | None = None
+    database_pairs: str | None = None
+    database_labels: str | None = None
 
     def named(self, *names: str) -> dict[str, str]:
         """The options of these names that are set, as the user types them."""
@@ -74,6 +79,8 @@ def evaluate_files(
 ) -> None:
     """Reads, evaluates and prints; writes a run's files to ``out`` and TREC files to ``trec``, where set."""
     begin = time.perf_counter()
+    if trec is not None and sources.named(*OPTIONS):
+        raise UsageError("--trec writes runs of one set, whose sides search each other; leave it out, or the database")
     metric = {name: value for name, value in options.items() if name != "similarity"}
     outputs = read_outputs(sources, options["similarity"])
     result = evaluate_outputs(outputs, built(metric), gallery)
@@ -95,8 +102,9 @@ def evaluate_published(
     A model whose files are broken is named at the end and does not keep the others from being printed.
     """
     if extra := sources.named(
-        "images", "texts", "i2t", "t2i", "run_i2t", "run_t2i", "qrels", "pairs", "positives", "labels"
-    ):
+        "images", "texts", "i2t", "t2i", "run_i2t", "run_t2i", "qrels", "pairs", "positives", "labels",
+        *OPTIONS,
+    ):  # fmt: skip
         raise UsageError(f"--results-data brings its own files; leave out {', '.join(extra)}")
     if changed := [name for name in ("recall_at", "map_at", "metrics") if name in options]:
         raise UsageError(
@@ -154,11 +162,14 @@ def read_outputs(sources: Sources, similarity: Similarity) -> ModelOutputs:
     if len(chosen) != 1:
         got = ", ".join(option for found in kinds.values() for option in found) or "none of them"
         raise UsageError(f"give --images and --texts, or --i2t and --t2i, or --run-i2t and --run-t2i; got {got}")
+    check_options(sources)
     if chosen == ["runs"]:
         return _from_runs(sources)
     if sources.qrels is not None:
         raise UsageError("--qrels belongs to TREC runs; name the pairs of embeddings or scores with --pairs")
     outputs = _from_scores(sources) if chosen == ["scores"] else _from_embeddings(sources, similarity)
+    if sources.named(*OPTIONS):
+        return with_database(outputs, sources, lambda found: _from_embeddings(found, similarity))
     return reduce_square(outputs) if sources.layout == "square" else outputs
 
 

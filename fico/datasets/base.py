@@ -27,7 +27,7 @@ class RetrievalSplit:
         caption_ids: Unique: the sentence id of the file, or ``<image id>#<position>`` where it has none.
         captions: As written, without outer blanks.
         tokens: Lower-cased words of each caption, without punctuation.
-        correspondence: The image row of each caption.
+        correspondence: The image row of each caption; of a test split under the hashing protocol also the database.
         labels: Multi-hot categories, where the data set has them. A row may be all False.
         classes: Names of the label columns; empty without labels.
         fingerprint: SHA-256 over ids, captions, correspondence, labels and the content of the image files.

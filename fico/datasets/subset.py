@@ -77,6 +77,11 @@ class _FirstRows(_FirstImages):
     def feature_origins(self) -> Mapping[str, str]:
         return cast(FeatureDataset, self.whole).feature_origins
 
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        names: tuple[str, ...] = getattr(self.whole, "split_names", ("train", "val", "test"))
+        return names
+
     def features(self, split: str, kind: str) -> np.ndarray:
         """Give the rows of the first images, or those of their captions."""
         rows = cast(FeatureDataset, self.whole).features(split, kind)

@@ -156,7 +156,7 @@ class EmbeddingStore:
             sides["texts"]["texts"],
             tuple(manifest["images"]["ids"]),
             tuple(manifest["texts"]["ids"]),
-            Correspondence.from_plain(manifest["caption_to_image"], manifest.get("positives")),
+            _correspondence(manifest),
             manifest["bits"],
             labels,
             manifest["origin"],
@@ -206,7 +206,13 @@ class EmbeddingStore:
             **described,
             "caption_to_image": self.correspondence.caption_to_image.tolist(),
             "positives": self.correspondence.plain_pairs(),
+            "database": None if self.correspondence.database is None else self.correspondence.database.tolist(),
         }
+
+
+def _correspondence(manifest: dict[str, Any]) -> Correspondence:
+    found = Correspondence.from_plain(manifest["caption_to_image"], manifest.get("positives"))
+    return found if manifest.get("database") is None else found.with_database(manifest["database"])
 
 
 def check_finite(embeddings: Embeddings, ids: Sequence[str], side: str, model: str) -> None:

@@ -1,7 +1,9 @@
 """One evaluation from checked inputs to its result: folds, blocks of queries, and the shard of a process."""
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,9 +11,11 @@ import torch
 from torch import Tensor
 
 from fico.errors import UsageError
+from fico.evaluation.database_relevance import database_options
 from fico.evaluation.engines.compiled import CodeSource, CpuEngine
 from fico.evaluation.engines.device_memory import plan_device
 from fico.evaluation.folds import Fold, check_positives, make_folds
+from fico.evaluation.literature import add_literature
 from fico.evaluation.memory import MemoryPlan, plan_memory
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.relevance import check_labels
@@ -25,6 +29,7 @@ from fico.util.progress import ProgressBar
 if TYPE_CHECKING:
     from fico.evaluation.engines.torch_engine import TensorEngine
 
+Source = Callable[[Fold, MemoryPlan], Mapping[Direction, Any]]
 _LOG = logging.getLogger(__name__)
 _LOGGED_BYTES = 2**26  # predicted memory from which on the size of an evaluation is logged for everybody
 
@@ -66,30 +71,41 @@ class Evaluator:
         self.correspondence, self.images, self.dim, self.dtype = correspondence, images, dim, dtype
         self.labels = None if labels is None else check_labels(_numpy(labels), images)
         is_many = bool(positives) or correspondence.pairs is not None
-        self.options = options.with_many_positives() if is_many else options
+        options = options.with_many_positives() if is_many else options
+        self.options, self._notes = database_options(correspondence, images, options, self.labels is not None)
         self.device, self.is_codes = device, is_codes
         self.positives = dict(positives or {})
         check_positives(correspondence, self.positives, images, options.folds, self.labels is not None)
 
-    def evaluate(
-        self, source: Callable[[Fold, MemoryPlan], Any], directions: tuple[Direction, ...] = DIRECTIONS
-    ) -> RetrievalResult:
-        """Evaluates every fold.
+    def evaluate(self, source: Source, directions: tuple[Direction, ...] = DIRECTIONS) -> RetrievalResult:
+        """Evaluates every fold; against a database also by the definitions of the hashing literature.
 
         Args:
-            source: Makes the scores of a fold under a memory plan.
+            source: Makes the scores of each direction of a fold under a memory plan.
             directions: Which of the two.
 
         Raises:
             DataError: A fold has no captions, scores hold NaN, or a query is empty under ``empty="error"``.
             UsageError: There are more folds than images, or nothing fits into the memory limit.
         """
+        found = self._evaluate(source, directions)
+        if self.correspondence.database is None:
+            return found
+
+        def evaluate(options: EvaluationOptions) -> RetrievalResult:
+            again = copy(self)
+            again.options = options
+            return again._evaluate(source, directions)
+
+        return add_literature(found, self.options, evaluate)
+
+    def _evaluate(self, source: Source, directions: tuple[Direction, ...]) -> RetrievalResult:
         folds = list(self._folds())
-        pairs = sum(len(fold.image_rows) * len(fold.text_rows) for fold in folds)
-        total = pairs * len(directions) // self.options.shard[1]
+        pairs = sum(math.prod(map(len, fold.rows(direction))) for fold in folds for direction in directions)
+        total = pairs // self.options.shard[1]
         with ProgressBar(total, "evaluate", is_shown=self.options.progress) as bar:
             states = tuple(self._fold(fold, source, directions, bar) for fold in folds)
-        notes = tuple(dict.fromkeys(note for fold in states for note in fold.notes))
+        notes = tuple(dict.fromkeys([*self._notes, *(note for fold in states for note in fold.notes)]))
         return summarise(
             EvaluationState(self.options, states, self.options.shard, notes, self.correspondence.pairs is not None)
         )
@@ -101,13 +117,14 @@ class Evaluator:
     def _fold(
         self,
         fold: Fold,
-        source: Callable[[Fold, MemoryPlan], Any],
+        source: Source,
         directions: tuple[Direction, ...],
         bar: ProgressBar,
     ) -> FoldState:
         images, texts = len(fold.image_rows), len(fold.text_rows)
         if self.device is None:
-            plan = plan_memory(images, texts, self.dim, self.dtype, self.options, others=len(fold.others))
+            sizes = None if fold.database is None else (len(fold.database[0]), len(fold.database[1]))
+            plan = plan_memory(images, texts, self.dim, self.dtype, self.options, len(fold.others), sizes)
         else:
             classes = 0 if fold.category is None else fold.category.labels.shape[1]
             plan = plan_device(
@@ -122,13 +139,14 @@ class Evaluator:
             query_images, item_images = fold.instance.images_of(direction)
             blocks = []
             engine = self._engine(fold, direction)
-            for block in self._values(engine, scores, self._ranges(len(query_images), rows), rows):
+            for block in self._values(engine, scores[direction], self._ranges(len(query_images), rows), rows):
                 blocks.append(block)
                 bar.advance(block.queries * len(item_images))
             clusters = fold.instance.clusters(direction)
             values = join_blocks(blocks)
             states[direction] = DirectionState(clusters, len(item_images), values, engine.occurrences.counts)
-        return FoldState(fold.image_rows, fold.text_rows, states, scores.notes)
+        notes = tuple(dict.fromkeys(note for found in scores.values() for note in found.notes))
+        return FoldState(fold.image_rows, fold.text_rows, states, notes, fold.database)
 
     def _ranges(self, queries: int, rows: int) -> list[tuple[int, int]]:
         """Blocks of this process's shard; on the CPU their limits do not depend on the number of processes."""
@@ -174,13 +192,6 @@ def find_device(array: np.ndarray | Tensor, options: EvaluationOptions) -> torch
     if engine == "compiled" and found.type != "cpu":
         raise UsageError(f"engine='compiled' runs on the CPU, got device {found}; give device='cpu' or engine='auto'")
     return None if engine != "torch" and found.type == "cpu" else found
-
-
-def take(array: np.ndarray | Tensor, rows: np.ndarray) -> np.ndarray | Tensor:
-    """Rows of an array, without a copy where they are contiguous."""
-    if len(rows) == rows[-1] - rows[0] + 1:
-        return array[int(rows[0]) : int(rows[-1]) + 1]
-    return array[rows]
 
 
 def _numpy(labels: Any) -> np.ndarray:

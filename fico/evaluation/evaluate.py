@@ -9,17 +9,19 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from fico.errors import DataError, UsageError
-from fico.evaluation.engine import Evaluator, find_device, take
+from fico.evaluation.database import NAMES, Database, Positives, parts_of, take
+from fico.evaluation.engine import Evaluator, find_device
 from fico.evaluation.engines.tensor_scores import MatrixTensors
 from fico.evaluation.folds import Fold
 from fico.evaluation.hubness.correction import Bank, add_correction, corrected_rows, uncorrected_options
+from fico.evaluation.literature import add_literature
 from fico.evaluation.memory import MemoryPlan
 from fico.evaluation.options import EvaluationOptions, OptionKeywords, bind_options
 from fico.evaluation.result import RetrievalResult
 from fico.evaluation.score_sources import MatrixScores, embedding_source, matrix_side
 from fico.evaluation.state import DirectionState, EvaluationState, FoldState, join_blocks
 from fico.evaluation.summary import summarise
-from fico.metrics.specification import Direction
+from fico.metrics.specification import DIRECTIONS, Direction
 from fico.similarity import SIMILARITIES, Similarity, check_pair, score_dtype
 from fico.types import Correspondence
 from fico.util.arrays import as_matrix
@@ -37,6 +39,11 @@ def evaluate(
     bits: int | None = None,
     positives: Mapping[str, Correspondence] | None = None,
     bank: Bank | None = None,
+    database_images: ArrayLike | Tensor | None = None,
+    database_texts: ArrayLike | Tensor | None = None,
+    database_correspondence: Correspondence | None = None,
+    database_labels: ArrayLike | Tensor | None = None,
+    database_positives: Positives | None = None,
     options: EvaluationOptions | None = None,
     **keywords: Unpack[OptionKeywords],
 ) -> RetrievalResult:
@@ -57,6 +64,12 @@ def evaluate(
             the instance metrics once more, as ``eccv/i2t/R@1``. The captions' own images are those of
             ``correspondence``.
         bank: Embeddings of the images and of the captions of the training split, for ``hubness_correction``.
+        database_images: Images of a database: ``texts`` search them, and not ``images``.
+        database_texts: Captions of the database: ``images`` search them, and not ``texts``.
+        database_correspondence: The image row of each caption of the database, within it.
+        database_labels: Multi-hot labels of its images, with the classes of ``labels``.
+        database_positives: For instance metrics against a database: ``{"i2t": pairs, "t2i": pairs}``, rows of a query
+            and of an item of the database. Without them a database has the category task alone.
         options: What is computed, and how; all defaults if not given.
         **keywords: Single options of ``EvaluationOptions``, such as ``ties="index"``, in place of those of ``options``.
 
@@ -76,18 +89,31 @@ def evaluate(
     check_pair(image_rows, text_rows)
     _check_kind(correspondence)
     correspondence.check(len(image_rows), len(text_rows))
+    searched, images_in_all = None, len(image_rows)
+    database = Database.of(
+        database_images, database_texts, database_correspondence, database_labels, database_positives
+    )
+    if database is not None:
+        searched = database.searched(image_rows, text_rows)
+        correspondence, labels = database.join(correspondence, labels, len(image_rows))
+        images_in_all += len(database.images)
     device = find_device(image_rows, chosen)
 
-    def source(fold: Fold, plan: MemoryPlan) -> Any:
-        sides = (take(image_rows, fold.image_rows), take(text_rows, fold.text_rows))
-        return embedding_source(*sides, similarity, bits, plan, device)
+    def source(fold: Fold, plan: MemoryPlan) -> dict[Direction, Any]:
+        if fold.database is None:
+            sides = (take(image_rows, fold.image_rows), take(text_rows, fold.text_rows))
+            return dict.fromkeys(DIRECTIONS, embedding_source(*sides, similarity, bits, plan, device))
+        found = searched or parts_of(fold, image_rows, text_rows)
+        return {way: embedding_source(*found[way], similarity, bits, plan, device, NAMES[way]) for way in DIRECTIONS}
 
     dtype = np.dtype(np.float64) if similarity == "euclidean" else score_dtype(image_rows)
     is_codes = similarity == "hamming"
     dim = (device and bits) or image_rows.shape[1]  # codes are unpacked on a device
-    evaluator = Evaluator(correspondence, len(image_rows), dim, dtype, labels, chosen, device, is_codes, positives)
+    evaluator = Evaluator(correspondence, images_in_all, dim, dtype, labels, chosen, device, is_codes, positives)
     if chosen.hubness_correction is None:
         return evaluator.evaluate(source)
+    if searched is not None:
+        raise UsageError("hubness_correction is not computed against a separate database; leave it out")
     rows = corrected_rows(image_rows, text_rows, bank, similarity, chosen)
     found = evaluator.evaluate(source)
     corrected = evaluate(*rows, correspondence, similarity="inner", options=uncorrected_options(chosen))
@@ -143,12 +169,12 @@ def evaluate_scores(
 
     device = find_device(next(iter(matrices.values())), chosen) if chosen.engine == "torch" else None
 
-    def source(fold: Fold, plan: MemoryPlan) -> MatrixScores | MatrixTensors:
-        rows = (fold.image_rows, fold.text_rows)
-        scores = MatrixScores(matrices, None if chosen.folds == 1 else {"i2t": rows, "t2i": rows[::-1]})
+    def source(fold: Fold, plan: MemoryPlan) -> dict[Direction, Any]:
+        is_whole = chosen.folds == 1 and fold.database is None
+        scores = MatrixScores(matrices, None if is_whole else {way: fold.rows(way) for way in DIRECTIONS})
         if device is None:
-            return scores
-        return MatrixTensors(scores, device, {"i2t": len(fold.text_rows), "t2i": len(fold.image_rows)})
+            return dict.fromkeys(matrices, scores)
+        return dict.fromkeys(matrices, MatrixTensors(scores, device, {w: len(fold.rows(w)[1]) for w in DIRECTIONS}))
 
     evaluator = Evaluator(
         correspondence, images, 0, MatrixScores(matrices).dtype, labels, chosen, device, False, positives
@@ -175,15 +201,17 @@ def _merged(states: list[EvaluationState]) -> RetrievalResult:
         raise ValueError(f"shards {[state.shard for state in states]} are not those of one evaluation")
     if any(state.options != states[0].options for state in states):
         raise ValueError("the shards were evaluated with different options")
-    folds = []
+    folds: list[FoldState] = []
     for several in zip(*(state.folds for state in states), strict=True):
         directions = {}
         for direction, first in several[0].directions.items():
             block = join_blocks([fold.directions[direction].block for fold in several])
             counts = sum((fold.directions[direction].occurrences for fold in several[1:]), first.occurrences)
             directions[direction] = DirectionState(first.images, first.items, block, counts)
-        folds.append(FoldState(several[0].image_rows, several[0].text_rows, directions))
-    found = summarise(replace(states[0], folds=tuple(folds), shard=(0, 1), corrected=None))
+        folds.append(replace(several[0], directions=directions, notes=()))
+    found = summarise(replace(states[0], folds=tuple(folds), shard=(0, 1), corrected=None, literature=None))
+    if literature := [state.literature for state in states if state.literature is not None]:
+        found = add_literature(found, states[0].options, lambda _: _merged(literature))
     corrected = [state.corrected for state in states if state.corrected is not None]
     return add_correction(found, _merged(corrected), states[0].options) if corrected else found
 

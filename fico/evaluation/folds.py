@@ -7,14 +7,15 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from fico.errors import DataError, UsageError
+from fico.evaluation.database_relevance import DatabaseRetrieval
 from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
-from fico.metrics.specification import positives_name_problem
+from fico.metrics.specification import Direction, positives_name_problem
 from fico.types import Correspondence
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fold:
-    """Contiguous images with all their captions, a gallery of its own.
+    """Contiguous images with all their captions, a gallery of its own; or queries with the database that they search.
 
     Args:
         image_rows: Rows of its images in the whole set.
@@ -22,6 +23,7 @@ class Fold:
         instance: Relevance by the correspondence, rows counted within the fold.
         category: Relevance by labels, or None.
         others: Further positives by the name of their task.
+        database: Rows of the images and of the captions that are searched, where they are others than these.
     """
 
     image_rows: Int64[np.ndarray, " images"]
@@ -29,6 +31,12 @@ class Fold:
     instance: InstanceRetrieval
     category: CategoryRetrieval | None
     others: Mapping[str, InstanceRetrieval]
+    database: tuple[np.ndarray, np.ndarray] | None = None
+
+    def rows(self, direction: Direction) -> tuple[Int64[np.ndarray, " queries"], Int64[np.ndarray, " items"]]:
+        """Rows of the queries and of the items of a direction in the whole set."""
+        images, texts = self.database or (self.image_rows, self.text_rows)
+        return (self.image_rows, texts) if direction == "i2t" else (self.text_rows, images)
 
 
 def make_folds(
@@ -51,6 +59,11 @@ def make_folds(
         UsageError: There are more folds than images.
         DataError: A fold has no captions, or no query with a positive.
     """
+    if correspondence.database is not None:
+        queries = DatabaseRetrieval(correspondence, images)
+        by_label = None if labels is None else CategoryRetrieval(labels, queries)
+        yield Fold(queries.query_images, queries.query_texts, queries, by_label, {}, queries.database)
+        return
     if folds > images:
         raise UsageError(f"folds={folds} must be at most the number of images, {images}")
     own = correspondence.caption_to_image
@@ -78,6 +91,11 @@ def check_positives(
         DataError: The counts differ, or a caption has no own image although labels, folds or further positives need
             one.
     """
+    if correspondence.database is not None and (others or folds > 1):
+        raise UsageError(
+            "a query set against a database has neither folds nor further positives; leave them out, or evaluate "
+            "without a database"
+        )
     for name, each in others.items():
         if problem := positives_name_problem(name):
             raise UsageError(problem)

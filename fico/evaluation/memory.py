@@ -41,6 +41,7 @@ def plan_memory(
     dtype: np.dtype,
     options: EvaluationOptions,
     others: int = 0,
+    database: tuple[int, int] | None = None,
 ) -> MemoryPlan:
     """Blocks for a gallery of this size.
 
@@ -51,6 +52,7 @@ def plan_memory(
         dtype: Precision of the scores.
         options: Tasks (the category task sorts a copy of each block), memory limit, block, bootstrap.
         others: Number of further positives.
+        database: Number of images and of captions that are searched, where they are others than these.
 
     Raises:
         UsageError: Not even one row of scores fits.
@@ -61,15 +63,16 @@ def plan_memory(
     results = (images + texts) * columns * 8 * 2  # values as they come in blocks, and joined
     ranking = PIECE_BYTES if any(task.extra for task in tasks) else 0
     keep = memory_limit // 8
-    sides = [rows * dim * dtype.itemsize for rows in (images, texts)]
+    sides = [rows * dim * dtype.itemsize for rows in (images, texts, *(database or ()))]
     casts = sum(side if side <= keep else min(side, CAST_BYTES) for side in sides)
     matrix = images * texts * dtype.itemsize
-    whole = dim > 0 and matrix <= memory_limit // 4
+    whole = database is None and dim > 0 and matrix <= memory_limit // 4
     fixed = results + casts + ranking + (matrix if whole else 0)
     free = memory_limit - fixed
     buffers = 2 if "category" in options.tasks else 1
     rows, used = [], 0
-    for queries, items in ((images, texts), (texts, images)):
+    searched_images, searched_texts = database or (images, texts)
+    for queries, items in ((images, searched_texts), (texts, searched_images)):
         row_bytes = items * dtype.itemsize
         wanted = min(max(128, _BUFFER_BYTES // row_bytes), 1024, queries) if block is None else min(block, queries)
         fitting = free // (row_bytes * buffers)

@@ -24,7 +24,7 @@ class InstanceRetrieval:
     def __init__(self, correspondence: Correspondence, images: int) -> None:
         self.caption_to_image = correspondence.caption_to_image
         self.images = images
-        self.captions_of_images = _rows_of(self.caption_to_image, images)
+        self.captions_of_images = rows_of(self.caption_to_image, images)
         self._positives = _positives(correspondence, images, self.captions_of_images)
 
     def positives(self, direction: Direction) -> Rows:
@@ -35,6 +35,14 @@ class InstanceRetrieval:
         """Own image row of each query and of each item; -1 for a caption that has none."""
         images = np.arange(self.images)
         return (images, self.caption_to_image) if direction == "i2t" else (self.caption_to_image, images)
+
+    def are_images(self, direction: Direction) -> bool:
+        """Whether the items are all the images themselves, in order."""
+        return direction == "t2i"
+
+    def items_of_images(self, direction: Direction) -> Rows:
+        """Items of each image, as (start, items); not read where the items are the images themselves."""
+        return self.captions_of_images
 
     def clusters(self, direction: Direction) -> Int64[np.ndarray, " queries"]:
         """Image with which each query is resampled: its own, else the first of its positives; -1 without either."""
@@ -55,7 +63,7 @@ class InstanceRetrieval:
         return relevant
 
 
-def _rows_of(keys: Int64[np.ndarray, " rows"], count: int) -> Rows:
+def rows_of(keys: Int64[np.ndarray, " rows"], count: int) -> Rows:
     """Rows of each key from 0 to before ``count``, as (start, rows); keys below 0 are left out."""
     rows = np.argsort(keys, kind="stable")[int((keys < 0).sum()) :]
     return np.concatenate([[0], np.cumsum(np.bincount(keys[keys >= 0], minlength=count))]), rows
@@ -71,7 +79,7 @@ def _positives(correspondence: Correspondence, images: int, captions_of_images: 
     found = []
     for side, count, mask in zip(queries, counts, masks, strict=True):
         kept = slice(None) if mask is None else mask[sides[side]]
-        starts, order = _rows_of(sides[side][kept], count)
+        starts, order = rows_of(sides[side][kept], count)
         found.append((starts, sides[1 - side][kept][order]))
     return {"i2t": found[0], "t2i": found[1]}
 

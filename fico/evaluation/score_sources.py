@@ -26,12 +26,16 @@ def embedding_source(
     bits: int | None,
     plan: MemoryPlan,
     device: torch.device | None,
+    names: tuple[str, str] = ("images", "texts"),
 ) -> ScoreSource | CodeSource | TensorScores | CodeTensors:
-    """Codes for ``hamming``, else embeddings checked for holes; on a ``device`` when one is given."""
+    """Codes for ``hamming``, else embeddings checked for holes; on a ``device`` when one is given.
+
+    ``names`` is what errors call the two sides.
+    """
     if similarity == "hamming":
-        codes = CodeSource(HashCodes.of(images, bits, "images"), HashCodes.of(texts, bits, "texts"))
+        codes = CodeSource(HashCodes.of(images, bits, names[0]), HashCodes.of(texts, bits, names[1]))
         return codes if device is None else CodeTensors(codes, device)
-    named = (("images", images), ("texts", texts))
+    named = ((names[0], images), (names[1], texts))
     if device is not None:
         there = [Side(name, embeddings_on(device, side), similarity, 0, DEVICE_CAST_BYTES) for name, side in named]
         return TensorScores(*there)

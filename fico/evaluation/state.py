@@ -110,12 +110,19 @@ class FoldState:
         text_rows: Row of each of its captions in the whole set.
         directions: State by direction.
         notes: What a reader must know about its embeddings.
+        database: Rows of the images and of the captions that are searched, where they are others than these.
     """
 
     image_rows: Int64[np.ndarray, " images"]
     text_rows: Int64[np.ndarray, " captions"]
     directions: dict[Direction, DirectionState]
     notes: tuple[str, ...] = ()
+    database: tuple[np.ndarray, np.ndarray] | None = None
+
+    def item_rows(self, direction: Direction) -> Int64[np.ndarray, " items"]:
+        """Row of each item of a direction in the whole set."""
+        images, texts = self.database or (self.image_rows, self.text_rows)
+        return texts if direction == "i2t" else images
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,6 +136,7 @@ class EvaluationState:
         notes: What a reader must know about the embeddings.
         is_many: The positives of the instance task were given as pairs.
         corrected: Of the scores after a hubness correction, where one was asked for.
+        literature: With the definitions of the hashing literature, where queries search a database.
     """
 
     options: EvaluationOptions
@@ -137,3 +145,4 @@ class EvaluationState:
     notes: tuple[str, ...] = ()
     is_many: bool = False
     corrected: "EvaluationState | None" = None
+    literature: "EvaluationState | None" = None

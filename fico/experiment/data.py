@@ -7,11 +7,13 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from fico.datasets.base import RetrievalDataset, RetrievalSplit
+from fico.datasets.hashing.protocol_splits import hashing_splits
+from fico.datasets.hashing.roles import HashingProtocol
 from fico.datasets.subset import first_images
 from fico.errors import UsageError
 from fico.experiment.build import build
 from fico.experiment.config.pairing import input_nodes
-from fico.experiment.config.targets import DATASET_EXTRAS
+from fico.experiment.config.targets import DATASET_EXTRAS, PROTOCOL_KEYS
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.external.positives import further_positives
 from fico.features import model_inputs
@@ -41,6 +43,10 @@ def build_data(config: DictConfig) -> RetrievalDataModule:
     )
     if config.dataset.get("subset") is not None:
         dataset = first_images(dataset, config.dataset.subset)
+    if config.dataset.get("protocol") == "hashing":
+        given = {key.removeprefix("protocol_"): config.dataset.get(key) for key in PROTOCOL_KEYS}
+        protocol = HashingProtocol(**{name: value for name, value in given.items() if value is not None})
+        dataset = hashing_splits(dataset, protocol)
     tested = config.dataset.split
     # Text features (vocabulary, Doc2Vec) are fitted on the training split, which a test alone needs too.
     names = dict.fromkeys(("train", "val", tested) if "fit" in config.stage else ("train", tested))

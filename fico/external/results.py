@@ -172,6 +172,8 @@ def _unpacked(side: np.ndarray, bits: int | None) -> np.ndarray:
 
 def _fingerprint(outputs: ModelOutputs) -> str:
     digest = hashlib.sha256(outputs.correspondence.caption_to_image.tobytes())
+    if outputs.correspondence.database is not None:
+        digest.update(outputs.correspondence.database.tobytes())
     if outputs.labels is not None:
         digest.update(np.ascontiguousarray(outputs.labels).tobytes())
     return digest.hexdigest()

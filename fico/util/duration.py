@@ -5,11 +5,11 @@ import re
 
 from fico.errors import UsageError
 
-_UNITS = {"s": 1, "m": 60, "h": 3600}
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
 
 
 def seconds_of(duration: str | float, name: str) -> float:
-    """Seconds of ``90``, ``90s``, ``30m`` or ``1.5h``.
+    """Seconds of ``90``, ``90s``, ``30m``, ``1.5h`` or ``10ms``.
 
     Args:
         duration: A number of seconds, or a number with a unit.
@@ -18,11 +18,13 @@ def seconds_of(duration: str | float, name: str) -> float:
     Raises:
         UsageError: It is none of these, or not above 0.
     """
-    number, unit = re.fullmatch(r"(.*?)([smh]?)", str(duration).strip(), re.DOTALL).groups()  # type: ignore[union-attr]
+    number, unit = re.fullmatch(r"(.*?)(us|ms|[smh]?)", str(duration).strip(), re.DOTALL).groups()  # type: ignore[union-attr]
     try:
         seconds = float(number) * _UNITS[unit or "s"]
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise UsageError(f"{name} is {duration!r}; give seconds, minutes or hours, such as 90s, 30m or 2h")
+        raise UsageError(
+            f"{name} is {duration!r}; give seconds, milliseconds, minutes or hours, such as 90s, 10ms, 30m or 2h"
+        )
     return seconds

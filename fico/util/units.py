@@ -1,5 +1,9 @@
 """Bytes, seconds and fractions as a reader wants them."""
 
+import re
+
+from fico.errors import UsageError
+
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -24,3 +28,19 @@ def seconds_text(seconds: float) -> str:
 def percent_text(fraction: float, digits: int = 1) -> str:
     """A fraction in percent, without the sign, which is in the heading."""
     return f"{100 * fraction:.{digits}f}"
+
+
+_BYTES = {"b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+
+
+def parse_bytes(text: str, option: str) -> float:
+    """A size that somebody typed, such as ``1GiB`` or ``500 MB``, in bytes.
+
+    Raises:
+        UsageError: It is no positive number with such a unit; the option is named.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", text.lower())
+    value = float(found[1]) * _BYTES.get(found[2], 0.0) if found else 0.0
+    if not value:
+        raise UsageError(f"{option} is {text!r}; give a size such as 1GiB or 500MB")
+    return value

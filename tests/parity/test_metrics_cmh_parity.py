@@ -112,10 +112,37 @@ def check_djsrh(ref, relevant, k):
             ref.check(name, average_precision(scores, relevant, cut, ties="index").mean(), atol=TOLERANCE)
 
 
-def check_category(ref):
+def check_database(ref, relevant, k, engine):
+    """The engine with the queries of the case against its database, in both directions."""
+    first, second = ref.inputs["query_code"], ref.inputs["db_code"]
+    if (first == 0).any() or (second == 0).any():
+        return
+    is_real = bool(ref.meta["config"].get("continuous"))
+    owners = [Correspondence(np.arange(len(side))) for side in (first, second)]
+    labels = {"labels": ref.inputs["query_label"], "database_labels": ref.inputs["db_label"]}
+    database = {"database_images": second, "database_texts": second, "database_correspondence": owners[1]}
+    options = {"similarity": "cosine" if is_real else "hamming", "map_at": (k,), "engine": engine, "bootstrap": 0}
+    got = evaluate(first, first, owners[0], **labels, **database, **options)
+    known = relevant.any(dim=1)
+    for way in ("i2t", "t2i"):
+        wanted = ref.outputs["ucch_map_all_stable"]
+        np.testing.assert_allclose(got.metrics[f"category/{way}/mAP@all"], wanted, atol=TOLERANCE)
+        if "djsrh_map_all_stable" in ref.outputs:  # the same with queries that find nothing counted 0
+            by_index = evaluate(first, first, owners[0], **labels, **database, **options, ties="index")
+            for name, suffix in ((f"mAP@{k}", f"top{k}"), ("mAP@N", "all")):
+                wanted = ref.outputs[f"djsrh_map_{suffix}_stable"]
+                np.testing.assert_allclose(by_index.metrics[f"category/{way}/{name}"], wanted, atol=TOLERANCE)
+        low, high = got.tie_bounds.get(f"category/{way}/mAP@N", (got.metrics[f"category/{way}/mAP@N"],) * 2)
+        shares = len(known) / known.sum().item()  # the bounds of the case leave those queries out
+        np.testing.assert_allclose(low * shares, ref.outputs["ucch_map_all_tie_worst"], atol=SINGLE)
+        np.testing.assert_allclose(high * shares, ref.outputs["ucch_map_all_tie_best"], atol=SINGLE)
+
+
+def check_category(ref, engine):
     shared = ref.inputs["query_label"] @ ref.inputs["db_label"].T > 0
     ref.check("relevant", shared)
     relevant, k = torch.from_numpy(shared), ref.meta["config"]["k"]
+    check_database(ref, relevant, k, engine)
     check_ucch(ref, relevant, k)
     if "dadh_distance" in ref.outputs:
         check_dadh(ref, relevant, k)
@@ -154,5 +181,5 @@ def test_metrics_cmh(metrics_cmh_case, reference, engine):
     if "image_code" in ref.inputs:
         check_instance(ref, engine)
     else:
-        check_category(ref)
+        check_category(ref, engine)
     ref.check_complete()

@@ -45,6 +45,7 @@ def compare_indexes(
     recall_queries: int = 1000,
     judge: TaskMetric | None = None,
     both_sides: bool = False,
+    database: tuple[Embeddings, Embeddings] | None = None,
 ) -> list[dict[str, Any]]:
     """Builds every index on each side and searches it with the other.
 
@@ -62,6 +63,7 @@ def compare_indexes(
         both_sides: Of floats that an index makes into codes, measure it twice: with codes learnt from the items
             alone, as it does by default, and from items and queries, whose distributions differ between modalities. The
             second row's ``index`` ends in ``/both``; its codes were fitted on the queries too, though on no pairs.
+        database: Images and texts that are searched, in place of the other side.
 
     Returns:
         One row per direction and index: ``index``, ``direction``, ``queries``, ``items``, ``k`` (searched),
@@ -74,7 +76,10 @@ def compare_indexes(
     Raises:
         DataError: Embeddings that are empty, hold NaN, or differ in width.
     """
-    sides: dict[Direction, tuple[Embeddings, Embeddings]] = {"i2t": (images, texts), "t2i": (texts, images)}
+    sides: dict[Direction, tuple[Embeddings, Embeddings]] = {
+        "i2t": (images, database[1] if database else texts),
+        "t2i": (texts, database[0] if database else images),
+    }
     rows = []
     for direction, (queries, items) in sides.items():
         declared = [_declared(side, similarity, bits, what) for side, what in ((queries, "queries"), (items, "items"))]

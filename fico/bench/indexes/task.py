@@ -17,7 +17,7 @@ class TaskMetrics:
     """R@K and mAP@K of rankings of one data set in both directions, tied items as ranked (``ties="index"``).
 
     Args:
-        correspondence: The image of each caption.
+        correspondence: The image of each caption, and perhaps the database, whose items rankings then count.
         images: Number of images.
         labels: Multi-hot ``images classes``; without them no mAP@K.
         recall: Whether R@K is wanted.
@@ -40,7 +40,11 @@ class TaskMetrics:
         map_at: Sequence[int] = MAP_AT,
     ) -> None:
         captions = correspondence.caption_to_image
-        self._owners = {"i2t": (np.arange(images), captions), "t2i": (captions, np.arange(images))}
+        rows = correspondence.searched(images)
+        self._owners = {
+            "i2t": (rows["i2t"][0], captions[rows["i2t"][1]]),
+            "t2i": (captions[rows["t2i"][0]], rows["t2i"][1]),
+        }
         # float32: products of 0 and 1, exact up to 2**24 classes, and by BLAS
         self._labels = None if labels is None else np.asarray(labels, dtype=np.float32)
         self._ap, self._empty = ap, empty

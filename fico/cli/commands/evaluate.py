@@ -32,6 +32,19 @@ def evaluate(
         int | None, typer.Option(help="Instead of --pairs: captions are in groups of this size, in image order.")
     ] = None,
     labels: Annotated[str | None, typer.Option(metavar="FILE[:KEY]", help="Multi-hot, images x categories.")] = None,
+    database_images: Annotated[
+        str | None, typer.Option(metavar="FILE[:KEY]", help="Images that --texts search, in place of --images.")
+    ] = None,
+    database_texts: Annotated[
+        str | None, typer.Option(metavar="FILE[:KEY]", help="Captions that --images search, in place of --texts.")
+    ] = None,
+    database_labels: Annotated[
+        str | None, typer.Option(metavar="FILE[:KEY]", help="Multi-hot, of the images of the database.")
+    ] = None,
+    database_pairs: Annotated[
+        str | None,
+        typer.Option(metavar="FILE[:KEY]", help="--pairs of the database, or --captions-per-image."),
+    ] = None,
     similarity: Annotated[
         Literal["cosine", "inner", "euclidean", "hamming"] | None,
         typer.Option(help="Default: cosine; hamming with --bits."),
@@ -88,7 +101,8 @@ def evaluate(
     from fico.cli.metric_options import further_options
 
     if images and texts and qrels is None:  # a missing file is told before anything heavy is imported
-        for source in (images, texts, pairs, labels, positives):
+        database = (database_images, database_texts, database_pairs, database_labels)
+        for source in (images, texts, pairs, labels, positives, *database):
             _ = source and split_source(str(source))
 
     options = {
@@ -121,6 +135,10 @@ def evaluate(
         bits,
         layout,
         t2i_orientation,
+        database_images,
+        database_texts,
+        database_pairs,
+        database_labels,
     )
     if results_data is not None:
         evaluate_published(results_data, sources, options, square_gallery, out)

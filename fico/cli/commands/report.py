@@ -11,11 +11,14 @@ def report(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where to write. Default: report in the first folder.")
     ] = None,
+    mteb: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Results in mteb's layout: their models become rows.")
+    ] = None,
 ) -> None:
     """Every table and figure of the paper that these runs can fill, as Markdown, LaTeX, CSV and HTML."""
     from fico.cli.report import report_runs
 
-    folder, found, filled = report_runs(folders, out)
+    folder, found, filled = report_runs(folders, out, mteb)
     for table in filled.tables:
         typer.echo(table.title)
     for caption in filled.captions.values():

@@ -42,7 +42,7 @@ def verify_run(folder: Path) -> tuple[int, list[Difference]]:
         DataError: The run did not finish, its embeddings are damaged, or its config names no similarity.
     """
     results = read_tested(folder, is_checked=False)
-    recomputed = _evaluate_again(folder, results)
+    recomputed = evaluate_again(folder, results)
     found = {f"{results.data.split}/{name}": value for name, value in recomputed.metrics.items()}
     stored = {name: metric.value for name, metric in results.metrics.items() if not _is_corrected(name, results)}
     if "metrics" not in results.config["metric"]:  # of a release that listed none: there are more by now
@@ -73,8 +73,15 @@ def _is_corrected(name: str, results: Results) -> bool:
     return correction is not None and name.split("/")[1] == correction
 
 
-def _evaluate_again(folder: Path, results: Results) -> RetrievalResult:
+def evaluate_again(folder: Path, results: Results, **changed: Any) -> RetrievalResult:
+    """Evaluates what a run stored, by the options of its config and those that are ``changed``.
+
+    Raises:
+        DataError: The embeddings are damaged or, where options are changed, not there; the config names no similarity.
+    """
     if not (folder / "embeddings").is_dir():
+        if changed:
+            raise DataError(f"{folder} has no embeddings to evaluate; give a run that stored them")
         return evaluate_sources(folder, results)
     store = EmbeddingStore.load(folder / "embeddings")
     try:
@@ -88,6 +95,7 @@ def _evaluate_again(folder: Path, results: Results) -> RetrievalResult:
     shared: dict[str, Any] = {"labels": store.labels, "positives": positives, **metric}
     shared["hubness_correction"] = None  # a run does not keep the bank of the training split
     shared["device"] = "auto"  # of this machine, not of the run's
+    shared |= changed
     rerank = model.get("rerank")
     scores = load_array(str(folder / "scores.npy")) if store.images.ndim == 3 else None  # of a pair scorer
     if rerank:

@@ -18,7 +18,7 @@ from fico.formats.arrays import check_finite
 from fico.types import Correspondence
 
 Order = Literal["random", "first", "last"]
-SPLITS = ("train", "val", "test")
+SPLITS = ("train", "val", "test", "rest")
 
 
 class FeatureFiles(SplitReader):
@@ -52,7 +52,8 @@ class FeatureFiles(SplitReader):
 
     Differs:
         In that literature queries search a database of all other pairs. Here, as for every data set of this bench, the
-        two sides of the split ``test`` search each other, so the values are not those of the papers.
+        two sides of the split ``test`` search each other; the queries and the database of the papers are made by
+        `fico.datasets.hashing.protocol_splits.hashing_splits`.
     """
 
     feature_origins: Mapping[str, str] = {
@@ -106,6 +107,11 @@ class FeatureFiles(SplitReader):
             "doc2vec": f"{_listed(text_features)}, text vectors that come with the data set{how}",
         }
 
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        """The splits that hold images; ``rest`` are those that are neither trained on, validated nor tested on."""
+        return tuple(name for name in SPLITS if len(self._rows(name)))
+
     def features(self, split: str, kind: str) -> Float32[np.ndarray, "items dim"]:
         """Give the features of one side, row by row as in the split.
 
@@ -139,7 +145,7 @@ class FeatureFiles(SplitReader):
 
     def _part(self, split: str) -> str:
         if split not in SPLITS:
-            raise DataError(f"the data set {self.name} has no split {split!r}; it has {', '.join(SPLITS)}")
+            raise DataError(f"the data set {self.name} has no split {split!r}; it has {', '.join(SPLITS[:3])}")
         if split in self._arrays:
             return split
         return "all" if "all" in self._arrays else "train"
@@ -167,6 +173,7 @@ class FeatureFiles(SplitReader):
         cut = 0 if "val" in self._arrays else round(self.validation * len(trained))
         drawn = {"val": trained[order[:cut]], "train": trained[order[cut:]]}
         drawn |= {"test": rest[:queries]} if part == "all" else {}
+        drawn["rest"] = np.setdiff1d(np.arange(len(ids)), np.concatenate(list(drawn.values())))
         return {split: np.sort(rows) for split, rows in drawn.items()}
 
     def _rows(self, split: str) -> Int64[np.ndarray, " rows"]:

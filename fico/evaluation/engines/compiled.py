@@ -90,10 +90,10 @@ class CpuEngine:
         self.fused = self.columns["instance"].fused
         self.query_images, self.item_images = instance.images_of(direction)
         self.positives = {task: each.positives(direction) for task, each in given.items()}
-        self.captions = instance.captions_of_images
+        self.are_images, self.items_of_images = instance.are_images(direction), instance.items_of_images(direction)
         self.labels = category.words if category else _NO_LABELS
         items = len(self.item_images)
-        self.keys = SortedKeys(self.query_images, self.item_images, direction == "t2i", self.labels)
+        self.keys = SortedKeys(self.query_images, self.item_images, self.are_images, self.labels)
         self.occurrences = CpuOccurrences(items)
         self.tables = blocks.tables(items)
         self.piece_rows = max(8, min(64, _PIECE // items))
@@ -217,8 +217,8 @@ class CpuEngine:
         for task, (starts, positives) in self.positives.items():  # each reads the codes again, which is little work
             is_own = task == "instance"
             codes.code_rows(
-                queries, words, self.query_images[start : start + len(queries)], self.captions,
-                self.direction == "t2i", starts[start : start + len(queries) + 1], positives, self.labels,
+                queries, words, self.query_images[start : start + len(queries)], self.items_of_images,
+                self.are_images, starts[start : start + len(queries) + 1], positives, self.labels,
                 (task in self.tasks, is_own and "category" in self.tasks), self.rule, self.recall_cuts,
                 self.fused.recall == "fraction", self.cuts, blocks.DENOMINATORS[self.fused.ap], self.tables,
                 output.rows(task, first, last), category, output.mixed[first:last],

@@ -59,6 +59,7 @@ class TensorEngine:
         self.direction: Direction = direction
         self.options, self.device = options, device
         self.images = [torch.from_numpy(side).to(device) for side in instance.images_of(direction)]
+        self.are_images = instance.are_images(direction)
         self.occurrences = TensorOccurrences(len(self.images[1]), device)
         self.positives = {
             task: _Positives(each, direction, device) for task, each in {"instance": instance, **(others or {})}.items()
@@ -145,7 +146,7 @@ class TensorEngine:
         if task in self.positives or self.labels is None:
             return self.positives[task].relevant(start, stop, len(items))
         relevant = self.labels[queries] @ self.labels.T > 0
-        return relevant if self.direction == "t2i" else relevant[:, items]  # the items are the images themselves
+        return relevant if self.are_images else relevant[:, items]
 
     def _tasks(
         self, rankings: Rankings, apart: Float[Tensor, "orders queries columns"] | None

@@ -25,5 +25,4 @@ def _of_fold(fold: FoldState, direction: Direction) -> Hubness | None:
     scored, k = fewest_scored(state), min(K, state.items)
     if scored is not None and scored < k:
         return None
-    rows = fold.text_rows if direction == "i2t" else fold.image_rows
-    return Hubness.of(state.occurrences / UNIT, rows, k)
+    return Hubness.of(state.occurrences / UNIT, fold.item_rows(direction), k)

@@ -14,7 +14,7 @@ from fico.errors import UsageError
 from fico.evaluation.options import option_problems
 from fico.experiment.config.hydra_errors import right_key
 from fico.experiment.config.resolvers import features_name
-from fico.experiment.config.targets import wrong_targets
+from fico.experiment.config.targets import PROTOCOL_KEYS, wrong_targets
 from fico.external.positives import source_problems
 from fico.util.zip_records import is_weights_file
 
@@ -56,6 +56,7 @@ CHOICES = {
     "model.precision": ("bf16", "fp16"),
     "model.rerank.rule": ("itm", "itm_plus_similarity"),
     "dataset.split": SPLITS,
+    "dataset.protocol": ("karpathy", "hashing"),
     "run.resume": ("auto", "never"),
     "logger.mode": ("offline", "online", "disabled"),
 }
@@ -150,6 +151,7 @@ def _wrong_values(config: DictConfig) -> Iterator[str]:
             "stage=[test] without weights would test an untrained network; set model.checkpoint=FILE (of a run) or "
             "model.weights=FILE (of the authors), or train it with stage=[fit,test]"
         )
+    yield from _wrong_protocol(config)
     bits = OmegaConf.select(config, "model.bits")
     if bits is not None and not (_is_whole(bits) and bits > 0 and bits % 8 == 0):
         yield f"model.bits is {bits}, but must be a positive multiple of 8, such as 16, 32, 64 or 128"
@@ -158,7 +160,8 @@ def _wrong_values(config: DictConfig) -> Iterator[str]:
         yield f"dataset.captions_per_image is {captions!r}, but must be all or a positive whole number"
     for path, least in (
         ("seed", 0), ("model.epochs", 1), ("model.batch_size", 2), ("metric.bootstrap", 0), ("dataset.images", 20),
-        ("dataset.subset", 1), ("dataset.copies", 1), ("model.rerank.k", 1),
+        ("dataset.subset", 1), ("dataset.copies", 1), ("model.rerank.k", 1), ("dataset.protocol_queries", 1),
+        ("dataset.protocol_train", 1), ("dataset.protocol_validation", 1), ("dataset.protocol_seed", 0),
     ):  # fmt: skip
         value = OmegaConf.select(config, path)
         if value is not None and not (_is_whole(value) and least <= value < 2**32):
@@ -176,6 +179,30 @@ def _wrong_values(config: DictConfig) -> Iterator[str]:
         yield f"model.source is {source}, but there is no such folder; give the folder that a run printed last"
     for key in sorted(OmegaConf.missing_keys(config)):
         yield f"{key} is not set; add {key}=VALUE to the command line"
+
+
+def _wrong_protocol(config: DictConfig) -> Iterator[str]:
+    """Keys of a protocol that is not chosen, and metrics that queries against a database do not have."""
+    dataset, metric = config.get("dataset") or {}, config.get("metric") or {}
+    if dataset.get("protocol") != "hashing":
+        for key in PROTOCOL_KEYS:
+            if dataset.get(key) is not None:
+                yield f"dataset.{key} belongs to the hashing protocol; add dataset.protocol=hashing, or leave it out"
+        return
+    if "category" not in (metric.get("tasks") or ("category",)):
+        yield "dataset.protocol=hashing has the category task alone, but metric.tasks leaves it out; take metric=both"
+    if OmegaConf.select(config, "model.rerank") is not None:
+        yield (
+            f"dataset.protocol=hashing ranks a whole database, but {config.model.name} orders the first k items alone; "
+            "take a model without re-ranking, such as ucch"
+        )
+    if dataset.get("copies") is not None:
+        yield "dataset.copies repeats a split whose sides search each other; leave it out, or dataset.protocol=hashing"
+    if metric.get("positives") or metric.get("folds", 1) != 1 or metric.get("hubness_correction") is not None:
+        yield (
+            "dataset.protocol=hashing has neither metric.positives nor metric.folds nor metric.hubness_correction, as "
+            "its queries search a database; leave them out"
+        )
 
 
 def _is_untrained(config: DictConfig) -> bool:

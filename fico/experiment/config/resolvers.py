@@ -42,12 +42,13 @@ def _run_name(*, _root_: DictConfig) -> str:
 
 
 def setting_name(config: DictConfig) -> str:
-    """``<model>[-<bits>][-<features>]-<dataset>[-first<subset>][-x<copies>]``: the name of a run without its seed."""
+    """``<model>[-<bits>][-<features>]-<dataset>[-first<subset>][-x<copies>][-hashing]``: the name of a run without its seed."""
     model, dataset = config.model, dataset_name(config)
     subset = config.dataset.get("subset")
     dataset += "" if subset is None else f"-first{subset}"
     copies = config.dataset.get("copies")
     dataset += "" if copies is None else f"-x{copies}"
+    dataset += "-hashing" if config.dataset.get("protocol") == "hashing" else ""
     bits = f"-{model.bits}" if "bits" in model else ""
     features = features_name(config)
     return f"{model.name}{bits}{features and f'-{features}'}-{dataset}"

@@ -11,7 +11,10 @@ from fico.experiment.config.hydra_errors import did_you_mean
 from fico.util.optional import missing_extra
 
 # Keys of a node that are not arguments of its `_target_`.
-DATASET_EXTRAS = frozenset({"split", "model_size", "inputs", "rerank_k", "subset", "copies"})
+PROTOCOL_KEYS = ("protocol_queries", "protocol_train", "protocol_validation", "protocol_seed", "protocol_files")
+DATASET_EXTRAS = frozenset(
+    {"split", "model_size", "inputs", "rerank_k", "subset", "copies", "protocol", *PROTOCOL_KEYS}
+)
 
 
 def wrong_targets(config: DictConfig, where: str = "") -> Iterator[str]:

@@ -124,9 +124,11 @@ def sample_queries(
     """
     samples: list[QuerySample] = []
     for direction in DIRECTIONS:
-        count = len(split.image_ids if direction == "i2t" else split.caption_ids)
-        rows = np.random.default_rng(seed).permutation(count)[:POOL]
+        queries, items = split.correspondence.searched(len(split.image_ids))[direction]
+        rows = np.random.default_rng(seed).permutation(queries)[:POOL]
         ranking = rank(direction, rows)
+        if split.correspondence.database is not None:
+            ranking = _of_items(ranking, items)
         candidates = _count_candidates(ranking)
         matches = _matches(split, direction, rows[:, None], ranking.indices)
         matches &= np.arange(matches.shape[1]) < candidates[:, None]
@@ -146,6 +148,12 @@ def sample_queries(
             for pick in _pick(first, per_direction, hits)
         )
     return samples
+
+
+def _of_items(ranking: Ranking, items: Int64[np.ndarray, " items"]) -> Ranking:
+    """The ranking of some items alone, out of one of all."""
+    kept = np.isin(ranking.indices, items)
+    return Ranking(*(part[kept].reshape(len(kept), -1) for part in (ranking.scores, ranking.indices)))
 
 
 def _pick(first: Int64[np.ndarray, " pool"], wanted: int, hits: int) -> list[int]:

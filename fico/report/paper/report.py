@@ -11,6 +11,7 @@ from fico.report.paper.architecture_table import architecture_table
 from fico.report.paper.cost_tables import attention_table, encoding_table
 from fico.report.paper.figures import precision_recall_figure, trade_off_figure
 from fico.report.paper.further_metrics import further_table
+from fico.report.paper.hashing_table import hashing_table
 from fico.report.paper.metric_tables import TABLES, metric_table
 from fico.report.paper.search_table import index_table
 from fico.report.results.protocol import Protocol
@@ -66,6 +67,7 @@ def paper_report(runs: Sequence[Results], repeats: Sequence[Results] = ()) -> Pa
     tables: list[Table | None] = [architecture_table(trained)] if (trained := [r for r in runs if r.metrics]) else []
     for definition in TABLES:
         tables += [metric_table(definition, protocol, found, keys[protocol]) for protocol, found in protocols.items()]
+    tables += [hashing_table(protocol, found, keys[protocol]) for protocol, found in protocols.items()]
     tables += [further_table(protocol, found, keys[protocol]) for protocol, found in protocols.items()]
     tables += [encoding_table(protocol, found, keys[protocol]) for protocol, found in protocols.items()]
     tables.append(attention_table(runs))

@@ -12,7 +12,16 @@ _IGNORED = ("seed", "name", "logger", "callbacks", "index", "stage")
 _IGNORED_INSIDE = {
     "metric": ("bootstrap", "memory_limit"),
     # Of a subset and of copies the fingerprint says it; the model's node has the last two.
-    "dataset": ("root", "expected", "expected_captions", "subset", "copies", "model_size", "rerank_k"),
+    "dataset": (
+        "root",
+        "expected",
+        "expected_captions",
+        "subset",
+        "copies",
+        "protocol_files",
+        "model_size",
+        "rerank_k",
+    ),
     "trainer": ("accelerator",),
 }
 

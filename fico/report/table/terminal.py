@@ -33,6 +33,7 @@ def print_table(table: Table, file: TextIO | None = None) -> None:
     Args:
         table: What to print.
         file: Where to print; standard output if not given.
+        width: Columns in which text folds, where it shall not be as wide as it needs.
     """
     console = console_of(file)
     for number, part in enumerate(fitted(table, console)):

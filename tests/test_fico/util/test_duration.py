@@ -1,4 +1,4 @@
-"""Durations are seconds, minutes or hours, and nothing else."""
+"""Durations are numbers of seconds or of a unit of time, and nothing else."""
 
 import pytest
 
@@ -7,7 +7,8 @@ from fico.util.duration import seconds_of
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [(90, 90), ("90", 90), ("90s", 90), ("30m", 1800), ("1.5h", 5400), (0.25, 0.25)]
+    ("text", "seconds"),
+    [(90, 90), ("90", 90), ("90s", 90), ("30m", 1800), ("1.5h", 5400), (0.25, 0.25), ("10ms", 0.01), ("2us", 2e-6)],
 )
 def test_seconds(text, seconds):
     assert seconds_of(text, "budget") == seconds

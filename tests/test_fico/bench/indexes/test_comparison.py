@@ -42,6 +42,14 @@ def test_an_exact_index_has_full_recall_in_both_directions():
         assert codes["search_seconds"] > 0
 
 
+def test_queries_search_a_database_that_is_given():
+    images, texts = embeddings()
+    sides, database = (images[:10], texts[:20]), (images[10:], texts[20:])
+    rows = compare_indexes(*sides, {"flat": FaissSearch}, ks=(1,), budget_seconds=0.01, database=database)
+    assert [(row["queries"], row["items"]) for row in rows] == [(10, 130), (20, 50)]
+    assert [row["top1_in_k"][1] for row in rows] == [1.0, 1.0]
+
+
 def test_an_index_that_cannot_hold_the_embeddings_is_left_out_and_the_others_are_compared(caplog):
     images, texts = embeddings(dim=5)
     makers = {"flat": FaissSearch, "codes": PopcountSearch, "broken": partial(FaissSearch, "Nonsense")}

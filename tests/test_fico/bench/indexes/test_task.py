@@ -108,3 +108,16 @@ def test_codes_that_a_model_made_are_taken_as_they_are(data):
         budget_seconds=0.01,
     )
     assert [row["index"] for row in rows] == ["b", "b"]
+
+
+def test_against_a_database_an_index_is_judged_as_the_evaluation_does(data):
+    images, texts, pairs, labels = data
+    searched = pairs.with_database(range(30, IMAGES))
+    wanted = evaluate(images, texts, searched, labels=labels, similarity="cosine", ties="index", bootstrap=0)
+    rows = searched.searched(IMAGES)
+    sides, database = (images[rows["i2t"][0]], texts[rows["t2i"][0]]), (images[rows["t2i"][1]], texts[rows["i2t"][1]])
+    judge = TaskMetrics(searched, IMAGES, labels, recall=False)
+    for row in compare_indexes(*sides, {"flat": FaissSearch}, judge=judge, budget_seconds=0.01, database=database):
+        assert set(row["task"]) == {"mAP@10", "mAP@100"}
+        for name, value in row["task"].items():
+            assert value == pytest.approx(wanted.metrics[f"category/{row['direction']}/{name}"]), name

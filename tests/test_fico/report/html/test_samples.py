@@ -66,3 +66,14 @@ class TestSamples:
             assert "match not among the 3 candidates" in (tmp_path / "report.html").read_text(encoding="utf-8")
         whole = sample_queries(matrix_rank(scores, scores.T), split)
         assert all(sample.candidates is None for sample in whole)
+
+    def test_queries_against_a_database_show_its_items_alone(self, split, embeddings):
+        searched = replace(split, correspondence=split.correspondence.with_database(range(5, 9)))
+        samples = sample_queries(exact_rank(*embeddings, "inner"), searched, per_direction=18, hits=4)
+        rows = searched.correspondence.searched(9)
+        ids = (split.image_ids, split.caption_ids)
+        for way, (queries, items) in (("i2t", ids), ("t2i", ids[::-1])):
+            shown = [sample for sample in samples if sample.direction == way]
+            assert {sample.query.item_id for sample in shown} <= {queries[row] for row in rows[way][0]}
+            assert {hit.item.item_id for sample in shown for hit in sample.hits} <= {items[row] for row in rows[way][1]}
+            assert {sample.items for sample in shown} == {len(rows[way][1])}

@@ -1,0 +1,1 @@
+"""The splits of the cross-modal hashing literature, of any labelled data set."""

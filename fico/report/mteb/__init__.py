@@ -1,0 +1,1 @@
+"""Results in the layout of mteb, written, read and put beside runs."""

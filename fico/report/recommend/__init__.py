@@ -1,0 +1,1 @@
+"""Which measured model and index fit a memory and a latency limit."""
