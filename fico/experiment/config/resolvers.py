@@ -42,7 +42,7 @@ def _run_name(*, _root_: DictConfig) -> str:
 
 
 def setting_name(config: DictConfig) -> str:
-    """A run's name without its seed: ``<model>[-<bits>][-<features>]-<dataset>[-first<subset>][-x<copies>][-hashing]``."""
+    """A run's name without its seed: ``<model>[-<bits>][-<features>]-<dataset>[-first<N>][-x<copies>][-hashing]``."""
     model, dataset = config.model, dataset_name(config)
     subset = config.dataset.get("subset")
     dataset += "" if subset is None else f"-first{subset}"
