@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from fico.errors import DataError, UsageError
+from fico.formats.matlab import read_matlab
 from fico.formats.sources import split_source
 from fico.formats.text import read_json
 from fico.types import Correspondence
@@ -42,7 +43,7 @@ def load_array(source: str, *, prefer: Sequence[str] = ()) -> np.ndarray:
         if key is None:
             key = _only(path, arrays, prefer)
         elif key not in arrays:
-            raise UsageError(f"{path} has no array {key!r}; it has {', '.join(arrays)}")
+            raise UsageError(f"{path} has no array {key!r}; it has {_listed(arrays)}")
         with readable(path, "fetch or make it again"):
             array = arrays[key]()
     if array.dtype.kind not in "fiub":
@@ -115,9 +116,13 @@ def _only(path: Path, arrays: Arrays, prefer: Sequence[str]) -> str:
         if key in arrays:
             return key
     if len(arrays) != 1:
-        names = ", ".join(arrays) or "none"
-        raise UsageError(f"{path} holds {len(arrays)} arrays ({names}); name one as {path.name}:KEY")
+        raise UsageError(f"{path} holds {len(arrays)} arrays ({_listed(arrays)}); name one as {path.name}:KEY")
     return next(iter(arrays))
+
+
+def _listed(arrays: Arrays) -> str:
+    """Names in one line, also those of a damaged file."""
+    return ", ".join(key if key.isprintable() else repr(key) for key in arrays) or "none"
 
 
 def _arrays(path: Path, opened: ExitStack) -> Arrays:
@@ -162,14 +167,10 @@ def _safetensors(path: Path, opened: ExitStack) -> Arrays:
 def _mat(path: Path, opened: ExitStack) -> Arrays:
     with requires_extra("data"):
         import h5py
-    from scipy.io import loadmat
-    from scipy.sparse import issparse
 
     if h5py.is_hdf5(path):  # version 7.3, written by columns: h5py sees every array transposed
         return {key: partial(_transposed, read) for key, read in _hdf5(path, opened).items()}
-    found = loadmat(path)
-    arrays = {key: value.toarray() if issparse(value) else value for key, value in found.items() if key[:2] != "__"}
-    return {key: partial(np.asarray, value) for key, value in arrays.items() if isinstance(value, np.ndarray)}
+    return {key: partial(np.asarray, value) for key, value in read_matlab(path).items()}
 
 
 def _hdf5(path: Path, opened: ExitStack) -> Arrays:
