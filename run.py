@@ -31,6 +31,7 @@ from fico.experiment.config.launcher import check_launcher
 from fico.experiment.config.pairing import check_data, check_pairing, check_sweep, check_swept_processes
 from fico.experiment.config.quoting import quoted
 from fico.experiment.config.resolvers import register_resolvers
+from fico.experiment.quiet import quiet
 from fico.experiment.resume.processes import end_with_the_first, is_torchrun, launched_rank
 from fico.experiment.resume.run_folder import open_run, register_run_folder
 from fico.experiment.sweep import sweep_name
@@ -69,7 +70,7 @@ def job(config: DictConfig) -> None:
             check_swept_processes(config)
         check_pairing(config)
         check_data(config)
-        check_config(config)
+        check_config(config, is_start=True)
         if config.get("bench"):
             from fico.experiment.bench import run
         else:
@@ -121,6 +122,7 @@ def main() -> int:
         "ignore", r"\s*'hydra/launcher/.*' is validated against ConfigStore schema"
     )  # of the launchers in conf/hydra
     logging.raiseExceptions = False  # a log that cannot be written, as on a full disk, is no other error's traceback
+    quiet()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:

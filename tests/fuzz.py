@@ -300,7 +300,7 @@ def compose_and_check(line: list[str]) -> str:
         config = compose("config", quoted(line))
         check_pairing(config)
         check_data(config)
-        check_config(config)
+        check_config(config, is_start=True)
     except Exception as error:
         if is_wrong_usage(error):
             raise FicoError(sentence(error)) from None
