@@ -33,7 +33,7 @@ from fico.experiment.config.quoting import quoted
 from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.quiet import quiet
 from fico.experiment.resume.processes import end_with_the_first, is_torchrun, launched_rank
-from fico.experiment.resume.run_folder import open_run, register_run_folder
+from fico.experiment.resume.run_folder import open_run, register_run_folder, remove_stub
 from fico.experiment.sweep import sweep_name
 from fico.util.disk_errors import REASONS, disk_sentence
 
@@ -82,6 +82,9 @@ def job(config: DictConfig) -> None:
         if hydra_config.mode is RunMode.MULTIRUN:
             raise told from None  # the other jobs go on
         raise Stop(told) from None
+    finally:
+        if hydra_config.mode is RunMode.RUN:
+            remove_stub(Path(hydra_config.runtime.output_dir))
 
 
 def _of_the_disk(error: OSError) -> FicoError:

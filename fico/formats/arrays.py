@@ -11,7 +11,7 @@ from jaxtyping import Bool
 
 from fico.errors import DataError, UsageError
 from fico.formats.matlab import read_matlab
-from fico.formats.sources import split_source
+from fico.formats.sources import array_file, split_source
 from fico.formats.text import read_json
 from fico.types import Correspondence
 from fico.util.damaged import readable
@@ -37,7 +37,7 @@ def load_array(source: str, *, prefer: Sequence[str] = ()) -> np.ndarray:
         UsageError: The suffix is unknown, the key is not in the file, or several arrays are there and none is named.
         DataError: The file is missing or cannot be read, or holds objects instead of numbers.
     """
-    path, key = split_source(source)
+    path, key = array_file(source)
     with ExitStack() as opened:
         arrays = _arrays(path, opened)
         if key is None:
@@ -86,7 +86,10 @@ def load_labels(source: str) -> Bool[np.ndarray, "images classes"]:
     """
     labels = load_array(source, prefer=("labels", "LAll"))
     if labels.ndim != 2:
-        raise DataError(f"{source} has shape {labels.shape}; expected one row per image and one column per category")
+        raise DataError(
+            f"{source} has shape {labels.shape}; expected one row per image and one column per category, "
+            "also where each image has one class"
+        )
     if not ((labels == 0) | (labels == 1)).all():
         raise DataError(f"{source} holds values other than 0 and 1; threshold probabilities before you evaluate")
     if labels.shape[1] == 1 and labels.dtype != bool:
@@ -135,8 +138,6 @@ def _arrays(path: Path, opened: ExitStack) -> Arrays:
         ".hdf5": _hdf5,
         ".h5py": _hdf5,
     }
-    if path.suffix.lower() not in readers:
-        raise UsageError(f"{path} has the suffix {path.suffix!r}; readable are {', '.join(readers)}")
     with readable(path, f"give a whole file of the kind {path.suffix}"):
         return readers[path.suffix.lower()](path, opened)
 
