@@ -26,7 +26,7 @@ except MissingExtra as error:
     raise SystemExit(error.exit_code) from None
 
 from fico.experiment.config.checks import check_config
-from fico.experiment.config.hydra_errors import is_wrong_usage, sentence
+from fico.experiment.config.hydra_errors import Stop, is_wrong_usage, sentence
 from fico.experiment.config.launcher import check_launcher
 from fico.experiment.config.pairing import check_data, check_pairing, check_sweep, check_swept_processes
 from fico.experiment.config.quoting import quoted
@@ -44,10 +44,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 class Interrupted(BaseException):
     """SIGINT or SIGTERM. A BaseException, so that no handler on the way takes it for a failed step."""
-
-
-class Stop(BaseException):
-    """Carries a FicoError past Hydra, which would print the overrides before it."""
 
 
 _RECEIVED: list[int] = []  # signals; torch turns an exception in the middle of a checkpoint into one of its own
@@ -80,7 +76,7 @@ def job(config: DictConfig) -> None:
     except (FicoError, OSError) as error:
         told = error if isinstance(error, FicoError) else _of_the_disk(error)
         if hydra_config.mode is RunMode.MULTIRUN:
-            raise told from None  # the other jobs go on
+            raise told from None  # the other jobs go on, and SweepTable tells it at the end
         raise Stop(told) from None
     finally:
         if hydra_config.mode is RunMode.RUN:

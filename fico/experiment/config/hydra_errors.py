@@ -33,6 +33,10 @@ _OWN = (ConfigCompositionException, HydraException, OmegaConfBaseException)
 _COMPOSING = ("hydra._internal.defaults_list", "hydra._internal.config_loader_impl", "hydra.core.override_parser")
 
 
+class Stop(BaseException):
+    """Carries a FicoError past Hydra, which would print the overrides before it, or warn of it and go on."""
+
+
 def sentence(error: Exception) -> str:
     """One line for an error that Hydra or OmegaConf raised while composing.
 
