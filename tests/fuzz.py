@@ -3,7 +3,7 @@
     python tests/fuzz.py --inputs 100000 --seed 0 [--seconds S] [--only NAME ...] [--batch N]
 
 An input is answered well if it is read, or refused by a `FicoError` of one sentence. It is a *traceback* if anything
-else is raised, a *crash* if the interpreter ends or takes two minutes, and a *wrong accept* if a changed file with a
+else is raised, a *crash* if the interpreter ends or takes ten minutes, and a *wrong accept* if a changed file with a
 digest gives other values, or an evaluation that is accepted gives a number that its definition excludes or a plain
 second computation does not. Each is printed with the seed that repeats it; the exit code is 1 if there is any.
 """

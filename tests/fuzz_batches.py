@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 Outcome = tuple[int, str, tuple[str, str] | None]  # number of the input, its kind, what was wrong with it
 Try = Callable[[int], Outcome]
-LONGEST_SECONDS = 120.0  # of one input; the first of a batch also makes the files
+LONGEST_SECONDS = 600.0  # of one input, on a busy machine; the first of a batch also imports torch and makes the files
 
 
 def outcomes(prepare: Callable[[], Try], kind_of: Callable[[int], str], inputs: int, batch: int) -> Iterator[Outcome]:

@@ -90,8 +90,8 @@ def evaluate(
     if images and texts and qrels is None:  # a missing file or option is told before anything heavy is imported
         for source in (images, texts, labels):
             _ = source and array_file(source)
-        for source in (pairs, positives):
-            _ = source and split_source(str(source))
+        for other in (pairs, positives):
+            _ = other and split_source(str(other))
         if positives is None and results_data is None:
             require_one_of_pairs(pairs, captions_per_image)
 
