@@ -26,13 +26,14 @@ except MissingExtra as error:
     raise SystemExit(error.exit_code) from None
 
 from fico.experiment.config.checks import check_config
-from fico.experiment.config.hydra_errors import is_wrong_usage, sentence
+from fico.experiment.config.hydra_errors import Stop, is_wrong_usage, sentence
 from fico.experiment.config.launcher import check_launcher
 from fico.experiment.config.pairing import check_data, check_pairing, check_sweep, check_swept_processes
 from fico.experiment.config.quoting import quoted
 from fico.experiment.config.resolvers import register_resolvers
+from fico.experiment.quiet import quiet
 from fico.experiment.resume.processes import end_with_the_first, is_torchrun, launched_rank
-from fico.experiment.resume.run_folder import open_run, register_run_folder
+from fico.experiment.resume.run_folder import open_run, register_run_folder, remove_stub
 from fico.experiment.sweep import sweep_name
 from fico.util.disk_errors import REASONS, disk_sentence
 from fico.util.quiet import be_quiet
@@ -44,10 +45,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 class Interrupted(BaseException):
     """SIGINT or SIGTERM. A BaseException, so that no handler on the way takes it for a failed step."""
-
-
-class Stop(BaseException):
-    """Carries a FicoError past Hydra, which would print the overrides before it."""
 
 
 _RECEIVED: list[int] = []  # signals; torch turns an exception in the middle of a checkpoint into one of its own
@@ -70,7 +67,7 @@ def job(config: DictConfig) -> None:
             check_swept_processes(config)
         check_pairing(config)
         check_data(config)
-        check_config(config)
+        check_config(config, is_start=True)
         if config.get("bench"):
             from fico.experiment.bench import run
         else:
@@ -80,8 +77,11 @@ def job(config: DictConfig) -> None:
     except (FicoError, OSError) as error:
         told = error if isinstance(error, FicoError) else _of_the_disk(error)
         if hydra_config.mode is RunMode.MULTIRUN:
-            raise told from None  # the other jobs go on
+            raise told from None  # the other jobs go on, and SweepTable tells it at the end
         raise Stop(told) from None
+    finally:
+        if hydra_config.mode is RunMode.RUN:
+            remove_stub(Path(hydra_config.runtime.output_dir))
 
 
 def _of_the_disk(error: OSError) -> FicoError:
@@ -125,6 +125,7 @@ def main() -> int:
         "ignore", r"\s*'hydra/launcher/.*' is validated against ConfigStore schema"
     )  # of the launchers in conf/hydra
     logging.raiseExceptions = False  # a log that cannot be written, as on a full disk, is no other error's traceback
+    quiet()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:

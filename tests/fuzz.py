@@ -1,11 +1,11 @@
 """Random inputs for all readers, `fico.evaluate`, index files and the overrides of ``run.py``.
 
-    python tests/fuzz.py --inputs 100000 --seed 0 [--seconds S] [--only NAME ...]
+    python tests/fuzz.py --inputs 100000 --seed 0 [--seconds S] [--only NAME ...] [--batch N]
 
 An input is answered well if it is read, or refused by a `FicoError` of one sentence. It is a *traceback* if anything
-else is raised, and a *wrong accept* if a changed file with a digest gives other values, or an evaluation that is
-accepted gives a number that its definition excludes or a plain second computation does not. Each is printed with the
-seed that repeats it; the exit code is 1 if there is any.
+else is raised, a *crash* if the interpreter ends or takes ten minutes, and a *wrong accept* if a changed file with a
+digest gives other values, or an evaluation that is accepted gives a number that its definition excludes or a plain
+second computation does not. Each is printed with the seed that repeats it; the exit code is 1 if there is any.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from fuzz_targets import READERS, Reader  # noqa: E402  from the folder of this file
+from fuzz_batches import Outcome, outcomes  # noqa: E402  from the folder of this file
+from fuzz_targets import READERS, Reader  # noqa: E402
 
 from fico.errors import FicoError  # noqa: E402
 
@@ -300,7 +301,7 @@ def compose_and_check(line: list[str]) -> str:
         config = compose("config", quoted(line))
         check_pairing(config)
         check_data(config)
-        check_config(config)
+        check_config(config, is_start=True)
     except Exception as error:
         if is_wrong_usage(error):
             raise FicoError(sentence(error)) from None
@@ -335,15 +336,10 @@ def _initialize() -> None:
     initialize_config_dir(str(ROOT / "conf"), version_base="1.3")
 
 
-def faults(kinds: dict[str, Any], inputs: int, seed: int, seconds: float = np.inf) -> Iterator[tuple[int, str, Any]]:
-    """Try inputs, the kinds in turn; gives the number, the kind, and what was wrong or None."""
-    begin = time.monotonic()
-    names = [name for name in kinds for _ in range(6 if name in ("evaluate", "overrides") else 1)]
-    for number in range(inputs):
-        if time.monotonic() - begin > seconds:
-            return
-        name = names[number % len(names)]
-        yield number, name, kinds[name](random.Random(f"{seed}/{number}"))
+def kind_names(only: list[str] | None) -> list[str]:
+    """The kinds in turn; evaluations and command lines six times as often as each kind of file."""
+    names = [name for name in (*READERS, "evaluate", "overrides") if only is None or name in only]
+    return [name for name in names for _ in range(6 if name in ("evaluate", "overrides") else 1)]
 
 
 def main() -> int:
@@ -353,24 +349,48 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=np.inf, help="stop after so many")
     parser.add_argument("--only", nargs="+", help="kinds of inputs")
+    parser.add_argument("--batch", type=int, default=2000, help="inputs of one child process")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
+    names = kind_names(arguments.only)
     tried, wrong, seen = Counter[str](), Counter[str](), Counter[str]()
+    begin = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        kinds = targets(Path(folder), arguments.only)
-        for number, name, fault in faults(kinds, arguments.inputs, arguments.seed, arguments.seconds):
+
+        def prepare() -> Callable[[int], Outcome]:
+            kinds = targets(Path(tempfile.mkdtemp(dir=folder)), arguments.only)
+
+            def one(number: int) -> Outcome:
+                name = names[number % len(names)]
+                return number, name, kinds[name](random.Random(f"{arguments.seed}/{number}"))
+
+            return one
+
+        for number, name, fault in outcomes(
+            prepare, lambda number: names[number % len(names)], arguments.inputs, arguments.batch
+        ):
             tried[name] += 1
             if fault:
                 wrong[fault[0]] += 1
                 alike = f"{name}: {fault[0]}: {fault[1]}".replace(folder, "")
                 seen[alike[:110]] += 1
                 if seen[alike[:110]] == 1:
-                    sys.stdout.write(f"input {number} of seed {arguments.seed}: {alike}\n")
-    counts = ", ".join(f"{name} {count}" for name, count in tried.items())
-    sys.stdout.write(f"{tried.total()} inputs ({counts})\n")
-    sys.stdout.write(f"{wrong['traceback']} tracebacks, {wrong['wrong accept']} wrong accepts, "
-                     f"{wrong['no sentence']} answers of more than one line\n")  # fmt: skip
+                    _say(f"input {number} of seed {arguments.seed}: {alike}")
+            if tried.total() % 10_000 == 0:
+                _say(f"{tried.total()} inputs, {wrong.total()} findings")
+            if time.monotonic() - begin > arguments.seconds:
+                break
+    _say(f"{tried.total()} inputs ({', '.join(f'{name} {count}' for name, count in tried.items())})")
+    _say(
+        f"{wrong['traceback']} tracebacks, {wrong['crash']} crashes, {wrong['wrong accept']} wrong accepts, "
+        f"{wrong['no sentence']} answers of more than one line"
+    )
     return 1 if wrong.total() else 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from fico.external.published_tables import published_tables
 from fico.external.results import results_of, write_outputs, write_trec
 from fico.formats.arrays import load_array, load_labels, load_pairs
 from fico.formats.positives import load_positives
+from fico.formats.sources import require_one_of_pairs
 from fico.formats.trec import read_trec
 from fico.report.run_summary.summary import print_results
 from fico.report.table.terminal import console_of, print_table, print_text
@@ -229,8 +230,7 @@ def _pairs(sources: Sources, images: int, captions: int) -> Correspondence:
 
 
 def _own_images(sources: Sources, images: int, captions: int) -> Correspondence:
-    if (sources.pairs is None) == (sources.captions_per_image is None):
-        raise UsageError("say which image each caption belongs to: give either --pairs or --captions-per-image")
+    require_one_of_pairs(sources.pairs, sources.captions_per_image)
     if sources.captions_per_image is not None:
         single = images if sources.layout == "rectangular" else None  # a square layout repeats each image
         return consecutive_captions(captions, sources.captions_per_image, single)

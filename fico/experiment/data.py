@@ -12,7 +12,7 @@ from fico.datasets.hashing.roles import HashingProtocol
 from fico.datasets.subset import first_images
 from fico.errors import UsageError
 from fico.experiment.build import build
-from fico.experiment.config.pairing import input_nodes
+from fico.experiment.config.pairing import input_nodes, without_labels
 from fico.experiment.config.targets import DATASET_EXTRAS, PROTOCOL_KEYS
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.external.positives import further_positives
@@ -88,7 +88,4 @@ def _check_labels(config: DictConfig, splits: Mapping[str, RetrievalSplit]) -> N
     evaluated = [config.dataset.split, *(["val"] if "fit" in config.stage else [])]
     missing = [name for name in evaluated if splits[name].labels is None]
     if missing and list(config.metric.tasks) == ["category"]:
-        raise UsageError(
-            f"metric=category needs labels, but split {missing[0]} of {splits[missing[0]].dataset} has none; "
-            "take metric=instance, or add labels to the data set"
-        )
+        raise UsageError(without_labels(f"split {missing[0]} of {splits[missing[0]].dataset}"))

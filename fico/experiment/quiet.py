@@ -16,9 +16,13 @@ ADVICE = (
 
 
 def quiet() -> None:
-    """Silence the advice of Lightning and the chatter of other libraries."""
+    """Silence the advice of Lightning and the chatter of other libraries.
+
+    Call it again once a library is imported, which puts filters of its own before these.
+    """
     for advice in ADVICE:
         warnings.filterwarnings("ignore", advice)
     for name in ("pytorch_lightning.utilities.rank_zero", "gensim", "faiss"):
         logging.getLogger(name).setLevel(logging.ERROR)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it numbers the processes
+    logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # it logs the errors that it raises

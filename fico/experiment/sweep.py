@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from fico.errors import DataError
+from fico.errors import DataError, FicoError
+from fico.experiment.config.hydra_errors import Stop
 from fico.experiment.config.launcher import note_launcher
 from fico.experiment.config.resolvers import file_name
 
@@ -75,27 +77,52 @@ class SweepTable(Callback):
     """Hydra callback: prints the table of a sweep at its end, in the sweep's folder as ``sweep.csv`` too."""
 
     def __init__(self) -> None:
-        self._failed: list[tuple[str, str]] = []
+        self._process: int | None = None  # of the sweep; some launchers run each job in one of its own
+        self._jobs = 0
+        self._failed: list[tuple[str, Exception]] = []
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Note the launcher, which the config of a job may name differently."""
+        self._process = os.getpid()
         note_launcher(config.hydra.runtime.choices)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
-        """Remember a failed job; the others go on."""
+        """Remember a failed job; the others go on.
+
+        In the sweep's own process the job counts as completed for Hydra, which would raise the first error before the
+        sweep's end is told. What happens in another process never reaches this object: Hydra raises there.
+        """
+        if self._process != os.getpid():
+            return
+        self._jobs += 1
         if job_return.status is JobStatus.FAILED:
-            error = str(job_return._return_value).splitlines() or ["no message"]
-            self._failed.append((" ".join(job_return.overrides or ()), error[0]))
+            error = job_return._return_value
+            self._failed.append((" ".join(job_return.overrides or ()), error))
+            if not isinstance(error, FicoError):
+                log.error("a job failed", exc_info=error)
+            job_return.status, job_return.return_value = JobStatus.COMPLETED, None
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        """Read the results of all jobs and print one row for each."""
+        """Read the results of all jobs and print one row for each.
+
+        Raises:
+            Stop: Jobs failed; with the exit code of the first one.
+        """
         from fico.report.compare.sweep_table import print_sweep, write_sweep
 
         folder = Path(config.hydra.sweep.dir)
         print_sweep(folder)
         write_sweep(folder)
         for overrides, error in self._failed:
-            log.error("failed: %s (%s)", overrides, error)
+            reason = (str(error).splitlines() or ["no message"])[0]
+            sys.stderr.write(f"failed: {overrides} ({reason})\n")  # Hydra has closed the log of the jobs
         sys.stdout.write(
             f"tables and figures of these runs: fico report {shlex.quote(str(folder))}\n{folder.resolve()}\n"
         )
+        if self._failed:
+            told = FicoError(
+                f"{len(self._failed)} of {self._jobs} jobs of the sweep failed, for the reasons above; the same "
+                "command runs these alone"
+            )
+            told.exit_code = getattr(self._failed[0][1], "exit_code", 1)
+            raise Stop(told)

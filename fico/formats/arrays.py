@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Bool
 
 from fico.errors import DataError, UsageError
-from fico.formats.sources import split_source
+from fico.formats.matlab import read_matlab
+from fico.formats.sources import array_file, split_source
 from fico.formats.text import read_json
 from fico.types import Correspondence
 from fico.util.damaged import readable
@@ -36,13 +37,13 @@ def load_array(source: str, *, prefer: Sequence[str] = ()) -> np.ndarray:
         UsageError: The suffix is unknown, the key is not in the file, or several arrays are there and none is named.
         DataError: The file is missing or cannot be read, or holds objects instead of numbers.
     """
-    path, key = split_source(source)
+    path, key = array_file(source)
     with ExitStack() as opened:
         arrays = _arrays(path, opened)
         if key is None:
             key = _only(path, arrays, prefer)
         elif key not in arrays:
-            raise UsageError(f"{path} has no array {key!r}; it has {', '.join(arrays)}")
+            raise UsageError(f"{path} has no array {key!r}; it has {_listed(arrays)}")
         with readable(path, "fetch or make it again"):
             array = arrays[key]()
     if array.dtype.kind not in "fiub":
@@ -85,7 +86,10 @@ def load_labels(source: str) -> Bool[np.ndarray, "images classes"]:
     """
     labels = load_array(source, prefer=("labels", "LAll"))
     if labels.ndim != 2:
-        raise DataError(f"{source} has shape {labels.shape}; expected one row per image and one column per category")
+        raise DataError(
+            f"{source} has shape {labels.shape}; expected one row per image and one column per category, "
+            "also where each image has one class"
+        )
     if not ((labels == 0) | (labels == 1)).all():
         raise DataError(f"{source} holds values other than 0 and 1; threshold probabilities before you evaluate")
     if labels.shape[1] == 1 and labels.dtype != bool:
@@ -115,9 +119,13 @@ def _only(path: Path, arrays: Arrays, prefer: Sequence[str]) -> str:
         if key in arrays:
             return key
     if len(arrays) != 1:
-        names = ", ".join(arrays) or "none"
-        raise UsageError(f"{path} holds {len(arrays)} arrays ({names}); name one as {path.name}:KEY")
+        raise UsageError(f"{path} holds {len(arrays)} arrays ({_listed(arrays)}); name one as {path.name}:KEY")
     return next(iter(arrays))
+
+
+def _listed(arrays: Arrays) -> str:
+    """Names in one line, also those of a damaged file."""
+    return ", ".join(key if key.isprintable() else repr(key) for key in arrays) or "none"
 
 
 def _arrays(path: Path, opened: ExitStack) -> Arrays:
@@ -130,8 +138,6 @@ def _arrays(path: Path, opened: ExitStack) -> Arrays:
         ".hdf5": _hdf5,
         ".h5py": _hdf5,
     }
-    if path.suffix.lower() not in readers:
-        raise UsageError(f"{path} has the suffix {path.suffix!r}; readable are {', '.join(readers)}")
     with readable(path, f"give a whole file of the kind {path.suffix}"):
         return readers[path.suffix.lower()](path, opened)
 
@@ -162,14 +168,10 @@ def _safetensors(path: Path, opened: ExitStack) -> Arrays:
 def _mat(path: Path, opened: ExitStack) -> Arrays:
     with requires_extra("data"):
         import h5py
-    from scipy.io import loadmat
-    from scipy.sparse import issparse
 
     if h5py.is_hdf5(path):  # version 7.3, written by columns: h5py sees every array transposed
         return {key: partial(_transposed, read) for key, read in _hdf5(path, opened).items()}
-    found = loadmat(path)
-    arrays = {key: value.toarray() if issparse(value) else value for key, value in found.items() if key[:2] != "__"}
-    return {key: partial(np.asarray, value) for key, value in arrays.items() if isinstance(value, np.ndarray)}
+    return {key: partial(np.asarray, value) for key, value in read_matlab(path).items()}
 
 
 def _hdf5(path: Path, opened: ExitStack) -> Arrays:

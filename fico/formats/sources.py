@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fico.errors import DataError
+from fico.errors import DataError, UsageError
 
 SUFFIXES = (".npy", ".npz", ".safetensors", ".mat", ".h5", ".hdf5", ".h5py")
 
@@ -21,3 +21,30 @@ def split_source(source: str) -> tuple[Path, str | None]:
             return Path(source[:cut]), source[cut + 1 :]
     wanted = f"give the path of a file ({', '.join(SUFFIXES)})"
     raise DataError(f"{source} {'is a folder' if Path(source).is_dir() else 'does not exist'}; {wanted}")
+
+
+def array_file(source: str) -> tuple[Path, str | None]:
+    """As `split_source`, of a file that holds arrays.
+
+    Raises:
+        DataError: There is no such file.
+        UsageError: Its suffix is none of `SUFFIXES`.
+    """
+    path, key = split_source(source)
+    if path.suffix.lower() not in SUFFIXES:
+        advice = "; store the tensor by numpy.save(FILE, tensor.numpy())" if path.suffix in (".pt", ".pth") else ""
+        raise UsageError(f"{path} has the suffix {path.suffix!r}; readable are {', '.join(SUFFIXES)}{advice}")
+    return path, key
+
+
+def require_one_of_pairs(pairs: str | None, captions_per_image: int | None) -> None:
+    """Refuse captions whose image is not said, or said twice.
+
+    Raises:
+        UsageError: Both options are set, or neither is.
+    """
+    if (pairs is None) == (captions_per_image is None):
+        got = "neither" if pairs is None else "both"
+        raise UsageError(
+            f"say which image each caption belongs to by --pairs or --captions-per-image; got {got}, give one of them"
+        )

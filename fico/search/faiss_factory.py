@@ -1,10 +1,14 @@
 """FAISS indexes from factory strings: built and checked, their search parameters, the bytes of an item."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from fico.errors import UsageError
 from fico.search.base import import_faiss
+
+_PLACE = re.compile(r"^Error in .*?\.cpp:\d+: (Error: '.*?' failed: )?", re.DOTALL)  # in the source, before the reason
+_USUAL_WIDTHS = (64, 512, 2520)  # the last is a multiple of every number up to 10
 
 
 def build_index(factory: str, width: int, metric: str | None) -> Any:
@@ -24,9 +28,32 @@ def build_index(factory: str, width: int, metric: str | None) -> Any:
             return faiss.index_binary_factory(8 * width, factory)
         index = faiss.index_factory(width, factory, _faiss_metric(metric))
     except RuntimeError as error:
-        raise UsageError(f"FAISS cannot build {factory!r} for {width} columns: {error}") from error
+        raise UsageError(
+            f"FAISS cannot build {factory!r} for {width} columns ({_PLACE.sub('', str(error))}); take another factory, "
+            "such as Flat, HNSW32 or BFlat"
+        ) from error
     _check_metric(index, factory, metric)
     return index
+
+
+def check_factory(factory: str, metric: str | None) -> None:
+    """Refuses a factory that FAISS can build for no usual number of columns.
+
+    Args:
+        factory: FAISS factory string, without ``{lists}``.
+        metric: As in `build_index`.
+
+    Raises:
+        UsageError: FAISS knows no such factory, or searches it by another metric.
+    """
+    for width in _USUAL_WIDTHS:
+        try:
+            build_index(factory, width, metric)
+        except UsageError as error:
+            refusal = error
+        else:
+            return
+    raise refusal
 
 
 def _faiss_metric(metric: str) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from stat import S_ISREG
 
 from fico.util.atomic import atomic_write, sha256
 from fico.util.cache import cache_dir
@@ -32,7 +33,7 @@ def file_digests(paths: Sequence[Path], *, label: str = "Reading files for their
         label: For the progress bar.
 
     Returns:
-        In the order of the paths; empty text for a file that is not there.
+        In the order of the paths; empty text where there is no file, or a folder.
     """
     stamps = [_stamp(path) for path in paths]
     if sum(stamp[0] for stamp in stamps if stamp) < REMEMBERED_BYTES:
@@ -88,7 +89,7 @@ def _stamp(path: Path) -> tuple[int, int] | None:
         status = path.stat()
     except OSError:
         return None
-    return status.st_size, status.st_mtime_ns
+    return (status.st_size, status.st_mtime_ns) if S_ISREG(status.st_mode) else None
 
 
 def _name(paths: Sequence[Path]) -> str:

@@ -1,7 +1,10 @@
 """Random damages of all kinds of files, calls of `fico.evaluate`, command lines; `tests/fuzz.py` is the long form."""
 
+import os
 import random
+import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 import fuzz
+import fuzz_batches
 from fuzz_targets import READERS
 
 SHORT = settings(
@@ -78,6 +82,25 @@ def test_the_fuzzer_sees_what_it_looks_for(raised, kind):
         raise raised
 
     assert fuzz.fault_of(call)[1][0] == kind
+
+
+def test_the_fuzzer_survives_an_input_that_ends_or_hangs_the_interpreter(monkeypatch):
+    monkeypatch.setattr(fuzz_batches, "LONGEST_SECONDS", 1.0)
+
+    def one(number):
+        if number == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        if number == 5:
+            time.sleep(60)
+        return number, "kind", ("traceback", "x") if number == 1 else None
+
+    found = list(fuzz_batches.outcomes(lambda: one, lambda number: "kind", inputs=8, batch=5))
+    assert [number for number, _, _ in found] == list(range(8))
+    assert {number: fault[1] for number, _, fault in found if fault} == {
+        1: "x",
+        3: "the process ended with SIGTERM",
+        5: "the process ended with SIGKILL",
+    }
 
 
 def test_the_fuzzer_sees_a_wrong_number():

@@ -33,7 +33,7 @@ PROBLEMS = {
 PROGRAM = """
 import atexit, logging, os, sys, time
 from pathlib import Path
-import pytorch_lightning.loggers, wandb
+import pytorch_lightning.loggers, wandb.apis.public
 from hydra import compose, initialize_config_dir
 from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.loggers.open import open_loggers

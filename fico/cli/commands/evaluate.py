@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from fico.formats.sources import split_source
+from fico.formats.sources import array_file, require_one_of_pairs, split_source
 
 
 def evaluate(
@@ -100,10 +100,13 @@ def evaluate(
     """
     from fico.cli.metric_options import further_options
 
-    if images and texts and qrels is None:  # a missing file is told before anything heavy is imported
-        database = (database_images, database_texts, database_pairs, database_labels)
-        for source in (images, texts, pairs, labels, positives, *database):
-            _ = source and split_source(str(source))
+    if images and texts and qrels is None:  # a missing file or option is told before anything heavy is imported
+        for source in (images, texts, labels, database_images, database_texts, database_labels):
+            _ = source and array_file(str(source))
+        for other in (pairs, positives, database_pairs):
+            _ = other and split_source(str(other))
+        if positives is None and results_data is None:
+            require_one_of_pairs(pairs, captions_per_image)
 
     options = {
         "similarity": similarity or ("hamming" if bits else "cosine"),

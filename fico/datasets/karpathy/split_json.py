@@ -42,7 +42,7 @@ def find_json(root: Path) -> Path:
     if root.is_file():
         return root
     if not root.is_dir():
-        raise DataError(f"there is no folder {root}; prepare the data set there, or correct dataset.root")
+        raise DataError(f"there is no folder {root}; prepare the data set there, or correct its path")
     for pattern in ("dataset*.json", "*.json"):
         found = sorted([*root.glob(pattern), *root.glob(f"{pattern}.gz")])
         if len(found) > 1:

@@ -38,7 +38,7 @@ def find_files(root: Path) -> list[Path]:
     if root.is_file():
         return [root]
     if not root.is_dir():
-        raise DataError(f"there is no file or folder {root}; correct dataset.root")
+        raise DataError(f"there is no file or folder {root}; correct the path of the data set")
     for folders in (
         [root],
         [root / "data"],

@@ -20,7 +20,7 @@ def read_folder(root: Path) -> Iterator[Pair]:
     if not images:
         raise DataError(
             f"{root} holds no pairs: no table (.csv, .tsv, .jsonl, .json, .parquet, captions.txt), no .tar and no "
-            f"images ({', '.join(sorted(IMAGE_SUFFIXES))}); correct dataset.root"
+            f"images ({', '.join(sorted(IMAGE_SUFFIXES))}); correct the path of the data set"
         )
     bare = [path for path in images if not path.with_suffix(".txt").is_file()]
     if bare:

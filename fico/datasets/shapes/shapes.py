@@ -41,15 +41,13 @@ from fico.datasets.karpathy.karpathy import Karpathy
 from fico.datasets.shapes.captions import captions
 from fico.datasets.shapes.render import render
 from fico.datasets.shapes.scenes import CLASSES, Scene, categories, draw_scene, vary_scene
+from fico.datasets.shapes.size import FEWEST_IMAGES, VERSION, require_room, shapes_folder, split_counts
 from fico.datasets.words import caption_words
 from fico.errors import UsageError
-from fico.util.cache import cache_dir
 from fico.util.cached_folder import ensure_folder
 from fico.util.progress import track
 
-VERSION = 2  # raise it when the same seed gives another data set
 VARIED_FRACTION = 0.3
-FEWEST_IMAGES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,8 @@ class Shapes(SplitReader):
         progress: Show a bar while making it.
 
     Raises:
-        UsageError: ``images`` is not an integer from 20 or ``seed`` none from 0.
+        UsageError: ``images`` is not an integer from 20 or ``seed`` none from 0; or, when the scenes are made, so many
+            need more memory or disk than is free.
     """
 
     def __init__(
@@ -93,14 +92,12 @@ class Shapes(SplitReader):
         self.seed = seed
         self.captions_per_image = captions_per_image
         self.progress = progress
-        parent = cache_dir() / "datasets" if root is None else Path(root).expanduser()
-        super().__init__(parent / f"shapes-v{VERSION}-images{images}-seed{seed}", "shapes")
+        super().__init__(shapes_folder(images, seed, root), "shapes")
 
     @property
     def counts(self) -> dict[str, int]:
         """Images of each split."""
-        smaller = {"val": self.images // 10, "test": self.images // 4}
-        return {"train": self.images} | {name: max(FEWEST_IMAGES, count) for name, count in smaller.items()}
+        return split_counts(self.images)
 
     def scenes(self) -> Iterator[SceneRecord]:
         """Draw all scenes and captions, without pictures; the same at each call."""
@@ -123,6 +120,7 @@ class Shapes(SplitReader):
     @cached_property
     def _reader(self) -> Karpathy:
         about = {"generator": VERSION, "images": self.images, "seed": self.seed, "counts": self.counts}
+        require_room(self.images, self.root)
         ensure_folder(self.root, self._write, about)
         return Karpathy(self.root, name=self.name, captions_per_image=self.captions_per_image)
 

@@ -14,6 +14,7 @@ from fico.errors import UsageError
 from fico.evaluation.options import option_problems
 from fico.experiment.config.hydra_errors import right_key
 from fico.experiment.config.resolvers import features_name
+from fico.experiment.config.start import wrong_start
 from fico.experiment.config.targets import PROTOCOL_KEYS, wrong_targets
 from fico.external.positives import source_problems
 from fico.util.zip_records import is_weights_file
@@ -62,15 +63,20 @@ CHOICES = {
 }
 
 
-def check_config(config: DictConfig) -> None:
+def check_config(config: DictConfig, *, is_start: bool = False) -> None:
     """Refuse what cannot run: unknown keys, values out of range, targets whose signature does not take their keys.
+
+    Args:
+        config: The composed config.
+        is_start: The run begins on this machine, so that its devices and the files of weights are looked at too.
 
     Raises:
         UsageError: All errors in one message, each with its key path.
     """
     errors = [*_unknown_keys(config), *(_unused_by_a_bench(config) or [*_wrong_choices(config), *_run_keys(config)])]
     errors += [] if errors else _wrong_values(config)  # resolves the whole config, which requires valid choices
-    errors += [] if errors else _wrong_metrics(config)  # imports torch
+    errors += [] if errors or not is_start else wrong_start(config)  # imports torch
+    errors += [] if errors else _wrong_metrics(config)
     errors += [] if errors else wrong_targets(config)  # imports all targets, which is slow
     if errors:
         raise UsageError("; ".join(errors))
@@ -102,11 +108,11 @@ def _wrong_metrics(config: DictConfig) -> Iterator[str]:
     """What the metrics themselves refuse, such as a cut-off of 0 or a name that is taken."""
     if config.get("metric") is None:  # of a bench
         return
-    from fico.experiment.metrics import chosen_monitor, metric_options
-
     if errors := list(wrong_targets(config.metric, "metric")):
         yield from errors
         return
+    from fico.experiment.metrics import chosen_monitor, metric_options
+
     try:
         options = metric_options(config)
         chosen_monitor(str(config.model.monitor), options, has_labels=True)

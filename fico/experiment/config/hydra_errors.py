@@ -1,6 +1,7 @@
 """Errors of Hydra and OmegaConf as one sentence each."""
 
 import difflib
+import re
 import traceback
 from typing import Any
 
@@ -27,8 +28,13 @@ INSTEAD = {
     "resume": "run.resume",
 }
 
+_AMBIGUOUS = re.compile(r"Ambiguous value for argument '(.*?)=(.*?)'\n")
 _OWN = (ConfigCompositionException, HydraException, OmegaConfBaseException)
 _COMPOSING = ("hydra._internal.defaults_list", "hydra._internal.config_loader_impl", "hydra.core.override_parser")
+
+
+class Stop(BaseException):
+    """Carries a FicoError past Hydra, which would print the overrides before it, or warn of it and go on."""
 
 
 def sentence(error: Exception) -> str:
@@ -47,6 +53,10 @@ def sentence(error: Exception) -> str:
         return "a group takes the name of an option, as model=ucch, and not null; leave out the override"
     if not isinstance(error, _OWN) and _is_composing(error):
         return f"the overrides of the command line do not fit together ({' '.join(str(error).split())[:200]})"
+    if ambiguous := _AMBIGUOUS.match(str(error)):
+        key, value = ambiguous.groups()
+        advice = f"quote it, as \"{key}='{value}'\""
+        return f"{key}={value} holds a comma, which separates the values of a sweep (-m); {advice}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if isinstance(cause, UsageError):
         return str(cause)

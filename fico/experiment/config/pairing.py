@@ -9,22 +9,55 @@ from omegaconf import DictConfig, OmegaConf
 from fico.datasets.pairs.columns import ColumnNames
 from fico.datasets.pairs.find_pairs import check_columns
 from fico.datasets.prepared import check_prepared
+from fico.datasets.shapes.size import FEWEST_IMAGES, require_room, shapes_folder
 from fico.errors import UsageError
 from fico.experiment.config.resolvers import dataset_name, features_name
 from fico.external.eccv_caption import annotations_folder
 
 
 def check_data(config: DictConfig) -> None:
-    """Refuse a well-known data set whose folder does not hold it, before anything heavy is imported.
+    """Refuse data that are not there or do not fit, before anything heavy is imported.
 
     Raises:
-        DataError: One sentence on what is missing and the command that gets it.
+        DataError: A well-known data set is not in its folder: what is missing, and the command that gets it.
+        UsageError: The task needs labels that the folder has not, or the invented scenes need more room than is free.
     """
+    if dataset_name(config) == "shapes":
+        _check_room(config.dataset)
     if root := OmegaConf.select(config, "dataset.root"):
         check_prepared(dataset_name(config), str(root))
         if "image_column" in config.dataset:
             columns = (config.dataset.get(f"{role}_column") for role in ("image", "caption", "split"))
             check_columns(Path(root).expanduser(), ColumnNames(*columns))
+        if list(OmegaConf.select(config, "metric.tasks") or ()) == ["category"]:
+            _check_labels(config.dataset, dataset_name(config))
+
+
+def _check_room(dataset: DictConfig) -> None:
+    images, seed = dataset.get("images"), dataset.get("seed")
+    if type(images) is int and images >= FEWEST_IMAGES:
+        require_room(images, shapes_folder(images, seed, dataset.get("root")))
+
+
+def _check_labels(dataset: DictConfig, name: str) -> None:
+    """Of readers whose labels lie in the folder alone; others know theirs when the split is read."""
+    is_reader = "label_files" in dataset or "image_column" in dataset
+    if not is_reader or dataset.get("label_files"):
+        return
+    root = Path(dataset.root).expanduser()
+    folder = root if root.is_dir() else root.parent
+    is_labelled = (folder / "labels.npz").exists()
+    if str(dataset.get("_target_")).endswith(".Coco"):
+        from fico.datasets.karpathy.coco_instances import find_instances
+
+        is_labelled = is_labelled or bool(find_instances(folder))
+    if not is_labelled:
+        raise UsageError(without_labels(f"{name} in {folder}"))
+
+
+def without_labels(what: str) -> str:
+    """Why the category task cannot be evaluated, and what to do."""
+    return f"metric=category needs labels, but {what} has none; take metric=instance, or add labels (fico label --help)"
 
 
 def check_pairing(config: DictConfig) -> None:

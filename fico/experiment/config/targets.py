@@ -25,11 +25,18 @@ def wrong_targets(config: DictConfig, where: str = "") -> Iterator[str]:
             signature = inspect.signature(get_object(target))
         except Exception as error:  # an import can fail in any way
             missing = missing_extra(error)
-            yield f"{path}: {missing}" if missing else f"{path}._target_ {target!r} cannot be imported ({error})"
+            yield (
+                f"{path}: {missing}" if missing else f"{path}._target_ {target!r} cannot be imported ({_reason(error)})"
+            )
             continue
         extras = DATASET_EXTRAS if path == "dataset" else frozenset()
         keys = {str(key) for key in node if not str(key).startswith("_") and key not in extras}
         yield from _unbound(path, target, signature, keys, is_partial=bool(node.get("_partial_", False)))
+
+
+def _reason(error: Exception) -> str:
+    """Hydra's message in one line, without its question."""
+    return " ".join(str(error).partition("Are you sure")[0].split())
 
 
 def _unbound(

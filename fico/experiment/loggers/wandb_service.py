@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 
 ASK_SECONDS = 3.0
+NO_ANSWER = "no answer in time"
 FINISH_SECONDS = 6.0  # W&B itself would wait for minutes
 QUERY = json.dumps({"query": "query { viewer { id } }"}).encode()
 
@@ -31,7 +32,7 @@ def service_problem(seconds: float = ASK_SECONDS) -> str | None:
     headers = {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
     request = urllib.request.Request(f"{settings.base_url}/graphql", QUERY, headers)  # noqa: S310  the user's own URL
     found = _within(seconds, lambda: _ask(request, seconds))
-    return "no answer in time" if found is None else found[0]
+    return NO_ANSWER if found is None else found[0]
 
 
 def finish_in_time(exit_code: int, seconds: float = FINISH_SECONDS) -> str | None:
@@ -63,7 +64,8 @@ def _ask(request: urllib.request.Request, seconds: float) -> str | None:
     except urllib.error.HTTPError as error:
         return "the key is refused" if error.code in (401, 403) else f"its answer is {error.code} {error.reason}"
     except (OSError, ValueError, KeyError, TypeError) as error:
-        return str(getattr(error, "reason", error)) or type(error).__name__
+        reason = getattr(error, "reason", error)
+        return NO_ANSWER if isinstance(reason, TimeoutError) else str(reason) or type(error).__name__
     return None if viewer else "the key is not known"
 
 

@@ -1,8 +1,10 @@
 """The folder of a run: chosen before anything is built, locked while it is written, marked until the run has ended."""
 
 import logging
+import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from fico.util.locks import locked_folder
 
 log = logging.getLogger(__name__)
 _chosen: dict[str, str] = {}
+LOG = "run.log"  # of conf/hydra/job_logging
+STUB_SECONDS = 3600.0  # after which a folder without a mark is none of a run that is about to begin
 
 
 def register_run_folder() -> None:
@@ -66,11 +70,41 @@ def open_run(folder: Path, config: DictConfig) -> Iterator[Unfinished]:
         run.is_resumed = is_resumed
         if rank == 0:
             run.write()
+            if _is_default(folder):
+                _sweep_stubs(folder.parent.parent)
             before = f"goes on with what was begun at {run.started}" if is_same else "begins"
             log.info("%s (%s) %s; its files: %s", config.name, _work(config), before, _shown(folder))
         yield run
         if rank == 0:
             run.end()
+
+
+def remove_stub(folder: Path) -> None:
+    """Remove the folder of a run that did not begin, unless the user chose it; it holds Hydra's files alone."""
+    if launched_rank() == 0 and _is_default(folder) and _is_stub(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # other runs of the day are in it
+            folder.parent.rmdir()
+
+
+def _is_default(folder: Path) -> bool:
+    """Whether this process chose the folder, and not the user."""
+    return folder.absolute() in (Path(chosen).absolute() for chosen in _chosen.values())
+
+
+def _sweep_stubs(root: Path) -> None:
+    """Remove what runs left that were killed before their first line."""
+    for folder in root.glob("*/*/"):
+        with suppress(OSError):  # another process removes it too
+            if time.time() - folder.stat().st_mtime > STUB_SECONDS and _is_stub(folder):
+                shutil.rmtree(folder)
+
+
+def _is_stub(folder: Path) -> bool:
+    """Whether a folder holds nothing but the config of Hydra and a log without a line."""
+    names = {path.name for path in folder.iterdir()}
+    is_hydras = ".hydra" in names and names <= {".hydra", LOG}
+    return is_hydras and (LOG not in names or (folder / LOG).stat().st_size == 0)
 
 
 def _work(config: DictConfig) -> str:

@@ -10,6 +10,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
 from fico.experiment import runner, sweep
+from fico.experiment.config.hydra_errors import Stop
 from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.sweep import SweepTable, is_finished, run_key, sweep_name
 
@@ -79,16 +80,29 @@ def test_a_folder_without_results_is_not_finished(tmp_path):
 
 def test_failed_jobs_are_listed_and_the_folder_comes_last(tmp_path, caplog, capsys):
     table = SweepTable()
+    table.on_multirun_start(OmegaConf.create({"hydra": {"runtime": {"choices": {"hydra/launcher": "basic"}}}}))
     failed = JobReturn(overrides=["model=a"], status=JobStatus.FAILED)
     failed.return_value = ValueError("broken\nmore")
     table.on_job_end(None, failed)
     table.on_job_end(None, SimpleNamespace(status=JobStatus.COMPLETED))
-    table.on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
-    assert "failed: model=a (broken)" in caplog.text
-    *_, advice, last = capsys.readouterr().out.strip().splitlines()
+    assert failed.status is JobStatus.COMPLETED  # for Hydra, which would not come to the end of the sweep
+    with pytest.raises(Stop) as stop:
+        table.on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
+    assert str(stop.value.args[0]).startswith("1 of 2 jobs of the sweep failed")
+    assert stop.value.args[0].exit_code == 1
+    out, err = capsys.readouterr()
+    assert "failed: model=a (broken)\n" in err
+    assert "ValueError: broken" in caplog.text  # no error of ours: with its traceback
+    *_, advice, last = out.strip().splitlines()
     assert last == str(tmp_path)
     assert advice.endswith(f"fico report {tmp_path}")
     assert (tmp_path / "sweep.csv").exists()
+
+
+def test_a_failure_in_a_process_of_a_launcher_stays_one(tmp_path):
+    failed = JobReturn(overrides=["model=a"], status=JobStatus.FAILED)
+    SweepTable().on_job_end(None, failed)  # a copy, for which no sweep has begun
+    assert failed.status is JobStatus.FAILED
 
 
 def test_other_weights_under_the_same_path_are_another_run(tmp_path):

@@ -1,5 +1,11 @@
 """The mark of an unfinished run, and how the same command finds it."""
 
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 from omegaconf import OmegaConf
 
@@ -9,6 +15,7 @@ from fico.experiment.resume.run_folder import open_run, register_run_folder
 from fico.experiment.resume.unfinished import MARK, Unfinished, find_folder
 from fico.util.locks import locked_folder
 
+ROOT = Path(__file__).resolve().parents[3]
 CONFIG = {
     "name": "x y/ä", "seed": 0, "stage": ["fit"], "run": {"resume": "auto"}, "logger": {},
     "hydra": {"run": {"dir": "${run_folder:outputs/day/new-${file_name:${name}}}"}},
@@ -108,3 +115,24 @@ def test_the_start_says_in_one_line_what_is_done_and_where(composed, tmp_path, c
     with open_run(folder, task(composed())):
         pass
     assert "(fit) goes on with what was begun at 20" in caplog.messages[1]
+
+
+def test_what_runs_left_that_were_killed_before_their_first_line_is_swept_after_an_hour(tmp_path):
+    for name in ("old", "young", "logged", "finished"):
+        (tmp_path / "day" / name / ".hydra").mkdir(parents=True)
+        (tmp_path / "day" / name / run_folder.LOG).write_text("begins" if name == "logged" else "")
+    (tmp_path / "day" / "finished" / "results.json").touch()
+    an_hour_ago = time.time() - run_folder.STUB_SECONDS - 1
+    for name in ("old", "logged", "finished"):
+        os.utime(tmp_path / "day" / name, (an_hour_ago, an_hour_ago))
+    run_folder._sweep_stubs(tmp_path)
+    assert {path.name for path in (tmp_path / "day").iterdir()} == {"young", "logged", "finished"}
+
+
+def test_a_run_that_is_refused_leaves_no_folder_but_the_one_that_was_chosen(tmp_path):
+    for chosen in ([], [f"hydra.run.dir={tmp_path / 'mine'}"]):
+        done = subprocess.run(
+            [sys.executable, ROOT / "run.py", "stage=test", *chosen], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 2, done.stderr
+        assert [path.name for path in tmp_path.glob("*/*") if path.name != "run.log"] == [".hydra"] * bool(chosen)

@@ -85,6 +85,34 @@ def test_bfloat16_and_sparse_matrices_are_read_with_their_values(tmp_path):
     np.testing.assert_array_equal(load_labels(str(tmp_path / "sparse.mat")), labels.astype(bool))
 
 
+def test_a_matlab_file_whose_damage_ends_scipys_process_is_refused(tmp_path):
+    path = saved(tmp_path, "mat", {"images": np.arange(6.0).reshape(2, 3)})
+    whole = path.read_bytes()
+    type_of_values = whole.index(b"images") + 8
+    assert whole[type_of_values] == 9  # float64; SciPy looks other numbers up beyond the end of a table
+    messages = []
+    for bit in (0, 1, 7):
+        content = bytearray(whole)
+        content[type_of_values + 1] ^= 1 << bit
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"file\.mat is damaged ") as refusal:
+            load_array(str(path))
+        messages.append(str(refusal.value))
+    assert any("SciPy's reader is ended by SIG" in message for message in messages), messages
+
+
+def test_a_matlab_variable_may_have_any_name(tmp_path):
+    savemat(tmp_path / "a.mat", {"file": ARRAY, "names": OTHER, "arr_0": ARRAY})
+    np.testing.assert_array_equal(load_array(f"{tmp_path / 'a.mat'}:file"), ARRAY)
+    np.testing.assert_array_equal(load_array(f"{tmp_path / 'a.mat'}:names"), OTHER[None])
+
+
+def test_names_of_a_damaged_file_are_told_in_one_line(tmp_path):
+    save_file({"a\nb": ARRAY, "c": ARRAY}, tmp_path / "x.safetensors")
+    with pytest.raises(UsageError, match=r"2 arrays \('a\\nb', c\)"):
+        load_array(str(tmp_path / "x.safetensors"))
+
+
 @pytest.mark.parametrize("form", ["npy", *SAVERS])
 def test_a_truncated_file_is_refused_by_name(tmp_path, form):
     if form == "npy":

@@ -46,6 +46,11 @@ def test_a_missing_file_has_none_and_another_list_shares_nothing(files, read, tm
     assert read == ["a", "a"]
 
 
+def test_a_folder_in_place_of_a_file_has_none(files, tmp_path):
+    (tmp_path / "folder.jpg").mkdir()
+    assert file_digests([*files, tmp_path / "folder.jpg"])[-1] == ""
+
+
 def test_damaged_memory_is_not_believed(files, read, tmp_path):
     wanted = file_digests(files)
     (memory,) = (tmp_path / "cache" / "digests").iterdir()

@@ -236,7 +236,7 @@ def test_broken_tables_end_with_one_sentence(tmp_path, files, told):
 
 
 def test_a_folder_without_images_and_a_missing_one_are_named(tmp_path):
-    with pytest.raises(DataError, match="holds no pairs: no table .* correct dataset.root"):
+    with pytest.raises(DataError, match="holds no pairs: no table .* correct the path of the data set"):
         opened(tmp_path)
     with pytest.raises(DataError, match="there is no file or folder"):
         opened(tmp_path / "nowhere")

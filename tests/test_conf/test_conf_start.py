@@ -1,0 +1,164 @@
+"""What this machine, FAISS or the weights cannot do is told before the data are read and Lightning is loaded."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from safetensors.torch import save_file
+
+from fico.errors import UsageError
+from fico.experiment.config import start
+from fico.experiment.config.checks import check_config
+from fico.experiment.config.pairing import check_data
+from fico.experiment.config.resolvers import register_resolvers
+from fico.experiment.config.start import wrong_start
+from fico.networks.scan import SCAN
+from fico.networks.vsrn import VSRN
+
+ROOT = Path(__file__).resolve().parents[2]
+MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
+
+
+def composed(*overrides):
+    register_resolvers()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return compose("config", list(overrides))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Weights of SCAN and VSRN, as .safetensors and in the form of the authors and of a run."""
+    folder = tmp_path_factory.mktemp("weights")
+    networks = {
+        "scan": SCAN(image_dim=5, vocab_size=7, embed_dim=4, word_dim=3),
+        "vsrn": VSRN(image_dim=5, vocab_size=7, embed_dim=4, word_dim=3),
+    }
+    for name, network in networks.items():
+        state = network.state_dict()
+        save_file(state, folder / f"{name}.safetensors")
+        torch.save({"state_dict": {f"network.{key}": value for key, value in state.items()}}, folder / f"{name}.ckpt")
+        sides = [
+            {f"module.{key[8:]}": value for key, value in state.items() if key.startswith(side)}
+            for side in ("img_enc.", "txt_enc.")
+        ]
+        torch.save({"model": sides, "epoch": 3}, folder / f"{name}.pth.tar")
+    return folder
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pth.tar", "ckpt"])
+@pytest.mark.parametrize("model", ["scan", "vsrn", "ucch"])
+@pytest.mark.parametrize("of", ["scan", "vsrn"])
+def test_weights_of_another_model_are_refused_and_its_own_pass(files, model, of, suffix):
+    key = "model.checkpoint" if suffix == "ckpt" else "model.weights"
+    found = list(wrong_start(composed(f"model={model}", f"{key}={files / f'{of}.{suffix}'}")))
+    assert len(found) == (model != of)
+    if model != of:
+        assert f"{of}.{suffix}, which holds weights of another model: the model here has no" in found[0]
+        assert f"give a file of {model}, or set model=" in found[0]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_network_is_built_without_values_and_takes_its_own_names(model, tmp_path):
+    config = composed(f"model={model}", "model.size=tiny")
+    network = start._without_values(config.model.module.network)
+    names = network.state_dict()
+    assert {value.device.type for value in names.values()} <= {"meta"}
+    torch.save({"state_dict": {f"network.{name}": torch.zeros(1) for name in names}}, tmp_path / "own.ckpt")
+    assert not list(wrong_start(composed(f"model={model}", f"model.checkpoint={tmp_path / 'own.ckpt'}")))
+
+
+def test_a_damaged_file_of_weights_is_told_at_once(files, tmp_path):
+    (tmp_path / "cut.pth.tar").write_bytes((files / "scan.pth.tar").read_bytes()[:-200])
+    (message,) = wrong_start(composed("model=scan", f"model.weights={tmp_path / 'cut.pth.tar'}"))
+    assert "cut.pth.tar cannot be read as weights" in message
+
+
+@pytest.mark.parametrize("accelerator", ["gpu", "cuda"])
+def test_a_gpu_that_is_not_there_is_told(monkeypatch, accelerator):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(UsageError, match=f"trainer.accelerator is {accelerator}, but PyTorch .* finds no GPU"):
+        check_config(composed("trainer=gpu", f"trainer.accelerator={accelerator}"), is_start=True)
+
+
+def test_a_gpu_that_is_there_passes(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert not list(wrong_start(composed("trainer=gpu")))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["index.flat.factory=Foo"],
+            r"index.flat.factory: FAISS .* 'Foo' .*\(could not parse index string Foo\)",
+        ),
+        (["+index.x.factory=BFoo"], r"index.x.factory: FAISS cannot build 'BFoo' .*did not generate an index"),
+        (["index.flat.factory='HNSW32,PQ4'", "index.flat.metric=inner"], "by Euclidean distance, whatever the metric"),
+    ],
+)
+def test_an_index_that_cannot_be_built_is_told(overrides, message):
+    with pytest.raises(UsageError, match=message) as refusal:
+        check_config(composed(*overrides), is_start=True)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("factory", ["'PQ7,RFlat'", "'IVF{lists},Flat'", "'BIVF{lists}'", "'PCA256,Flat'", "HNSW32"])
+def test_an_index_that_some_width_allows_passes(factory):
+    assert not list(wrong_start(composed(f"index.flat.factory={factory}")))
+
+
+@pytest.mark.parametrize("scarce", ["memory", "disk"])
+def test_scenes_that_do_not_fit_are_refused_with_the_predicted_size(monkeypatch, tmp_path, scarce):
+    for kind in ("memory", "disk"):
+        monkeypatch.setattr(
+            f"fico.util.resources.free_{kind}", lambda *_, kind=kind: 2 ** (30 if kind == scarce else 50)
+        )
+    config = composed("dataset.images=3000000", f"dataset.root={tmp_path}")
+    with pytest.raises(UsageError, match=f"dataset.images=3000000 makes need .* GiB of {scarce}"):
+        check_data(config)
+
+
+@pytest.mark.parametrize("dataset", ["karpathy", "pairs"])
+def test_labels_that_are_missing_are_told_by_the_folder(tmp_path, dataset):
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "pairs.csv").write_text("image,caption\na.jpg,x\n")
+    config = composed(f"dataset={dataset}", f"dataset.root={tmp_path}", "metric=category")
+    with pytest.raises(UsageError, match=f"metric=category needs labels, but {dataset} in {tmp_path} has none"):
+        check_data(config)
+    (tmp_path / "labels.npz").touch()
+    check_data(config)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "is_torch_loaded"),
+    [(["dataset.images=1000000000"], False), (["trainer=gpu"], True), (["index.flat.factory=Foo"], True)],
+)
+def test_the_command_line_tells_it_before_lightning_is_loaded(tmp_path, overrides, is_torch_loaded):
+    if overrides == ["trainer=gpu"] and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    command = [sys.executable, "-X", "importtime", "run.py", "model=ucch", *overrides, f"hydra.run.dir={tmp_path}/r"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    imported = {line.rsplit("|", maxsplit=1)[1].strip() for line in done.stderr.splitlines() if "import time:" in line}
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
+    assert done.returncode == 2
+    assert len(lines) == 1, lines
+    assert ("torch" in imported) == is_torch_loaded
+    assert not {"pytorch_lightning", "torchmetrics", "transformers"} & imported
+
+
+def test_a_value_with_a_comma_says_how_to_quote_it(tmp_path):
+    command = [sys.executable, "run.py", "index.flat.factory=HNSW32,PQ4", f"hydra.run.dir={tmp_path}/r"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith("""quote it, as "index.flat.factory='HNSW32,PQ4'\"""")
+
+
+def test_a_metric_that_cannot_be_imported_is_one_line():
+    with pytest.raises(UsageError, match="metric.metrics.x._target_ 'fico.metrics.Foo' cannot be imported") as refusal:
+        check_config(composed("+metric.metrics.x._target_=fico.metrics.Foo"))
+    assert "\n" not in str(refusal.value)
+    assert "Are you sure" not in str(refusal.value)
