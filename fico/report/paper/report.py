@@ -81,15 +81,24 @@ def paper_report(runs: Sequence[Results], repeats: Sequence[Results] = ()) -> Pa
     return PaperReport(filled, figures, captions, _remarks(list(protocols)))
 
 
-def write_paper_report(folder: Path, found: FoundRuns, report: PaperReport) -> None:
-    """Writes ``report.md``, ``report.tex``, ``report.html``, a CSV for each table, an SVG and a PNG for each figure."""
+def write_paper_report(
+    folder: Path, found: FoundRuns, report: PaperReport, pages: Mapping[str, str] | None = None
+) -> None:
+    """Writes ``report.md``, ``report.tex``, ``report.html``, a CSV for each table, an SVG and a PNG for each figure.
+
+    Args:
+        folder: Where to write.
+        found: The runs.
+        report: What they filled.
+        pages: Other pages in the folder that the page links, as data set by file name.
+    """
     texts = {f"{table.key}.csv": as_csv(table) for table in report.tables}
     texts["report.md"] = _markdown(found, report)
     texts["report.tex"] = f"% needs \\usepackage{{{','.join(PACKAGES)}}}\n" + "\n".join(map(as_latex, report.tables))
     svgs: dict[str, str] = {}
     for name in track(report.figures, len(report.figures), "Drawing figures"):
         svgs |= write_figures(folder, {name: report.figures[name]})
-    texts["report.html"] = _html(found, report, svgs)
+    texts["report.html"] = _html(found, report, svgs, pages or {})
     for name, text in texts.items():
         with atomic_write(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="")
@@ -139,7 +148,7 @@ def _markdown(found: FoundRuns, report: PaperReport) -> str:
     return "\n".join([*parts, *([""] if lines else []), *(f"- {line}" for line in lines)]) + "\n"
 
 
-def _html(found: FoundRuns, report: PaperReport, svgs: Mapping[str, str]) -> str:
+def _html(found: FoundRuns, report: PaperReport, svgs: Mapping[str, str], pages: Mapping[str, str]) -> str:
     seeds = {run.results.seed for run in found.runs}
     template = page_environment().get_template("paper.html.jinja")
     return template.render(
@@ -149,6 +158,7 @@ def _html(found: FoundRuns, report: PaperReport, svgs: Mapping[str, str]) -> str
         tables=report.tables,
         figures=[(report.captions[name], Markup(svg)) for name, svg in svgs.items()],  # noqa: S704 - our own drawing
         remarks=report.remarks,
+        pages=pages,
         runs=_runs_table(found.runs),
         left_out=found.left_out,
     )
