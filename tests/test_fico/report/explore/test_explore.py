@@ -58,9 +58,7 @@ class TestContent:
             images, texts = (np.unpackbits(rows, axis=1).astype(int) for rows in (store.images, store.texts))
             scores = -np.array([[np.abs(text - image).sum() for image in images] for text in texts])
         else:
-            images, texts = (
-                rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (store.images, store.texts)
-            )
+            images, texts = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (store.images, store.texts))
             scores = texts.astype(np.float64) @ images.astype(np.float64).T
         items = np.array(run_of(data, name)["items"]["t2i"])
         shown = np.take_along_axis(scores, items, axis=1)
