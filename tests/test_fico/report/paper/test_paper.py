@@ -360,7 +360,7 @@ class TestCommand:
             "table6",
             "table7-shapes",
         }
-        figures = {f"{name}-shapes.{ending}" for name in ("figure3", "figure4") for ending in ("svg", "png")}
+        figures = {f"{name}-shapes.{ending}" for name in ("figure3", "figure4") for ending in ("svg", "pdf")}
         assert names == {f"{table}.csv" for table in tables} | figures | {"report.md", "report.tex", "report.html"}
         for key in tables:
             assert rf"\label{{tab:{key}}}" in (folder / "out" / "report.tex").read_text()
