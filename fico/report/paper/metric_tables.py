@@ -15,12 +15,13 @@ from fico.report.paper.published_metrics import (
     paper_model,
     published,
 )
-from fico.report.results.display import DIRECTION_NAMES
+from fico.report.results.display import DIRECTION_NAMES, is_beyond_candidates
 from fico.report.results.protocol import Protocol
 from fico.report.results.schema import Results
 from fico.report.results.score_cell import score_cell
 from fico.report.results.seeds import MODELS, SeedGroup, group_seeds, is_untrained
-from fico.report.table.table import NOTHING, Cell, Column, Row, Table, distinct, text_cells
+from fico.report.table.best import mark_best
+from fico.report.table.table import NOT_APPLICABLE, NOTHING, Cell, Column, Row, Table, distinct, text_cells
 
 LEADING = (Column("model", is_text=True), Column("bits"), Column("size", is_text=True), Column("seeds"))
 READING = (
@@ -72,7 +73,7 @@ def metric_table(definition: MetricTable, protocol: Protocol, runs: Sequence[Res
     rows: list[Row] = []
     for group in found:
         rows += _rows(definition, group, keys)
-    rows += _chance_rows(definition, found, keys)
+    rows = [*mark_best(rows, len(LEADING)), *_chance_rows(definition, found, keys)]
     columns = (*LEADING, *(Column(name, DIRECTION_NAMES[direction]) for direction, name in keys))
     title = f"Table {definition.number}: {definition.title}, {protocol.description}"
     meaning, absent = _meaning(definition, found), _absent(definition, found, keys, runs)
@@ -84,7 +85,10 @@ def _rows(definition: MetricTable, group: SeedGroup, keys: Sequence[tuple[str, s
     first, count = group.first, len(group.runs)
     scores = [group.score(f"{definition.task}/{direction}/{name}") for direction, name in keys]
     facts = str(first.model.bits or NOTHING), first.model.size or NOTHING, ", ".join(map(str, group.seeds))
-    cells = [score_cell(score, count) for score in scores]
+    cells = [
+        Cell(NOT_APPLICABLE) if score is None and is_beyond_candidates(first, name) else score_cell(score, count)
+        for score, (_, name) in zip(scores, keys, strict=True)
+    ]
     rows = [Row((*text_cells(group.name, *facts), *cells))]
     model, data = paper_model(first), paper_data(first)
     known = [
@@ -136,9 +140,12 @@ def _absent(
 ) -> list[str]:
     notes = []
     for group in found:
-        absent = [" ".join(key) for key in keys if not group.score("/".join((definition.task, *key)))]
+        missing = [key for key in keys if not group.score("/".join((definition.task, *key)))]
+        absent = [" ".join(key) for key in missing if not is_beyond_candidates(group.first, key[1])]
         if absent:
             notes.append(f"{group.label} was not measured, or cannot be, for {', '.join(absent)} (–).")
+        if len(missing) > len(absent):
+            notes.append("n/a: after the candidates that a re-ranking scored there is no order.")
     there = {group.first.model.name.replace("(nf)", "_nf").split("(")[0] for group in found}
     wanted = HASHING if definition.takes is is_hashing else MODELS
     if missing := [name for name in wanted if name not in there]:

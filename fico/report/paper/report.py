@@ -8,6 +8,7 @@ from pathlib import Path
 from fico.report.figures.files import write_figures
 from fico.report.html.environment import page_environment
 from fico.report.paper.architecture_table import architecture_table
+from fico.report.paper.article import article, named
 from fico.report.paper.cost_figures import (
     attention_figure,
     code_length_figure,
@@ -23,7 +24,7 @@ from fico.report.results.protocol import Protocol
 from fico.report.results.runs import FinishedRun, FoundRuns
 from fico.report.results.schema import Results
 from fico.report.table.comma_separated import as_csv
-from fico.report.table.latex import PACKAGES, as_latex
+from fico.report.table.latex import as_latex
 from fico.report.table.markdown import as_markdown
 from fico.report.table.table import Column, Row, Table, text_cells
 from fico.util.atomic import atomic_write
@@ -104,7 +105,7 @@ def paper_report(runs: Sequence[Results], repeats: Sequence[Results] = ()) -> Pa
 def write_paper_report(
     folder: Path, found: FoundRuns, report: PaperReport, pages: Mapping[str, str] | None = None
 ) -> None:
-    """Writes ``report.md``, ``report.tex``, ``report.html``, a CSV for each table, an SVG and a PDF for each figure.
+    """Writes ``report.md``, ``report.tex``, ``report.html``; of each table CSV and LaTeX, of each figure SVG and PDF.
 
     Args:
         folder: Where to write.
@@ -114,7 +115,8 @@ def write_paper_report(
     """
     texts = {f"{table.key}.csv": as_csv(table) for table in report.tables}
     texts["report.md"] = _markdown(found, report)
-    texts["report.tex"] = f"% needs \\usepackage{{{','.join(PACKAGES)}}}\n" + "\n".join(map(as_latex, report.tables))
+    texts["report.tex"] = article(report.tables, report.captions)
+    texts |= {f"{table.key}.tex": as_latex(named(table)) for table in report.tables}
     svgs: dict[str, str] = {}
     for name in track(report.figures, len(report.figures), "Drawing figures"):
         svgs |= write_figures(folder, {name: report.figures[name]}, "pdf")
