@@ -10,9 +10,8 @@ from fico.report.table.latex import PACKAGES, as_latex, escaped
 from fico.report.table.table import Cell, Row, Table
 
 _HEAD = rf"""\documentclass[10pt,twocolumn]{{article}}
-\usepackage[T1]{{fontenc}}
 \usepackage[utf8]{{inputenc}}
-\usepackage{{textcomp,{",".join(PACKAGES)}}}
+\usepackage{{{",".join(PACKAGES)}}}
 \usepackage[margin=2cm,columnsep=0.7cm]{{geometry}}
 \begin{{document}}
 """
@@ -30,7 +29,7 @@ def article(tables: Sequence[Table], captions: Mapping[str, str]) -> str:
     own = [replace(named(t), notes=tuple(note for note in t.notes if counts[note] == 1)) for t in tables]
     parts = [_HEAD, *map(as_latex, own), *(_figure(name, caption) for name, caption in captions.items())]
     if common:
-        items = "\n".join(rf"\item {escaped(note)}" for note in common)
+        items = "\n".join(rf"\item[--] {escaped(note)}" for note in common)
         parts.append("\\section*{Definitions}\n\\begin{itemize}\n" + items + "\n\\end{itemize}\n")
     return "\n".join([*parts, "\\end{document}\n"])
 

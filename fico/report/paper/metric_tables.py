@@ -109,14 +109,20 @@ def _number(number: float | None, form: str) -> Cell:
 
 def _chance_rows(definition: MetricTable, found: Sequence[SeedGroup], keys: Sequence[tuple[str, str]]) -> list[Row]:
     """One row where all runs agree, as on one data set they should; else one for each level."""
-    levels: dict[tuple[str, ...], Row] = {}
+    levels: list[list[Cell]] = []
     for group in found:
         scores = [group.score(f"{definition.task}/{direction}/chance/{name}") for direction, name in keys]
-        cells = tuple(_number(None if s is None else 100 * s.value, "{:.2f}") for s in scores)
-        texts = tuple(cell.text for cell in cells)
-        if any(text != NOTHING for text in texts):
-            levels.setdefault(texts, Row((*text_cells("chance", "", "", ""), *cells), "chance"))
-    return list(levels.values())
+        cells = [_number(None if s is None else 100 * s.value, "{:.2f}") for s in scores]
+        alike = next((row for row in levels if all(map(_agree, row, cells))), None)
+        if alike is not None:
+            alike[:] = [one if one.text != NOTHING else other for one, other in zip(alike, cells, strict=True)]
+        elif any(cell.text != NOTHING for cell in cells):
+            levels.append(cells)
+    return [Row((*text_cells("chance", "", "", ""), *cells), "chance") for cells in levels]
+
+
+def _agree(one: Cell, other: Cell) -> bool:
+    return NOTHING in (one.text, other.text) or one.text == other.text
 
 
 def _meaning(definition: MetricTable, found: Sequence[SeedGroup]) -> list[str]:

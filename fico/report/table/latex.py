@@ -9,8 +9,9 @@ _NUMBER = re.compile(r"^Table \d+: ")  # LaTeX numbers its tables itself
 WIDE = 9  # columns; more are shrunk to the width of a page
 _ESCAPES = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "±": r"$\pm$", "−": "$-$", "–": "--", "×": r"$\times$", "µ": r"\textmu{}", "→": r"$\to$",
+    "|": r"\textbar{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}",
+    "±": r"$\pm$", "−": "$-$", "–": "--", "×": r"$\times$", "µ": r"$\mu$", "→": r"$\to$",
     "≤": r"$\leq$", "≥": r"$\geq$", "≈": r"$\approx$",
     "·": r"$\cdot$", "…": r"\ldots{}", "“": "``", "”": "''", "’": "'", "\n": " ",
     "[": "{[}", "]": "{]}",  # behind a line break a bare one would be read as an option

@@ -14,7 +14,7 @@ KNOWN = {
     "documentclass", "usepackage", "begin", "end", "centering", "small", "caption", "label", "resizebox", "textwidth",
     "toprule", "midrule", "bottomrule", "multicolumn", "textbf", "textit", "scriptsize", "par", "smallskip",
     "footnotesize", "includegraphics", "columnwidth", "section", "item", "textbackslash", "textasciitilde",
-    "textasciicircum", "textless", "textgreater", "textmu", "pm", "times", "to", "leq", "geq", "approx", "cdot",
+    "textasciicircum", "textless", "textgreater", "mu", "textbar", "pm", "times", "to", "leq", "geq", "approx", "cdot",
     "ldots",
 }  # fmt: skip
 

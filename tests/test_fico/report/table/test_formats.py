@@ -29,7 +29,7 @@ class TestFormats:
         text = as_latex(self.TABLE)
         wanted = (
             r"a\_b \& 100\% \#1 \{x\} \textasciitilde{} \textasciicircum{} \textbackslash{} "
-            r"\textless{}b\textgreater{} \$|*"
+            r"\textless{}b\textgreater{} \$\textbar{}*"
         )
         assert text.count(wanted) == 3
         assert r"\textbf{1.00} {\scriptsize $\pm$ 0.50}" in text
