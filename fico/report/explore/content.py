@@ -20,7 +20,7 @@ from fico.report.results.seeds import group_seeds, is_untrained
 
 MOST_QUERIES = 5_000  # of a direction; of more, as many by hashed ids
 MOST_IMAGES = 10_000
-PICTURE_BYTES = 12 * 2**20
+PICTURE_BYTES = 11 * 2**20
 
 
 @dataclass(frozen=True, slots=True, eq=False)

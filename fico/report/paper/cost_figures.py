@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fico.report.figures.column import TYPE, EndLabel, add_end_labels, column_panels, log_ticks, quiet
 from fico.report.figures.files import COLOURS, INK, MARKERS
@@ -169,9 +170,10 @@ def _systems(group: SeedGroup, task: str, name: str) -> Iterator[System]:
     if model.query_time_attention:
         scores = [score.value for way in DIRECTION_NAMES if (score := group.score(f"{task}/{way}/{name}"))]
         parts = [cost.value for key in ("screen_seconds", "attention_seconds") if (cost := group.cost(key))]
+        seconds = sum(parts)
         items = group.first.data.images + group.first.data.captions
-        if len(scores) == 2 and sum(parts):
-            yield System(label, model.family, 1e3 * sum(parts) / items, sum(scores) / 2)
+        if len(scores) == 2 and seconds > 0:
+            yield System(label, model.family, 1e3 * seconds / items, sum(scores) / 2)
         return
     rows = searched_rows(group)
     for index in dict.fromkeys(row.index for row in rows):
@@ -184,7 +186,11 @@ def _systems(group: SeedGroup, task: str, name: str) -> Iterator[System]:
 
 def _frontier(axes: Axes, points: Sequence[System], front: Sequence[System], numbers: dict[str, int]) -> None:
     for system in points:
-        look = {"marker": _marker(system.family), "color": FAMILY_COLOURS[system.family], "markersize": 3.6}
+        look: dict[str, Any] = {
+            "marker": _marker(system.family),
+            "color": FAMILY_COLOURS[system.family],
+            "markersize": 3.6,
+        }
         axes.plot(system.milliseconds, 100 * system.quality, linestyle="", markeredgewidth=0, alpha=0.75, **look)
     steps = [(system.milliseconds, 100 * system.quality) for system in front]
     axes.step(*zip(*steps, strict=True), where="post", color=INK, linewidth=0.8)
@@ -199,7 +205,9 @@ def _marker(family: str | None) -> str:
 
 
 def _family_legend(figure: Figure, families: Sequence[str | None]) -> None:
-    looks = [{"marker": _marker(each), "color": FAMILY_COLOURS[each], "label": FAMILIES[each]} for each in families]
+    looks: list[dict[str, Any]] = [
+        {"marker": _marker(each), "color": FAMILY_COLOURS[each], "label": FAMILIES[each]} for each in families
+    ]
     marks = [Line2D([], [], linestyle="", markersize=3.6, **look) for look in looks]
     figure.legend(handles=marks, loc="outside lower left", ncols=2, frameon=False, fontsize=TYPE - 0.5,
                   labelcolor=INK, handletextpad=0.1, columnspacing=0.8)  # fmt: skip

@@ -146,11 +146,11 @@ def _absent(
 ) -> list[str]:
     notes = []
     for group in found:
-        missing = [key for key in keys if not group.score("/".join((definition.task, *key)))]
-        absent = [" ".join(key) for key in missing if not is_beyond_candidates(group.first, key[1])]
+        gaps = [key for key in keys if not group.score("/".join((definition.task, *key)))]
+        absent = [" ".join(key) for key in gaps if not is_beyond_candidates(group.first, key[1])]
         if absent:
             notes.append(f"{group.label} was not measured, or cannot be, for {', '.join(absent)} (–).")
-        if len(missing) > len(absent):
+        if len(gaps) > len(absent):
             notes.append("n/a: after the candidates that a re-ranking scored there is no order.")
     there = {group.first.model.name.replace("(nf)", "_nf").split("(")[0] for group in found}
     wanted = HASHING if definition.takes is is_hashing else MODELS
