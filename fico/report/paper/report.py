@@ -9,16 +9,12 @@ from fico.report.figures.files import write_figures
 from fico.report.html.environment import page_environment
 from fico.report.paper.architecture_table import architecture_table
 from fico.report.paper.article import article, named
-from fico.report.paper.cost_figures import (
-    attention_figure,
-    code_length_figure,
-    hubness_figure,
-    quality_cost_figure,
-)
+from fico.report.paper.cost_figures import attention_figure, code_length_figure, hubness_figure
 from fico.report.paper.cost_tables import attention_table, encoding_table
 from fico.report.paper.figures import precision_recall_figure, trade_off_figure
 from fico.report.paper.further_metrics import further_table
 from fico.report.paper.metric_tables import TABLES, metric_table
+from fico.report.paper.quality_cost import quality_cost_figure
 from fico.report.paper.search_table import index_table
 from fico.report.results.protocol import Protocol
 from fico.report.results.runs import FinishedRun, FoundRuns

@@ -95,6 +95,8 @@ def test_nothing_is_cut_faint_or_nameless(opened, folder, name):
     assert page.evaluate(NAMELESS) == []
     assert page.evaluate(FAINT) == []
     assert page.locator("img:not([alt])").count() == 0
+    stacked = "[...document.querySelectorAll('.scroll:has(.stacked)')].every(n => n.scrollWidth <= n.clientWidth + 1)"
+    assert page.evaluate(stacked), "the second direction of a run's metrics needs no scrolling"
 
 
 @pytest.mark.parametrize("opened", [SIZES[0], SIZES[-1]], indirect=True, ids=["wide light", "phone dark"])
