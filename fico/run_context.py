@@ -16,6 +16,15 @@ from fico.types import EncodedBatch
 STAMP = "fico"  # key of a checkpoint under which its model config and data fingerprint are stored
 
 
+@dataclass(frozen=True, slots=True)
+class EpochValues:
+    """What an epoch of the training reached: ``loss`` and ``monitored`` metric, None where it was not logged."""
+
+    epoch: int
+    loss: float | None
+    monitored: float | None
+
+
 @dataclass(slots=True, eq=False)
 class EpochOutputs:
     """What the callbacks made of the last evaluation epoch; after a test `results.json` is written from it.
@@ -34,6 +43,7 @@ class EpochOutputs:
         flops_per_item: Floating-point operations to encode an image or caption, on average; None: not counted.
         encoding: Times of encoding growing numbers of copies of the split, where they are measured.
         search_rows: Rows of ``search`` in `results.json`.
+        history: Of each epoch of the training, the first first.
         shards: Encoded batches of the test on disk, with which a killed run goes on; None stores none.
     """
 
@@ -49,6 +59,7 @@ class EpochOutputs:
     flops_per_item: float | None = None
     encoding: list[dict[str, Any]] = field(default_factory=list)
     search_rows: list[dict[str, Any]] = field(default_factory=list)
+    history: list[EpochValues] = field(default_factory=list)
     shards: EncodedShards | None = None
 
     @property

@@ -10,6 +10,8 @@ from fico.bench.growth.growth import RECALL_AT, GrowthRow, growth
 from fico.datasets.subset import whole_name
 from fico.embeddings.store import EmbeddingStore
 from fico.errors import DataError
+from fico.report.figures.column import TYPE, EndLabel, add_end_labels, column_panels, log_ticks, quiet
+from fico.report.figures.files import COLOURS, INK
 from fico.report.results.display import DIRECTION_NAMES
 from fico.report.results.schema import read_results
 from fico.report.table.table import Column, Row, Table, text_cells
@@ -102,18 +104,26 @@ def _row(row: GrowthRow) -> Row:
 
 
 def draw(rows: Sequence[GrowthRow], name: str) -> Figure:
-    """R@K above, seconds below, over the size of the gallery; one column for each direction."""
-    figure = Figure(figsize=(8.4, 5.6), layout="constrained")
-    figure.suptitle(f"{name}: real distractors join the gallery")
-    axes = figure.subplots(2, 2, sharex="col")
-    for column, (direction, title) in enumerate(DIRECTION_NAMES.items()):
+    """R@K of each direction, then seconds of both, over the size of the gallery."""
+    figure, panels = column_panels(3, len(SHOWN))
+    figure.suptitle(f"{name}: real distractors join the gallery", fontsize=TYPE + 0.5, color=INK)
+    seconds = []
+    for number, (axes, (direction, title)) in enumerate(zip(panels, DIRECTION_NAMES.items(), strict=False)):
         part = [row for row in rows if row.direction == direction]
         items = [row.items for row in part]
-        above, below = axes[0][column], axes[1][column]
-        for k in SHOWN:
-            above.plot(items, [100 * row.recall[k] for row in part], marker="o", markersize=4, label=f"R@{k}")
-        below.plot(items, [row.search_seconds for row in part], marker="o", markersize=4, color="0.35")
-        above.set(title=title, xscale="log", ylim=(0, None), ylabel="%" if column == 0 else None)
-        below.set(ylim=(0, None), xlabel="items in the gallery", ylabel="s / 1,000 queries" if column == 0 else None)
-    axes[0][0].legend(frameon=False)
+        quiet(axes, title, "%")
+        labels = []
+        for k, colour in zip(SHOWN, COLOURS, strict=False):
+            values = [100 * row.recall[k] for row in part]
+            axes.plot(items, values, color=colour, linewidth=1.2)
+            labels += [EndLabel(values[-1], f"R@{k}", colour)] if values else []
+        axes.set(xscale="log", ylim=(0, None))
+        add_end_labels(figure, axes, labels)
+        times = [row.search_seconds for row in part]
+        panels[-1].plot(items, times, color=COLOURS[number], linewidth=1.2)
+        seconds += [EndLabel(times[-1], title, COLOURS[number])] if times else []
+    quiet(panels[-1], "search", "s / 1,000 queries", "items in the gallery")
+    panels[-1].set_ylim(0)
+    add_end_labels(figure, panels[-1], seconds)
+    log_ticks(panels[-1])
     return figure

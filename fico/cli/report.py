@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from fico.report.explore.pages import write_explore_pages
 from fico.report.mteb.read import read_folder
 from fico.report.mteb.table import mteb_tables
 from fico.report.paper.report import PaperReport, paper_report, write_paper_report
@@ -21,7 +22,7 @@ def report_runs(
         mteb: Folder in mteb's layout, whose models become rows beside the runs.
 
     Returns:
-        The folder written to, the runs, and what they filled.
+        The folder written to, the runs, and what they filled; the remarks say which page there is not.
 
     Raises:
         UsageError: A folder is missing, or no run in them is finished.
@@ -33,5 +34,7 @@ def report_runs(
     report = paper_report(results, [run.results for run in found.repeats])
     report = replace(report, tables=(*report.tables, *mteb_tables(results, theirs)))
     folder = out or Path(folders[0]) / "report"
-    write_paper_report(folder, found, report)
+    pages, remarks = write_explore_pages(folder, found.runs)
+    report = replace(report, remarks=(*report.remarks, *remarks))
+    write_paper_report(folder, found, report, pages)
     return folder, found, report

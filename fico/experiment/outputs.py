@@ -1,10 +1,12 @@
 """What a finished run leaves in its folder; ``results.json`` comes last, when the loggers are closed."""
 
 import logging
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
@@ -15,8 +17,10 @@ from fico.experiment.config.resolvers import features_name
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.experiment.folder import PAGE
 from fico.experiment.loggers.finished import log_finished
+from fico.report.html.diagnosis import diagnose
 from fico.report.html.hubs import items_of, shown_hubs
 from fico.report.html.page import write_report
+from fico.report.html.pair_similarity import Score, embedded_pairs, scored_pairs
 from fico.report.html.samples import QuerySample, Rank, exact_rank, matrix_rank, sample_queries
 from fico.report.results.collect import collect_hubness, collect_metrics, query_tables
 from fico.report.results.schema import DataInfo, ModelInfo, Results, SearchRow, results_text, write_values
@@ -88,7 +92,15 @@ def write_outputs(
     if not is_quiet():
         print_results(results)
     try:
-        write_report(context.folder / PAGE, results, samples, hubs)
+        write_report(
+            context.folder / PAGE,
+            results,
+            samples,
+            hubs,
+            diagnosis=diagnose(outputs.result, split, _pair_scores(context), config.seed),
+            history=outputs.history,
+            command=shlex.join(["python", "run.py", *HydraConfig.get().overrides.task]),
+        )
     except Exception as error:  # a page must never cost the metrics
         note = f"there is no report.html: {type(error).__name__}: {' '.join(str(error).split())}"
         log.warning(note)
@@ -125,6 +137,14 @@ def _ranks(context: RunContext) -> Rank:
     if outputs.i2t is None or outputs.t2i is None:
         return exact_rank(outputs.embeddings.images, outputs.embeddings.texts, context.similarity)
     return matrix_rank(outputs.i2t, outputs.t2i)
+
+
+def _pair_scores(context: RunContext) -> Score:
+    """How pairs are scored for the diagnosis: by scores where there are any, else by embeddings."""
+    outputs = context.outputs
+    if outputs.i2t is not None:
+        return scored_pairs(outputs.i2t)
+    return embedded_pairs(outputs.embeddings.images, outputs.embeddings.texts, context.similarity)
 
 
 def _features_label(config: DictConfig) -> str:

@@ -49,7 +49,8 @@ def write_inputs(
     folder = run / INPUTS
     (folder / MANIFEST).unlink(missing_ok=True)
     _write_captions(folder / TRAIN, train)
-    _write_captions(folder / TESTED, tested, image_paths=[str(path.resolve()) for path in tested.image_paths])
+    paths = [str(path.resolve()) for path in tested.image_paths]
+    _write_captions(folder / TESTED, tested, image_paths=paths, classes=tested.classes)
     scale = inputs.image_scale
     if scale is not None:
         with atomic_write(folder / SCALE) as temporary:
@@ -197,6 +198,11 @@ class StoredInputs:
     def image_paths(self) -> tuple[Path, ...]:
         """Image files of the tested split, in the order of its embeddings; empty of a data set of features."""
         return tuple(map(Path, self._tested["image_paths"]))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the categories of the tested split, in the order of its labels; empty where none are stored."""
+        return tuple(self._tested.get("classes", ()))
 
     @cached_property
     def scale(self) -> Scale:

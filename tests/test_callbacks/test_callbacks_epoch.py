@@ -11,6 +11,7 @@ import torch
 from pytorch_lightning.plugins.precision import MixedPrecision, Precision
 
 from callbacks.efficiency import Efficiency
+from callbacks.history import TrainingHistory
 from callbacks.progress import EpochLines
 from callbacks.retrieval import RetrievalEvaluation
 from callbacks.search_scaling import SearchScaling
@@ -19,7 +20,7 @@ from callbacks.store import EmbeddingWriter
 from fico.embeddings.store import EmbeddingStore
 from fico.errors import DataError, UsageError
 from fico.evaluation.evaluate import evaluate
-from fico.run_context import EpochOutputs, RunContext
+from fico.run_context import EpochOutputs, EpochValues, RunContext
 from fico.search.exact import ExactSearch
 from fico.search.faiss_index import FaissSearch
 from fico.search.hamming.popcount import PopcountSearch
@@ -267,6 +268,25 @@ def test_an_epoch_line_tells_loss_metric_and_time_left(caplog, context):
     with caplog.at_level("INFO"):
         lines.on_train_epoch_end(trainer, None)
     assert "epoch 1 of 3: train/loss 1.5000, val/x 0.2500" in caplog.text
+
+
+def test_the_history_has_each_epoch_once_also_after_a_resume(tmp_path):
+    def epochs(history, first, last):
+        for epoch in range(first, last):
+            values = {"train/loss": torch.tensor(2.0 - epoch), **({"val/x": torch.tensor(0.5)} if epoch else {})}
+            history.on_train_epoch_end(SimpleNamespace(current_epoch=epoch, callback_metrics=values), None)
+
+    whole, resumed = make_context(tmp_path), make_context(tmp_path)
+    kept = TrainingHistory(whole)
+    epochs(kept, 0, 2)
+    torch.save(kept.state_dict(), tmp_path / "state")
+    other = TrainingHistory(resumed)
+    other.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
+    for history in (kept, other):
+        epochs(history, 2, 3)
+    assert whole.outputs.history == resumed.outputs.history
+    assert whole.outputs.history[:2] == [EpochValues(1, 2.0, None), EpochValues(2, 1.0, 0.5)]
+    assert len(whole.outputs.history) == 3
 
 
 def test_the_rows_of_search_reach_loggers_as_numbers_table_and_image(encoded, context, trainer, split):

@@ -1,6 +1,7 @@
 """Shared by the tests of a trained model in use: one short training of every kind of model, in one process."""
 
 import os
+import shutil
 
 import pytest
 from filelock import FileLock
@@ -10,6 +11,7 @@ from fico.datasets.shapes.shapes import Shapes
 # Encoders of words, of one vector a text, of pixels; codes; pair scorers; re-rankers of both rules.
 MODELS = ("vsrn", "scan", "imram", "cca", "ucch", "dadh", "adv", "xvlm", "blip2", "beit3", "clip")
 IMAGES = 30
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SMALL = (f"dataset.images={IMAGES}", "model.epochs=1", "index=[]", "metric.bootstrap=2", "logger=none")
 
 
@@ -37,3 +39,17 @@ def _trained(folder, warm_python):
 def tested(runs):
     """The split that the runs were tested on."""
     return Shapes(images=IMAGES).split("test")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium, where one and Playwright (extra ``browser``) are installed."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright (extra browser) is not installed")
+    path = os.environ.get("FICO_CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM)), None)
+    with sync_api.sync_playwright() as play:
+        try:
+            opened = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        except sync_api.Error as error:
+            pytest.skip(f"no Chromium can be started ({str(error).splitlines()[0]})")
+        yield opened
+        opened.close()

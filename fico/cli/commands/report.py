@@ -15,7 +15,7 @@ def report(
         Path | None, typer.Option(metavar="DIR", help="Results in mteb's layout: their models become rows.")
     ] = None,
 ) -> None:
-    """Every table and figure of the paper that these runs can fill, as Markdown, LaTeX, CSV and HTML."""
+    """Every table and figure of the paper that these runs can fill, and `explore.html`, any query side by side."""
     from fico.cli.report import report_runs
 
     folder, found, filled = report_runs(folders, out, mteb)

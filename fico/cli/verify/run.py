@@ -10,10 +10,9 @@ from fico.errors import DataError
 from fico.evaluation.evaluate import evaluate, evaluate_scores
 from fico.evaluation.result import RetrievalResult
 from fico.external.positives import further_positives
-from fico.formats.arrays import load_array
 from fico.metrics.compose import build_metrics
 from fico.report.results.schema import Results, read_tested
-from fico.scoring.candidates import candidates
+from fico.report.results.stored_scores import stored_scores
 
 TOLERANCE = 1e-9  # sums in another order differ in the last digits; a wrong rank differs by far more
 
@@ -96,12 +95,7 @@ def evaluate_again(folder: Path, results: Results, **changed: Any) -> RetrievalR
     shared["hubness_correction"] = None  # a run does not keep the bank of the training split
     shared["device"] = "auto"  # of this machine, not of the run's
     shared |= changed
-    rerank = model.get("rerank")
-    scores = load_array(str(folder / "scores.npy")) if store.images.ndim == 3 else None  # of a pair scorer
-    if rerank:
-        first = candidates(store.images, store.texts, rerank["k"], scores)
-        reranked = first.filled(load_array(str(folder / "rerank.npy"))[0], rerank["rule"])
-        return evaluate_scores(i2t=reranked.i2t, t2i=reranked.t2i, correspondence=store.correspondence, **shared)
+    scores = stored_scores(folder, store, model)
     if scores is not None:
-        return evaluate_scores(i2t=scores, t2i=scores.T, correspondence=store.correspondence, **shared)
+        return evaluate_scores(i2t=scores[0], t2i=scores[1], correspondence=store.correspondence, **shared)
     return evaluate(store.images, store.texts, store.correspondence, similarity=similarity, bits=store.bits, **shared)

@@ -74,7 +74,7 @@ def _samples(samples: Sequence[QuerySample]) -> Any:
 
 
 def _hit(hit: Hit) -> Any:
-    mark = "relevant" if hit.is_match else "shares a label" if hit.shares_label else ""
+    mark = "relevant" if hit.is_match else "shares a label" if hit.shared_labels else ""
     return _shown(hit.item, mark, FRAMES[hit.is_match])
 
 

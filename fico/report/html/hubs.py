@@ -10,20 +10,12 @@ from jaxtyping import Float64
 from fico.datasets.base import RetrievalSplit
 from fico.metrics.hubness import Hubness
 from fico.metrics.specification import Direction
+from fico.report.html.bars import Bar, bars
 from fico.report.html.samples import Item, item_of
 from fico.report.results.per_query import DIRECTIONS
 
 SHOWN = 6
 GetItem = Callable[[str, int], Item]  # of a side, "image" or "text", and a row
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """Items whose N_k is in one interval; ``fraction`` of the longest bar."""
-
-    name: str
-    items: int
-    fraction: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +50,7 @@ def shown_hubs(hubness: Mapping[str, Hubness], item: GetItem) -> tuple[Hubs, ...
             of, side = hubness[direction], "text" if direction == "i2t" else "image"
             counts = dict(zip(of.rows.tolist(), of.occurrences.tolist(), strict=True))
             hubs = tuple((item(side, row), counts[row]) for row in of.hubs(SHOWN).tolist())
-            found.append(Hubs(direction, of.k, float(of.occurrences.mean()), _bars(of.occurrences), hubs))
+            found.append(Hubs(direction, of.k, float(of.occurrences.mean()), _occurrence_bars(of.occurrences), hubs))
     return tuple(found)
 
 
@@ -67,7 +59,7 @@ def items_of(split: RetrievalSplit) -> GetItem:
     return lambda side, row: item_of(split, side, row)
 
 
-def _bars(occurrences: Float64[np.ndarray, " items"]) -> tuple[Bar, ...]:
+def _occurrence_bars(occurrences: Float64[np.ndarray, " items"]) -> tuple[Bar, ...]:
     """Items with N_k = 0, and those up to 1, 2, 5, 10, 20, 50 and so on."""
     ends = [0.0]
     steps = (10**power * digit for power in count() for digit in (1, 2, 5))
@@ -76,4 +68,4 @@ def _bars(occurrences: Float64[np.ndarray, " items"]) -> tuple[Bar, ...]:
     names = ["0", *(f"to {end:,.0f}" for end in ends[1:])]
     items = [int((occurrences == 0).sum())]
     items += [int(((occurrences > low) & (occurrences <= high)).sum()) for low, high in pairwise(ends)]
-    return tuple(Bar(name, held, held / max(items)) for name, held in zip(names, items, strict=True))
+    return bars(names, items)

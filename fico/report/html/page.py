@@ -5,15 +5,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fico.report.figures import curves
+from fico.report.figures.similarity import similarity_histogram
+from fico.report.figures.training import training_curves
+from fico.report.html.diagnosis import Diagnosis
 from fico.report.html.environment import page_environment
 from fico.report.html.hubs import Hubs
 from fico.report.html.samples import QuerySample
 from fico.report.results.display import DIRECTION_NAMES, has_given_positives, metric_names, shown_tasks
 from fico.report.results.schema import Results
+from fico.report.run_summary.headlines import cost_headlines, quality_headlines
 from fico.report.run_summary.hubness_table import hubness_table
 from fico.report.run_summary.metric_table import both_table, metric_table
 from fico.report.run_summary.search_table import NOTE, search_table
 from fico.report.run_summary.summary import efficiency_lines, headline
+from fico.run_context import EpochValues
 from fico.util.atomic import atomic_write
 from fico.util.optional import requires_extra
 
@@ -21,7 +26,16 @@ with requires_extra("report"):
     from markupsafe import Markup
 
 
-def write_report(path: Path, results: Results, samples: Sequence[QuerySample] = (), hubs: Sequence[Hubs] = ()) -> None:
+def write_report(
+    path: Path,
+    results: Results,
+    samples: Sequence[QuerySample] = (),
+    hubs: Sequence[Hubs] = (),
+    *,
+    diagnosis: Diagnosis | None = None,
+    history: Sequence[EpochValues] = (),
+    command: str | None = None,
+) -> None:
     """Writes the page by an atomic write.
 
     Args:
@@ -29,13 +43,25 @@ def write_report(path: Path, results: Results, samples: Sequence[QuerySample] = 
         results: A finished run.
         samples: Queries to show, from ``sample_queries``; none leaves the section out.
         hubs: Most frequent items to show, from ``shown_hubs``.
+        diagnosis: Ranks, categories and similarity of pairs, from ``diagnose``.
+        history: Of the training; none leaves its curves out.
+        command: That made the run.
     """
+    pairs = None if diagnosis is None else diagnosis.pairs
+    monitor = (results.config.get("model") or {}).get("monitor") or "validation metric"
     page = (
         page_environment()
         .get_template("report.html.jinja")
         .render(
             r=results,
             headline=headline(results),
+            quality=quality_headlines(results),
+            costs=cost_headlines(results),
+            direction_names=DIRECTION_NAMES,
+            diagnosis=diagnosis,
+            similarity=None if pairs is None else _markup(similarity_histogram(pairs.matching, pairs.random)),
+            training=_markup(training_curves(history, monitor)),
+            command=command,
             metrics={task: metric_table(results, task, metric_names(results, task)) for task in shown_tasks(results)},
             both=both_table(results),
             has_given_positives=has_given_positives(results),

@@ -38,13 +38,13 @@ class Hit:
         item: The item.
         score: Similarity to the query; higher is nearer.
         is_match: It forms a matching pair with the query.
-        shares_label: It shares a label with the query; None without labels.
+        shared_labels: Names of the labels that it shares with the query; None without labels.
     """
 
     item: Item
     score: float
     is_match: bool
-    shares_label: bool | None
+    shared_labels: tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ class QuerySample:
         first_match_rank: Rank of the first match, from 1, in the order of the search; None without one.
         items: Size of the gallery.
         candidates: Items that a re-ranking scored, behind which there is no order; None where all are ranked.
+        missed: The match of the best rank where none is among the hits; None where one is.
     """
 
     direction: Direction
@@ -66,6 +67,7 @@ class QuerySample:
     first_match_rank: int | None
     items: int
     candidates: int | None = None
+    missed: Item | None = None
 
 
 def exact_rank(
@@ -177,13 +179,15 @@ def _sample(
 ) -> QuerySample:
     shown = slice(min(hits, candidates))
     rows, scores = ranking.indices[pick, shown], ranking.scores[pick, shown]
-    shared = _shares_label(split, direction, int(query), rows)
     query_side, item_side = ("image", "text") if direction == "i2t" else ("text", "image")
-    related = [None] * len(rows) if shared is None else shared.tolist()
+    shared = _shared_labels(split, direction, int(query), rows)
     found = tuple(
-        Hit(item_of(split, item_side, int(row)), float(score), bool(match), is_related)
-        for row, score, match, is_related in zip(rows, scores, matches[shown], related, strict=True)
+        Hit(item_of(split, item_side, int(row)), float(score), bool(match), labels)
+        for row, score, match, labels in zip(rows, scores, matches[shown], shared, strict=True)
     )
+    missed = None
+    if not matches[shown].any() and (best := _best_match(split, direction, int(query), ranking.indices[pick], first)):
+        missed = item_of(split, item_side, best[0])
     return QuerySample(
         direction,
         item_of(split, query_side, int(query)),
@@ -191,7 +195,18 @@ def _sample(
         first or None,
         len(matches),
         candidates if candidates < len(matches) else None,
+        missed,
     )
+
+
+def _best_match(
+    split: RetrievalSplit, direction: Direction, query: int, ranked: Int64[np.ndarray, " items"], first: int
+) -> list[int]:
+    """Row of the match of the best rank, or of the first one where none was ranked; empty where there is none."""
+    if first:
+        return [int(ranked[first - 1])]
+    image_of = split.correspondence.caption_to_image
+    return [int(image_of[query])] if direction == "t2i" else np.flatnonzero(image_of == query)[:1].tolist()
 
 
 def _count_candidates(ranking: Ranking) -> Int64[np.ndarray, " queries"]:
@@ -221,11 +236,12 @@ def _matches(
     return np.asarray(found == image_of[queries])
 
 
-def _shares_label(
+def _shared_labels(
     split: RetrievalSplit, direction: Direction, query: int, found: Int64[np.ndarray, " items"]
-) -> Bool[np.ndarray, " items"] | None:
+) -> list[tuple[str, ...] | None]:
     if split.labels is None:
-        return None
+        return [None] * len(found)
     image_of = split.correspondence.caption_to_image
     query_image, images = (query, image_of[found]) if direction == "i2t" else (image_of[query], found)
-    return np.asarray((split.labels[images] & split.labels[query_image]).any(axis=1))
+    shared = split.labels[images] & split.labels[query_image]
+    return [tuple(split.classes[column] for column in np.flatnonzero(row).tolist()) for row in shared]

@@ -15,12 +15,13 @@ from fico.report.paper.published_metrics import (
     paper_model,
     published,
 )
-from fico.report.results.display import DIRECTION_NAMES
+from fico.report.results.display import DIRECTION_NAMES, is_beyond_candidates
 from fico.report.results.protocol import Protocol
 from fico.report.results.schema import Results
 from fico.report.results.score_cell import score_cell
 from fico.report.results.seeds import MODELS, SeedGroup, group_seeds, is_untrained
-from fico.report.table.table import NOTHING, Cell, Column, Row, Table, distinct, text_cells
+from fico.report.table.best import mark_best
+from fico.report.table.table import NOT_APPLICABLE, NOTHING, Cell, Column, Row, Table, distinct, text_cells
 
 LEADING = (Column("model", is_text=True), Column("bits"), Column("size", is_text=True), Column("seeds"))
 READING = (
@@ -72,7 +73,7 @@ def metric_table(definition: MetricTable, protocol: Protocol, runs: Sequence[Res
     rows: list[Row] = []
     for group in found:
         rows += _rows(definition, group, keys)
-    rows += _chance_rows(definition, found, keys)
+    rows = [*mark_best(rows, len(LEADING)), *_chance_rows(definition, found, keys)]
     columns = (*LEADING, *(Column(name, DIRECTION_NAMES[direction]) for direction, name in keys))
     title = f"Table {definition.number}: {definition.title}, {protocol.description}"
     meaning, absent = _meaning(definition, found), _absent(definition, found, keys, runs)
@@ -84,7 +85,10 @@ def _rows(definition: MetricTable, group: SeedGroup, keys: Sequence[tuple[str, s
     first, count = group.first, len(group.runs)
     scores = [group.score(f"{definition.task}/{direction}/{name}") for direction, name in keys]
     facts = str(first.model.bits or NOTHING), first.model.size or NOTHING, ", ".join(map(str, group.seeds))
-    cells = [score_cell(score, count) for score in scores]
+    cells = [
+        Cell(NOT_APPLICABLE) if score is None and is_beyond_candidates(first, name) else score_cell(score, count)
+        for score, (_, name) in zip(scores, keys, strict=True)
+    ]
     rows = [Row((*text_cells(group.name, *facts), *cells))]
     model, data = paper_model(first), paper_data(first)
     known = [
@@ -105,14 +109,20 @@ def _number(number: float | None, form: str) -> Cell:
 
 def _chance_rows(definition: MetricTable, found: Sequence[SeedGroup], keys: Sequence[tuple[str, str]]) -> list[Row]:
     """One row where all runs agree, as on one data set they should; else one for each level."""
-    levels: dict[tuple[str, ...], Row] = {}
+    levels: list[list[Cell]] = []
     for group in found:
         scores = [group.score(f"{definition.task}/{direction}/chance/{name}") for direction, name in keys]
-        cells = tuple(_number(None if s is None else 100 * s.value, "{:.2f}") for s in scores)
-        texts = tuple(cell.text for cell in cells)
-        if any(text != NOTHING for text in texts):
-            levels.setdefault(texts, Row((*text_cells("chance", "", "", ""), *cells), "chance"))
-    return list(levels.values())
+        cells = [_number(None if s is None else 100 * s.value, "{:.2f}") for s in scores]
+        alike = next((row for row in levels if all(map(_agree, row, cells))), None)
+        if alike is not None:
+            alike[:] = [one if one.text != NOTHING else other for one, other in zip(alike, cells, strict=True)]
+        elif any(cell.text != NOTHING for cell in cells):
+            levels.append(cells)
+    return [Row((*text_cells("chance", "", "", ""), *cells), "chance") for cells in levels]
+
+
+def _agree(one: Cell, other: Cell) -> bool:
+    return NOTHING in (one.text, other.text) or one.text == other.text
 
 
 def _meaning(definition: MetricTable, found: Sequence[SeedGroup]) -> list[str]:
@@ -136,9 +146,12 @@ def _absent(
 ) -> list[str]:
     notes = []
     for group in found:
-        absent = [" ".join(key) for key in keys if not group.score("/".join((definition.task, *key)))]
+        gaps = [key for key in keys if not group.score("/".join((definition.task, *key)))]
+        absent = [" ".join(key) for key in gaps if not is_beyond_candidates(group.first, key[1])]
         if absent:
             notes.append(f"{group.label} was not measured, or cannot be, for {', '.join(absent)} (–).")
+        if len(gaps) > len(absent):
+            notes.append("n/a: after the candidates that a re-ranking scored there is no order.")
     there = {group.first.model.name.replace("(nf)", "_nf").split("(")[0] for group in found}
     wanted = HASHING if definition.takes is is_hashing else MODELS
     if missing := [name for name in wanted if name not in there]:

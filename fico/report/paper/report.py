@@ -8,17 +8,20 @@ from pathlib import Path
 from fico.report.figures.files import write_figures
 from fico.report.html.environment import page_environment
 from fico.report.paper.architecture_table import architecture_table
+from fico.report.paper.article import article, named
+from fico.report.paper.cost_figures import attention_figure, code_length_figure, hubness_figure
 from fico.report.paper.cost_tables import attention_table, encoding_table
 from fico.report.paper.figures import precision_recall_figure, trade_off_figure
 from fico.report.paper.further_metrics import further_table
 from fico.report.paper.hashing_table import hashing_table
 from fico.report.paper.metric_tables import TABLES, metric_table
+from fico.report.paper.quality_cost import quality_cost_figure
 from fico.report.paper.search_table import index_table
 from fico.report.results.protocol import Protocol
 from fico.report.results.runs import FinishedRun, FoundRuns
 from fico.report.results.schema import Results
 from fico.report.table.comma_separated import as_csv
-from fico.report.table.latex import PACKAGES, as_latex
+from fico.report.table.latex import as_latex
 from fico.report.table.markdown import as_markdown
 from fico.report.table.table import Column, Row, Table, text_cells
 from fico.util.atomic import atomic_write
@@ -34,7 +37,10 @@ with requires_extra("report"):
 
 CAPTIONS = {
     "figure3": "Figure 3: interpolated precision at eleven recall levels, mean over queries",
-    "figure4": "Figure 4: recall of each index relative to exact search, and its search time (hollow: text to image)",
+    "figure4": "Figure 4: recall through each index over its search time",
+    "cost": "Quality over the time of a query, items embedded beforehand; the line joins what nothing beats",
+    "bits": "mAP@N over the length of a code, with 95 % intervals, or the spread over seeds",
+    "hubness": "Hubness of each model",
 }
 
 
@@ -73,25 +79,46 @@ def paper_report(runs: Sequence[Results], repeats: Sequence[Results] = ()) -> Pa
     tables.append(attention_table(runs))
     tables += [index_table(protocol, found, keys[protocol]) for protocol, found in searched.items()]
     figures, captions = {}, {}
-    for protocol in protocols:
-        curves, points = precision_recall_figure(protocols[protocol]), trade_off_figure(searched[protocol])
-        for name, figure in (("figure3", curves), ("figure4", points)):
+    for protocol, found in protocols.items():
+        cost, meaning = quality_cost_figure(searched[protocol]) or (None, "")
+        drawn = {
+            "figure3": precision_recall_figure(found),
+            "figure4": trade_off_figure(searched[protocol]),
+            "cost": cost,
+            "bits": code_length_figure(found),
+            "hubness": hubness_figure(found),
+        }
+        for name, figure in drawn.items():
             if figure is not None:
+                more = f". {meaning}" if name == "cost" else ""
                 figures[f"{name}-{keys[protocol]}"] = figure
-                captions[f"{name}-{keys[protocol]}"] = f"{CAPTIONS[name]}, {protocol.description}"
+                captions[f"{name}-{keys[protocol]}"] = f"{CAPTIONS[name]}, {protocol.description}{more}"
+    if (growth := attention_figure(runs)) is not None:
+        figures["attention"] = growth
+        captions["attention"] = "Attention at query time over the size of the gallery"
     filled = tuple(table for table in tables if table is not None)
     return PaperReport(filled, figures, captions, _remarks(list(protocols)))
 
 
-def write_paper_report(folder: Path, found: FoundRuns, report: PaperReport) -> None:
-    """Writes ``report.md``, ``report.tex``, ``report.html``, a CSV for each table, an SVG and a PNG for each figure."""
+def write_paper_report(
+    folder: Path, found: FoundRuns, report: PaperReport, pages: Mapping[str, str] | None = None
+) -> None:
+    """Writes ``report.md``, ``report.tex``, ``report.html``; of each table CSV and LaTeX, of each figure SVG and PDF.
+
+    Args:
+        folder: Where to write.
+        found: The runs.
+        report: What they filled.
+        pages: Other pages in the folder that the page links, as data set by file name.
+    """
     texts = {f"{table.key}.csv": as_csv(table) for table in report.tables}
     texts["report.md"] = _markdown(found, report)
-    texts["report.tex"] = f"% needs \\usepackage{{{','.join(PACKAGES)}}}\n" + "\n".join(map(as_latex, report.tables))
+    texts["report.tex"] = article(report.tables, report.captions)
+    texts |= {f"{table.key}.tex": as_latex(named(table)) for table in report.tables}
     svgs: dict[str, str] = {}
     for name in track(report.figures, len(report.figures), "Drawing figures"):
-        svgs |= write_figures(folder, {name: report.figures[name]})
-    texts["report.html"] = _html(found, report, svgs)
+        svgs |= write_figures(folder, {name: report.figures[name]}, "pdf")
+    texts["report.html"] = _html(found, report, svgs, pages or {})
     for name, text in texts.items():
         with atomic_write(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="")
@@ -141,7 +168,7 @@ def _markdown(found: FoundRuns, report: PaperReport) -> str:
     return "\n".join([*parts, *([""] if lines else []), *(f"- {line}" for line in lines)]) + "\n"
 
 
-def _html(found: FoundRuns, report: PaperReport, svgs: Mapping[str, str]) -> str:
+def _html(found: FoundRuns, report: PaperReport, svgs: Mapping[str, str], pages: Mapping[str, str]) -> str:
     seeds = {run.results.seed for run in found.runs}
     template = page_environment().get_template("paper.html.jinja")
     return template.render(
@@ -151,6 +178,7 @@ def _html(found: FoundRuns, report: PaperReport, svgs: Mapping[str, str]) -> str
         tables=report.tables,
         figures=[(report.captions[name], Markup(svg)) for name, svg in svgs.items()],  # noqa: S704 - our own drawing
         remarks=report.remarks,
+        pages=pages,
         runs=_runs_table(found.runs),
         left_out=found.left_out,
     )

@@ -45,13 +45,19 @@ def tie_bounds_text(metric: Metric) -> str:
 
 
 def metric_names(results: Results, task: str) -> list[str]:
-    """Names of a task's metrics in their order, without the points of curves (``PR@...``) and chance."""
+    """Names of a task's metrics in their order, without the points of curves (``PR@...``) and chance.
+
+    Those beyond the candidates of a re-ranking have no value, but a name.
+    """
     names: dict[str, None] = {}
     for key in results.metrics:
         _, found, direction, name = [*key.split("/", 3), "", "", ""][:4]
         if found == task and direction in DIRECTION_NAMES and "/" not in name and not name.startswith("PR@"):
             names[name] = None
-    return list(names)
+    beyond = [name for name in _wanted_names(results, task) if is_beyond_candidates(results, name)]
+    if not names or not beyond:
+        return list(names)
+    return list(dict.fromkeys(name for name in (*_wanted_names(results, task), *names) if name in {*names, *beyond}))
 
 
 def unprinted(recall_at: Sequence[int] | None) -> tuple[str, ...]:
@@ -71,10 +77,27 @@ def shown_names(results: Results, task: str) -> list[str]:
     return [name for name in metric_names(results, task) if name not in left_out]
 
 
+def is_beyond_candidates(results: Results, name: str) -> bool:
+    """Whether a metric reaches beyond the candidates that the run re-ranked, where there is no order."""
+    candidates = ((results.config.get("model") or {}).get("rerank") or {}).get("k")
+    if candidates is None:
+        return False
+    _, _, cut = name.partition("@")
+    return not cut.isdecimal() or int(cut) > candidates
+
+
 def both_names(results: Results) -> list[str]:
     """Metrics of both directions together, as ``instance/RSUM``."""
     keys = (key.partition("/")[2] for key in results.metrics)
     return [key for key in keys if key.count("/") == 1]
+
+
+def _wanted_names(results: Results, task: str) -> list[str]:
+    """The cut-offs that the config lists for a task of the paper."""
+    metric = results.config.get("metric") or {}
+    if task == "instance":
+        return [f"R@{k}" for k in metric.get("recall_at") or ()]
+    return [f"mAP@{k}" for k in (*(metric.get("map_at") or ()), "N")] if task == "category" else []
 
 
 def _span(unit: Unit, start: float, end: float) -> str:

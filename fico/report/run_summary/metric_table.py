@@ -7,13 +7,14 @@ from fico.report.results.display import (
     both_names,
     has_given_positives,
     interval_text,
+    is_beyond_candidates,
     metric_text,
     shown_names,
     tie_bounds_text,
 )
 from fico.report.results.metric import Metric, factor
 from fico.report.results.schema import Results
-from fico.report.table.table import NOTHING, Cell, Column, Row, Scale, Table
+from fico.report.table.table import NOT_APPLICABLE, NOTHING, Cell, Column, Row, Scale, Table
 
 TITLES = {
     "instance": "Instance level: the matching pair is relevant",
@@ -24,7 +25,7 @@ TITLES = {
 
 
 def metric_table(results: Results, task: str, names: Sequence[str] | None = None) -> Table | None:
-    """One row for each metric, both directions side by side.
+    """One row for each metric, both directions side by side; n/a beyond the candidates of a re-ranking.
 
     Args:
         results: A finished run.
@@ -40,14 +41,18 @@ def metric_table(results: Results, task: str, names: Sequence[str] | None = None
         for name in names
     }
     has_ties = any(tie_bounds_text(metric) for name, metrics in found.items() for metric in metrics)
-    rows = tuple(_row(results, task, name, has_ties) for name, metrics in found.items() if metrics)
+    rows = tuple(
+        _row(results, task, name, has_ties)
+        for name, metrics in found.items()
+        if metrics or is_beyond_candidates(results, name)
+    )
     columns = [Column("metric", is_text=True)]
     for direction in DIRECTION_NAMES:
         columns += _columns(direction, DIRECTION_NAMES[direction].replace(" ", "\n", 1), has_ties)
     title = TITLES.get(task, f"By the positives of {task}")
     if task == "instance" and has_given_positives(results):
         title = "Instance level: the given positives are relevant"
-    return Table(task, title, tuple(columns), rows) if rows else None
+    return Table(task, title, tuple(columns), rows) if any(found.values()) else None
 
 
 def both_table(results: Results) -> Table | None:
@@ -75,18 +80,19 @@ def _columns(tone: str, group: str, has_ties: bool) -> list[Column]:
 
 
 def _row(results: Results, task: str, name: str, has_ties: bool) -> Row:
-    """Name and cells; a dash where the metric does not apply in a direction."""
+    """Name and cells; n/a beyond the candidates of a re-ranking, a dash where a direction has no such metric."""
     keys = [f"{task}/{direction}/{{}}{name}" for direction in DIRECTION_NAMES]
     metrics = [results.metric(key.format("")) for key in keys]
-    cells = [Cell(name, hint=next(metric.definition for metric in metrics if metric))]
+    cells = [Cell(name, hint=next((metric.definition for metric in metrics if metric), ""))]
     for key, metric in zip(keys, metrics, strict=True):
-        cells += _cells(metric, results.metric(key.format("chance/")), has_ties)
+        absent = NOT_APPLICABLE if is_beyond_candidates(results, name) else NOTHING
+        cells += _cells(metric, results.metric(key.format("chance/")), has_ties, absent)
     return Row(tuple(cells))
 
 
-def _cells(metric: Metric | None, chance: Metric | None, has_ties: bool) -> list[Cell]:
+def _cells(metric: Metric | None, chance: Metric | None, has_ties: bool, absent: str = NOTHING) -> list[Cell]:
     if metric is None:
-        return [Cell(NOTHING)] * (4 if has_ties else 3)
+        return [Cell(absent), *[Cell("")] * (3 if has_ties else 2)]
     scale = factor(metric.unit)
     ends = {part: scale * end for part, end in zip(("low", "high"), metric.interval or (), strict=False)}
     return [

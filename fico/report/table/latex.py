@@ -9,8 +9,11 @@ _NUMBER = re.compile(r"^Table \d+: ")  # LaTeX numbers its tables itself
 WIDE = 9  # columns; more are shrunk to the width of a page
 _ESCAPES = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "±": r"$\pm$", "−": "$-$", "–": "--", "×": r"$\times$", "µ": r"\textmu{}", "→": r"$\to$", "\n": " ",
+    "|": r"\textbar{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}",
+    "±": r"$\pm$", "−": "$-$", "–": "--", "×": r"$\times$", "µ": r"$\mu$", "→": r"$\to$",
+    "≤": r"$\leq$", "≥": r"$\geq$", "≈": r"$\approx$",
+    "·": r"$\cdot$", "…": r"\ldots{}", "“": "``", "”": "''", "’": "'", "\n": " ",
     "[": "{[}", "]": "{]}",  # behind a line break a bare one would be read as an option
 }  # fmt: skip
 
@@ -33,8 +36,8 @@ def as_latex(table: Table) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text escaped for LaTeX."""
-    return "".join(_ESCAPES.get(letter, letter) for letter in text)
+    """Text escaped for LaTeX; a letter that its usual fonts lack, such as a Chinese one, by its code point."""
+    return "".join(_ESCAPES.get(letter) or (letter if ord(letter) < 256 else f"U+{ord(letter):04X}") for letter in text)
 
 
 def _cell(cell: Cell, row: Row) -> str:

@@ -7,6 +7,7 @@ from typing import Literal
 Kind = Literal["run", "paper", "difference", "chance", "dominated"]
 Emphasis = Literal["", "strong", "faint"]
 NOTHING = "–"
+NOT_APPLICABLE = "n/a"
 
 
 @dataclass(frozen=True, slots=True)

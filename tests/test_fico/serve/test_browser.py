@@ -1,7 +1,5 @@
 """The page in a headless Chromium, where one and Playwright (extra ``browser``) are installed."""
 
-import os
-import shutil
 import threading
 import time
 
@@ -12,20 +10,7 @@ from fico.serve.app import make_app
 from fico.serve.server import address, free_port
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright (extra browser) is not installed")
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 DONE = "#columns:not(:has([aria-busy])):has(.found li)"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = os.environ.get("FICO_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-    with sync_api.sync_playwright() as play:
-        try:
-            opened = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        except sync_api.Error as error:
-            pytest.skip(f"no Chromium can be started ({str(error).splitlines()[0]})")
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
+from fico.report.figures.curves import recall_curve
 from fico.report.html.environment import score_text, thumbnail
 from fico.report.html.page import write_report
 from fico.report.html.samples import exact_rank, sample_queries
@@ -70,6 +71,13 @@ class TestPage:
         page = (tmp_path / "report.html").read_text()
         assert "Category level" not in page
         assert page.rstrip().endswith("</html>")
+
+    def test_recall_is_drawn_up_to_the_gallery_and_no_further(self, results):
+        deep = {f"test/instance/{way}/R@{k}": results.metric(f"instance/{way}/R@1") for way in ("i2t", "t2i")
+                for k in (50, 100, 200)}  # fmt: skip
+        small = replace(results.data, images=50, captions=100)
+        drawn = recall_curve(replace(results, data=small, metrics=results.metrics | deep))
+        assert [f">{k}</text>" in drawn for k in (1, 10, 50, 100, 200)] == [True] * 4 + [False]
 
     def test_hamming_scores_stay_whole_numbers(self):
         assert [score_text(s) for s in (-3.0, 0.0, -0.0, 0.12345, -64.0)] == ["-3", "0", "0", "0.123", "-64"]

@@ -22,7 +22,7 @@ class TestSamples:
             query = image_of[0][side[0].index(sample.query.item_id)]
             found = [image_of[1][side[1].index(hit.item.item_id)] for hit in sample.hits]
             assert [hit.is_match for hit in sample.hits] == [image == query for image in found]
-            assert [hit.shares_label for hit in sample.hits] == [image % 3 == query % 3 for image in found]
+            assert [bool(hit.shared_labels) for hit in sample.hits] == [image % 3 == query % 3 for image in found]
             assert [hit.score for hit in sample.hits] == sorted((hit.score for hit in sample.hits), reverse=True)
 
     def test_the_rank_of_the_first_match_is_that_of_the_whole_gallery(self, split, embeddings):
@@ -49,7 +49,7 @@ class TestSamples:
 
     def test_without_labels_no_hit_is_marked_by_category(self, split, embeddings):
         samples = sample_queries(exact_rank(*embeddings, "cosine"), replace(split, labels=None))
-        assert {hit.shares_label for s in samples for hit in s.hits} == {None}
+        assert {hit.shared_labels for s in samples for hit in s.hits} == {None}
 
     def test_behind_the_candidates_of_a_reranking_there_is_neither_rank_nor_hit(self, tmp_path, results, split):
         scores = np.random.default_rng(0).standard_normal((len(split.image_ids), len(split.caption_ids)))

@@ -360,8 +360,9 @@ class TestCommand:
             "table6",
             "table7-shapes",
         }
-        figures = {f"{name}-shapes.{ending}" for name in ("figure3", "figure4") for ending in ("svg", "png")}
-        assert names == {f"{table}.csv" for table in tables} | figures | {"report.md", "report.tex", "report.html"}
+        figures = {f"{name}-shapes.{ending}" for name in ("figure3", "figure4") for ending in ("svg", "pdf")}
+        written = {f"{table}.{ending}" for table in tables for ending in ("csv", "tex")}
+        assert names == written | figures | {"report.md", "report.tex", "report.html"}
         for key in tables:
             assert rf"\label{{tab:{key}}}" in (folder / "out" / "report.tex").read_text()
             assert f'id="{key}"' in (folder / "out" / "report.html").read_text()

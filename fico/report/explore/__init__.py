@@ -1,0 +1,1 @@
+"""``explore.html``: any query side by side over several runs of one data set."""
