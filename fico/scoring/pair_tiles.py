@@ -74,9 +74,17 @@ def check_states(scorer: Matcher | PairScorer, encoded: EncodedBatch) -> None:
 
 
 class _Texts:
-    """Rows of the captions on the device, and their lengths."""
+    """Rows of the captions on the device, and their lengths.
 
-    def __init__(self, rows: Tensor, lengths: Tensor | None, device: torch.device) -> None:
+    Args:
+        rows: ``captions words ...``, or of ``has_words=False`` one vector a caption.
+        lengths: Words of each caption; None: all are as long as they are wide.
+        device: Of the scorer.
+        has_words: Whether padding can be cut off.
+    """
+
+    def __init__(self, rows: Tensor, lengths: Tensor | None, device: torch.device, has_words: bool = True) -> None:
+        self._has_words = has_words
         self._rows, self._device = _on_device(rows, device), device
         self.lengths = torch.full((len(rows),), rows.shape[1]) if lengths is None else lengths.cpu()
 
@@ -84,7 +92,8 @@ class _Texts:
         """Rows without padding behind the longest, and lengths, in the shape of the numbers."""
         wanted = torch.from_numpy(numbers)
         lengths = self.lengths[wanted]
-        rows = self._rows[:, : int(lengths.max())][wanted.to(self._rows.device)]
+        rows = self._rows[:, : int(lengths.max())] if self._has_words else self._rows
+        rows = rows[wanted.to(self._rows.device)]
         return rows.to(self._device), lengths.to(self._device)
 
 
@@ -116,9 +125,11 @@ class MatchTiles:
         return len(self._tiles)
 
     def cells(self, tile: int) -> tuple[int, Int64[np.ndarray, " tile"]]:
+        """Of `PairTiles`."""
         return 0, self._order[self._tiles[tile][1]]
 
     def arguments(self, tile: int) -> tuple[Tensor, Tensor, Tensor]:
+        """States and lengths."""
         image = self._tiles[tile][0]
         texts, lengths = self._texts[self._text[self.cells(tile)[1]]]
         states = self._images[image : image + 1].to(self._device)
@@ -143,7 +154,7 @@ class ListTiles:
         self.size = size
         self.score = scorer.score_lists if isinstance(scorer, ListScorer) else _one_by_one(scorer)
         self._device, self._images = device, encoded.images
-        self._texts = _Texts(encoded.texts, encoded.text_lengths, device)
+        self._texts = _Texts(encoded.texts, encoded.text_lengths, device, has_words=encoded.texts.ndim > 2)
         self._image, self._text = np.divmod(pairs, len(encoded.texts))
         length = self._texts.lengths.numpy()[self._text]
         order = np.lexsort((length, self._image))
@@ -159,9 +170,11 @@ class ListTiles:
         return len(self._tiles)
 
     def cells(self, tile: int) -> tuple[int, Int64[np.ndarray, " tile"]]:
+        """Of `PairTiles`."""
         return 0, self._tiles[tile].ravel()
 
     def arguments(self, tile: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Vectors and lengths; of the captions an axis of the images is in front."""
         cells = self._tiles[tile]
         texts, lengths = self._texts[self._text[cells]]
         return self._images[torch.from_numpy(self._image[cells[:, 0]])].to(self._device), texts, lengths

@@ -8,7 +8,6 @@ from typing import get_args
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int64
-from torch import Tensor
 
 from fico.embeddings.encode import AutoBatchSize
 from fico.errors import UsageError

@@ -1,7 +1,7 @@
 """``report.html`` of a run: one file with everything in it, readable offline, in light and dark mode."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fico.report.figures import curves
@@ -14,6 +14,7 @@ from fico.report.run_summary.hubness_table import hubness_table
 from fico.report.run_summary.metric_table import both_table, metric_table
 from fico.report.run_summary.search_table import NOTE, search_table
 from fico.report.run_summary.summary import efficiency_lines, headline
+from fico.report.table.table import Table
 from fico.util.atomic import atomic_write
 from fico.util.optional import requires_extra
 
@@ -21,7 +22,15 @@ with requires_extra("report"):
     from markupsafe import Markup
 
 
-def write_report(path: Path, results: Results, samples: Sequence[QuerySample] = (), hubs: Sequence[Hubs] = ()) -> None:
+def write_report(
+    path: Path,
+    results: Results,
+    samples: Sequence[QuerySample] = (),
+    hubs: Sequence[Hubs] = (),
+    *,
+    tables: Sequence[Table] = (),
+    figures: Mapping[str, str] | None = None,
+) -> None:
     """Writes the page by an atomic write.
 
     Args:
@@ -29,6 +38,8 @@ def write_report(path: Path, results: Results, samples: Sequence[QuerySample] = 
         results: A finished run.
         samples: Queries to show, from ``sample_queries``; none leaves the section out.
         hubs: Most frequent items to show, from ``shown_hubs``.
+        tables: Further ones, before those of the metrics.
+        figures: Markup of SVG by name, above these tables.
     """
     page = (
         page_environment()
@@ -46,6 +57,8 @@ def write_report(path: Path, results: Results, samples: Sequence[QuerySample] = 
             search_note=NOTE,
             hubness=hubness_table(results),
             hubs=hubs,
+            tables=tables,
+            figures={name: _markup(svg) for name, svg in (figures or {}).items()},
             samples={way: [s for s in samples if s.direction == way] for way in DIRECTION_NAMES},
             config=json.dumps(results.config, indent=2, ensure_ascii=False),
         )
