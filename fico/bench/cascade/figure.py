@@ -1,6 +1,7 @@
 """R@10 of a cascade over the pairs that it scores and over the time of a query."""
 
 from collections.abc import Callable
+from typing import Any
 
 from fico.bench.cascade.cascade import Cost, Outcome, System
 from fico.metrics.specification import DIRECTIONS, Direction
@@ -45,7 +46,7 @@ def draw(outcome: Outcome, split: str) -> Figure:
 def _draw(
     axes: Axes, outcome: Outcome, direction: Direction, split: str, number: int, position: Callable[[Cost], float]
 ) -> None:
-    marks = {"color": COLOURS[number], "marker": MARKERS[number], "markersize": 6}
+    marks: dict[str, Any] = {"color": COLOURS[number], "marker": MARKERS[number], "markersize": 6}
 
     def point(system: System) -> tuple[float, float] | None:
         metric = system.metrics.get(f"{split}/instance/{direction}/{QUALITY}")

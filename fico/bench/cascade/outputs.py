@@ -22,7 +22,7 @@ from fico.util.atomic import atomic_write
 from fico.util.provenance import commit, hardware, versions
 
 
-def write_cascade(folder: Path, request: Request, outcome: Outcome, seconds: float) -> None:
+def write_cascade(folder: Path, request: Request, outcome: Outcome, seconds: float, *, key: str = "") -> None:
     """Writes the deepest cascade into the folder, and each other one into a folder ``k<depth>`` in it.
 
     Args:
@@ -30,6 +30,7 @@ def write_cascade(folder: Path, request: Request, outcome: Outcome, seconds: flo
         request: What was asked for.
         outcome: What was measured.
         seconds: Wall-clock time of all of it.
+        key: Of the run, where the same config, runs and code are to be known again.
     """
     for old in folder.glob("k*"):
         if is_cascade(old):
@@ -37,18 +38,25 @@ def write_cascade(folder: Path, request: Request, outcome: Outcome, seconds: flo
     *others, deepest = outcome.cascades
     for system in others:
         assert system.depth is not None
-        _write(folder / f"k{str(system.depth).replace('%', 'pct')}", request, outcome, system, seconds)
+        _write(folder / f"k{str(system.depth).replace('%', 'pct')}", request, outcome, system, seconds, key)
     with atomic_write(folder / CASCADE) as part:
         part.write_text(_csv(request, outcome), encoding="utf-8", newline="")
-    _write(folder, request, outcome, deepest, seconds, is_whole=True)
+    _write(folder, request, outcome, deepest, seconds, key, is_whole=True)
 
 
 def _write(
-    folder: Path, request: Request, outcome: Outcome, system: System, seconds: float, *, is_whole: bool = False
+    folder: Path,
+    request: Request,
+    outcome: Outcome,
+    system: System,
+    seconds: float,
+    key: str,
+    *,
+    is_whole: bool = False,
 ) -> None:
     assert system.result is not None
     folder.mkdir(parents=True, exist_ok=True)
-    results = _results(request, outcome, system, seconds)
+    results = replace(_results(request, outcome, system, seconds), key=key)
     tables = cascade_tables(outcome, results.data.split) if is_whole else []
     svgs = write_figures(folder, {"cascade": draw(outcome, results.data.split)}) if is_whole else {}
     write_report(folder / "report.html", results, tables=tables, figures=svgs)
@@ -86,7 +94,6 @@ def _results(request: Request, outcome: Outcome, system: System, seconds: float)
             },
             "metric": rank.config["metric"],
         },
-        key="",
         notes=(*outcome.notes, *system.result.notes),
         files={},
     )

@@ -30,8 +30,6 @@ class Ranker(Protocol):
 
     row_bytes: dict[str, float]
     """Bytes that it reads of an ``image`` and of a ``text``."""
-    encode_cpu_seconds: float | None
-    """Of states that were encoded here for all items; None where the run stored all that it reads."""
 
     def score(self, pairs: Int64[np.ndarray, " pairs"]) -> Scores:
         """Score pairs ``image * captions + caption``, ascending; higher is nearer."""
@@ -73,8 +71,6 @@ class EmbeddingRanker:
         similarity: Of the model.
     """
 
-    encode_cpu_seconds = None
-
     def __init__(self, store: EmbeddingStore, similarity: Any) -> None:
         self._similarity, self._bits = similarity, store.bits
         self._sides = {"image": store.images, "text": store.texts}
@@ -112,8 +108,6 @@ class PairRanker:
         store: Its vectors.
         device: Where the network computes.
     """
-
-    encode_cpu_seconds = None
 
     def __init__(self, stage: Stage, store: EmbeddingStore, device: str = "cpu") -> None:
         self._network: PairScorer = load_network(stage.folder)[0].to(device)
@@ -155,8 +149,7 @@ class MatcherRanker:
 
     def __init__(self, stage: Stage, store: EmbeddingStore, device: str = "cpu") -> None:
         run = load_run(stage.folder, device=device)
-        self._encoded, found = once(run.encode_tested)
-        self.encode_cpu_seconds = found.cpu_seconds
+        self._encoded = run.encode_tested()
         rerank = stage.results.config["model"]["rerank"]
         self._matching = Rerank(run.network, 1, progress=False)
         self._own: Ranker | None = None

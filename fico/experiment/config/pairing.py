@@ -10,6 +10,7 @@ from fico.datasets.pairs.columns import ColumnNames
 from fico.datasets.pairs.find_pairs import check_columns
 from fico.datasets.prepared import check_prepared
 from fico.errors import UsageError
+from fico.experiment.config.cascade import cascade_request, is_cascade
 from fico.experiment.config.resolvers import dataset_name, features_name
 from fico.external.eccv_caption import annotations_folder
 
@@ -19,7 +20,11 @@ def check_data(config: DictConfig) -> None:
 
     Raises:
         DataError: One sentence on what is missing and the command that gets it.
+        UsageError: The runs of a cascade do not go together.
     """
+    if is_cascade(config):
+        cascade_request(config)
+        return
     if root := OmegaConf.select(config, "dataset.root"):
         check_prepared(dataset_name(config), str(root))
         if "image_column" in config.dataset:
