@@ -5,6 +5,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
+from torch import Tensor
 
 from fico.bench.cascade.request import Stage
 from fico.bench.timing import once, timed
@@ -59,7 +60,7 @@ def open_ranker(stage: Stage, store: EmbeddingStore, device: str = "cpu") -> Ran
     if model.get("rerank"):
         return MatcherRanker(stage, store, device)
     if store.images.ndim == 3:
-        return PairRanker(stage, store, device)
+        return PairRanker(load_network(stage.folder)[0].to(device), store)
     return EmbeddingRanker(store, model["similarity"])
 
 
@@ -104,13 +105,12 @@ class PairRanker:
     """Scores pairs by attention between the stored vectors of regions and words.
 
     Args:
-        stage: The run.
+        network: The pair scorer.
         store: Its vectors.
-        device: Where the network computes.
     """
 
-    def __init__(self, stage: Stage, store: EmbeddingStore, device: str = "cpu") -> None:
-        self._network: PairScorer = load_network(stage.folder)[0].to(device)
+    def __init__(self, network: PairScorer, store: EmbeddingStore) -> None:
+        self._network = network
         self._encoded = encoded_batch(store)
         self._rerank = Rerank(self._network, 1, progress=False)
         self.row_bytes = {
@@ -155,7 +155,7 @@ class MatcherRanker:
         self._own: Ranker | None = None
         if rerank["rule"] == "itm_plus_similarity":
             is_scored = store.images.ndim == 3
-            self._own = PairRanker(stage, store, device) if is_scored else EmbeddingRanker(store, "inner")
+            self._own = PairRanker(_FirstStage(run.network), store) if is_scored else EmbeddingRanker(store, "inner")
         self._k = int(rerank["k"])
         states = self._encoded.image_states, self._encoded.text_states
         sizes = [state.numel() * state.element_size() / len(state) for state in states if state is not None]
@@ -176,6 +176,19 @@ class MatcherRanker:
         """Of as many pairs as in the last call of `score`."""
         assert self._seconds is not None
         return self._seconds * self.depth_alone(direction)
+
+
+class _FirstStage(torch.nn.Module):
+    """The scores that a re-ranker's own first stage gives, without its matching."""
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self._network = network
+
+    def score(self, images: Tensor, texts: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Of the embeddings."""
+        scores: Tensor = self._network.score(images, texts, lengths)
+        return scores
 
 
 def encoded_batch(store: EmbeddingStore) -> EncodedBatch:
