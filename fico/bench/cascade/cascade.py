@@ -61,6 +61,8 @@ class System:
         metrics: As in `results.json`.
         costs: By direction.
         kept: By direction the part of the ranker's R@1, R@5 and R@10; empty of a stage alone.
+        found: By direction the fraction of queries with their matching item among the candidates, which no ranker can
+            exceed; empty of a stage alone.
         result: The evaluation of a cascade; None of a stage alone.
     """
 
@@ -69,6 +71,7 @@ class System:
     metrics: Mapping[str, Metric]
     costs: Mapping[Direction, Cost]
     kept: Mapping[Direction, Mapping[str, float]]
+    found: Mapping[Direction, float]
     result: RetrievalResult | None = None
 
 
@@ -141,10 +144,12 @@ class _Measurement:
         self._report(f"k = {depth}")
         costs: dict[Direction, Cost] = {}
         scores: dict[Direction, np.ndarray] = {}
+        found: dict[Direction, float] = {}
         for direction in DIRECTIONS:
             items = self._items(direction)
             k = depth.of(items)
             first, search = self._screen.search(direction, k)
+            found[direction] = self._found(direction, first.indices)
             keys = pair_keys(direction, first.indices, len(self._store.caption_ids))
             order = np.argsort(keys, axis=None)
             values, ranking = once(lambda keys=keys, order=order: self._ranker.score(keys.ravel()[order]))  # type: ignore[misc]
@@ -158,7 +163,16 @@ class _Measurement:
         )
         metrics = collect_metrics(result, self._split)
         name = f"{self._request.screen_label} > {self._request.rank.label}"
-        return System(name, depth, metrics, costs, {way: self._kept(metrics, way) for way in DIRECTIONS}, result)
+        kept = {way: self._kept(metrics, way) for way in DIRECTIONS}
+        return System(name, depth, metrics, costs, kept, found, result)
+
+    def _found(self, direction: Direction, items: np.ndarray) -> float:
+        """Fraction of the queries whose matching item is among the ``queries k`` candidates."""
+        owners = self._store.correspondence.caption_to_image
+        if direction == "t2i":
+            return float((items == owners[:, None]).any(axis=1).mean())
+        images = np.unique(owners)  # those with captions
+        return float((owners[items[images]] == images[:, None]).any(axis=1).mean())
 
     def _cost(self, direction: Direction, k: int, screen_seconds: float, rank_seconds: float) -> Cost:
         items, item = self._items(direction), "text" if direction == "i2t" else "image"
@@ -193,7 +207,7 @@ class _Measurement:
             touched = None if self._request.index == "hnsw" else items * held
             costs[way] = Cost(0, 0.0, self._encode_seconds[0], seconds, 0.0, held, touched)
         metrics = collect_metrics(self._screen.alone(self._store, dict(self._options)), self._split)
-        return System(self._request.screen_label, None, metrics, costs, {})
+        return System(self._request.screen_label, None, metrics, costs, {}, {})
 
     def _ranker_alone(self) -> System:
         costs: dict[Direction, Cost] = {}
@@ -202,7 +216,7 @@ class _Measurement:
             row = self._ranker.row_bytes["text" if way == "i2t" else "image"]
             seconds = self._ranker.seconds_alone(way)
             costs[way] = Cost(pairs, pairs / items, self._encode_seconds[1], 0.0, seconds, row, pairs * row)
-        return System(self._request.rank.label, None, self._request.rank.results.metrics, costs, {})
+        return System(self._request.rank.label, None, self._request.rank.results.metrics, costs, {}, {})
 
     def _notes(self) -> tuple[str, ...]:
         request = self._request

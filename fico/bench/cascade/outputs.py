@@ -112,6 +112,7 @@ def _efficiency(outcome: Outcome, system: System) -> dict[str, Any]:
     }
     for way, cost in costs.items():
         found |= {f"{way}_{name}": value for name, value in asdict(cost).items() if value is not None}
+        found |= {f"{way}_found": system.found[way]}
         found |= {f"{way}_kept_{name}": value for name, value in system.kept[way].items()}
     return found
 
@@ -136,6 +137,7 @@ def _row(system: System, direction: Any, split: str) -> dict[str, Any]:
                 f"{task}/{name} low": metric.low,
                 f"{task}/{name} high": metric.high,
             }
+    row["found"] = system.found.get(direction)
     row |= {f"kept {name}": value for name, value in system.kept.get(direction, {}).items()}
     return row | asdict(system.costs[direction])
 

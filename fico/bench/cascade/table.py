@@ -10,10 +10,10 @@ from fico.util.units import bytes_text, percent_text, seconds_text
 
 SHOWN = {"R@1": "instance", "R@10": "instance", "mAP@10": "category"}
 NOTE = (
-    "k: candidates of each query. Kept: the part of the ranker's R@10. Pairs: scored by the ranker for a query, in % "
-    "of the gallery. CPU time of a query in a batch: encoding as the runs timed it, search of the candidates, scores "
-    "of the pairs; of the ranker alone it is measured on a sample of all pairs. Held: bytes of an item in the index "
-    "and for the ranker. Touched: bytes read for a query."
+    "k: candidates of each query. Found: queries with their match among these, in %. Kept: the part of the ranker's "
+    "R@10. Pairs: scored by the ranker for a query, in % of the gallery. CPU time of a query in a batch: encoding as "
+    "the runs timed it, search of the candidates, scores of the pairs; of the ranker alone it is measured on a sample "
+    "of all pairs. Held: bytes of an item in the index and for the ranker. Touched: bytes read for a query."
 )
 
 
@@ -33,6 +33,7 @@ def _table(systems: Iterable[System], direction: Direction, split: str) -> Table
         Column("system", is_text=True),
         Column("k"),
         *(Column(name, emphasis="strong") for name in shown),
+        Column("found"),
         Column("kept\nR@10"),
         Column("pairs\n%"),
         *(Column(step, "CPU time of a query", is_detail=step != "all") for step in ("encode", "screen", "rank", "all")),
@@ -55,6 +56,7 @@ def _row(system: System, direction: Direction, split: str, shown: dict[str, str]
         Cell(system.name),
         Cell(NOTHING if system.depth is None else str(system.depth)),
         *(_metric(system, f"{split}/{task}/{direction}/{name}") for name, task in shown.items()),
+        _number(system.found.get(direction)),
         _number(kept),
         _number(cost.pairs_fraction),
         *_times(cost),

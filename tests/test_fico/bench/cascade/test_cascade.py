@@ -34,6 +34,7 @@ def _same(found, wanted):
 def test_a_cascade_of_all_items_is_its_ranker(runs, rank):
     outcome = measure(checked_request(runs["ucch"], runs[rank], WHOLE, None))
     _same(outcome.cascades[0].metrics, read_results(runs[rank]).metrics)
+    assert outcome.cascades[0].found == {"i2t": 1.0, "t2i": 1.0}
     assert outcome.cascades[0].kept["t2i"] == pytest.approx(dict.fromkeys(outcome.cascades[0].kept["t2i"], 1.0))
 
 
@@ -57,6 +58,7 @@ def test_floats_screen_by_an_index(runs, index):
     assert rank.costs["i2t"].pairs == len(outcome.store.caption_ids)
     assert screen.costs["t2i"].pairs == 0
     assert "test/instance/t2i/R@5" in five.metrics
+    assert five.found["t2i"] == pytest.approx(five.metrics["test/instance/t2i/R@5"].value)  # in whatever order
     assert "test/instance/t2i/R@10" not in five.metrics
     assert "R@10" not in five.kept["t2i"]
 
