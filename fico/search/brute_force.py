@@ -64,7 +64,8 @@ def aligned_scores(left: Tensor, right: Tensor, similarity: Similarity) -> Tenso
         ``pairs``, ``float32``.
     """
     if similarity == "euclidean":
-        return -(left - right).norm(dim=1).float()
+        distances: Tensor = (left - right).norm(dim=1)
+        return -distances.float()
     products: Tensor = torch.einsum("ij,ij->i", left, right)
     return (products - left.shape[1]) / 2 if similarity == "hamming" else products
 
