@@ -5,7 +5,7 @@ from typing import Any
 
 from fico.bench.cascade.cascade import Cost, Outcome, System
 from fico.metrics.specification import DIRECTIONS, Direction
-from fico.report.figures.files import COLOURS, FAINT, INK, MARKERS, style
+from fico.report.figures.files import COLOURS, INK, MARKERS, style
 from fico.report.results.display import DIRECTION_NAMES
 from fico.util.optional import requires_extra
 
@@ -52,15 +52,14 @@ def _draw(
         metric = system.metrics.get(f"{split}/instance/{direction}/{QUALITY}")
         return None if metric is None else (position(system.costs[direction]), 100 * metric.value)
 
-    found = [at for system in outcome.cascades if (at := point(system))]
-    axes.plot(*zip(*found, strict=True) if found else ([], []), label=DIRECTION_NAMES[direction], **marks)
+    found = sorted((at, str(system.depth)) for system in outcome.cascades if (at := point(system)))
+    points = zip(*(at for at, _ in found), strict=True) if found else ([], [])
+    axes.plot(*points, label=DIRECTION_NAMES[direction], **marks)
     for system, at in ((system, point(system)) for system in outcome.systems if system.depth is None):
         if at is not None and at[0] > 0:  # the screen alone scores no pairs
             axes.plot(*at, markerfacecolor="white", linestyle="none", **marks)
         if at is not None and system is outcome.systems[-1]:
             axes.axhline(0.95 * at[1], color=marks["color"], linewidth=0.9, linestyle=(0, (4, 4)), zorder=0)
-    for system, at in zip(outcome.cascades, found, strict=False):
-        axes.annotate(f"{system.depth}", at, (0, 7), textcoords="offset points", ha="center", fontsize=8, color=INK)
+    for at, depth in found:
+        axes.annotate(depth, at, (0, 7), textcoords="offset points", ha="center", fontsize=8, color=INK)
     axes.margins(0.08, 0.12)
-    axes.set_facecolor("white")
-    axes.grid(color=FAINT, linewidth=0.6)

@@ -81,7 +81,7 @@ class Request:
     Args:
         screen: The run whose codes or embeddings screen.
         rank: The run whose model ranks.
-        depths: Candidates of each query, ascending.
+        depths: Candidates of each query, by the pairs of both directions.
         index: What screens: one of `SCREENS`.
     """
 
@@ -119,16 +119,17 @@ def checked_request(
         DataError: A run did not finish or is damaged.
     """
     stages = [Stage(folder, read_tested(folder)) for folder in (screen, rank)]
-    request = Request(stages[0], stages[1], depths, _index(stages[0], index, option))
+    chosen = _index(stages[0], index, option)
     _check_data(*stages)
     data = stages[1].results.data
+    depths = tuple(sorted(depths, key=lambda depth: depth.of(data.captions) + depth.of(data.images)))
     for depth in depths:
         for side, items in (("captions", data.captions), ("images", data.images)):
             if depth.of(items) > items:
                 raise UsageError(
                     f"k is {depth}, but there are only {items} {side} to screen; give at most {items}, or a percentage"
                 )
-    return request
+    return Request(stages[0], stages[1], depths, chosen)
 
 
 def is_cascade(folder: Path) -> bool:
