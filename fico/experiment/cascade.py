@@ -5,8 +5,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from fico.bench.cascade.cascade import Outcome, measure
@@ -55,13 +53,13 @@ def run(config: DictConfig, unfinished: Unfinished) -> Path:
 
 def _log(config: DictConfig, plain: dict[str, Any], folder: Path, outcome: Outcome) -> None:
     """Metrics of the deepest cascade, as other runs log those of their test."""
-    from fico.experiment.loggers import open_loggers
+    from fico.experiment.loggers.open import open_loggers
+    from fico.experiment.loggers.shown import shown_of_cascade
+    from fico.experiment.quiet import quiet
 
-    hydra = HydraConfig.get()
-    group = Path(hydra.sweep.dir).name if hydra.mode is RunMode.MULTIRUN else None
-    shown = {"name": plain["name"], "group": group, "job_type": "cascade", "tags": ["cascade"], "config": plain}
+    quiet()
     metrics = outcome.cascades[-1].metrics
-    with open_loggers(config.logger, folder, shown) as loggers:
+    with open_loggers(config.logger, folder, shown_of_cascade(plain)) as loggers:
         for logger in loggers:
             logger.log_metrics({name: metric.value for name, metric in metrics.items() if "/chance/" not in name})
             logger.save()
