@@ -25,6 +25,7 @@ except MissingExtra as error:
     sys.stderr.write(f"{error}\n")
     raise SystemExit(error.exit_code) from None
 
+from fico.experiment.config.cascade import check_unused, is_cascade
 from fico.experiment.config.checks import check_config
 from fico.experiment.config.hydra_errors import Stop, is_wrong_usage, sentence
 from fico.experiment.config.launcher import check_launcher
@@ -65,10 +66,14 @@ def job(config: DictConfig) -> None:
         else:
             check_launcher(hydra_config.runtime.choices)
             check_swept_processes(config)
+        if is_cascade(config):
+            check_unused(hydra_config.overrides.task)
         check_pairing(config)
         check_data(config)
-        check_config(config, is_start=True)
-        if config.get("bench"):
+        check_config(config, is_start=not is_cascade(config))
+        if is_cascade(config):
+            from fico.experiment.cascade import run
+        elif config.get("bench"):
             from fico.experiment.bench import run
         else:
             from fico.experiment.runner import run

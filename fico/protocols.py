@@ -2,7 +2,7 @@
 
 from typing import Protocol, runtime_checkable
 
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 
@@ -25,6 +25,20 @@ class PairScorer(Protocol):
 
     def score(self, images: Tensor, texts: Tensor, lengths: Tensor | None = None) -> Float[Tensor, "images texts"]:
         """Score every image with every text; higher is nearer."""
+        ...
+
+
+@runtime_checkable
+class ListScorer(PairScorer, Protocol):
+    """A pair scorer that scores many short lists at once; `fico.Rerank` asks others for one image at a time."""
+
+    def score_lists(
+        self,
+        images: Float[Tensor, "images regions dim"],
+        texts: Float[Tensor, "images texts words dim"],
+        lengths: Int64[Tensor, "images texts"] | None = None,
+    ) -> Float[Tensor, "images texts"]:
+        """Score each image with the texts of its own list; higher is nearer."""
         ...
 
 

@@ -57,6 +57,10 @@ class PairScorerModule(L.LightningModule):
         """Score every image with every caption, from the vectors of `encode`."""
         return self.network.score(images, texts, lengths)
 
+    def score_lists(self, images: Tensor, texts: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Score each image with the captions of its own list, ``images captions``."""
+        return self.network.score_lists(images, texts, lengths)
+
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
         encoded = self.encode(batch)
         scores = self.score(encoded.images, encoded.texts, encoded.text_lengths)

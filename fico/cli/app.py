@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from fico.cli.commands.cascade import cascade
 from fico.cli.commands.compare import compare
 from fico.cli.commands.convert import convert
 from fico.cli.commands.data import data_app
@@ -83,7 +84,8 @@ def fico(
 
 
 for command in (
-    search, serve, evaluate, verify, compare, recommend, report, reproduce, ensemble, growth, convert, prepare, split,
+    search, serve, evaluate, verify, compare, recommend, report, reproduce, ensemble, cascade, growth, convert,
+    prepare, split,
     doctor,
 ):  # fmt: skip
     app.command()(command)

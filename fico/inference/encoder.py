@@ -60,6 +60,22 @@ class RunEncoder:
         return EncodedTexts(vectors, lengths)
 
     @torch.inference_mode()
+    def image_states(self, images: Mapping[str, Path]) -> Tensor:
+        """States of a re-ranker, ``images tokens wide``, on the CPU."""
+        return self._on_images(self.network.image_states, images)
+
+    @torch.inference_mode()
+    def text_states(self, texts: Sequence[str]) -> tuple[Tensor, Int64[Tensor, " texts"] | None]:
+        """What a re-ranker's `match` takes of texts, on the CPU in the order of the texts, and their lengths."""
+        rows, lengths = self._collated(texts)
+        parts = []
+        for start in range(0, len(rows), TEXTS_AT_ONCE):
+            part = slice(start, start + TEXTS_AT_ONCE)
+            length = None if lengths is None else lengths[part].to(self._device)
+            parts.append(self.network.match_texts(rows[part].to(self._device), length).cpu())
+        return torch.cat(parts), lengths
+
+    @torch.inference_mode()
     def match(self, images: Mapping[str, Path], texts: Sequence[str]) -> np.ndarray:
         """Scores of aligned pairs by a re-ranker; higher is nearer. One image with many texts is encoded once.
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import torch
 
-from fico.errors import UsageError
+from fico.errors import DataError, UsageError
 from fico.inference.encoder import RunEncoder
 from fico.inference.folder_index import FolderIndex, index_folder
 from fico.inference.gallery import Captions, Galleries, Images, stored_galleries
@@ -19,7 +20,7 @@ from fico.inference.readers import ImageInputs, TextInputs, image_files
 from fico.inference.results import Clock, SearchResults, caption_hits, image_hits
 from fico.networks.checkpoint_io.load import weights_digest
 from fico.scoring.candidates import Rule
-from fico.types import Ranking
+from fico.types import EncodedBatch, Ranking
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -79,6 +80,11 @@ class TrainedRun:
         rerank = self.model.get("rerank")
         return None if rerank is None else int(rerank["k"])
 
+    @property
+    def network(self) -> Any:
+        """In evaluation mode, on the run's device."""
+        return self._encoder.network
+
     @cached_property
     def galleries(self) -> Galleries:
         """Images and captions of the tested split.
@@ -123,6 +129,27 @@ class TrainedRun:
         with image_files(_some(images, "images")) as files:
             encoded: np.ndarray = self._encoder.encode_images(files).numpy()
         return encoded
+
+    def encode_tested(self) -> EncodedBatch:
+        """Embeddings of the tested split, and the states of a re-ranker, which are encoded again.
+
+        Raises:
+            DataError: The model is no re-ranker, or the images of the run are features without files.
+        """
+        images, captions = self.galleries.images, self.galleries.captions
+        if self._rule is None:
+            raise DataError(f"{self.name} is no re-ranker, so it has no states to score pairs with")
+        image_states = self._encoder.image_states(images.files(np.arange(len(images.ids))))
+        text_states, lengths = self._encoder.text_states(captions.texts)
+        return EncodedBatch(
+            images=images.vectors,
+            image_ids=torch.arange(len(images.ids)),
+            texts=captions.vectors,
+            text_ids=torch.arange(len(captions.ids)),
+            text_lengths=lengths,
+            image_states=image_states,
+            text_states=text_states,
+        )
 
     def search(
         self,

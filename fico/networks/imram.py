@@ -16,7 +16,7 @@ from fico.networks.blocks.attention import (
     word_mask,
 )
 from fico.networks.blocks.l2_norm import unit_vectors
-from fico.networks.blocks.region_words import RegionEncoder, RegionWordNetwork, WordEncoder
+from fico.networks.blocks.region_words import RegionEncoder, RegionWordNetwork, WordEncoder, lists_as_contexts
 from fico.networks.checkpoint_io.load import read_checkpoint
 
 Mode = Literal["full", "text", "image"]
@@ -120,6 +120,24 @@ class IMRAM(RegionWordNetwork):
         scores = [self.step_scores(images, texts, lengths, direction) for direction in self.directions]
         return torch.cat(scores).sum(dim=0)
 
+    def score_lists(
+        self,
+        images: Float[Tensor, "images regions dim"],
+        texts: Float[Tensor, "images texts words dim"],
+        lengths: Int64[Tensor, "images texts"] | None = None,
+    ) -> Float[Tensor, "images texts"]:
+        """Sum of the step scores of each image with the captions of its own list; otherwise as `score`."""
+        mask, steps = word_mask(texts.shape[2], lengths), []
+        for direction in self.directions:
+            if direction == "t2i":
+                steps += self._steps(direction, texts, images, query_mask=mask)
+            else:
+                regions, words = lists_as_contexts(images, texts)
+                flat = None if mask is None else mask.flatten(0, 1)
+                scores = self._steps(direction, regions, words, context_mask=flat)
+                steps += [step.view(texts.shape[:2]) for step in scores]
+        return torch.stack(steps).sum(dim=0)
+
     def step_scores(
         self,
         images: Float[Tensor, "images regions dim"],
@@ -143,9 +161,9 @@ class IMRAM(RegionWordNetwork):
     def _steps(
         self,
         direction: str,
-        queries: Float[Tensor, "queries query_len dim"],
+        queries: Float[Tensor, "*contexts queries query_len dim"],
         context: Float[Tensor, "contexts context_len dim"],
-        query_mask: Bool[Tensor, "queries query_len"] | None = None,
+        query_mask: Bool[Tensor, "*contexts queries query_len"] | None = None,
         context_mask: Bool[Tensor, "contexts context_len"] | None = None,
     ) -> list[Float[Tensor, "contexts queries"]]:
         gram, norms = context @ context.transpose(1, 2), torch.linalg.vector_norm(queries, dim=-1)

@@ -17,7 +17,7 @@ from fico.networks.blocks.attention import (
     dot_products,
     word_mask,
 )
-from fico.networks.blocks.region_words import RegionEncoder, RegionWordNetwork, WordEncoder
+from fico.networks.blocks.region_words import RegionEncoder, RegionWordNetwork, WordEncoder, lists_as_contexts
 from fico.networks.checkpoint_io.load import join_encoders, read_checkpoint
 from fico.networks.checkpoint_io.options import check_gru_directions
 
@@ -110,11 +110,26 @@ class SCAN(RegionWordNetwork):
             return self._scores(texts, images, query_mask=mask)
         return self._scores(images, texts, context_mask=mask).T
 
+    def score_lists(
+        self,
+        images: Float[Tensor, "images regions dim"],
+        texts: Float[Tensor, "images texts words dim"],
+        lengths: Int64[Tensor, "images texts"] | None = None,
+    ) -> Float[Tensor, "images texts"]:
+        """Cross-attention score of each image with the captions of its own list; otherwise as `score`."""
+        mask = word_mask(texts.shape[2], lengths)
+        if self.direction == "t2i":
+            return self._scores(texts, images, query_mask=mask)
+        regions, words = lists_as_contexts(images, texts)
+        return self._scores(regions, words, context_mask=None if mask is None else mask.flatten(0, 1)).view(
+            texts.shape[:2]
+        )
+
     def _scores(
         self,
-        queries: Float[Tensor, "queries query_len dim"],
+        queries: Float[Tensor, "*contexts queries query_len dim"],
         context: Float[Tensor, "contexts context_len dim"],
-        query_mask: Bool[Tensor, "queries query_len"] | None = None,
+        query_mask: Bool[Tensor, "*contexts queries query_len"] | None = None,
         context_mask: Bool[Tensor, "contexts context_len"] | None = None,
     ) -> Float[Tensor, "contexts queries"]:
         raw = dot_products(queries, context)

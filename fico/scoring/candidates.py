@@ -65,18 +65,13 @@ class Candidates:
         pairs = self.pairs
         if len(scores) != len(pairs):
             raise DataError(f"there are {len(scores)} scores for {len(pairs)} pairs; re-rank again")
-        images, captions = len(self.i2t.indices), len(self.t2i.indices)
-        matrices = []
-        for keys, first, shape in zip(
-            self._keys(), (self.i2t, self.t2i), ((images, captions), (captions, images)), strict=True
+        found = []
+        for keys, first, items in zip(
+            self._keys(), (self.i2t, self.t2i), (len(self.t2i.indices), len(self.i2t.indices)), strict=True
         ):
             values = scores[np.searchsorted(pairs, keys)]
-            values = values + first.scores if rule == "itm_plus_similarity" else values
-            fill = FILL if values.min() > FILL else -np.inf
-            matrix = np.full(shape, fill, np.float32)
-            np.put_along_axis(matrix, first.indices, values.astype(np.float32), axis=1)
-            matrices.append(matrix)
-        return Reranked(matrices[0], matrices[1], len(pairs))
+            found.append(scattered(first, values + first.scores if rule == "itm_plus_similarity" else values, items))
+        return Reranked(found[0], found[1], len(pairs))
 
     def _keys(self) -> tuple[Int64[np.ndarray, "images k"], Int64[np.ndarray, "captions k"]]:
         images, captions = len(self.i2t.indices), len(self.t2i.indices)
@@ -84,6 +79,22 @@ class Candidates:
             np.arange(images)[:, None] * captions + self.i2t.indices,
             np.arange(captions)[:, None] + self.t2i.indices * captions,
         )
+
+
+def scattered(
+    first: Ranking, scores: Float[np.ndarray, "queries k"], items: int
+) -> Float32[np.ndarray, "queries items"]:
+    """Score matrix of re-ranked candidates; `FILL`, or minus infinity where a candidate scores lower, at other items.
+
+    Args:
+        first: The candidates.
+        scores: Of each.
+        items: Size of the gallery.
+    """
+    fill = FILL if scores.min() > FILL else -np.inf
+    matrix = np.full((len(first.indices), items), fill, np.float32)
+    np.put_along_axis(matrix, first.indices, scores.astype(np.float32), axis=1)
+    return matrix
 
 
 def candidates(

@@ -52,6 +52,24 @@ def scores(left: Tensor, right: Tensor, similarity: Similarity) -> Tensor:
     return products
 
 
+def aligned_scores(left: Tensor, right: Tensor, similarity: Similarity) -> Tensor:
+    """Scores of row ``i`` with row ``i``, the diagonal of `scores` but for rounding.
+
+    Args:
+        left: ``pairs dim`` from ``as_operand``.
+        right: ``pairs dim`` from ``as_operand``.
+        similarity: The measure.
+
+    Returns:
+        ``pairs``, ``float32``.
+    """
+    if similarity == "euclidean":
+        distances: Tensor = (left - right).norm(dim=1)
+        return -distances.float()
+    products: Tensor = torch.einsum("ij,ij->i", left, right)
+    return (products - left.shape[1]) / 2 if similarity == "hamming" else products
+
+
 def top_k(values: Tensor, k: int, first: int = 0) -> Ranking:
     """The k highest scores of each row, ties by lowest column.
 

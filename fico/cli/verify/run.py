@@ -2,15 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fico.cli.verify.sources import evaluate_sources
 from fico.embeddings.store import EmbeddingStore, read_manifest
-from fico.errors import DataError
 from fico.evaluation.evaluate import evaluate, evaluate_scores
 from fico.evaluation.result import RetrievalResult
-from fico.external.positives import further_positives
-from fico.metrics.compose import build_metrics
+from fico.external.options_again import options_again
 from fico.report.results.schema import Results, read_tested
 from fico.report.results.stored_scores import stored_scores
 
@@ -83,19 +80,11 @@ def evaluate_again(folder: Path, results: Results, **changed: Any) -> RetrievalR
             raise DataError(f"{folder} has no embeddings to evaluate; give a run that stored them")
         return evaluate_sources(folder, results)
     store = EmbeddingStore.load(folder / "embeddings")
-    try:
-        model, metric = results.config["model"], dict(results.config["metric"])
-        similarity = model["similarity"]
-    except (KeyError, TypeError) as error:
-        raise DataError(f"the config of {folder} has no {error}; it cannot be evaluated again") from error
-    if metric.get("metrics") is not None:
-        metric["metrics"] = build_metrics(metric["metrics"])
-    positives = further_positives(metric.pop("positives", {}), store.image_ids, store.caption_ids, store.correspondence)
-    shared: dict[str, Any] = {"labels": store.labels, "positives": positives, **metric}
-    shared["hubness_correction"] = None  # a run does not keep the bank of the training split
-    shared["device"] = "auto"  # of this machine, not of the run's
-    shared |= changed
+    shared = options_again(results, store) | changed
+    model = results.config["model"]
     scores = stored_scores(folder, store, model)
     if scores is not None:
         return evaluate_scores(i2t=scores[0], t2i=scores[1], correspondence=store.correspondence, **shared)
-    return evaluate(store.images, store.texts, store.correspondence, similarity=similarity, bits=store.bits, **shared)
+    return evaluate(
+        store.images, store.texts, store.correspondence, similarity=model["similarity"], bits=store.bits, **shared
+    )

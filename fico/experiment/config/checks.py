@@ -12,6 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from fico.errors import UsageError
 from fico.evaluation.options import option_problems
+from fico.experiment.config.cascade import cascade_problems, is_cascade
 from fico.experiment.config.hydra_errors import right_key
 from fico.experiment.config.resolvers import features_name
 from fico.experiment.config.start import wrong_start
@@ -73,6 +74,10 @@ def check_config(config: DictConfig, *, is_start: bool = False) -> None:
     Raises:
         UsageError: All errors in one message, each with its key path.
     """
+    if is_cascade(config):
+        if problems := list(cascade_problems(config)):
+            raise UsageError("; ".join(problems))
+        return
     errors = [*_unknown_keys(config), *(_unused_by_a_bench(config) or [*_wrong_choices(config), *_run_keys(config)])]
     errors += [] if errors else _wrong_values(config)  # resolves the whole config, which requires valid choices
     errors += [] if errors or not is_start else wrong_start(config)  # imports torch

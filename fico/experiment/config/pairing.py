@@ -11,6 +11,7 @@ from fico.datasets.pairs.find_pairs import check_columns
 from fico.datasets.prepared import check_prepared
 from fico.datasets.shapes.size import FEWEST_IMAGES, require_room, shapes_folder
 from fico.errors import UsageError
+from fico.experiment.config.cascade import cascade_request, is_cascade
 from fico.experiment.config.resolvers import dataset_name, features_name
 from fico.external.eccv_caption import annotations_folder
 
@@ -20,8 +21,12 @@ def check_data(config: DictConfig) -> None:
 
     Raises:
         DataError: A well-known data set is not in its folder: what is missing, and the command that gets it.
-        UsageError: The task needs labels that the folder has not, or the invented scenes need more room than is free.
+        UsageError: The task needs labels that the folder has not, the invented scenes need more room than is free, or
+            the runs of a cascade do not go together.
     """
+    if is_cascade(config):
+        cascade_request(config)
+        return
     if dataset_name(config) == "shapes":
         _check_room(config.dataset)
     if root := OmegaConf.select(config, "dataset.root"):

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -38,7 +39,15 @@ def _stages(*, _root_: DictConfig) -> ListConfig:
 
 
 def _run_name(*, _root_: DictConfig) -> str:
+    if "screen" in _root_.model:
+        return _cascade_name(_root_.model)
     return f"{setting_name(_root_)}-s{_root_.seed}"
+
+
+def _cascade_name(model: DictConfig) -> str:
+    """``cascade-<screen>-<rank>-k<depth>``, by the folders of the runs, whose data and seeds are its own."""
+    runs = "-".join(file_name(Path(str(model.get(key))).name) for key in ("screen", "rank"))
+    return f"{model.name}-{runs}-k{file_name(str(model.k).replace('%', 'pct'))}"
 
 
 def setting_name(config: DictConfig) -> str:

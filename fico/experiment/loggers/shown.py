@@ -60,6 +60,16 @@ def shown_of_bench(config: Mapping[str, Any]) -> dict[str, Any]:
     return about | {"left_out": ["bench/*"]}
 
 
+def shown_of_cascade(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of a cascade of two runs.
+
+    Args:
+        config: Resolved, as plain values.
+    """
+    about = {"name": config["name"], "group": _group(), "job_type": "cascade", "tags": ["cascade"]}
+    return about | {"config": dict(config), "left_out": ["PR@*"]}
+
+
 def _group() -> str | None:
     """The name of the sweep; None for a single run."""
     hydra = HydraConfig.get()

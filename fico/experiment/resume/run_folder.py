@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from fico.experiment.config.cascade import is_cascade
 from fico.experiment.resume.processes import launched_rank, shared
 from fico.experiment.resume.unfinished import Unfinished, find_folder
 from fico.experiment.sweep import run_key
@@ -108,7 +109,9 @@ def _is_stub(folder: Path) -> bool:
 
 
 def _work(config: DictConfig) -> str:
-    return "bench" if config.get("bench") else ", ".join(config.stage)
+    if config.get("bench") or is_cascade(config):
+        return "bench"
+    return ", ".join(config.stage)
 
 
 def _shown(folder: Path) -> Path:

@@ -1,7 +1,8 @@
 """Cross-attention between regions and words, for every pair of an image and a caption at once.
 
 In t2i the queries are words and the context regions, in i2t the reverse. All pairs are in one tensor
-``contexts queries query_len context_len``; the padding of a caption is masked.
+``contexts queries query_len context_len``; the padding of a caption is masked. Where every context has queries of its
+own, vectors, masks and norms of the queries have an axis of the contexts in front.
 
 An attended vector ``v`` enters a score only by its product with the query and by its length. Both follow from
 the attention weights ``w`` and products that are there already, ``q . v = sum w_c (q . c)`` and ``|v|^2 = w G w``
@@ -24,7 +25,7 @@ _NEGATIVE_SLOPE = 0.1  # of the leaky ReLU
 _SMALLEST_SQUARE = 1e-24  # keeps the gradient of a root finite at 0
 
 
-def word_mask(words: int, lengths: Int64[Tensor, " texts"] | None) -> Bool[Tensor, "texts words"] | None:
+def word_mask(words: int, lengths: Int64[Tensor, "*texts"] | None) -> Bool[Tensor, "*texts words"] | None:
     """Padding mask: True at the real words.
 
     Args:
@@ -36,7 +37,7 @@ def word_mask(words: int, lengths: Int64[Tensor, " texts"] | None) -> Bool[Tenso
     """
     if lengths is None or int(lengths.min()) >= words:
         return None
-    return torch.arange(words, device=lengths.device) < lengths.unsqueeze(1)
+    return torch.arange(words, device=lengths.device) < lengths.unsqueeze(-1)
 
 
 def dot_products(
@@ -45,7 +46,7 @@ def dot_products(
     """Inner products of the query vectors and context vectors of every pair.
 
     Args:
-        queries: The same for every context, or (four axes) refined for each context.
+        queries: The same for every context, or (four axes) those of each context.
         context: Vectors that the queries attend to.
     """
     count, length = queries.shape[-3:-1]
@@ -58,7 +59,7 @@ def attention_weights(
     raw: Float[Tensor, "contexts queries query_len context_len"],
     sharpness: float,
     norm: RawNorm = "clipped_l2norm",
-    query_mask: Bool[Tensor, "queries query_len"] | None = None,
+    query_mask: Bool[Tensor, "*contexts queries query_len"] | None = None,
     context_mask: Bool[Tensor, "contexts context_len"] | None = None,
 ) -> Float[Tensor, "contexts queries query_len context_len"]:
     """Softmax over the context of normalised inner products.
@@ -96,7 +97,7 @@ def _logits(raw: Tensor, sharpness: float, norm: RawNorm, query_mask: Tensor | N
     if norm.startswith("clipped"):
         raw = functional.leaky_relu(raw, _NEGATIVE_SLOPE)
     if query_mask is not None:
-        raw = raw.masked_fill(~query_mask[:, :, None], -torch.inf if norm == "softmax" else 0)
+        raw = raw.masked_fill(~query_mask[..., None], -torch.inf if norm == "softmax" else 0)
     if norm == "softmax":
         raw = raw.softmax(dim=2)
     if not norm.endswith("l2norm"):
@@ -109,7 +110,7 @@ def attended_cosines(
     weights: Float[Tensor, "contexts queries query_len context_len"],
     raw: Float[Tensor, "contexts queries query_len context_len"],
     gram: Float[Tensor, "contexts context_len context_len"],
-    query_norms: Float[Tensor, "queries query_len"],
+    query_norms: Float[Tensor, "*contexts queries query_len"],
 ) -> Float[Tensor, "contexts queries query_len"]:
     """Cosine of each query vector and its attended vector.
 
@@ -133,7 +134,7 @@ def aggregate(
     values: Float[Tensor, "contexts queries query_len"],
     aggregation: Aggregation,
     lambda_lse: float = 6.0,
-    query_mask: Bool[Tensor, "queries query_len"] | None = None,
+    query_mask: Bool[Tensor, "*contexts queries query_len"] | None = None,
 ) -> Float[Tensor, "contexts queries"]:
     """One score per pair, pooled over its query vectors.
 

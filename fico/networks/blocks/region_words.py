@@ -155,6 +155,14 @@ class RegionWordNetwork(nn.Module):
         load_strictly(self, state, path)
 
 
+def lists_as_contexts(
+    images: Float[Tensor, "images regions dim"], texts: Float[Tensor, "images texts words dim"]
+) -> tuple[Float[Tensor, "pairs one regions dim"], Float[Tensor, "pairs words dim"]]:
+    """Pairs of images and the captions of their lists, as queries and contexts of the attention of regions to words."""
+    regions = images[:, None, None].expand(-1, texts.shape[1], -1, -1, -1).flatten(0, 1)
+    return regions, texts.flatten(0, 1)
+
+
 def refuse_empty_captions(lengths: Int64[Tensor, " texts"], text_ids: Int64[Tensor, " texts"]) -> None:
     """Check that every caption has a word: the score of markers alone means nothing.
 

@@ -1,7 +1,7 @@
 """``report.html`` of a run: one file with everything in it, readable offline, in light and dark mode."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fico.report.figures import curves
@@ -18,6 +18,7 @@ from fico.report.run_summary.hubness_table import hubness_table
 from fico.report.run_summary.metric_table import both_table, metric_table
 from fico.report.run_summary.search_table import NOTE, search_table
 from fico.report.run_summary.summary import efficiency_lines, headline
+from fico.report.table.table import Table
 from fico.run_context import EpochValues
 from fico.util.atomic import atomic_write
 from fico.util.optional import requires_extra
@@ -35,6 +36,8 @@ def write_report(
     diagnosis: Diagnosis | None = None,
     history: Sequence[EpochValues] = (),
     command: str | None = None,
+    tables: Sequence[Table] = (),
+    figures: Mapping[str, str] | None = None,
 ) -> None:
     """Writes the page by an atomic write.
 
@@ -46,6 +49,8 @@ def write_report(
         diagnosis: Ranks, categories and similarity of pairs, from ``diagnose``.
         history: Of the training; none leaves its curves out.
         command: That made the run.
+        tables: Further ones, before those of the metrics.
+        figures: Markup of SVG by name, above these tables.
     """
     pairs = None if diagnosis is None else diagnosis.pairs
     monitor = (results.config.get("model") or {}).get("monitor") or "validation metric"
@@ -72,6 +77,8 @@ def write_report(
             search_note=NOTE,
             hubness=hubness_table(results),
             hubs=hubs,
+            tables=tables,
+            figures={name: _markup(svg) for name, svg in (figures or {}).items()},
             samples={way: [s for s in samples if s.direction == way] for way in DIRECTION_NAMES},
             config=json.dumps(results.config, indent=2, ensure_ascii=False),
         )

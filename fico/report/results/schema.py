@@ -19,8 +19,10 @@ from fico.util.digest import DIGEST, digests_of, is_sealed, sealed
 
 SCHEMA_VERSION = 1
 RESULTS = "results.json"
+CASCADE = "cascade.csv"  # all depths of a cascade
 RUN_FILES = (  # whose digests the results hold, where a run has them
     "results.csv",
+    CASCADE,
     QUERIES,
     "report.html",
     "config.yaml",

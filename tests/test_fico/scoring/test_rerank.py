@@ -6,6 +6,8 @@ import torch
 
 import fico
 from fico.errors import DataError, UsageError
+from fico.networks.imram import IMRAM
+from fico.networks.scan import SCAN
 from fico.protocols import Matcher
 from fico.scoring.candidates import FILL, candidates
 from fico.scoring.rerank import Rerank
@@ -184,3 +186,54 @@ def test_the_file_and_the_embeddings_give_the_matrices_again(tmp_path, rule):
     assert (again.t2i == wanted.t2i).all()
     with pytest.raises(DataError, match="3 scores for"):
         candidates(encoded.images, encoded.texts, 4).filled(np.zeros(3, np.float32), rule)
+
+
+class OneByOne:
+    """A pair scorer of somebody's own, which knows nothing of lists."""
+
+    def __init__(self, network):
+        self.score = network.score
+
+
+def _networks():
+    sizes = {"image_dim": 4, "vocab_size": 9, "embed_dim": 6, "word_dim": 5}
+    torch.manual_seed(0)
+    return {
+        "scan t2i": SCAN(**sizes),
+        "scan i2t": SCAN(**sizes, direction="i2t", aggregation="Mean"),
+        "imram": IMRAM(**sizes),
+        "imram image": IMRAM(**sizes, mode="image"),
+        "no lists": OneByOne(SCAN(**sizes)),
+    }
+
+
+@pytest.mark.parametrize("name", _networks())
+@pytest.mark.parametrize("k", [1, 4, 11, 50])
+def test_a_pair_scorer_ranks_as_it_does_alone(name, k):
+    scorer, encoded = _networks()[name], _encoded()
+    generator = torch.Generator().manual_seed(1)
+    real = (torch.arange(WORDS) < encoded.text_lengths[:, None])[..., None]
+    encoded.images = torch.randn(IMAGES, 5, 6, generator=generator)
+    encoded.texts = torch.randn(TEXTS, WORDS, 6, generator=generator) * real
+    first = np.random.default_rng(0).normal(size=(IMAGES, TEXTS)).astype(np.float32)
+    with torch.inference_mode():
+        alone = torch.cat([
+            scorer.score(encoded.images, encoded.texts[row : row + 1, :length], torch.tensor([length]))
+            for row, length in enumerate(encoded.text_lengths.tolist())
+        ], dim=1).numpy()  # fmt: skip
+    found = Rerank(scorer, k, tile=None if k == 4 else 3, progress=False)(encoded, first)
+    for matrix, by, ordered in ((found.i2t, alone, first), (found.t2i, alone.T, first.T)):
+        is_candidate = np.argsort(np.argsort(-ordered, axis=1), axis=1) < k
+        np.testing.assert_allclose(matrix[is_candidate], by[is_candidate], rtol=1e-5, atol=1e-6)
+        assert (matrix[~is_candidate] == FILL).all()
+
+
+def test_lists_of_all_images_share_calls(monkeypatch):
+    """Every candidate pair is scored once, in calls of many images."""
+    scorer, encoded, calls = _networks()["scan t2i"], _encoded(), []
+    encoded.images, encoded.texts = torch.randn(IMAGES, 5, 6), torch.randn(TEXTS, WORDS, 6)
+    lists = scorer.score_lists
+    monkeypatch.setattr(scorer, "score_lists", lambda *tile: calls.append(tile[1].shape[:2]) or lists(*tile))
+    found = Rerank(scorer, 4, progress=False)(encoded, np.random.default_rng(0).normal(size=(IMAGES, TEXTS)))
+    assert sum(images * captions for images, captions in calls) == found.pairs
+    assert len(calls) <= 8  # one for each size of a list, not one for each image and list

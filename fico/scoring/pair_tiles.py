@@ -1,0 +1,214 @@
+"""Tiles of candidate pairs: grouped by image, captions by length, many short lists in one call of the scorer."""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from fico.errors import DataError
+from fico.protocols import ListScorer, Matcher, PairScorer
+from fico.types import EncodedBatch
+
+_MATCHED = {"cpu": 64, "cuda": 512}  # pairs of one image that are matched at once
+_LISTED = {"cpu": 128, "cuda": 16384}  # pairs of lists scored at once; on a CPU their attention stays in its cache
+_LIST = 8  # captions of a list: few enough to be of about one length, many enough for one product
+
+
+class PairTiles(Protocol):
+    """Pairs in tiles, and how a scorer takes a tile."""
+
+    size: int
+    """Most pairs of a tile."""
+    score: Callable[..., Tensor]
+    """Takes the `arguments` of a tile and gives as many scores as it has `cells`, in their order."""
+
+    def __len__(self) -> int:
+        """Number of tiles."""
+        ...
+
+    def cells(self, tile: int) -> tuple[int, Int64[np.ndarray, "..."]]:
+        """Where the scores of the tile's pairs stand in a matrix of one row."""
+        ...
+
+    def arguments(self, tile: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Of `score`."""
+        ...
+
+
+def pair_tiles(
+    scorer: Matcher | PairScorer,
+    encoded: EncodedBatch,
+    pairs: Int64[np.ndarray, " pairs"],
+    size: int | None,
+    device: torch.device,
+) -> PairTiles:
+    """Tiles in the form that a scorer takes: pairs with states, or lists of captions for each image.
+
+    Args:
+        scorer: One that has ``match`` is given states.
+        encoded: The rows of both sides.
+        pairs: Each as ``image * captions + caption``, ascending.
+        size: Most pairs of a tile; None: 64 (states) or 128 (lists) on a CPU, 512 or 16,384 on a GPU.
+        device: Of the scorer.
+
+    Raises:
+        DataError: It takes states, and there are none.
+    """
+    if not isinstance(scorer, Matcher):
+        return ListTiles(scorer, encoded, pairs, size or _LISTED.get(device.type, _LISTED["cuda"]), device)
+    check_states(scorer, encoded)
+    return MatchTiles(scorer, encoded, pairs, size or _MATCHED.get(device.type, _MATCHED["cuda"]), device)
+
+
+def check_states(scorer: Matcher | PairScorer, encoded: EncodedBatch) -> None:
+    """Refuse a batch without the states that a matcher takes.
+
+    Raises:
+        DataError: There are none.
+    """
+    if isinstance(scorer, Matcher) and (encoded.image_states is None or encoded.text_states is None):
+        raise DataError("there are no states to score pairs with; encode with image_states and text_states")
+
+
+class _Texts:
+    """Rows of the captions on the device, and their lengths.
+
+    Args:
+        rows: ``captions words ...``, or of ``has_words=False`` one vector a caption.
+        lengths: Words of each caption; None: all are as long as they are wide.
+        device: Of the scorer.
+        has_words: Whether padding can be cut off.
+    """
+
+    def __init__(self, rows: Tensor, lengths: Tensor | None, device: torch.device, has_words: bool = True) -> None:
+        self._has_words = has_words
+        self._rows, self._device = _on_device(rows, device), device
+        self.lengths = torch.full((len(rows),), rows.shape[1]) if lengths is None else lengths.cpu()
+
+    def __getitem__(self, numbers: Int64[np.ndarray, "*numbers"]) -> tuple[Tensor, Tensor]:
+        """Rows without padding behind the longest, and lengths, in the shape of the numbers."""
+        wanted = torch.from_numpy(numbers)
+        lengths = self.lengths[wanted]
+        rows = self._rows[:, : int(lengths.max())] if self._has_words else self._rows
+        rows = rows[wanted.to(self._rows.device)]
+        return rows.to(self._device), lengths.to(self._device)
+
+
+class MatchTiles:
+    """Pairs of one image each, its captions sorted by length, for a `Matcher`."""
+
+    def __init__(
+        self,
+        scorer: Matcher,
+        encoded: EncodedBatch,
+        pairs: Int64[np.ndarray, " pairs"],
+        size: int,
+        device: torch.device,
+    ) -> None:
+        assert encoded.image_states is not None
+        assert encoded.text_states is not None
+        self.size, self.score = size, scorer.match
+        self._device, self._images = device, encoded.image_states
+        self._texts = _Texts(encoded.text_states, encoded.text_lengths, device)
+        image, self._text = np.divmod(pairs, len(encoded.texts))
+        self._order = np.lexsort((self._texts.lengths.numpy()[self._text], image))
+        self._tiles = [
+            (number, slice(at, min(at + size, stop)))
+            for number, start, stop in _runs(image)
+            for at in range(start, stop, size)
+        ]
+
+    def __len__(self) -> int:
+        return len(self._tiles)
+
+    def cells(self, tile: int) -> tuple[int, Int64[np.ndarray, " tile"]]:
+        """Of `PairTiles`."""
+        return 0, self._order[self._tiles[tile][1]]
+
+    def arguments(self, tile: int) -> tuple[Tensor, Tensor, Tensor]:
+        """States and lengths."""
+        image = self._tiles[tile][0]
+        texts, lengths = self._texts[self._text[self.cells(tile)[1]]]
+        states = self._images[image : image + 1].to(self._device)
+        return states.expand(len(texts), *states.shape[1:]), texts, lengths  # a view, as `Matcher` says
+
+
+class ListTiles:
+    """Short lists of captions of about one length, each with its image, for a pair scorer.
+
+    An image's captions are sorted by length and cut into lists of at most 8; lists of the same number and similar
+    length from all images form a tile, so that it holds little padding and the calls are few.
+    """
+
+    def __init__(
+        self,
+        scorer: PairScorer,
+        encoded: EncodedBatch,
+        pairs: Int64[np.ndarray, " pairs"],
+        size: int,
+        device: torch.device,
+    ) -> None:
+        self.size = size
+        self.score = scorer.score_lists if isinstance(scorer, ListScorer) else _one_by_one(scorer)
+        self._device, self._images = device, encoded.images
+        self._texts = _Texts(encoded.texts, encoded.text_lengths, device, has_words=encoded.texts.ndim > 2)
+        self._image, self._text = np.divmod(pairs, len(encoded.texts))
+        length = self._texts.lengths.numpy()[self._text]
+        order = np.lexsort((length, self._image))
+        lists = [
+            order[part]
+            for _, start, stop in _runs(self._image)
+            for part in np.array_split(np.arange(start, stop), -(-(stop - start) // min(_LIST, size)))
+        ]
+        lists.sort(key=lambda cells: (len(cells), length[cells[-1]]))
+        self._tiles = list(_stacked(lists, size))
+
+    def __len__(self) -> int:
+        return len(self._tiles)
+
+    def cells(self, tile: int) -> tuple[int, Int64[np.ndarray, " tile"]]:
+        """Of `PairTiles`."""
+        return 0, self._tiles[tile].ravel()
+
+    def arguments(self, tile: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Vectors and lengths; of the captions an axis of the images is in front."""
+        cells = self._tiles[tile]
+        texts, lengths = self._texts[self._text[cells]]
+        return self._images[torch.from_numpy(self._image[cells[:, 0]])].to(self._device), texts, lengths
+
+
+def _stacked(lists: list[Int64[np.ndarray, " captions"]], size: int) -> Iterator[Int64[np.ndarray, "lists captions"]]:
+    """Tiles of lists with the same number of captions, which are sorted by it."""
+    start = 0
+    for at in range(1, len(lists) + 1):
+        count = len(lists[start])
+        if at == len(lists) or len(lists[at]) != count or (at - start + 1) * count > size:
+            yield np.stack(lists[start:at])
+            start = at
+
+
+def _one_by_one(scorer: PairScorer) -> Callable[..., Tensor]:
+    """Scores lists by a pair scorer that takes every image with every text alone."""
+
+    def score(images: Tensor, texts: Tensor, lengths: Tensor) -> Tensor:
+        rows = zip(images.split(1), texts, lengths, strict=True)
+        return torch.cat([scorer.score(*row) for row in rows])
+
+    return score
+
+
+def _runs(image: Int64[np.ndarray, " pairs"]) -> Iterator[tuple[int, int, int]]:
+    """Each image with the first and the last position of its pairs; ``image`` is sorted."""
+    numbers, starts, counts = np.unique(image, return_index=True, return_counts=True)
+    yield from zip(numbers.tolist(), starts.tolist(), (starts + counts).tolist(), strict=True)
+
+
+def _on_device(values: Tensor, device: torch.device) -> Tensor:
+    """Moved to the GPU if that takes at most half of its free memory, as every caption is read about k times."""
+    if device.type != "cuda":
+        return values
+    free, _ = torch.cuda.mem_get_info(device)
+    return values.to(device) if values.numel() * values.element_size() <= free // 2 else values
