@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fico.cli.verify.sources import evaluate_sources
 from fico.embeddings.store import EmbeddingStore, read_manifest
+from fico.errors import DataError
 from fico.evaluation.evaluate import evaluate, evaluate_scores
 from fico.evaluation.result import RetrievalResult
 from fico.external.options_again import options_again
