@@ -9,7 +9,7 @@ from fico.search.exact import ExactSearch
 from fico.search.faiss_index import FaissSearch
 from fico.search.hamming.popcount import PopcountSearch
 from fico.search.hybrid.hybrid import HybridSearch
-from fico.search.sharded.shards import ShardedSearch
+from fico.search.sharded.shards import Shardable, ShardedSearch
 
 FLOATS = ("cosine", "inner", "euclidean")
 CODES = ("hamming",)
@@ -45,8 +45,8 @@ def _faiss(factory: str, shards: int = 1, **parameters: float) -> Callable[[Any,
     return make
 
 
-def _hybrid(rows: Any) -> Callable[[Any, int, int], UpdatableSearcher]:
-    def make(metric: Any, columns: int, threads: int) -> UpdatableSearcher:
+def _hybrid(rows: Any) -> Callable[[Any, int, int], Shardable]:
+    def make(metric: Any, columns: int, threads: int) -> Shardable:
         limits: dict[str, Any] = {"lists": _LISTS, "nprobe": _LISTS, "candidates": _ALL}
         return HybridSearch(metric, 16, rows=rows, train_rows=1000, threads=threads, **limits)
 

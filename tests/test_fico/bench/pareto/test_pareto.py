@@ -8,7 +8,7 @@ import pytest
 from fico.bench.pareto.frontier import cost_at_recall, dominated
 from fico.bench.pareto.pareto import Pareto, Trial
 from fico.bench.pareto.rivals import RIVALS, BuildContext, SharedBinarisers, tune
-from fico.errors import UsageError
+from fico.errors import DataError, UsageError
 from fico.util import resources
 
 
@@ -66,7 +66,24 @@ def test_an_index_of_codes_is_charged_for_the_fitting_that_another_one_shares():
 
 def test_every_rival_finds_what_is_near_and_more_effort_finds_no_less(untrained_itq):
     found = Pareto(**SMALL).run(lambda step: None)
-    rows = {name: [row for row in found.rows if row["index"] == name] for name in RIVALS}
+    for modality in ("same", "other"):
+        rows = {
+            name: [r for r in found.rows if (r["index"], r["query_modality"]) == (name, modality)] for name in RIVALS
+        }
+        _check_rows(rows)
+    whole, *speed_ups = found.tables
+    assert len(whole.rows) == len(found.rows)
+    assert {row.texts[0] for row in whole.rows} == {"same modality", "other modality"}
+    assert [table.key for table in speed_ups[2:]] == [f"{table.key}-other-modality" for table in speed_ups[:2]]
+    assert list(found.figures) == ["pareto", "pareto-other-modality"]
+    assert "mean lies" in found.notes[0]
+    for table in speed_ups:
+        ratios = {row.texts[0]: row.texts[1:] for row in table.rows}
+        assert ratios["hnsw"] == ("1.00x",) * (len(table.columns) - 1)
+        assert all("%" in column.name for column in table.columns[1:]), "no speed-up without its recall"
+
+
+def _check_rows(rows):
     for name, rival in RIVALS.items():
         assert len(rows[name]) == (0 if name.startswith("gpu") else len(rival.search_params)), name
         for row in rows[name]:
@@ -76,12 +93,6 @@ def test_every_rival_finds_what_is_near_and_more_effort_finds_no_less(untrained_
     assert max(row["overlap_at_k"][10] for row in rows["hybrid"]) > 0.99
     for name in ("hnsw", "rabitq_fastscan", "hybrid", "hybrid_fp16"):
         assert rows[name][-1]["overlap_at_k"][10] >= rows[name][0]["overlap_at_k"][10], name
-    whole, *speed_ups = found.tables
-    assert len(whole.rows) == len(found.rows)
-    for table in speed_ups:
-        ratios = {row.texts[0]: row.texts[1:] for row in table.rows}
-        assert ratios["hnsw"] == ("1.00x",) * (len(table.columns) - 1)
-        assert all("%" in column.name for column in table.columns[1:]), "no speed-up without its recall"
 
 
 def test_a_setting_changes_what_a_built_index_finds(untrained_itq):
@@ -109,10 +120,13 @@ def test_a_setting_changes_what_a_built_index_finds(untrained_itq):
         ({"rounds": 20}, "give 21 or more"),
         ({"dim": 100}, "256 of both"),
         ({"items": 10**9}, "GiB are free"),
+        ({"gap": -1}, "bench.gap is -1"),
+        ({"query_modality": "text"}, "choose same or other"),
+        ({"data": "none.npy"}, "none.npy does not exist"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(changed, message):
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises((DataError, UsageError), match=message):
         Pareto(**(SMALL | changed)).check()
 
 
@@ -135,7 +149,7 @@ def test_every_setting_searches_every_query_once_and_other_ones_than_the_setting
         real(trial, parts, part, k)
 
     monkeypatch.setattr(Trial, "measure", spied)
-    Pareto(**(SMALL | {"rivals": ["flat", "hnsw"], "rounds": 3})).run(lambda step: None)
+    Pareto(**(SMALL | {"rivals": ["flat", "hnsw"], "rounds": 3, "data": "sine"})).run(lambda step: None)
     trials = {trial for trial, _ in asked}
     assert len(trials) == 1 + len(RIVALS["hnsw"].search_params)
     for trial in trials:
