@@ -12,12 +12,13 @@ from fico.bench.machine import conditions
 from fico.bench.outcome import Outcome, Report
 from fico.bench.pareto.figure import draw
 from fico.bench.pareto.frontier import dominated
-from fico.bench.pareto.gpu_rivals import GPU_RIVALS, absent
+from fico.bench.pareto.gpu_rivals import GPU_RIVALS
 from fico.bench.pareto.rivals import (
     RIVALS,
     BuildContext,
     SearchParams,
     SharedBinarisers,
+    absent,
     params_text,
     tune,
 )
@@ -49,7 +50,7 @@ class Pareto:
         noise: Of ``two_maps``.
         query_data: File of the queries.
         query_modality: Of the queries in a file: ``other`` or ``same``.
-        rivals: Which of ``RIVALS``; those that need a GPU are marked absent without one.
+        rivals: Which of ``RIVALS``; those that need a GPU or a library that is not there are marked absent.
         baseline: The rival that speed-ups refer to.
         k: Items per query.
         rounds: Timed rounds after the warm-up; each goes through all settings, so that a change in the machine's load
@@ -80,7 +81,7 @@ class Pareto:
         costs = {"data": (self.items * self.dim / 1e7, held)}
         for name in self.rivals:
             rival = RIVALS[name]
-            if name in GPU_RIVALS and absent(name):
+            if absent(name):
                 continue
             asked = modalities * self.queries
             once_through = len(rival.search_params) * asked * rival.microseconds(self.items, self.dim) / 1e6
@@ -141,7 +142,7 @@ class Pareto:
             blocks = (items[at : at + _BLOCK] for at in range(0, self.items, _BLOCK))
             exact[modality] = exact_by_stream(blocks, queries, self.k).indices
         context = BuildContext(self.items, self.threads, SharedBinarisers(items))
-        reasons = {name: absent(name) for name in self.rivals if name in GPU_RIVALS}
+        reasons = {name: absent(name) for name in self.rivals}
         built = [self._built(name, context, items, report) for name in self.rivals if not reasons.get(name)]
         trials = [
             Trial(rival, params, modality)

@@ -10,6 +10,7 @@ import numpy as np
 from fico.errors import DataError, UsageError
 from fico.util.damaged import readable
 from fico.util.disk_errors import map_npy
+from fico.util.optional import requires_extra
 
 _UNIT = ("angular", "cosine")
 _PRODUCT = ("ip", "dot", "inner", "normalized")
@@ -86,7 +87,8 @@ def _fbin(path: Path) -> np.ndarray:
 
 
 def _hdf5(path: Path, key: str) -> RowsOnDisk:
-    import h5py
+    with requires_extra("data"):
+        import h5py
 
     def read(count: int) -> np.ndarray:
         with h5py.File(path) as file:

@@ -5,10 +5,14 @@ import math
 import numpy as np
 import pytest
 
+from fico.bench.pareto import library_rivals
 from fico.bench.pareto.frontier import cost_at_recall, dominated
+from fico.bench.pareto.library_rivals import LIBRARY_RIVALS
 from fico.bench.pareto.pareto import Pareto, Trial
-from fico.bench.pareto.rivals import RIVALS, BuildContext, SharedBinarisers, tune
+from fico.bench.pareto.rivals import RIVALS, BuildContext, SharedBinarisers, absent, tune
+from fico.bench.vectors.two_maps import TwoMaps
 from fico.errors import DataError, UsageError
+from fico.search.exact import ExactSearch
 from fico.util import resources
 
 
@@ -85,7 +89,7 @@ def test_every_rival_finds_what_is_near_and_more_effort_finds_no_less(untrained_
 
 def _check_rows(rows):
     for name, rival in RIVALS.items():
-        assert len(rows[name]) == (0 if name.startswith("gpu") else len(rival.search_params)), name
+        assert len(rows[name]) == (0 if absent(name) else len(rival.search_params)), name
         for row in rows[name]:
             assert row["index_bytes"] > 0
             assert row["cpu_us"] > 0
@@ -156,3 +160,26 @@ def test_every_setting_searches_every_query_once_and_other_ones_than_the_setting
         assert sorted(part for own, part in asked if own == trial) == [0, 1, 2, 3]
     for (_, before), (_, after) in zip(asked, asked[1 : len(trials)], strict=False):
         assert before != after
+
+
+def test_a_rival_whose_library_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr(library_rivals.importlib.util, "find_spec", lambda name: None)
+    found = Pareto(**(SMALL | {"rivals": ["hnsw", "symphony_qg"], "data": "sine"})).run(lambda step: None)
+    assert "symphony_qg is absent: rabitqlib is not installed (extra rivals)." in found.notes
+    assert {row["index"] for row in found.rows} == {"hnsw"}
+
+
+@pytest.mark.parametrize("name", LIBRARY_RIVALS)
+def test_a_rival_of_another_library_finds_what_is_near(name):
+    if absent(name):
+        pytest.skip(absent(name))
+    maps, exact = TwoMaps(64), ExactSearch("inner")
+    rival, items, queries = LIBRARY_RIVALS[name](1), maps.rows(2000, 0), maps.rows(20, 1)
+    for params in RIVALS[name].search_params[-1:]:
+        tune(rival, params)
+    for one in (rival, exact):
+        one.add(items)
+    found, wanted = rival.search(queries, 10), exact.search(queries, 10)
+    assert np.mean([len(set(a) & set(b)) for a, b in zip(found.indices, wanted.indices, strict=True)]) > 8
+    assert (np.diff(found.scores, axis=1) <= 1e-6).all()
+    assert rival.size_bytes > 1000
