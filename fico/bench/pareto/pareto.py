@@ -23,9 +23,9 @@ from fico.bench.pareto.rivals import (
     tune,
 )
 from fico.bench.pareto.tables import settings_table, speed_up_table
+from fico.bench.pareto.vectors import Modality, VectorsSource
 from fico.bench.timing import Timing, once
 from fico.bench.truth import exact_by_stream, recalls_by_item
-from fico.bench.vectors.vectors import Modality, VectorsSource
 from fico.errors import UsageError
 from fico.search.base import Searcher
 from fico.types import Ranking

@@ -10,7 +10,7 @@ from fico.bench.pareto.frontier import cost_at_recall, dominated
 from fico.bench.pareto.library_rivals import LIBRARY_RIVALS
 from fico.bench.pareto.pareto import Pareto, Trial
 from fico.bench.pareto.rivals import RIVALS, BuildContext, SharedBinarisers, absent, tune
-from fico.bench.vectors.two_maps import TwoMaps
+from fico.bench.pareto.two_maps import TwoMaps
 from fico.errors import DataError, UsageError
 from fico.search.exact import ExactSearch
 from fico.util import resources

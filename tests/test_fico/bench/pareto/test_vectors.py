@@ -4,8 +4,8 @@ import h5py
 import numpy as np
 import pytest
 
-from fico.bench.vectors.two_maps import TwoMaps, modality_gap
-from fico.bench.vectors.vectors import VectorsSource
+from fico.bench.pareto.two_maps import TwoMaps, modality_gap
+from fico.bench.pareto.vectors import VectorsSource
 from fico.errors import DataError, UsageError
 
 SOURCE = {

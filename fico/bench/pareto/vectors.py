@@ -6,9 +6,9 @@ from typing import Literal
 
 import numpy as np
 
+from fico.bench.pareto.two_maps import TwoMaps, modality_gap
+from fico.bench.pareto.vector_files import open_vectors
 from fico.bench.synthetic import SyntheticBlocks
-from fico.bench.vectors.files import open_vectors
-from fico.bench.vectors.two_maps import TwoMaps, modality_gap
 from fico.errors import UsageError
 
 Modality = Literal["same", "other"]
@@ -36,7 +36,7 @@ class VectorsSource:
 
     Args:
         data: ``two_maps``, synthetic embeddings of two modalities; ``sine``, the vectors of the paper's Table 7, with
-            queries like the items alone; or a file as `files` reads them.
+            queries like the items alone; or a file as `vector_files` reads them.
         items: Rows of the gallery.
         queries: Queries of each modality.
         dim: Numbers in a row.

@@ -1,1 +1,0 @@
-"""Vectors for the search benches: items, and queries of the same and of the other modality."""
