@@ -65,7 +65,8 @@ class Ranking:
 
     Args:
         scores: ``queries k``: higher is nearer; for Hamming the negative number of differing bits.
-        indices: ``queries k``, int64: rows of the items, in the order of ``add``.
+        indices: ``queries k``, int64: rows of the items, in the order of ``add``, or the ids that came with them
+            (str as objects); -1, or None among str, where there is no item.
     """
 
     scores: np.ndarray

@@ -1,7 +1,8 @@
 """The searcher protocol, and the checks that every searcher makes on its input."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from fico.util.arrays import Embeddings, to_array
 from fico.util.optional import requires_extra
 
 Similarity = Literal["cosine", "inner", "euclidean", "hamming"]
+Ids = Iterable[int] | Iterable[str] | np.ndarray  # of items: whole numbers from 0, or str
 _ROWS = 65_536  # rows checked in one go, so that a mapped file is never read as a whole
 LENGTHS = (1e-12, 1e18)  # of rows: beyond them squares and products leave float32, and normalised rows are no longer 1
 SHORT_ITEMS = 1e-20  # length that does for items of plain products, with queries of the lengths above
@@ -21,8 +23,9 @@ SHORT_ITEMS = 1e-20  # length that does for items of plain products, with querie
 class Searcher(Protocol):
     """Finds the nearest items of each query.
 
-    ``add`` may be called several times; items are numbered from 0 in the order in which they came. Where the
-    parameters of an index are trained (partitions, codes), they are trained on the first ``add``.
+    ``add`` may be called several times, after searches too; items have the ids that come with them, or are numbered
+    from 0 in the order in which they came. Where the parameters of an index are trained (partitions, codes), they are
+    trained on the first ``add``. Several threads may search at a time; a change waits for them.
     """
 
     @property
@@ -44,6 +47,26 @@ class Searcher(Protocol):
 
     def search(self, queries: Embeddings | HashCodes, k: int) -> Ranking:
         """Returns the k nearest items of each query, best first."""
+        ...
+
+
+class UpdatableSearcher(Searcher, Protocol):
+    """A searcher whose items have ids, can be removed and chosen from."""
+
+    def add(self, items: Embeddings | HashCodes, *, ids: Ids | None = None) -> None:
+        """Adds items; without ``ids`` they are numbered from 0, and no number is used again."""
+        ...
+
+    def remove(self, ids: Ids) -> None:
+        """Makes items unfindable; their memory is free once the index is built again."""
+        ...
+
+    def search(self, queries: Embeddings | HashCodes, k: int, *, allowed: Ids | None = None) -> Ranking:
+        """Returns the k nearest items of each query, best first, of those allowed."""
+        ...
+
+    def save(self, path: str | Path) -> None:
+        """Writes the index."""
         ...
 
 
@@ -87,8 +110,13 @@ def unusual_row(row: np.ndarray, number: int, what: str, shortest: float) -> Dat
     )
 
 
-def check_k(k: int, items: int) -> int:
+def check_k(k: int, items: int, what: str = "items") -> int:
     """Refuses a k that the index cannot fill.
+
+    Args:
+        k: Items of each query.
+        items: That can be found.
+        what: How they are called in the message.
 
     Returns:
         k as Python's own integer, the only one that FAISS takes.
@@ -99,7 +127,7 @@ def check_k(k: int, items: int) -> int:
     if items == 0:
         raise UsageError("the index is empty; call add(items) before search")
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= items:
-        raise UsageError(f"k is {k}, but the index holds {items} items; give a whole number from 1 to {items}")
+        raise UsageError(f"k is {k}, but the index holds {items} {what}; give a whole number from 1 to {items}")
     return int(k)
 
 

@@ -1,5 +1,6 @@
 """Exact search by brute force: the oracle that every other searcher is measured against."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +8,13 @@ from torch import Tensor
 
 from fico.codes import HashCodes, check_bits, code_length
 from fico.errors import UsageError
-from fico.search.base import LENGTHS, SHORT_ITEMS, Similarity, check_k, to_floats
+from fico.search.base import LENGTHS, SHORT_ITEMS, Ids, Similarity, check_k, to_floats
 from fico.search.brute_force import as_operand, nearest_of_blocks
 from fico.search.gpu.device import check_device, on, owned_tensor, to_tensor
 from fico.search.gpu.screened_floats import ScreenedFloats
 from fico.search.gpu.to_host import to_host
 from fico.search.index_file import read_index, write_index
+from fico.search.item_ids import ItemIds, Mask
 from fico.types import Ranking
 from fico.util.arrays import Embeddings, owned
 
@@ -54,7 +56,7 @@ class ExactSearch:
             self._screened = ScreenedFloats(device, similarity == "cosine")
         self._memory_limit = memory_limit
         self._items: list[np.ndarray | HashCodes] = []
-        self._length = 0
+        self._ids = ItemIds()
         self._width: int | None = None
 
     @property
@@ -66,21 +68,31 @@ class ExactSearch:
     def size_bytes(self) -> int:
         """Bytes of the items: words of codes under ``hamming``, ``float32`` rows otherwise; and what screens them."""
         screened = 0 if self._screened is None else self._screened.size_bytes
-        return screened + sum(items.nbytes for items in self._items)
+        return screened + sum(items.nbytes for items in self._items) + self._ids.nbytes
 
-    def add(self, items: Embeddings | HashCodes) -> None:
+    def add(self, items: Embeddings | HashCodes, *, ids: Ids | None = None) -> None:
         """Copies the items; a file that is mapped for reading alone stays where it lies.
 
+        Args:
+            items: ``n x d`` floats or codes.
+            ids: Their ids, whole numbers from 0 or str, with every ``add`` or with none. None: numbers from 0 on.
+
         Raises:
-            DataError: Wrong shape, NaN, or no codes where codes are declared.
+            DataError: Wrong shape, NaN, or no codes where codes are declared; ids that do not fit.
             UsageError: The width is not that of ``bits``, or the device is short of memory.
         """
-        if self._screened is None:
-            self._take(self._owned(items))
-            return
-        with on(self.device):
-            rows = to_tensor(self._floats(items, "items"), "items", self.device, self._width, self._shortest("items"))
-            self._take(rows if self.similarity == "cosine" else owned_tensor(rows, items))
+        with self._ids.changing(), on(self.device):
+            rows = self._owned(items)
+            with self._ids.taking(len(rows), ids):
+                self._take(rows)
+
+    def remove(self, ids: Ids) -> None:
+        """Makes items unfindable; their memory is free once the index is built again.
+
+        Raises:
+            DataError: An id is not held (it is named); nothing is removed then.
+        """
+        self._ids.remove(ids)
 
     def _take(self, rows: np.ndarray | HashCodes | Tensor) -> None:
         if isinstance(rows, Tensor):
@@ -88,10 +100,12 @@ class ExactSearch:
             self._screened.add(rows)
         else:
             self._items.append(rows)
-        self._length += len(rows)
         self._width = rows.bits if isinstance(rows, HashCodes) else rows.shape[1]
 
-    def _owned(self, items: Embeddings | HashCodes) -> np.ndarray | HashCodes:
+    def _owned(self, items: Embeddings | HashCodes) -> np.ndarray | HashCodes | Tensor:
+        if self._screened is not None:
+            there = to_tensor(self._floats(items, "items"), "items", self.device, self._width, self._shortest("items"))
+            return there if self.similarity == "cosine" else owned_tensor(there, items)
         rows = self._check(items, "items")
         return rows.apart_from(items) if isinstance(rows, HashCodes) else owned(rows, items)
 
@@ -105,24 +119,36 @@ class ExactSearch:
         """A searcher with the same settings, without items."""
         return ExactSearch(self.similarity, self.bits, self._memory_limit, self.device)
 
-    def search(self, queries: Embeddings | HashCodes, k: int) -> Ranking:
+    def search(self, queries: Embeddings | HashCodes, k: int, *, allowed: Ids | None = None) -> Ranking:
         """The k nearest items.
 
+        Args:
+            queries: ``queries d`` floats or codes.
+            k: Items of each query.
+            allowed: Ids of the items that may be found. None: all.
+
         Raises:
-            UsageError: Nothing was added, k is below 1 or above the number of items, or memory or device is short.
+            UsageError: Nothing was added, k is below 1 or above the number of items that may be found, or memory or
+                device is short.
             DataError: Queries of another width, or with NaN.
         """
-        k = check_k(k, self._length)
-        if self._screened is not None:
-            with on(self.device):
+        prepare = None if self._screened is None else self._screened.rows
+        with on(self.device), self._ids.searching(k, allowed, prepare) as (k, mask):
+            if self._screened is not None:
                 there = to_tensor(self._floats(queries, "queries"), "queries", self.device, self._width)
-                return to_host(self._screened.search(there, k), len(there), k)
-        rows = self._check(queries, "queries")
+                screened = self._screened if mask is None else self._screened.chosen(mask)
+                found = to_host(screened.search(there, k), len(there), k)
+                found = found if mask is None else Ranking(found.scores, np.flatnonzero(mask)[found.indices])
+            else:
+                found = self._by_blocks(self._check(queries, "queries"), k, mask)
+            return self._ids.named(found)
+
+    def _by_blocks(self, rows: np.ndarray | HashCodes, k: int, mask: Mask | None) -> Ranking:
         # scores, their copy inside topk, the mask and the ids: about 16 bytes per pair
         pairs = max(1, self._memory_limit // (32 if self.similarity == "euclidean" else 16))
-        width = min(self._length, max(k, 4096))
+        width = min(self._ids.rows, max(k, 4096))
         height = max(1, pairs // width)
-        parts = [self._search(rows[start : start + height], k, width) for start in range(0, len(rows), height)]
+        parts = [self._search(rows[start : start + height], k, width, mask) for start in range(0, len(rows), height)]
         return Ranking(np.concatenate([p.scores for p in parts]), np.concatenate([p.indices for p in parts]))
 
     def _check(self, values: Embeddings | HashCodes, what: str) -> np.ndarray | HashCodes:
@@ -147,11 +173,13 @@ class ExactSearch:
         Raises:
             UsageError: Nothing was added.
         """
-        check_k(1, self._length)
+        check_k(1, self._ids.rows)
+        ids, id_arrays = self._ids.state()
         settings = {"similarity": self.similarity, "bits": self.bits}
         held = self._items if self._screened is None else [self._screened.rows().cpu().numpy()]
         arrays = [rows.packed() if isinstance(rows, HashCodes) else rows for rows in held]
-        write_index(Path(path), "exact", settings, {f"items{n}": rows for n, rows in enumerate(arrays)})
+        items = {f"items{n}": rows for n, rows in enumerate(arrays)}
+        write_index(Path(path), "exact", settings | {"ids": ids}, items | id_arrays)
 
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu") -> "ExactSearch":
@@ -165,22 +193,32 @@ class ExactSearch:
             DataError: The file is missing, cut off, changed, or of another version or searcher.
         """
         settings, arrays = read_index(Path(path), "exact")
+        ids = settings.pop("ids", None)
         searcher = cls(**settings, device=device)
-        for number in range(len(arrays)):
-            rows = arrays[f"items{number}"]
+        parts = [arrays[f"items{number}"] for number in range(sum(name.startswith("items") for name in arrays))]
+        for rows in parts:
             if searcher._screened is not None:
                 searcher.add(rows)
             elif searcher.similarity == "hamming" and searcher.bits is not None:
                 searcher._take(HashCodes.from_packed(rows, searcher.bits))
             else:
                 searcher._take(rows)
+        searcher._ids = ItemIds.restored(ids, arrays, sum(map(len, parts)))
         return searcher
 
-    def _search(self, queries: np.ndarray | HashCodes, k: int, width: int) -> Ranking:
+    def _search(self, queries: np.ndarray | HashCodes, k: int, width: int, mask: Mask | None) -> Ranking:
         left = as_operand(queries, self.similarity, self.device)
-        blocks = (
-            as_operand(items[start : start + width], self.similarity, self.device)
-            for items in self._items
-            for start in range(0, len(items), width)
-        )
-        return nearest_of_blocks(left, blocks, self.similarity, k)
+        blocks = (as_operand(block, self.similarity, self.device) for block in self._blocks(width, mask))
+        found = nearest_of_blocks(left, blocks, self.similarity, k)
+        return found if mask is None else Ranking(found.scores, np.flatnonzero(mask)[found.indices])
+
+    def _blocks(self, width: int, mask: Mask | None) -> Iterator[np.ndarray | HashCodes]:
+        """The rows that may be found, in order, at most ``width`` at a time."""
+        first = 0
+        for items in self._items:
+            for start in range(0, len(items), width):
+                block = items[start : start + width]
+                chosen = None if mask is None else mask[first : first + len(block)]
+                first += len(block)
+                if chosen is None or chosen.any():
+                    yield block if chosen is None else block[chosen]

@@ -9,12 +9,14 @@ import numpy as np
 
 from fico.codes import HashCodes
 from fico.errors import DataError, UsageError
-from fico.search.base import check_k, faiss_threads, import_faiss, to_floats
-from fico.search.faiss_factory import build_index, bytes_per_item, set_parameters
+from fico.search.base import Ids, check_k, faiss_threads, import_faiss, to_floats
+from fico.search.faiss_factory import build_index, bytes_per_item, check_complete, set_parameters
+from fico.search.faiss_filter import nearest_allowed
 from fico.search.faiss_shards import FaissShards, copies, from_bytes, parts_of, to_bytes
 from fico.search.hash_encoder import HashEncoder
 from fico.search.id_ranges import IdRanges
 from fico.search.index_file import read_index, write_index
+from fico.search.item_ids import ItemIds
 from fico.search.itq import ITQ, draw_rows
 from fico.types import Ranking
 from fico.util.arrays import Embeddings, to_array
@@ -75,6 +77,7 @@ class FaissSearch:
         are_codes = metric == "hamming" or (bits is not None and not self.is_binary)
         self._encoder = HashEncoder(bits, itq, seed, are_codes)
         self._index: Any = None
+        self._ids = ItemIds()
 
     @property
     def is_binary(self) -> bool:
@@ -107,7 +110,7 @@ class FaissSearch:
         write = faiss.write_index_binary if self.is_binary else faiss.write_index
         for part in parts_of(self._index):
             write(part, faiss.PyCallbackIOWriter(count))
-        return written
+        return written + self._ids.nbytes
 
     def fit(self, items: Embeddings | HashCodes, queries: Embeddings | None = None) -> "FaissSearch":
         """Trains ITQ, partitions and quantisers; ``add`` does it from its items where it was not called.
@@ -164,38 +167,66 @@ class FaissSearch:
         clone._encoder = self._encoder
         return clone
 
-    def add(self, items: Embeddings | HashCodes) -> None:
+    def add(self, items: Embeddings | HashCodes, *, ids: Ids | None = None) -> None:
         """Builds the index on the first call; later items only join it.
 
+        Args:
+            items: ``n x d`` floats, or codes in any form.
+            ids: Their ids, whole numbers from 0 or str, with every ``add`` or with none. None: numbers from 0 on.
+
         Raises:
-            DataError: As ``fit``, or rows of another width.
-            UsageError: As ``fit``, or memory is short (the predicted size is named).
+            DataError: As ``fit``, or rows of another width; ids that do not fit.
+            UsageError: As ``fit``, or memory is short (the predicted size is named), or FAISS does not hold what it was
+                given.
         """
         rows = _as_rows(items, "items")
-        if self._index is None:
-            self.fit(rows)
-        require_memory(
-            len(rows) * bytes_per_item(parts_of(self._index)[0]),
-            f"{len(rows)} items in {self.factory}",
-            "add fewer, or choose an index that compresses them",
-        )
-        step = max(1, _ADD_BYTES // (4 * int(self._index.d)))
-        with faiss_threads(self.threads):
-            for start in range(0, len(rows), step):
-                self._index.add(self._rows(rows[start : start + step], "items"))
+        with self._ids.changing(), faiss_threads(self.threads):
+            if self._index is None:
+                self.fit(rows)
+            require_memory(
+                len(rows) * bytes_per_item(parts_of(self._index)[0]),
+                f"{len(rows)} items in {self.factory}",
+                "add fewer, or choose an index that compresses them",
+            )
+            step = max(1, _ADD_BYTES // (4 * int(self._index.d)))
+            blocks = [rows[start : start + step] for start in range(0, len(rows), step)]
+            first = self._rows(blocks[0], "items")
+            for block in blocks[1:]:  # all are checked before the first is added
+                self._rows(block, "items")
+            with self._ids.taking(len(rows), ids):
+                self._index.add(first)
+                for block in blocks[1:]:
+                    self._index.add(self._rows(block, "items"))
+                check_complete(self._index, self.factory, self._ids.rows + len(rows))
 
-    def search(self, queries: Embeddings | HashCodes, k: int) -> Ranking:
-        """The k items that the index finds; where it finds fewer, the rest has item -1 and the lowest score.
+    def remove(self, ids: Ids) -> None:
+        """Makes items unfindable; their memory is free once the index is built again.
 
         Raises:
-            UsageError: Nothing was added, or k is below 1 or above the number of items.
+            DataError: An id is not held (it is named); nothing is removed then.
+        """
+        self._ids.remove(ids)
+
+    def search(self, queries: Embeddings | HashCodes, k: int, *, allowed: Ids | None = None) -> Ranking:
+        """The k items that the index finds; where it finds fewer, the rest has item -1 and the lowest score.
+
+        Args:
+            queries: Rows of the kind of the items.
+            k: Items of each query.
+            allowed: Ids of the items that may be found. None: all. The index is asked for more items until k of them
+                may be, so the result is exact where the index is.
+
+        Raises:
+            UsageError: Nothing was added, or k is below 1 or above the number of items that may be found.
             DataError: Queries of another width, or with NaN.
         """
-        k = check_k(k, 0 if self._index is None else self._index.ntotal)
-        rows = self._rows(queries, "queries")
-        with faiss_threads(self.threads):
-            values, items = self._index.search(rows, k)
-        return Ranking(self._scores(values, items < 0), items)
+        with self._ids.searching(k, allowed) as (k, mask), faiss_threads(self.threads):
+            rows = self._rows(queries, "queries")
+            if mask is None:
+                values, items = self._index.search(rows, k)
+            else:
+                values, items = nearest_allowed(self._index, rows, k, mask)
+            return self._ids.named(Ranking(self._scores(values, items < 0), items))
 
     def _scores(self, values: np.ndarray, is_empty: np.ndarray) -> np.ndarray:
         """Scores, higher is nearer, from the distances or products that FAISS gives."""
@@ -236,13 +267,13 @@ class FaissSearch:
         Raises:
             UsageError: Nothing was added.
         """
-        check_k(1, 0 if self._index is None else self._index.ntotal)
-        encoder, arrays = self._encoder.state()
-        arrays |= {f"index{number}": to_bytes(part) for number, part in enumerate(parts_of(self._index))}
+        check_k(1, self._ids.rows)
+        (encoder, arrays), (ids, id_arrays) = self._encoder.state(), self._ids.state()
+        arrays |= id_arrays | {f"index{number}": to_bytes(part) for number, part in enumerate(parts_of(self._index))}
         names = ("factory", "metric", "search_params", "train_rows", "seed", "shards")
         settings = {name: getattr(self, name) for name in names}
         ranges = self._index.ranges.state() if isinstance(self._index, FaissShards) else None
-        write_index(Path(path), "faiss", {"search": settings, "coder": encoder, "ranges": ranges}, arrays)
+        write_index(Path(path), "faiss", {"search": settings, "coder": encoder, "ranges": ranges, "ids": ids}, arrays)
 
     @classmethod
     def load(cls, path: str | Path, threads: int | None = None) -> "FaissSearch":
@@ -263,6 +294,7 @@ class FaissSearch:
             set_parameters(part, searcher.search_params)  # FAISS does not write all of them
         ranged = settings["ranges"] is not None
         searcher._index = FaissShards(parts, IdRanges.restored(settings["ranges"])) if ranged else parts[0]
+        searcher._ids = ItemIds.restored(settings.get("ids"), arrays, searcher._index.ntotal)
         return searcher
 
     def _build(self, items: int, width: int) -> Any:

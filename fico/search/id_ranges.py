@@ -1,11 +1,6 @@
 """Ids of shards and of the whole: which items each shard holds."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
-
-from fico.errors import UsageError
 
 
 class IdRanges:
@@ -17,34 +12,12 @@ class IdRanges:
 
     def __init__(self, shards: int) -> None:
         self.counts = [0] * shards
-        self._is_whole = True
         self._pieces: list[list[tuple[int, int]]] = [[] for _ in range(shards)]  # first id in the shard, in the whole
 
     @property
     def total(self) -> int:
         """Items of all shards."""
         return sum(self.counts)
-
-    @contextmanager
-    def distributing(self, items: int) -> Iterator[list[slice]]:
-        """``distribute``, valid only if the block succeeds: shards that hold half of an ``add`` do not fit together.
-
-        Raises:
-            UsageError: An earlier block failed.
-        """
-        self.check_whole()
-        self._is_whole = False
-        yield self.distribute(items)
-        self._is_whole = True
-
-    def check_whole(self) -> None:
-        """Refuses shards of which some hold items of an ``add`` and others do not.
-
-        Raises:
-            UsageError: A call of ``add`` failed.
-        """
-        if not self._is_whole:
-            raise UsageError("an add() failed half-way, so the shards do not fit together; build the index again")
 
     def distribute(self, items: int) -> list[slice]:
         """Assigns the next items to the shards.
@@ -69,6 +42,13 @@ class IdRanges:
         inner, whole = np.array(self._pieces[shard], np.int64).T
         piece = np.maximum(np.searchsorted(inner, ids, side="right") - 1, 0)
         return np.where(ids < 0, ids, ids - inner[piece] + whole[piece])
+
+    def chosen(self, mask: np.ndarray) -> list[np.ndarray]:
+        """For each shard the ids within it of the items that a mask of the whole chooses."""
+        return [
+            np.flatnonzero(mask[self.to_whole(shard, np.arange(count))]) if count else np.empty(0, np.int64)
+            for shard, count in enumerate(self.counts)
+        ]
 
     def held(self) -> "IdRanges":
         """Without the shards that hold nothing."""

@@ -13,7 +13,8 @@ from fico.util.damaged import readable
 from fico.util.digest import DIGEST, arrays_digest
 from fico.util.resources import require_disk
 
-VERSION = 3
+VERSION = 4
+_READ = ("3", "4")  # 3 had no ids and no removed items
 
 Settings = dict[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -81,10 +82,10 @@ def _read(path: Path, with_arrays: bool) -> tuple[dict[str, str], Arrays]:
             header = file.metadata() or {}
             if header.get("format") != "fico-index":
                 raise DataError(f"{path} is not an index file; save one with the searcher's save(path)")
-            if header.get("version") != str(VERSION):
+            if header.get("version") not in _READ:
                 raise DataError(
-                    f"{path} is an index file of version {header.get('version')}, this release reads {VERSION}; "
-                    "build the index again"
+                    f"{path} is an index file of version {header.get('version')}, this release reads "
+                    f"{' and '.join(_READ)}; build the index again"
                 )
             names = file.keys() if with_arrays else []
             return header, {name: file.get_tensor(name) for name in names}

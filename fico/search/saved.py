@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from fico.errors import DataError
-from fico.search.base import Searcher
+from fico.search.base import UpdatableSearcher
 from fico.search.index_file import index_kind
 from fico.util.damaged import readable
 
 
-def load_file(path: str | Path) -> Searcher:
+def load_file(path: str | Path) -> UpdatableSearcher:
     """Reads an index, whichever searcher saved it.
 
     Args:

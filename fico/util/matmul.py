@@ -3,8 +3,10 @@
 The threads of OpenBLAS spin for tens of milliseconds after every product, and take the time of whatever comes next.
 """
 
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -33,10 +35,25 @@ def matmul(
         list(pool.map(piece, range(0, len(left), max(1, step))))
 
 
-def one_blas_thread() -> AbstractContextManager[Any]:
-    """While it is open, matrix products of NumPy take the calling thread alone; for threads that share the work."""
-    limited: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
-    return limited
+_limit = threading.Lock()
+_limited: list[Any] = []  # one entry for each block that is open, of whichever thread; the first holds BLAS's setting
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """While it is open, matrix products of NumPy take the calling thread alone; for threads that share the work.
+
+    BLAS's setting is global: the first block to be opened changes it, the last one to be left puts it back.
+    """
+    with _limit:
+        _limited.append(_limited[0] if _limited else _libraries().limit(limits=1, user_api="blas"))
+    try:
+        yield
+    finally:
+        with _limit:
+            setting = _limited.pop()
+            if not _limited:
+                setting.restore_original_limits()
 
 
 @cache

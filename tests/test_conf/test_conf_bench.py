@@ -120,7 +120,7 @@ def test_figure_4_measures_where_no_run_is_given(run):
 def test_the_comparison_of_rivals_leaves_table_and_figure(run, capsys):
     folder = run("experiment=pareto", *SMALL, "bench.rivals=[flat,hnsw,popcount_64]", "bench.rounds=1")
     assert capsys.readouterr().out.strip().splitlines()[-1] == str(folder.resolve())
-    for name in ("pareto.svg", "pareto.png", "results.csv", "report.md"):
+    for name in ("pareto.svg", "pareto.png", "pareto-other-modality.svg", "results.csv", "report.md"):
         assert (folder / name).exists(), name
     page = (folder / "report.html").read_text()
     assert "<svg" in page
@@ -128,6 +128,7 @@ def test_the_comparison_of_rivals_leaves_table_and_figure(run, capsys):
     rows = json.loads((folder / "results.json").read_text())["search"]
     assert {row["index"] for row in rows} == {"flat", "hnsw", "popcount_64"}
     assert all(isinstance(row["is_dominated"], bool) for row in rows)
+    assert {row["query_modality"] for row in rows} == {"same", "other"}
 
 
 def test_a_bench_that_was_finished_is_not_run_again(run):

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from fico.bench.pareto.tables import MODALITIES
 from fico.report.figures.files import COLOURS, INK, MARKERS, style
 from fico.util.optional import requires_extra
 from fico.util.units import bytes_text
@@ -22,7 +23,7 @@ def draw(rows: Sequence[Mapping[str, Any]], k: int) -> Figure:
     """Two panels of CPU time over recall, one per definition; hollow marks are dominated settings.
 
     Args:
-        rows: Of the comparison.
+        rows: Of the comparison, of queries of one modality.
         k: Items per query.
     """
     figure = Figure(figsize=(12.5, 5.4), layout="constrained")
@@ -41,7 +42,8 @@ def draw(rows: Sequence[Mapping[str, Any]], k: int) -> Figure:
     legend = figure.legend(handles, names, frameon=False, fontsize=9, loc="outside right center")
     for text in legend.get_texts():
         text.set_color(INK)
-    title = f"{rows[0]['items']:,} items, {rows[0]['queries']:,} queries, k = {k}; hollow: dominated"
+    modality = MODALITIES[rows[0]["query_modality"]]
+    title = f"{rows[0]['items']:,} items, {rows[0]['queries']:,} queries, {modality}, k = {k}; hollow: dominated"
     figure.suptitle(title, color=INK, fontsize=11)
     return figure
 

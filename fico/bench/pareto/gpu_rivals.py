@@ -108,7 +108,7 @@ class Cagra:
         return Ranking(values, items.astype(np.int64))
 
 
-def absent(name: str) -> str | None:
+def gpu_absent(name: str) -> str | None:
     """Why a rival cannot run here; None where it can."""
     import torch
 

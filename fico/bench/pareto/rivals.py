@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fico.bench.pareto.gpu_rivals import GPU_RIVALS
+from fico.bench.pareto.gpu_rivals import GPU_RIVALS, gpu_absent
+from fico.bench.pareto.library_rivals import LIBRARY_RIVALS, library_absent
 from fico.bench.timing import Timing, once
 from fico.search.base import Searcher
 from fico.search.faiss_index import FaissSearch
@@ -81,6 +82,13 @@ def tune(searcher: Searcher, params: SearchParams) -> None:
         setattr(searcher, name, value)
 
 
+def absent(name: str) -> str | None:
+    """Why a rival cannot run here; None where it can."""
+    if name in GPU_RIVALS:
+        return gpu_absent(name)
+    return library_absent(name) if name in LIBRARY_RIVALS else None
+
+
 def params_text(params: SearchParams) -> str:
     """``nprobe=16 k_factor_rf=5``."""
     return " ".join(f"{name}={value:g}" for name, value in params.items())
@@ -102,6 +110,10 @@ def _gpu(name: str) -> Callable[[BuildContext], Searcher]:
     return lambda context: GPU_RIVALS[name](context.binariser)
 
 
+def _library(name: str) -> Callable[[BuildContext], Searcher]:
+    return lambda context: LIBRARY_RIVALS[name](context.threads)
+
+
 def _popcount(bits: int) -> Callable[[BuildContext], Searcher]:
     return lambda context: PopcountSearch(bits, context.threads, context.binariser(bits))
 
@@ -120,6 +132,7 @@ def _grid(**values: Sequence[float]) -> list[SearchParams]:
 
 
 _EF = [{"efSearch": ef} for ef in (10, 16, 24, 32, 48, 64, 96, 128)]
+_NPROBE = _grid(nprobe=(4, 8, 16, 32, 64))
 _REFINED = _grid(nprobe=(8, 16, 32, 64), k_factor_rf=(5, 10, 20, 50))
 _CANDIDATES = (25, 50, 100, 200, 300, 400)
 _HYBRID = _grid(nprobe=(8, 16, 32, 64), candidates=_CANDIDATES)
@@ -159,6 +172,21 @@ RIVALS: dict[str, Rival] = {
     "hybrid": Rival(_hybrid("float32"), _HYBRID, _floats(48), lambda n, d: 0.05 * d),
     "hybrid_fp16": Rival(_hybrid("float16"), _HYBRID, lambda d: 2 * d + 48, lambda n, d: 0.05 * d),
     "hybrid_int8": Rival(_hybrid("int8"), _HYBRID, lambda d: d + 48, lambda n, d: 0.05 * d),
+    "rabitq_ivf_4": Rival(_library("rabitq_ivf_4"), _NPROBE, lambda d: d / 2 + 24, lambda n, d: 0.1 * d),
+    "rabitq_ivf_7": Rival(_library("rabitq_ivf_7"), _NPROBE, lambda d: d + 24, lambda n, d: 0.1 * d),
+    "rabitq_ivf_raw": Rival(_library("rabitq_ivf_raw"), _NPROBE, _floats(72), lambda n, d: 0.1 * d),
+    "symphony_qg": Rival(
+        _library("symphony_qg"), _grid(ef=(10, 20, 40, 80, 160)), lambda d: 12 * d, lambda n, d: 0.1 * d
+    ),
+    "usearch_int8": Rival(
+        _library("usearch_int8"), _grid(ef=(16, 32, 64, 128)), lambda d: d + 300, lambda n, d: 0.3 * d
+    ),
+    "scann": Rival(
+        _library("scann"),
+        _grid(leaves=(8, 16, 32, 64), candidates=(50, 100, 200)),
+        lambda d: 4.25 * d,
+        lambda n, d: 0.2 * d,
+    ),
     "gpu_flat": Rival(_gpu("gpu_flat"), [{}], _floats(), lambda n, d: 1.0),
     "gpu_binary_flat": Rival(_gpu("gpu_binary_flat"), [{}], _codes(256), lambda n, d: 1.0),
     "gpu_cagra": Rival(_gpu("gpu_cagra"), _grid(itopk_size=(32, 64, 128, 256)), _floats(256), lambda n, d: 1.0),

@@ -11,6 +11,7 @@ from fico.util.units import bytes_text, percent_text
 
 Rows = Sequence[Mapping[str, Any]]
 KINDS = {"top1_in_k": "exact nearest item among the first {k}", "overlap_at_k": "overlap with the exact {k} nearest"}
+MODALITIES = {"same": "same modality", "other": "other modality"}  # of the queries, relative to the items
 _COLUMNS = 6
 
 
@@ -22,13 +23,14 @@ def settings_table(rows: Rows, k: int) -> Table:
         k: Items per query.
     """
     first = rows[0]
-    title = f"{first['queries']:,} queries, {first['items']:,} items, k = {k}, recall in %"
+    title = f"{first['queries']:,} queries of a modality, {first['items']:,} items, k = {k}, recall in %"
     note = (
         "Query encoding is counted. dominated: another row has no less of both recalls, costs no more CPU time and no "
         "more memory, and is better in one of them. Of a GPU the wall-clock time is its cost."
     )
     numbers = ("CPU µs\nper query", "wall µs\nper query", "top 1\nin 1", f"overlap\nat {k}", "size", "build\nCPU s")
-    columns = (Column("index", is_text=True), Column("setting", is_text=True), *map(Column, numbers), Column(""))
+    texts = (Column(name, is_text=True) for name in ("queries", "index", "setting"))
+    columns = (*texts, *map(Column, numbers), Column(""))
     return Table("pareto", title, columns, tuple(_row(row, k) for row in rows), (note,), frozenset({"dominated"}))
 
 
@@ -36,7 +38,8 @@ def _row(row: Mapping[str, Any], k: int) -> Row:
     recalls = percent_text(row["top1_in_k"][1]), percent_text(row["overlap_at_k"][k])
     costs = bytes_text(row["index_bytes"]), f"{row['build_cpu_seconds']:.1f}"
     state = "dominated" if row["is_dominated"] else ""
-    texts = row["index"], row["setting"], f"{row['cpu_us']:.1f}", f"{row['wall_us']:.1f}", *recalls, *costs, state
+    what = MODALITIES[row["query_modality"]], row["index"], row["setting"]
+    texts = *what, f"{row['cpu_us']:.1f}", f"{row['wall_us']:.1f}", *recalls, *costs, state
     return Row(text_cells(*texts), "dominated" if row["is_dominated"] else "run")
 
 
@@ -44,7 +47,7 @@ def speed_up_table(rows: Rows, baseline: str, kind: str, k: int) -> Table:
     """How much less CPU time each index takes than the baseline at the recall of the baseline's search parameters.
 
     Args:
-        rows: Of the comparison.
+        rows: Of the comparison, of queries of one modality.
         baseline: Index that the others are compared with.
         kind: ``top1_in_k`` or ``overlap_at_k``.
         k: Its k.
@@ -69,13 +72,15 @@ def speed_up_table(rows: Rows, baseline: str, kind: str, k: int) -> Table:
         found_rows.append(Row(text_cells(name, *ratios)))
     headings = [f"{percent_text(recall)} %\n{parameters}" for recall, _, parameters in points]
     columns = (Column("index", is_text=True), *map(Column, headings))
-    title = f"speed-up over {baseline} at equal recall ({KINDS[kind].format(k=k)})"
+    modality = rows[0]["query_modality"]
+    title = f"{MODALITIES[modality]}: speed-up over {baseline} at equal recall ({KINDS[kind].format(k=k)})"
     note = (
         "CPU time of the baseline over that of the index at the recall of the heading, interpolated between the "
         "neighbouring search parameters of the index; – where it does not reach that recall. Of a GPU the wall-clock "
         "time is its cost: such a ratio compares two machines."
     )
-    return Table(f"speed-up-{kind.replace('_', '-')}", title, columns, tuple(found_rows), (note,))
+    name = f"speed-up-{kind.replace('_', '-')}{'' if modality == 'same' else '-other-modality'}"
+    return Table(name, title, columns, tuple(found_rows), (note,))
 
 
 def _columns(rows: Rows, kind: str, k: int) -> tuple[list[float], list[float]]:

@@ -58,11 +58,11 @@ def index_table(protocol: Protocol, runs: Sequence[Results], key: str) -> Table 
 
 
 def searched_rows(group: SeedGroup) -> list[SearchRow]:
-    """Each index of a group once in each direction; of one seed, and of several runs with it the newest."""
-    found: dict[tuple[str, str, str], tuple[int, SearchRow]] = {}
+    """Each index once in each direction or modality of queries; of one seed, and of several runs with it the newest."""
+    found: dict[tuple[str, ...], tuple[int, SearchRow]] = {}
     for run in sorted(group.runs, key=lambda run: run.started, reverse=True):
         for row in run.search:
-            what = row.index, str(row.details.get("direction", "")), str(row.details.get("settings", ""))
+            what = row.index, *(str(row.details.get(name, "")) for name in ("direction", "query_modality", "settings"))
             if what not in found or run.seed < found[what][0]:
                 found[what] = run.seed, row
     return [row for _, row in found.values()]

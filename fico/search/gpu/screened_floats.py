@@ -61,6 +61,22 @@ class ScreenedFloats:
             self._added = [torch.cat(self._added)]
         return self._added[0]
 
+    def chosen(self, mask: np.ndarray) -> "ScreenedFloats":
+        """A copy that holds some of the rows.
+
+        Args:
+            mask: `` rows``, bool.
+
+        Raises:
+            UsageError: The device is short of memory for the copy (the predicted size is named).
+        """
+        rows = self.rows()
+        size = int(mask.sum()) * rows.shape[1] * rows.element_size()
+        require_device_memory(self.device, size, f"a copy of {int(mask.sum())} items")
+        some = ScreenedFloats(self.device, self._is_cosine, self._smallest)
+        some._added = [rows[torch.from_numpy(np.flatnonzero(mask)).to(self.device)]]
+        return some
+
     def search(
         self, queries: Float[Tensor, "queries dim"], k: int
     ) -> Iterator[tuple[slice, Float[Tensor, "tile k"], Int[Tensor, "tile k"]]]:

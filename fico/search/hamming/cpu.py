@@ -33,8 +33,12 @@ class CodeIndex(Protocol):
         """Adds codes, whose words no other code may write to."""
         ...
 
-    def search(self, queries: HashCodes, k: int) -> Ranking:
-        """The k nearest codes of each query, ties by lowest id."""
+    def prepare(self) -> None:
+        """Puts the added codes in order; after it several threads may search, until codes are added."""
+        ...
+
+    def search(self, queries: HashCodes, k: int, mask: np.ndarray | None = None) -> Ranking:
+        """The k nearest codes of each query, ties by lowest id; of those that ``mask`` allows, at least k."""
         ...
 
     def codes(self) -> HashCodes:
@@ -74,16 +78,19 @@ class ScannedCodes:
         """All codes."""
         return HashCodes(self._build_planes().words(), self._bits)
 
-    def search(self, queries: HashCodes, k: int) -> Ranking:
-        """The k nearest codes of each query, ties by lowest id."""
-        hits = self._search_all(queries.words.view(np.int64), k)
+    def prepare(self) -> None:
+        """Transposes the codes added since the last search into planes."""
+        self._build_planes()
+
+    def search(self, queries: HashCodes, k: int, mask: np.ndarray | None = None) -> Ranking:
+        """The k nearest codes of each query, ties by lowest id; of those that ``mask`` allows, at least k."""
+        hits = self._search_all(queries.words.view(np.int64), k, mask)
         scores = np.empty(hits.shape, np.int32)
         np.right_shift(hits, ID_BITS, out=scores, casting="unsafe")
         hits &= (1 << ID_BITS) - 1
         return Ranking(np.negative(scores, out=scores), hits)
 
     def _build_planes(self) -> "BitPlanes":
-        """Transposes the codes added since the last search into planes."""
         from fico.search.hamming.bit_planes import BitPlanes
 
         if self._planes is None or self._sample is None:
@@ -96,51 +103,57 @@ class ScannedCodes:
             self._planes.extend((added.pop().words for _ in range(len(added))), starts[-1] - starts[0])
         return self._planes
 
-    def _search_all(self, queries: np.ndarray, k: int) -> np.ndarray:
+    def _search_all(self, queries: np.ndarray, k: int, mask: np.ndarray | None) -> np.ndarray:
         planes = self._build_planes()
         if self._splits_items(queries):
-            return self._search_ranges(planes, queries, k)
-        return self._search_tiles(planes, queries, self._first_limits(queries, k), k)
+            return self._search_ranges(planes, queries, k, mask)
+        limits = self._first_limits(queries, k, mask)
+        return self._search_tiles(planes, queries, limits, k, lane_masks(mask))
 
     def _splits_items(self, queries: np.ndarray) -> bool:
         """Whether every thread scans a range of the items: too few queries for a tile each."""
         return self.threads > 1 and len(queries) < SHARED * self.threads
 
-    def _search_tiles(self, planes: "BitPlanes", queries: np.ndarray, limits: np.ndarray, k: int) -> np.ndarray:
+    def _search_tiles(
+        self, planes: "BitPlanes", queries: np.ndarray, limits: np.ndarray, k: int, allowed: np.ndarray
+    ) -> np.ndarray:
         found = np.empty((len(queries), k), np.int64)
         height = tile_height(len(queries), k, self.threads)
 
         def tile(start: int) -> None:
             rows = slice(start, start + height)
-            _scan(planes, (0, planes.length), queries[rows], limits[rows], found[rows])
+            _scan(planes, (0, planes.length), allowed, queries[rows], limits[rows], found[rows])
 
         run_parts(tile, range(0, len(queries), height), self.threads)
         return found
 
-    def _search_ranges(self, planes: "BitPlanes", queries: np.ndarray, k: int) -> np.ndarray:
+    def _search_ranges(self, planes: "BitPlanes", queries: np.ndarray, k: int, mask: np.ndarray | None) -> np.ndarray:
         from fico.search.hamming.bit_planes import SLAB
 
         step = SLAB * math.ceil(planes.length / SLAB / self.threads)
         starts = range(0, planes.length, step)
         stops = [min(start + step, planes.length) for start in starts]
-        found = [np.empty((len(queries), min(k, b - a)), np.int64) for a, b in zip(starts, stops, strict=True)]
+        counts = [b - a if mask is None else int(mask[a:b].sum()) for a, b in zip(starts, stops, strict=True)]
+        found, allowed = [np.empty((len(queries), min(k, count)), np.int64) for count in counts], lane_masks(mask)
         height = tile_height(len(queries), k, 1)
 
         def part(i: int) -> None:
-            for at in range(0, len(queries), height):
+            for at in range(0, len(queries) if counts[i] else 0, height):
                 some = queries[at : at + height]
-                _scan(planes, (starts[i], stops[i]), some, _widest(some), found[i][at : at + height])
+                _scan(planes, (starts[i], stops[i]), allowed, some, _widest(some), found[i][at : at + height])
 
         run_parts(part, range(len(starts)), self.threads)
         return np.sort(np.concatenate(found, axis=1), axis=1)[:, :k]
 
-    def _first_limits(self, queries: np.ndarray, k: int) -> np.ndarray:
+    def _first_limits(self, queries: np.ndarray, k: int, mask: np.ndarray | None = None) -> np.ndarray:
         """A distance within which each query probably has k codes; the scan reports where it has not."""
         assert self._sample is not None
-        rank = sampled_rank(k)
-        if k < _SAMPLED_K or rank > self._sample.length // 4:
+        rank, sampled = sampled_rank(k), None if mask is None else mask[::STRIDE]
+        count = self._sample.length if sampled is None else int(sampled.sum())
+        if k < _SAMPLED_K or rank > count // 4:
             return _widest(queries)
-        return self._search_tiles(self._sample, queries, _widest(queries), rank)[:, -1] >> ID_BITS
+        found = self._search_tiles(self._sample, queries, _widest(queries), rank, lane_masks(sampled))
+        return np.asarray(found[:, -1] >> ID_BITS)
 
 
 class FaissCodes:
@@ -168,12 +181,18 @@ class FaissCodes:
         self._added = [HashCodes.joined(self._added)]
         return self._added[0]
 
-    def search(self, queries: HashCodes, k: int) -> Ranking:
-        """The k nearest codes of each query, ties by lowest id."""
+    def prepare(self) -> None:
+        """Joins the added codes."""
+        self.codes()
+
+    def search(self, queries: HashCodes, k: int, mask: np.ndarray | None = None) -> Ranking:
+        """The k nearest codes of each query, ties by lowest id; of those that ``mask`` allows, at least k."""
+        codes = self.codes() if mask is None else self.codes()[mask]
         with faiss_threads(self.threads):
-            distances, items = import_faiss().knn_hamming(_bytes(queries), _bytes(self.codes()), k)
+            distances, items = import_faiss().knn_hamming(_bytes(queries), _bytes(codes), k)
         order = np.lexsort((items, distances), axis=1)
-        return Ranking(-np.take_along_axis(distances, order, 1), np.take_along_axis(items, order, 1))
+        items = np.take_along_axis(items, order, 1)
+        return Ranking(-np.take_along_axis(distances, order, 1), items if mask is None else np.flatnonzero(mask)[items])
 
 
 def tile_height(queries: int, k: int, threads: int) -> int:
@@ -202,18 +221,42 @@ def run_parts(work: Callable[[int], None], parts: Sequence[int], threads: int) -
             done.result()
 
 
+def lane_masks(mask: np.ndarray | None) -> np.ndarray:
+    """Which codes may be found, as the kernel takes it.
+
+    Args:
+        mask: `` codes``, bool. None: all.
+
+    Returns:
+        ``slabs lanes``: bit v of lane l is code 64 l + v of the slab, as in the planes; no slab where all may be found.
+    """
+    from fico.search.hamming.bit_planes import LANES, SLAB
+
+    if mask is None:
+        return np.empty((0, LANES), np.int64)
+    bits = np.packbits(mask, bitorder="little")
+    return np.pad(bits, (0, -len(bits) % (SLAB // 8))).view("<i8").reshape(-1, LANES)
+
+
 def _widest(queries: np.ndarray) -> np.ndarray:
     """Limits that leave nothing out."""
     return np.full(len(queries), 64 * queries.shape[1], np.int64)
 
 
-def _scan(planes: "BitPlanes", part: tuple[int, int], queries: np.ndarray, limits: np.ndarray, out: np.ndarray) -> None:
+def _scan(
+    planes: "BitPlanes",
+    part: tuple[int, int],
+    allowed: np.ndarray,
+    queries: np.ndarray,
+    limits: np.ndarray,
+    out: np.ndarray,
+) -> None:
     from fico.search.hamming.kernel import scan
 
-    filled = scan(planes.arrays, *part, queries, limits, out)
+    filled = scan(planes.arrays, *part, allowed, queries, limits, out)
     if not filled.all():  # the sample misled: once more for these, leaving nothing out
         again = np.empty((int((~filled).sum()), out.shape[1]), np.int64)
-        scan(planes.arrays, *part, queries[~filled], _widest(queries[~filled]), again)
+        scan(planes.arrays, *part, allowed, queries[~filled], _widest(queries[~filled]), again)
         out[~filled] = again
 
 

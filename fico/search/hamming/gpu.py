@@ -59,8 +59,17 @@ class DeviceCodes:
         self._added = [HashCodes.joined(self._added)]
         return self._added[0]
 
-    def search(self, queries: HashCodes, k: int) -> Ranking:
-        """The k nearest codes of each query, ties by lowest id."""
+    def prepare(self) -> None:
+        """Brings the added codes to the device."""
+        self._on_device()
+
+    def search(self, queries: HashCodes, k: int, mask: np.ndarray | None = None) -> Ranking:
+        """The k nearest codes of each query, ties by lowest id; of those that ``mask`` allows, at least k."""
+        if mask is not None:
+            some = DeviceCodes(self.device, self._nearest)
+            some.add(self.codes()[mask])
+            found = some.search(queries, k)
+            return Ranking(found.scores, np.flatnonzero(mask)[found.indices])
         if not self._stages:
             return self._by_products(queries, k)
         tiles = (

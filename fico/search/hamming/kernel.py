@@ -126,6 +126,7 @@ def _take(
     hit_rows: np.ndarray,
     pending: int,
     part: tuple[int, int, int],
+    allowed: np.ndarray,
     k: int,
     limits: np.ndarray,
     offsets: np.ndarray,
@@ -151,6 +152,8 @@ def _take(
             mask = found[entry, bits - 1, lane]
             if limit < before:
                 mask &= _within(found, entry, lane, offset + limit)
+            if len(allowed):
+                mask &= allowed[first // SLAB, lane]
             while mask:
                 shift = trailing_zeros(mask)
                 mask &= mask - 1
@@ -212,7 +215,13 @@ def _emit(hits: np.ndarray, stored: int, limit: int, histogram: np.ndarray, out:
 
 @njit(nogil=True, cache=True)
 def scan(
-    planes: tuple[np.ndarray, ...], begin: int, stop: int, queries: np.ndarray, limits: np.ndarray, out: np.ndarray
+    planes: tuple[np.ndarray, ...],
+    begin: int,
+    stop: int,
+    allowed: np.ndarray,
+    queries: np.ndarray,
+    limits: np.ndarray,
+    out: np.ndarray,
 ) -> np.ndarray:
     """Nearest codes of some queries among the codes ``begin`` to ``stop``.
 
@@ -220,6 +229,7 @@ def scan(
         planes: For each word of a code ``slabs 64 lanes``, as `BitPlanes` holds them.
         begin: First code, a multiple of ``SLAB``.
         stop: One past the last code.
+        allowed: ``slabs lanes``: a bit for each code that may be found, as `cpu.lane_masks` makes it; none: all.
         queries: ``queries words``.
         limits: First limit of each query; 64 * words leaves nothing out.
         out: ``queries k``: receives ``distance << ID_BITS | id``, sorted.
@@ -244,13 +254,13 @@ def scan(
         part = (slab * SLAB, begin, stop)
         if is_shared:
             pending = _near_shared(planes, slab, lookups, layer, offsets, sums, found, hit_rows)
-            _take(found, hit_rows, pending, part, k, limits, offsets, histogram, counts, hits)
+            _take(found, hit_rows, pending, part, allowed, k, limits, offsets, histogram, counts, hits)
         else:
             for row in range(rows):
                 lanes = _near_direct(planes, slab, flips, row, offsets, sums, found)
                 if lanes:
                     hit_rows[0] = row << LANES | lanes
-                    _take(found, hit_rows, 1, part, k, limits, offsets, histogram, counts, hits)
+                    _take(found, hit_rows, 1, part, allowed, k, limits, offsets, histogram, counts, hits)
     for row in range(rows):
         if limits[row] < first[row]:
             _emit(hits[row], counts[row, 1], limits[row], histogram[row], out[row])
@@ -262,6 +272,8 @@ def screen(
     planes: tuple[np.ndarray, ...],
     starts: np.ndarray,
     stops: np.ndarray,
+    counts: np.ndarray,
+    allowed: np.ndarray,
     lists: np.ndarray,
     queries: np.ndarray,
     out: np.ndarray,
@@ -273,6 +285,8 @@ def screen(
         planes: For each word of a code ``slabs 64 lanes``.
         starts: First code of each list, a multiple of 64.
         stops: One past its last code.
+        counts: Codes of it that may be found.
+        allowed: ``slabs lanes``: a bit for each code that may be found, as `cpu.lane_masks` makes it; none: all.
         lists: ``queries probes``: lists to scan.
         queries: ``queries words``.
         out: ``queries candidates``: receives ``distance << ID_BITS | position`` by distance, equal ones in the order of
@@ -283,7 +297,7 @@ def screen(
     bits, widest = count_bits(planes), BITS * len(planes)
     histogram = np.zeros((rows, widest + 2), np.int64)
     hits = np.empty((rows, 4 * candidates + 64), np.int64)
-    counts, limits = np.zeros((rows, 2), np.int64), np.full(rows, widest)
+    taken, limits = np.zeros((rows, 2), np.int64), np.full(rows, widest)
     offsets, sums = np.empty((rows, bits), np.int64), aligned(rows * bits * LANES).reshape(rows, bits, LANES)
     found, hit_rows, flips = aligned(bits * LANES).reshape(1, bits, LANES), np.empty(1, np.int64), _flips(queries)
     for row in range(rows):
@@ -291,11 +305,13 @@ def screen(
         held[row] = 0
         for probe in range(lists.shape[1]):
             begin, stop = starts[lists[row, probe]], stops[lists[row, probe]]
-            held[row] += stop - begin
+            held[row] += counts[lists[row, probe]]
+            if counts[lists[row, probe]] == 0:
+                continue
             for slab in range(begin // SLAB, (stop + SLAB - 1) // SLAB):
                 lanes = _near_direct(planes, slab, flips, row, offsets, sums, found)
                 if lanes:
                     part, hit_rows[0] = (slab * SLAB, begin, stop), row << LANES | lanes
-                    _take(found, hit_rows, 1, part, candidates, limits, offsets, histogram, counts, hits)
-        _emit(hits[row], counts[row, 1], limits[row], histogram[row], out[row])
+                    _take(found, hit_rows, 1, part, allowed, candidates, limits, offsets, histogram, taken, hits)
+        _emit(hits[row], taken[row, 1], limits[row], histogram[row], out[row])
         held[row] = min(held[row], candidates)

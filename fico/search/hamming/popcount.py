@@ -6,11 +6,12 @@ from pathlib import Path
 
 from fico.codes import HashCodes
 from fico.errors import UsageError
-from fico.search.base import check_k
+from fico.search.base import Ids, check_k
 from fico.search.gpu.device import check_device, fuses_kernels, on
 from fico.search.hamming.cpu import CodeIndex, FaissCodes, ScannedCodes, scratch_bytes
 from fico.search.hash_encoder import HashEncoder
 from fico.search.index_file import read_index, write_index
+from fico.search.item_ids import ItemIds
 from fico.search.itq import ITQ
 from fico.search.sampling import STRIDE
 from fico.types import Ranking
@@ -56,7 +57,7 @@ class PopcountSearch:
         self.device = device
         check_device(device)
         self._codes: CodeIndex | None = None
-        self._length = 0
+        self._ids = ItemIds()
 
     @property
     def name(self) -> str:
@@ -71,7 +72,7 @@ class PopcountSearch:
     @property
     def size_bytes(self) -> int:
         """Bytes of the codes as they lie in memory, and of the sample that sets the first limits."""
-        return 0 if self._codes is None else self._codes.size_bytes
+        return self._ids.nbytes + (0 if self._codes is None else self._codes.size_bytes)
 
     @property
     def backend(self) -> str:
@@ -103,30 +104,45 @@ class PopcountSearch:
         clone._encoder = self._encoder
         return clone
 
-    def add(self, items: Embeddings | HashCodes) -> None:
+    def add(self, items: Embeddings | HashCodes, *, ids: Ids | None = None) -> None:
         """Adds codes, or floats to make codes of.
 
+        Args:
+            items: ``n x d`` floats, or codes in any form.
+            ids: Their ids, whole numbers from 0 or str, with every ``add`` or with none. None: numbers from 0 on.
+
         Raises:
-            DataError: Another width, a value other than a code where codes are declared, packed codes without ``bits``.
+            DataError: Another width, a value other than a code where codes are declared, packed codes without ``bits``;
+                ids that do not fit.
             UsageError: The width is not a multiple of 8, or memory is short (the predicted size is named).
         """
         rows = items if isinstance(items, HashCodes) else to_array(items, "items")
-        if not self._encoder.is_fitted:
-            self.fit(rows)
-        assert self.bits is not None
-        require_memory(
-            len(rows) * self.bits // 8 + predicted_bytes(self._length + len(rows), self.bits),
-            f"{self._length + len(rows)} codes of {self.bits} bits, which are held twice while they are put in order,",
-            "add fewer or spread them over machines",
-        )
-        with on(self.device):
-            self._take(self._encoder.encode(items, "items").apart_from(rows))
+        with self._ids.changing(), on(self.device):
+            if not self._encoder.is_fitted:
+                self.fit(rows)
+            assert self.bits is not None
+            total = self._ids.rows + len(rows)
+            require_memory(
+                len(rows) * self.bits // 8 + predicted_bytes(total, self.bits),
+                f"{total} codes of {self.bits} bits, which are held twice while they are put in order,",
+                "add fewer or spread them over machines",
+            )
+            codes = self._encoder.encode(items, "items").apart_from(rows)
+            with self._ids.taking(len(rows), ids):
+                self._take(codes)
+
+    def remove(self, ids: Ids) -> None:
+        """Makes items unfindable; their memory is free once the index is built again.
+
+        Raises:
+            DataError: An id is not held (it is named); nothing is removed then.
+        """
+        self._ids.remove(ids)
 
     def _take(self, codes: HashCodes) -> None:
         if self._codes is None:
             self._codes = self._build()
         self._codes.add(codes)
-        self._length += len(codes)
 
     def _build(self) -> CodeIndex:
         if self.device != "cpu":
@@ -135,25 +151,33 @@ class PopcountSearch:
             return codes_on(self.device)
         return ScannedCodes(self.threads) if self.backend == "numba" else FaissCodes(self.threads)
 
-    def search(self, queries: Embeddings | HashCodes, k: int) -> Ranking:
+    def search(self, queries: Embeddings | HashCodes, k: int, *, allowed: Ids | None = None) -> Ranking:
         """The k nearest items; scores are minus the number of differing bits, ``int32``.
 
+        Args:
+            queries: Rows of the kind of the items.
+            k: Items of each query.
+            allowed: Ids of the items that may be found. None: all.
+
         Raises:
-            UsageError: Nothing was added, k is below 1 or above the number of items, or memory is short for the result
-                (the predicted size is named).
+            UsageError: Nothing was added, k is below 1 or above the number of items that may be found, or memory is
+                short for the result (the predicted size is named).
             DataError: Queries of another width, or that are not codes.
         """
-        k = check_k(k, self._length)
-        codes = self._encoder.encode(queries, "queries")
-        if self.device == "cpu":
-            require_memory(
-                predicted_bytes(0, codes.bits, len(codes), k, self.threads),
-                f"the {k} nearest items of {len(codes)} queries",
-                "search fewer queries at a time",
-            )
+        with on(self.device), self._ids.searching(k, allowed, self._prepare) as (k, mask):
+            codes = self._encoder.encode(queries, "queries")
+            if self.device == "cpu":
+                require_memory(
+                    predicted_bytes(0, codes.bits, len(codes), k, self.threads),
+                    f"the {k} nearest items of {len(codes)} queries",
+                    "search fewer queries at a time",
+                )
+            assert self._codes is not None
+            return self._ids.named(self._codes.search(codes, k, mask))
+
+    def _prepare(self) -> None:
         assert self._codes is not None
-        with on(self.device):
-            return self._codes.search(codes, k)
+        self._codes.prepare()
 
     def save(self, path: str | Path) -> None:
         """Writes the index to one file.
@@ -161,10 +185,11 @@ class PopcountSearch:
         Raises:
             UsageError: Nothing was added.
         """
-        check_k(1, self._length)
+        check_k(1, self._ids.rows)
         assert self._codes is not None
-        settings, arrays = self._encoder.state()
-        write_index(Path(path), "popcount", {"coder": settings}, arrays | {"codes": self._codes.codes().packed()})
+        (settings, arrays), (ids, id_arrays) = self._encoder.state(), self._ids.state()
+        arrays = arrays | id_arrays | {"codes": self._codes.codes().packed()}
+        write_index(Path(path), "popcount", {"coder": settings, "ids": ids}, arrays)
 
     @classmethod
     def load(cls, path: str | Path, threads: int | None = None, device: str = "cpu") -> "PopcountSearch":
@@ -182,6 +207,7 @@ class PopcountSearch:
         searcher = cls(settings["coder"]["bits"], threads, device=device)
         searcher._encoder = HashEncoder.restored(settings["coder"], arrays)
         searcher._take(HashCodes.from_packed(arrays["codes"], settings["coder"]["bits"]))
+        searcher._ids = ItemIds.restored(settings.get("ids"), arrays, len(arrays["codes"]))
         return searcher
 
 

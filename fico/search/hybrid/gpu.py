@@ -80,6 +80,11 @@ class HybridOnDevice:
             self._added, self._squares = [torch.cat(self._added)], [torch.cat(self._squares)]
         return self._added[0]
 
+    def prepare(self) -> None:
+        """Puts the added items together; after it several threads may search, until items are added."""
+        self.rows()
+        self._codes.prepare()
+
     def search(self, queries: Tensor | np.ndarray, codes: HashCodes | None, k: int, candidates: int) -> Ranking:
         """The k best candidates; equal scores by lowest item."""
         return to_host(self._tiles(self._moved(queries), codes, k, candidates), len(queries), k)

@@ -9,13 +9,14 @@ from torch import Tensor
 
 from fico.codes import HashCodes, code_length
 from fico.errors import DataError, UsageError
-from fico.search.base import check_k, import_faiss, to_floats
+from fico.search.base import Ids, check_k, import_faiss, to_floats
 from fico.search.gpu.device import check_device, on, require_device_memory, to_tensor
 from fico.search.hamming.gpu import bytes_on_device
 from fico.search.hybrid.cpu import HybridOnCpu
 from fico.search.hybrid.gpu import HybridOnDevice
 from fico.search.hybrid.stored_rows import ROW_BYTES, RowType, StoredRows
 from fico.search.index_file import read_index, write_index
+from fico.search.item_ids import ItemIds
 from fico.search.itq import ITQ, draw_rows
 from fico.types import Ranking
 from fico.util.arrays import Embeddings, owned
@@ -84,6 +85,7 @@ class HybridSearch:
         self._rows = StoredRows(rows, rows_path)
         self._projection: tuple[np.ndarray, np.ndarray] | None = None  # ITQ's matrix "bits dim", and its offset
         self._held: HybridOnCpu | HybridOnDevice | None = None
+        self._ids = ItemIds()
         self._learned: int | None = None  # length of the codes of a model
 
     @property
@@ -97,7 +99,7 @@ class HybridSearch:
     def size_bytes(self) -> int:
         """Bytes in memory or on the device; floats that lie in a file are counted by ``disk_bytes``."""
         trained = sum(int(part.nbytes) for part in self._projection or ())
-        return trained + (0 if self._held is None else self._held.size_bytes)
+        return trained + self._ids.nbytes + (0 if self._held is None else self._held.size_bytes)
 
     @property
     def disk_bytes(self) -> int:
@@ -157,30 +159,52 @@ class HybridSearch:
         clone._held = None if self._held is None else self._held.clone_empty(clone._rows)
         return clone
 
-    def add(self, items: Embeddings | HashCodes, codes: Embeddings | HashCodes | None = None) -> None:
+    def add(
+        self,
+        items: Embeddings | HashCodes,
+        codes: Embeddings | HashCodes | None = None,
+        *,
+        ids: Ids | None = None,
+    ) -> None:
         """Adds ``n x d`` floats; ``HashCodes`` count as floats of +1 and -1.
 
         Args:
             items: The floats, by which lists are chosen and candidates ordered.
             codes: Codes of the same items by a hashing model, unpacked or ``HashCodes``, to be scanned instead of
                 ITQ's; once passed, they belong to every ``add`` and ``search``.
+            ids: Their ids, whole numbers from 0 or str, with every ``add`` or with none. None: numbers from 0 on.
 
         Raises:
-            DataError: Wrong shape, NaN, or another width or count than before.
+            DataError: Wrong shape, NaN, or another width or count than before; ids that do not fit.
             UsageError: Codes are passed now and not before or the reverse, or memory or disk is short (the predicted
                 size is named).
         """
-        floats = self._floats(items, "items")
-        own, bits = self._own_codes(codes, len(floats), "items")
-        self._check_resources(len(floats), floats.shape[1], bits, is_mapped=isinstance(items, np.memmap))
-        if self._held is None:
-            self.fit(floats)
-        assert self._held is not None
-        if self.device == "cpu" and self._rows.path is None:
-            floats = owned(floats, items)
-        with on(self.device):
-            self._held.add(floats, None if own is None else own.apart_from(codes))
-        self._learned = None if codes is None else bits
+        with self._ids.changing(), on(self.device):
+            floats = self._floats(items, "items")
+            own, bits = self._own_codes(codes, len(floats), "items")
+            self._check_resources(len(floats), floats.shape[1], bits, is_mapped=isinstance(items, np.memmap))
+            if self._held is None:
+                self.fit(floats)
+            assert self._held is not None
+            if self.device == "cpu" and self._rows.path is None:
+                floats = owned(floats, items)
+            with self._ids.taking(len(floats), ids):
+                self._held.add(floats, None if own is None else own.apart_from(codes))
+            self._learned = None if codes is None else bits
+
+    def remove(self, ids: Ids) -> None:
+        """Makes items unfindable; their memory is free once the index is built again.
+
+        Raises:
+            DataError: An id is not held (it is named); nothing is removed then.
+            UsageError: The items lie on a GPU, whose search knows no items that may not be found.
+        """
+        self._check_on_cpu("remove()")
+        self._ids.remove(ids)
+
+    def _check_on_cpu(self, what: str) -> None:
+        if self.device != "cpu":
+            raise UsageError(f"{what} is for hybrid on the CPU; on {self.device} every item may be found")
 
     def _own_codes(self, codes: Embeddings | HashCodes | None, rows: int, what: str) -> tuple[HashCodes | None, int]:
         """Codes of a model, checked, and their length; None where this index makes its own."""
@@ -212,30 +236,46 @@ class HybridSearch:
             memory += 3 * 4 * dim * min(items, self.train_rows)
         require_memory(memory, what, "keep the floats in a file (rows_path), narrower (rows), or add fewer items")
 
-    def search(self, queries: Embeddings | HashCodes, k: int, codes: Embeddings | HashCodes | None = None) -> Ranking:
+    def search(
+        self,
+        queries: Embeddings | HashCodes,
+        k: int,
+        codes: Embeddings | HashCodes | None = None,
+        *,
+        allowed: Ids | None = None,
+    ) -> Ranking:
         """The k best candidates; where the lists hold fewer, the rest has item -1 and the lowest score.
 
         Args:
             queries: ``queries dim`` floats.
             k: Items of each query, at most ``candidates``.
             codes: A model's codes of the queries, where the items came with such.
+            allowed: Ids of the items that may be found, not on a GPU. None: all. No more than ``candidates`` of them
+                are compared without screening, which is exact; of more as many more lists are probed as they are fewer.
 
         Raises:
-            UsageError: Nothing was added, k is below 1 or above the number of items, or above ``candidates``; codes
-                are passed to an index without or the reverse.
+            UsageError: Nothing was added, k is below 1 or above the number of items that may be found, or above
+                ``candidates``; codes are passed to an index without or the reverse.
             DataError: Queries of another width, or with NaN; codes of another width or number.
         """
-        k = check_k(k, self._length)
-        if k > self.candidates:
-            raise UsageError(f"k is {k}, but only {self.candidates} candidates are compared; set candidates to {k}")
+        if allowed is not None:
+            self._check_on_cpu("allowed=")
+        with on(self.device), self._ids.searching(k, allowed, self._prepare) as (k, mask):
+            if k > self.candidates:
+                raise UsageError(f"k is {k}, but only {self.candidates} candidates are compared; set candidates to {k}")
+            assert self._held is not None
+            floats = self._floats(queries, "queries")
+            own, _ = self._own_codes(codes, len(floats), "queries")
+            candidates = min(self.candidates, self._length)
+            if isinstance(self._held, HybridOnCpu):
+                found = self._held.search(floats, own, k, candidates, self.nprobe, self.threads, mask)
+            else:
+                found = self._held.search(floats, own, k, candidates)
+            return self._ids.named(found)
+
+    def _prepare(self) -> None:
         assert self._held is not None
-        floats = self._floats(queries, "queries")
-        own, _ = self._own_codes(codes, len(floats), "queries")
-        candidates = min(self.candidates, self._length)
-        if isinstance(self._held, HybridOnCpu):
-            return self._held.search(floats, own, k, candidates, self.nprobe, self.threads)
-        with on(self.device):
-            return self._held.search(floats, own, k, candidates)
+        self._held.prepare()
 
     def _settings(self) -> dict[str, Any]:
         names = ("metric", "bits", "lists", "nprobe", "candidates", "train_rows", "seed")
@@ -250,9 +290,10 @@ class HybridSearch:
         check_k(1, self._length)
         assert self._held is not None
         assert self._projection is not None
-        rows, arrays = self._held.state()
-        arrays |= dict(zip(("matrix", "offset"), self._projection, strict=True))
-        write_index(Path(path), "hybrid", {"search": self._settings(), "rows": rows, "learned": self._learned}, arrays)
+        (rows, arrays), (ids, id_arrays) = self._held.state(), self._ids.state()
+        arrays |= dict(zip(("matrix", "offset"), self._projection, strict=True)) | id_arrays
+        settings = {"search": self._settings(), "rows": rows, "learned": self._learned, "ids": ids}
+        write_index(Path(path), "hybrid", settings, arrays)
 
     @classmethod
     def load(cls, path: str | Path, threads: int | None = None, device: str = "cpu") -> "HybridSearch":
@@ -272,6 +313,9 @@ class HybridSearch:
         searcher = cls(**settings["search"] | where, threads=threads)
         searcher._rows = StoredRows.restored(settings["rows"], arrays)
         searcher._learned = settings["learned"]
+        searcher._ids = ItemIds.restored(settings.get("ids"), arrays, settings["rows"]["shape"][0])
+        if "ids_held" in arrays:
+            searcher._check_on_cpu("an index with removed items")
         searcher._projection = arrays["matrix"], arrays["offset"]
         if device == "cpu":
             held = HybridOnCpu(searcher.metric, searcher._projection, arrays["centres"], searcher._rows)

@@ -75,6 +75,19 @@ class InvertedLists:
         self._planes = BitPlanes(words.shape[1])
         self._planes.extend([spread], len(spread))
 
+    def choose(self, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where the items lie that may be found.
+
+        Args:
+            mask: `` items``, bool.
+
+        Returns:
+            Whether the code at each position may be found, and how many may of each list.
+        """
+        chosen = np.append(mask, np.False_)[self.items]  # -1, a gap, takes the last
+        before = np.concatenate([[0], np.cumsum(chosen)])
+        return chosen, before[self.stops] - before[self.starts]
+
     def state(self) -> Arrays:
         """Arrays for an index file: codes and items in the order of their lists, and how many each list has."""
         self.build()

@@ -9,11 +9,12 @@ import numpy as np
 
 from fico.codes import HashCodes
 from fico.errors import FicoError, UsageError
-from fico.search.base import check_k, merge
+from fico.search.base import Ids, merge
 from fico.search.id_ranges import IdRanges
+from fico.search.item_ids import ItemIds
 from fico.search.rows_file import RowsFile
 from fico.search.saved import load_file
-from fico.search.sharded.shards import Shardable, read_plan, saved_shards, shard_paths
+from fico.search.sharded.shards import Shardable, read_plan, saved_shards, searched_shards, shard_paths
 from fico.types import Ranking
 from fico.util.arrays import Embeddings, to_array
 from fico.util.optional import requires_extra
@@ -38,9 +39,9 @@ class _Worker:
         rows = items.open() if isinstance(items, RowsFile) else items
         self._searcher.add(rows[part])
 
-    def search(self, queries: np.ndarray | HashCodes, k: int) -> Ranking:
+    def search(self, queries: np.ndarray | HashCodes, k: int, allowed: np.ndarray | None) -> Ranking:
         """What the searcher finds."""
-        return self._searcher.search(queries, k)
+        return self._searcher.search(queries, k, allowed=allowed)
 
     def about(self) -> tuple[str, int]:
         """Name and size of the searcher."""
@@ -73,7 +74,7 @@ class RayShardedSearch:
             quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
             self._ray.init(address=address, **(quiet if address is None else {}))
         self._make, self._cpus = make, cpus
-        self._ranges = IdRanges(shards)
+        self._ranges, self._ids = IdRanges(shards), ItemIds()
         self._workers: list[Any] = []
         available = float(self._ray.cluster_resources().get("CPU", 0))
         if available < shards * cpus:
@@ -91,7 +92,7 @@ class RayShardedSearch:
     @property
     def size_bytes(self) -> int:
         """Bytes of all shards."""
-        return sum(size for _, size in self._about())
+        return self._ids.nbytes + sum(size for _, size in self._about())
 
     def fit(self, items: Embeddings | HashCodes | RowsFile) -> "RayShardedSearch":
         """Trains here, once for all shards, what the searchers train; ``add`` does it where this was not called.
@@ -106,42 +107,60 @@ class RayShardedSearch:
         self._workers = [self._actor().remote(template.clone_empty()) for _ in self._ranges.counts]
         return self
 
-    def add(self, items: Embeddings | HashCodes | RowsFile) -> None:
+    def add(self, items: Embeddings | HashCodes | RowsFile, *, ids: Ids | None = None) -> None:
         """Distributes the items to the shards.
 
+        Args:
+            items: What the searchers take, or the file of it.
+            ids: Their ids, whole numbers from 0 or str, with every ``add`` or with none. None: numbers from 0 on.
+
         Raises:
-            DataError: What the searcher's ``add`` says.
+            DataError: What the searcher's ``add`` says; ids that do not fit.
             FicoError: An actor died.
         """
         array = _opened(items)
-        if not self._workers:
-            self.fit(items)
-        with self._ranges.distributing(len(array)) as parts:
-            calls = []
-            for worker, part in zip(self._workers, parts, strict=True):
-                if part.stop > part.start:
-                    by_file = isinstance(items, RowsFile)
-                    calls.append(worker.add.remote(*((items, part) if by_file else (array[part], slice(None)))))
-            self._get(calls)
+        with self._ids.changing():
+            if not self._workers:
+                self.fit(items)
+            with self._ids.taking(len(array), ids):
+                calls = []
+                for worker, part in zip(self._workers, self._ranges.distribute(len(array)), strict=True):
+                    if part.stop > part.start:
+                        by_file = isinstance(items, RowsFile)
+                        calls.append(worker.add.remote(*((items, part) if by_file else (array[part], slice(None)))))
+                self._get(calls)
 
-    def search(self, queries: Embeddings | HashCodes, k: int) -> Ranking:
-        """The k nearest items of all shards.
+    def remove(self, ids: Ids) -> None:
+        """Makes items unfindable; their memory is free once the index is built again.
 
         Raises:
-            UsageError: Nothing was added or an ``add`` failed, or k is below 1 or above the number of items.
+            DataError: An id is not held (it is named); nothing is removed then.
+        """
+        self._ids.remove(ids)
+
+    def search(self, queries: Embeddings | HashCodes, k: int, *, allowed: Ids | None = None) -> Ranking:
+        """The k nearest items of all shards.
+
+        Args:
+            queries: What the searchers take.
+            k: Items of each query.
+            allowed: Ids of the items that may be found. None: all.
+
+        Raises:
+            UsageError: Nothing was added or an ``add`` failed, or k is below 1 or above the number of items that may be
+                found.
             DataError: Queries of another width, or with NaN.
             FicoError: An actor died.
         """
-        k = check_k(k, self._ranges.total)
-        self._ranges.check_whole()
-        sent = self._ray.put(_opened(queries, "queries"))  # once for all actors of a machine
-        held = [(number, count) for number, count in enumerate(self._ranges.counts) if count]
-        results = self._get([self._workers[number].search.remote(sent, min(k, count)) for number, count in held])
-        found = [
-            Ranking(result.scores, self._ranges.to_whole(number, result.indices))
-            for (number, _), result in zip(held, results, strict=True)
-        ]
-        return merge(found, k)
+        with self._ids.searching(k, allowed) as (k, mask):
+            sent = self._ray.put(_opened(queries, "queries"))  # once for all actors of a machine
+            asked = searched_shards(self._ranges, mask)
+            calls = [self._workers[number].search.remote(sent, min(k, count), inner) for number, count, inner in asked]
+            found = [
+                Ranking(result.scores, self._ranges.to_whole(number, result.indices))
+                for (number, *_), result in zip(asked, self._get(calls), strict=True)
+            ]
+            return self._ids.named(merge(found, k))
 
     def save(self, folder: str | Path) -> None:
         """Lets every actor write its shard to a folder that all machines see; ``ShardedSearch.load`` reads it as well.
@@ -150,7 +169,7 @@ class RayShardedSearch:
             UsageError: Nothing was added, or an ``add`` failed.
             FicoError: An actor died.
         """
-        with saved_shards(Path(folder).absolute(), self._ranges) as files:
+        with saved_shards(Path(folder).absolute(), self._ranges, self._ids) as files:
             self._get([self._workers[number].save.remote(path) for number, path in files])
 
     @classmethod
@@ -167,10 +186,10 @@ class RayShardedSearch:
             UsageError: Ray is not installed.
             FicoError: The cluster has too few cores for that many shards.
         """
-        ranges = read_plan(folder)
+        ranges, ids = read_plan(folder)
         paths = shard_paths(Path(folder).absolute(), len(ranges.counts))
         sharded = cls(lambda: cast(Shardable, load_file(paths[0])), len(paths), cpus, address)
-        sharded._ranges, sharded._workers = ranges, [sharded._actor().remote() for _ in paths]
+        sharded._ranges, sharded._ids, sharded._workers = ranges, ids, [sharded._actor().remote() for _ in paths]
         try:
             sharded._get([worker.load.remote(path) for worker, path in zip(sharded._workers, paths, strict=True)])
         except FicoError:

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from fico.search.base import Searcher
+from fico.search.base import UpdatableSearcher
 from fico.search.saved import load_file
 from fico.search.sharded.shards import ShardedSearch
 
 
-def load_index(path: str | Path) -> Searcher:
+def load_index(path: str | Path) -> UpdatableSearcher:
     """Reads an index, whichever searcher saved it.
 
     Args:

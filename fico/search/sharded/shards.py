@@ -9,9 +9,10 @@ import numpy as np
 
 from fico.codes import HashCodes
 from fico.errors import DataError, UsageError
-from fico.search.base import Searcher, check_k, merge
+from fico.search.base import Ids, UpdatableSearcher, check_k, merge
 from fico.search.id_ranges import IdRanges
 from fico.search.index_file import index_digest, read_index, write_index
+from fico.search.item_ids import ItemIds, Mask
 from fico.search.saved import load_file
 from fico.types import Ranking
 from fico.util.arrays import Embeddings, to_array
@@ -20,7 +21,7 @@ from fico.util.damaged import readable
 _PLAN = "shards.index"
 
 
-class Shardable(Searcher, Protocol):
+class Shardable(UpdatableSearcher, Protocol):
     """A searcher that can be one of several: what is trained is trained once and shared."""
 
     def fit(self, items: Embeddings | HashCodes) -> Self:
@@ -29,10 +30,6 @@ class Shardable(Searcher, Protocol):
 
     def clone_empty(self) -> Self:
         """A searcher with the same parameters and all that was trained, without items."""
-        ...
-
-    def save(self, path: str | Path) -> None:
-        """Writes the index to one file."""
         ...
 
 
@@ -59,6 +56,7 @@ class ShardedSearch:
         self._template = make()
         self._shards: list[Shardable] = []
         self._ranges = IdRanges(shards)
+        self._ids = ItemIds()
 
     @property
     def name(self) -> str:
@@ -68,7 +66,7 @@ class ShardedSearch:
     @property
     def size_bytes(self) -> int:
         """Bytes of all shards."""
-        return sum(shard.size_bytes for shard in self._shards)
+        return self._ids.nbytes + sum(shard.size_bytes for shard in self._shards)
 
     def fit(self, items: Embeddings | HashCodes) -> "ShardedSearch":
         """Trains, once for all shards, what the searchers train; ``add`` does it where this was not called.
@@ -83,38 +81,55 @@ class ShardedSearch:
         self._shards = [self._template.clone_empty() for _ in self._ranges.counts]
         return self
 
-    def add(self, items: Embeddings | HashCodes) -> None:
+    def add(self, items: Embeddings | HashCodes, *, ids: Ids | None = None) -> None:
         """Distributes the items to the shards.
 
+        Args:
+            items: What the searchers take.
+            ids: Their ids, whole numbers from 0 or str, with every ``add`` or with none. None: numbers from 0 on.
+
         Raises:
-            DataError: What the searcher's ``add`` says.
+            DataError: What the searcher's ``add`` says; ids that do not fit.
             UsageError: The same.
         """
         array = _array(items)
-        if not self._shards:
-            self.fit(array)
-        with self._ranges.distributing(len(array)) as parts:
-            for shard, part in zip(self._shards, parts, strict=True):
-                if part.stop > part.start:
-                    shard.add(array[part])
+        with self._ids.changing():
+            if not self._shards:
+                self.fit(array)
+            with self._ids.taking(len(array), ids):
+                for shard, part in zip(self._shards, self._ranges.distribute(len(array)), strict=True):
+                    if part.stop > part.start:
+                        shard.add(array[part])
 
-    def search(self, queries: Embeddings | HashCodes, k: int) -> Ranking:
-        """The k nearest items of all shards.
+    def remove(self, ids: Ids) -> None:
+        """Makes items unfindable; their memory is free once the index is built again.
 
         Raises:
-            UsageError: Nothing was added or an ``add`` failed, or k is below 1 or above the number of items.
+            DataError: An id is not held (it is named); nothing is removed then.
+        """
+        self._ids.remove(ids)
+
+    def search(self, queries: Embeddings | HashCodes, k: int, *, allowed: Ids | None = None) -> Ranking:
+        """The k nearest items of all shards.
+
+        Args:
+            queries: What the searchers take.
+            k: Items of each query.
+            allowed: Ids of the items that may be found. None: all.
+
+        Raises:
+            UsageError: Nothing was added or an ``add`` failed, or k is below 1 or above the number of items that may be
+                found.
             DataError: Queries of another width, or with NaN.
         """
-        k = check_k(k, self._ranges.total)
-        self._ranges.check_whole()
-        best: Ranking | None = None
-        for number, count in enumerate(self._ranges.counts):
-            if count:
-                found = self._shards[number].search(queries, min(k, count))
+        with self._ids.searching(k, allowed) as (k, mask):
+            best: Ranking | None = None
+            for number, count, inner in searched_shards(self._ranges, mask):
+                found = self._shards[number].search(queries, min(k, count), allowed=inner)
                 found = Ranking(found.scores, self._ranges.to_whole(number, found.indices))
                 best = found if best is None else merge([best, found], k)
-        assert best is not None
-        return best
+            assert best is not None
+            return self._ids.named(best)
 
     def save(self, folder: str | Path) -> None:
         """Writes one file for each shard that holds items, and one that says which, which comes last.
@@ -122,7 +137,7 @@ class ShardedSearch:
         Raises:
             UsageError: Nothing was added, or an ``add`` failed.
         """
-        with saved_shards(folder, self._ranges) as files:
+        with saved_shards(folder, self._ranges, self._ids) as files:
             for number, path in files:
                 self._shards[number].save(path)
 
@@ -133,11 +148,18 @@ class ShardedSearch:
         Raises:
             DataError: A file is missing, cut off, changed, or of another version or no index.
         """
-        ranges = read_plan(folder)
+        ranges, ids = read_plan(folder)
         loaded = [cast(Shardable, load_file(path)) for path in shard_paths(folder, len(ranges.counts))]
         sharded = cls(lambda: loaded[0], len(loaded))
-        sharded._ranges, sharded._shards = ranges, loaded
+        sharded._ranges, sharded._ids, sharded._shards = ranges, ids, loaded
         return sharded
+
+
+def searched_shards(ranges: IdRanges, mask: Mask | None) -> list[tuple[int, int, np.ndarray | None]]:
+    """Number of each shard that holds items which may be found, how many, and their ids in it; None where all may."""
+    if mask is None:
+        return [(number, count, None) for number, count in enumerate(ranges.counts) if count]
+    return [(number, len(inner), inner) for number, inner in enumerate(ranges.chosen(mask)) if len(inner)]
 
 
 def shard_paths(folder: str | Path, count: int) -> list[Path]:
@@ -146,7 +168,7 @@ def shard_paths(folder: str | Path, count: int) -> list[Path]:
 
 
 @contextmanager
-def saved_shards(folder: str | Path, ranges: IdRanges) -> Iterator[list[tuple[int, Path]]]:
+def saved_shards(folder: str | Path, ranges: IdRanges, ids: ItemIds) -> Iterator[list[tuple[int, Path]]]:
     """The shards that hold items, each with the file that it is to be saved in.
 
     The plan, which says what each of them holds, is written when the block has ended well; an older one goes first.
@@ -155,18 +177,19 @@ def saved_shards(folder: str | Path, ranges: IdRanges) -> Iterator[list[tuple[in
         UsageError: Nothing was added, or an ``add`` failed.
     """
     check_k(1, ranges.total)
-    ranges.check_whole()
+    ids.check_whole()
     plan = Path(folder) / _PLAN
     plan.unlink(missing_ok=True)
     held = [shard for shard, count in enumerate(ranges.counts) if count]
     paths = shard_paths(folder, len(held))
     yield list(zip(held, paths, strict=True))
     digests = [index_digest(path) for path in paths]
-    write_index(plan, "shards", {"ranges": ranges.held().state(), "digests": digests}, {})
+    id_settings, id_arrays = ids.state()
+    write_index(plan, "shards", {"ranges": ranges.held().state(), "digests": digests, "ids": id_settings}, id_arrays)
 
 
-def read_plan(folder: str | Path) -> IdRanges:
-    """Which items the saved shards hold.
+def read_plan(folder: str | Path) -> tuple[IdRanges, ItemIds]:
+    """Which items the saved shards hold, and their ids.
 
     Raises:
         DataError: The file is missing, cut off, changed, or of another version or no plan; or a shard is missing, or
@@ -174,7 +197,7 @@ def read_plan(folder: str | Path) -> IdRanges:
     """
     plan = Path(folder) / _PLAN
     with readable(plan, "build the index again"):
-        settings = read_index(plan, "shards")[0]
+        settings, arrays = read_index(plan, "shards")
         digests = settings.get("digests", [])  # none in a plan of version 0.1
         for path, digest in zip(shard_paths(folder, len(digests)), digests, strict=True):
             if index_digest(path) != digest:
@@ -182,7 +205,8 @@ def read_plan(folder: str | Path) -> IdRanges:
                     f"{path} is not the shard that {_PLAN} names there: it was replaced, or exchanged with another; "
                     "copy the whole folder again or build the index again"
                 )
-        return IdRanges.restored(settings["ranges"])
+        ranges = IdRanges.restored(settings["ranges"])
+        return ranges, ItemIds.restored(settings.get("ids"), arrays, ranges.total)
 
 
 def _array(items: Embeddings | HashCodes) -> np.ndarray | HashCodes:

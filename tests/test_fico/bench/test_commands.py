@@ -6,7 +6,7 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("name", ["attention", "metrics", "popcount"])
+@pytest.mark.parametrize("name", ["answers", "attention", "metrics", "popcount"])
 def test_every_bench_command_prints_its_help(name, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [name, "--help"])
     with pytest.raises(SystemExit) as ended:

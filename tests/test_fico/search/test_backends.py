@@ -14,8 +14,10 @@ from fico.errors import DataError, UsageError
 from fico.search.base import merge
 from fico.search.brute_force import top_k
 from fico.search.exact import ExactSearch
+from fico.search.faiss_factory import check_complete
 from fico.search.faiss_index import FaissSearch
 from fico.search.hamming import popcount as popcount_file
+from fico.search.hamming.cpu import lane_masks
 from fico.search.hamming.popcount import PopcountSearch
 from fico.types import Ranking
 
@@ -191,7 +193,8 @@ def test_the_scan_counts_with_the_three_operand_logic_of_the_cpu(words):
         pytest.skip("this CPU has no logic of three operands")
     planes, queries = BitPlanes(words), np.zeros((1, words), np.int64)
     planes.extend([np.zeros((1, words), np.uint64)], 1)
-    assembly = compiled_anew(scan, planes.arrays, 0, 1, queries, np.full(1, 64 * words), np.zeros((1, 1), np.int64))
+    arguments = (lane_masks(None), queries, np.full(1, 64 * words), np.zeros((1, 1), np.int64))
+    assembly = compiled_anew(scan, planes.arrays, 0, 1, *arguments)
     assert assembly.count("vpternlogq") > 2 * 60  # 57 adders and the offset's, of one word
 
 
@@ -396,13 +399,49 @@ def test_a_factory_searches_by_the_metric_that_was_asked_for(factory, metric):
 
 
 @pytest.mark.parametrize("metric", ["cosine", "inner"])
-@pytest.mark.parametrize("factory", ["HNSW32,PQ4", "NSG16,PQ4", "PCA16,HNSW32,PQ4", "IDMap,HNSW32,PQ4"])
+@pytest.mark.parametrize("factory", ["HNSW32,PQ4", "NSG16,PQ4", "PCA16,HNSW32,PQ4", "ZnLattice2x8_4"])
 def test_a_factory_whose_index_drops_the_metric_is_refused(factory, metric):
     searcher = FaissSearch(factory, metric, threads=1)
     with pytest.raises(
         UsageError, match=f"FAISS searches '{factory}' by Euclidean distance, .*'{metric}' was requested"
     ):
         searcher.add(rows_of_many_lengths())
+
+
+@pytest.mark.parametrize(
+    ("factory", "metric", "words"),
+    [
+        ("IDMap,Flat", "inner", "maps ids.*leave IDMap out"),
+        ("IDMap2,IVF8,Flat", "cosine", "leave IDMap out"),
+        ("Flat,IDMap", "euclidean", "leave IDMap out"),
+        ("IDMap,BFlat", "inner", "cannot build"),
+        ("L2norm,Flat", "inner", "brings rows to length 1, but 'inner' was requested"),
+        ("L2norm,SQ8,RFlat", "euclidean", "brings rows to length 1"),
+        ("ITQ16,Flat", "inner", "brings rows to length 1"),
+        ("PCAW16,Flat", "cosine", "whitens rows"),
+        ("PCAWR16,Flat", "euclidean", "whitens rows"),
+        ("LSHrt", "euclidean", "scores by signs"),
+        ("IVF8,ITQ16,SH1", "euclidean", "scores by signs|brings rows to length 1"),
+        ("Residual8,PQ4", "euclidean", "cannot be searched"),
+    ],
+)
+def test_a_factory_whose_scores_are_not_those_of_the_metric_is_refused(factory, metric, words):
+    with pytest.raises(UsageError, match=words):
+        FaissSearch(factory, metric, threads=1).add(rows_of_many_lengths())
+
+
+def test_rows_of_length_one_are_brought_to_length_one_where_cosine_wants_it():
+    searcher = FaissSearch("L2norm,Flat", "cosine")
+    searcher.add(rows_of_many_lengths())
+    assert np.allclose(searcher.search(rows_of_many_lengths()[:9], 1).scores, 1, atol=1e-5)
+
+
+def test_an_index_that_loses_items_is_refused():
+    class Forgetful:
+        ntotal = 2
+
+    with pytest.raises(UsageError, match="holds 2 of the 3 items that 'Flat' was given"):
+        check_complete(Forgetful(), "Flat", 3)
 
 
 def test_a_factory_that_knows_the_euclidean_distance_alone_serves_it():

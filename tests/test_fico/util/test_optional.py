@@ -21,7 +21,7 @@ LOADED_WHERE_FOUND = {"triton"}  # the search looks for it before it imports its
 def optional_modules():
     """Module name -> extras that bring it."""
     modules, distributions = {}, packages_distributions()
-    for extra in ("train", "data", "text", "models", "report", "serve", "cpu", "gpu", "ray"):
+    for extra in ("train", "data", "text", "models", "report", "serve", "cpu", "gpu", "ray", "rivals"):
         for name in (Requirement(line).name.lower() for line in EXTRAS[extra] if not line.startswith("fico[")):
             found = {module for module, parts in distributions.items() if name in map(str.lower, parts)}
             found |= {module for module, package in BROUGHT_ALONG.items() if package == name}

@@ -5,10 +5,14 @@ import math
 import numpy as np
 import pytest
 
+from fico.bench.pareto import library_rivals
 from fico.bench.pareto.frontier import cost_at_recall, dominated
+from fico.bench.pareto.library_rivals import LIBRARY_RIVALS
 from fico.bench.pareto.pareto import Pareto, Trial
-from fico.bench.pareto.rivals import RIVALS, BuildContext, SharedBinarisers, tune
-from fico.errors import UsageError
+from fico.bench.pareto.rivals import RIVALS, BuildContext, SharedBinarisers, absent, tune
+from fico.bench.pareto.two_maps import TwoMaps
+from fico.errors import DataError, UsageError
+from fico.search.exact import ExactSearch
 from fico.util import resources
 
 
@@ -66,9 +70,26 @@ def test_an_index_of_codes_is_charged_for_the_fitting_that_another_one_shares():
 
 def test_every_rival_finds_what_is_near_and_more_effort_finds_no_less(untrained_itq):
     found = Pareto(**SMALL).run(lambda step: None)
-    rows = {name: [row for row in found.rows if row["index"] == name] for name in RIVALS}
+    for modality in ("same", "other"):
+        rows = {
+            name: [r for r in found.rows if (r["index"], r["query_modality"]) == (name, modality)] for name in RIVALS
+        }
+        _check_rows(rows)
+    whole, *speed_ups = found.tables
+    assert len(whole.rows) == len(found.rows)
+    assert {row.texts[0] for row in whole.rows} == {"same modality", "other modality"}
+    assert [table.key for table in speed_ups[2:]] == [f"{table.key}-other-modality" for table in speed_ups[:2]]
+    assert list(found.figures) == ["pareto", "pareto-other-modality"]
+    assert "mean lies" in found.notes[0]
+    for table in speed_ups:
+        ratios = {row.texts[0]: row.texts[1:] for row in table.rows}
+        assert ratios["hnsw"] == ("1.00x",) * (len(table.columns) - 1)
+        assert all("%" in column.name for column in table.columns[1:]), "no speed-up without its recall"
+
+
+def _check_rows(rows):
     for name, rival in RIVALS.items():
-        assert len(rows[name]) == (0 if name.startswith("gpu") else len(rival.search_params)), name
+        assert len(rows[name]) == (0 if absent(name) else len(rival.search_params)), name
         for row in rows[name]:
             assert row["index_bytes"] > 0
             assert row["cpu_us"] > 0
@@ -76,12 +97,6 @@ def test_every_rival_finds_what_is_near_and_more_effort_finds_no_less(untrained_
     assert max(row["overlap_at_k"][10] for row in rows["hybrid"]) > 0.99
     for name in ("hnsw", "rabitq_fastscan", "hybrid", "hybrid_fp16"):
         assert rows[name][-1]["overlap_at_k"][10] >= rows[name][0]["overlap_at_k"][10], name
-    whole, *speed_ups = found.tables
-    assert len(whole.rows) == len(found.rows)
-    for table in speed_ups:
-        ratios = {row.texts[0]: row.texts[1:] for row in table.rows}
-        assert ratios["hnsw"] == ("1.00x",) * (len(table.columns) - 1)
-        assert all("%" in column.name for column in table.columns[1:]), "no speed-up without its recall"
 
 
 def test_a_setting_changes_what_a_built_index_finds(untrained_itq):
@@ -109,10 +124,13 @@ def test_a_setting_changes_what_a_built_index_finds(untrained_itq):
         ({"rounds": 20}, "give 21 or more"),
         ({"dim": 100}, "256 of both"),
         ({"items": 10**9}, "GiB are free"),
+        ({"gap": -1}, "bench.gap is -1"),
+        ({"query_modality": "text"}, "choose same or other"),
+        ({"data": "none.npy"}, "none.npy does not exist"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(changed, message):
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises((DataError, UsageError), match=message):
         Pareto(**(SMALL | changed)).check()
 
 
@@ -135,10 +153,33 @@ def test_every_setting_searches_every_query_once_and_other_ones_than_the_setting
         real(trial, parts, part, k)
 
     monkeypatch.setattr(Trial, "measure", spied)
-    Pareto(**(SMALL | {"rivals": ["flat", "hnsw"], "rounds": 3})).run(lambda step: None)
+    Pareto(**(SMALL | {"rivals": ["flat", "hnsw"], "rounds": 3, "data": "sine"})).run(lambda step: None)
     trials = {trial for trial, _ in asked}
     assert len(trials) == 1 + len(RIVALS["hnsw"].search_params)
     for trial in trials:
         assert sorted(part for own, part in asked if own == trial) == [0, 1, 2, 3]
     for (_, before), (_, after) in zip(asked, asked[1 : len(trials)], strict=False):
         assert before != after
+
+
+def test_a_rival_whose_library_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr(library_rivals.importlib.util, "find_spec", lambda name: None)
+    found = Pareto(**(SMALL | {"rivals": ["hnsw", "symphony_qg"], "data": "sine"})).run(lambda step: None)
+    assert "symphony_qg is absent: rabitqlib is not installed (extra rivals)." in found.notes
+    assert {row["index"] for row in found.rows} == {"hnsw"}
+
+
+@pytest.mark.parametrize("name", LIBRARY_RIVALS)
+def test_a_rival_of_another_library_finds_what_is_near(name):
+    if absent(name):
+        pytest.skip(absent(name))
+    maps, exact = TwoMaps(64), ExactSearch("inner")
+    rival, items, queries = LIBRARY_RIVALS[name](1), maps.rows(2000, 0), maps.rows(20, 1)
+    for params in RIVALS[name].search_params[-1:]:
+        tune(rival, params)
+    for one in (rival, exact):
+        one.add(items)
+    found, wanted = rival.search(queries, 10), exact.search(queries, 10)
+    assert np.mean([len(set(a) & set(b)) for a, b in zip(found.indices, wanted.indices, strict=True)]) > 8
+    assert (np.diff(found.scores, axis=1) <= 1e-6).all()
+    assert rival.size_bytes > 1000

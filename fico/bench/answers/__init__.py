@@ -1,0 +1,1 @@
+"""Every index at its exhaustive setting against brute force, on random cases."""

@@ -1,0 +1,5 @@
+"""``python -m fico.bench.answers``."""
+
+from fico.bench.answers.answers import main
+
+main()
