@@ -48,8 +48,8 @@ from fico.search.hybrid.hybrid import HybridSearch
 from fico.search.sharded.saved import load_index
 from fico.search.sharded.shards import ShardedSearch
 from fico.types import Correspondence, EncodedBatch
-from fico.util import file_digests
-from fico.util.digest_file import write_digest_file
+from fico.util.digests import remembered
+from fico.util.digests.beside import write_digest_file
 
 IMAGES, EACH, DIM = 12, 2, 8
 PAIRS = Correspondence(np.repeat(np.arange(IMAGES), EACH))
@@ -328,7 +328,7 @@ def _weights(folder: Path) -> None:
 def remembered(folder: Path) -> object:
     """Digests of large files, remembered."""
     with patch.object(file_digests, "REMEMBERED_BYTES", 0):
-        return file_digests.file_digests(sorted((folder / "photos").iterdir()))
+        return remembered.file_digests(sorted((folder / "photos").iterdir()))
 
 
 def _made(*steps: Callable[[Path], object]) -> Callable[[Path], None]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fico.errors import UsageError
-from fico.evaluation.database import Database
+from fico.evaluation.database.database import Database
 from fico.external.model_outputs import ModelOutputs
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from fico.external.results import results_of, write_outputs
 from fico.formats.arrays import load_array
 from fico.report.results.schema import Results, read_tested
 from fico.report.run_summary.summary import print_results
-from fico.util.digest import check_file
+from fico.util.digests.digest import check_file
 
 BLOCK = 512  # images whose scores are added at a time
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fico.cli.commands.options import check_folders
+from fico.cli.options import check_folders
 from fico.serve.server import address, free_port, serve
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fico.types import EncodedBatch
 from fico.util.atomic import atomic_write
-from fico.util.digest import DIGEST, arrays_digest
+from fico.util.digests.digest import DIGEST, arrays_digest
 
 log = logging.getLogger(__name__)
 FLUSH_SECONDS = 20.0  # a killed run encodes at most this long again; a shorter encoding is not stored

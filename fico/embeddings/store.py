@@ -19,7 +19,7 @@ from fico.types import Correspondence
 from fico.util.arrays import as_numpy
 from fico.util.atomic import atomic_write, sha256
 from fico.util.damaged import readable
-from fico.util.digest import check_file, is_sealed, sealed
+from fico.util.digests.digest import check_file, is_sealed, sealed
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"

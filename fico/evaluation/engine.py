@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fico.errors import UsageError
-from fico.evaluation.database_relevance import database_options
+from fico.evaluation.database.relevance import database_options
 from fico.evaluation.engines.compiled import CodeSource, CpuEngine
 from fico.evaluation.engines.device_memory import plan_device
 from fico.evaluation.folds import Fold, check_positives, make_folds

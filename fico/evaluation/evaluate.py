@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from fico.errors import DataError, UsageError
-from fico.evaluation.database import NAMES, Database, Positives, parts_of, take
+from fico.evaluation.database.database import NAMES, Database, Positives, parts_of, take
 from fico.evaluation.engine import Evaluator, find_device
 from fico.evaluation.engines.tensor_scores import MatrixTensors
 from fico.evaluation.folds import Fold

@@ -15,7 +15,7 @@ from fico.errors import DataError
 from fico.inference.gallery import Images
 from fico.util.atomic import atomic_write
 from fico.util.cache import cache_dir
-from fico.util.digest import DIGEST, arrays_digest
+from fico.util.digests.digest import DIGEST, arrays_digest
 from fico.util.progress import ProgressBar
 
 SUFFIXES = frozenset([".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])

@@ -24,7 +24,7 @@ from fico.formats.text import read_json
 from fico.types import Correspondence
 from fico.util.atomic import atomic_write, sha256
 from fico.util.damaged import readable
-from fico.util.digest import check_file, digests_of, is_sealed, sealed
+from fico.util.digests.digest import check_file, digests_of, is_sealed, sealed
 
 INPUTS = "inputs"
 MANIFEST, TRAIN, TESTED = "manifest.json", "train.json.gz", "tested.json.gz"

@@ -10,7 +10,7 @@ import numpy as np
 from fico.errors import DataError
 from fico.util.atomic import atomic_write
 from fico.util.damaged import readable
-from fico.util.digest import DIGEST, arrays_digest
+from fico.util.digests.digest import DIGEST, arrays_digest
 from fico.util.resources import require_disk
 
 VERSION = 4

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fico.util.atomic import sha256
-from fico.util.digest import DIGEST, content_digest, sealed
-from fico.util.file_digests import file_digests
+from fico.util.digests.digest import DIGEST, content_digest, sealed
+from fico.util.digests.remembered import file_digests
 from fico.util.temporary import sweep_temporaries, temporary_path
 
 MANIFEST = "manifest.json"

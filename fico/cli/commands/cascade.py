@@ -23,7 +23,7 @@ def cascade(
 ) -> None:
     """One model screens the gallery, another ranks the candidates: quality, time and bytes at each k."""
     from fico.bench.cascade.request import check_target, checked_request, read_depths
-    from fico.cli.commands.options import check_folders, tell
+    from fico.cli.options import check_folders, tell
 
     check_folders([screen, rank], None)
     request = checked_request(screen, rank, read_depths(k), index)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from fico.cli.commands.options import ALL_SPLITS, Root, SplitKey, Splits
+from fico.cli.options import ALL_SPLITS, Root, SplitKey, Splits
 from fico.errors import FicoError, UsageError
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fico.cli.commands.options import Overwrite
+from fico.cli.options import Overwrite
 
 export_app = typer.Typer(no_args_is_help=True, help="A run's results in the layout of others.")
 

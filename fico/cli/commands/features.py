@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from fico.cli.commands.options import DatasetOptions, Device, Overwrite, tell, with_groups
+from fico.cli.options import DatasetOptions, Device, Overwrite, tell, with_groups
 
 features_app = typer.Typer(no_args_is_help=True, help="Precompute the features that models read.")
 

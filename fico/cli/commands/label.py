@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from fico.cli.commands.options import DatasetOptions, Device, LabelOptions, with_groups
+from fico.cli.options import DatasetOptions, Device, LabelOptions, with_groups
 
 label_app = typer.Typer(no_args_is_help=True, help="Label the images of a data set with a model.")
 

@@ -29,7 +29,7 @@ def search(
 
     A folder is indexed once and kept in the cache; only new and changed files are encoded again.
     """
-    from fico.cli.commands.options import check_folders, tell
+    from fico.cli.options import check_folders, tell
 
     check_folders([run], images)
     from fico.cli.search import Query, print_hits, search_run, write_html

@@ -23,7 +23,7 @@ def serve(
     Type a sentence, choose an image file, or pick a caption or an image of the tested split, whose matching item is
     marked. Only this machine reaches the page, and the page loads nothing from elsewhere.
     """
-    from fico.cli.commands.options import tell
+    from fico.cli.options import tell
     from fico.cli.serve import serve_runs
 
     try:

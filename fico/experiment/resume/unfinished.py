@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from fico.util.atomic import atomic_write
-from fico.util.digest import DIGEST, content_digest, sealed
+from fico.util.digests.digest import DIGEST, content_digest, sealed
 from fico.util.locks import is_locked
 
 MARK = "unfinished.json"

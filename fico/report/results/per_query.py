@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from fico.metrics.specification import DIRECTIONS as DIRECTIONS
 from fico.util.damaged import readable
-from fico.util.digest import check_file
+from fico.util.digests.digest import check_file
 
 QUERIES = "per_query.csv.gz"
 

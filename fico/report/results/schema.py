@@ -15,7 +15,7 @@ from fico.report.results.per_query import QUERIES, QueryTable, queries_csv
 from fico.report.results.wording_0_1 import reworded
 from fico.util.atomic import atomic_write
 from fico.util.damaged import reason
-from fico.util.digest import DIGEST, digests_of, is_sealed, sealed
+from fico.util.digests.digest import DIGEST, digests_of, is_sealed, sealed
 
 SCHEMA_VERSION = 1
 RESULTS = "results.json"

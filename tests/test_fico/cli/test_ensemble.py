@@ -11,7 +11,7 @@ from fico.evaluation.evaluate import evaluate, evaluate_scores
 from fico.external.model_outputs import ModelOutputs
 from fico.external.results import results_of, write_outputs
 from fico.types import Correspondence
-from fico.util.digest import sealed
+from fico.util.digests.digest import sealed
 
 PAIRS = Correspondence([0, 0, 1, 2, 3, 4, 5])
 

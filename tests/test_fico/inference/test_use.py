@@ -13,7 +13,7 @@ import fico
 from fico.errors import DataError, UsageError
 from fico.inference import folder_index
 from fico.run_context import STAMP
-from fico.util.digest import sealed
+from fico.util.digests.digest import sealed
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from fico.report.compare.sweep_table import sweep_table, write_sweep
 from fico.report.results.collect import collect_metrics, query_tables
 from fico.report.results.schema import DataInfo, ModelInfo, Results, read_results, write_results
 from fico.types import Correspondence
-from fico.util.digest import sealed
+from fico.util.digests.digest import sealed
 
 IMAGES, EACH = 40, 3
 PAIRS = Correspondence(np.repeat(np.arange(IMAGES), EACH))

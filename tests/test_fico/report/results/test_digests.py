@@ -13,7 +13,7 @@ from fico.report.results.metric import Metric
 from fico.report.results.per_query import QUERIES, QueryTable, read_queries
 from fico.report.results.runs import FinishedRun, find_runs
 from fico.report.results.schema import UNSEALED, read_results, write_results
-from fico.util.digest import sealed
+from fico.util.digests.digest import sealed
 
 TABLE = QueryTable("i2t", ("a", "b", "c"), np.array([1.0, 2.5, 4.0]), {"10": np.array([1.0, 0.5, 0.25])})
 KEY = "test/instance/i2t/R@1"

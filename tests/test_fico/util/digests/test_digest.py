@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fico.errors import DataError
-from fico.util.digest import check_file, content_digest, digests_of, is_sealed, sealed
+from fico.util.digests.digest import check_file, content_digest, digests_of, is_sealed, sealed
 
 CONTENT = {"b": [1, 2.5, 1e-300, None, True], "a": {10: "umlaut ä", 9: {"x": []}}}
 

@@ -11,7 +11,7 @@ from stat import S_ISREG
 
 from fico.util.atomic import atomic_write, sha256
 from fico.util.cache import cache_dir
-from fico.util.digest import DIGEST, content_digest, sealed
+from fico.util.digests.digest import DIGEST, content_digest, sealed
 from fico.util.progress import track
 from fico.util.resources import cores
 

@@ -6,10 +6,10 @@ import os
 import pytest
 
 from fico.errors import DataError
-from fico.util import file_digests as module
 from fico.util.cached_folder import MANIFEST, changed_files, ensure_folder
-from fico.util.digest_file import check_digest_file, digest_file, write_digest_file
-from fico.util.file_digests import file_digests, part_digest
+from fico.util.digests import remembered as module
+from fico.util.digests.beside import check_digest_file, digest_file, write_digest_file
+from fico.util.digests.remembered import file_digests, part_digest
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Queries against a database that they are not in."""

@@ -1,0 +1,1 @@
+"""Digests by which files know whether they are whole."""
