@@ -48,7 +48,7 @@ from fico.search.hybrid.hybrid import HybridSearch
 from fico.search.sharded.saved import load_index
 from fico.search.sharded.shards import ShardedSearch
 from fico.types import Correspondence, EncodedBatch
-from fico.util.digests import remembered
+from fico.util.digests import remembered as digests
 from fico.util.digests.beside import write_digest_file
 
 IMAGES, EACH, DIM = 12, 2, 8
@@ -327,8 +327,8 @@ def _weights(folder: Path) -> None:
 
 def remembered(folder: Path) -> object:
     """Digests of large files, remembered."""
-    with patch.object(file_digests, "REMEMBERED_BYTES", 0):
-        return remembered.file_digests(sorted((folder / "photos").iterdir()))
+    with patch.object(digests, "REMEMBERED_BYTES", 0):
+        return digests.file_digests(sorted((folder / "photos").iterdir()))
 
 
 def _made(*steps: Callable[[Path], object]) -> Callable[[Path], None]:
