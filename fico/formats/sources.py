@@ -46,5 +46,5 @@ def require_one_of_pairs(pairs: str | None, captions_per_image: int | None) -> N
     if (pairs is None) == (captions_per_image is None):
         got = "neither" if pairs is None else "both"
         raise UsageError(
-            f"say which image each caption belongs to by --pairs or --captions-per-image; got {got}, give one of them"
+            f"give either --pairs or --captions-per-image, to say which image each caption belongs to; got {got}"
         )

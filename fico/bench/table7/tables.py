@@ -90,7 +90,7 @@ def _gpu_costs(row: Measured) -> tuple[str, ...]:
 
 
 def _paper_row(paper: PaperRow, ks: Sequence[int], width: int) -> Row:
-    times = ["" if value is None else f"{value:.1f}" for value in (paper.build_seconds, paper.search_seconds)]
+    times = ["" if value is None else f"{value:.2f}" for value in (paper.build_seconds, paper.search_seconds)]
     recalls = ["" if k not in paper.recall else f"{paper.recall[k]:.1f}" for k in ks]
     unknown = [""] * (width - 4 - 2 * len(ks))
     return Row(text_cells("paper", times[0], "", times[1], *unknown, *recalls, *[""] * len(ks)), "paper")

@@ -101,11 +101,11 @@ def evaluate(
     from fico.cli.metric_options import further_options
 
     if images and texts and qrels is None:  # a missing file or option is told before anything heavy is imported
-        for source in (images, texts, labels, database_images, database_texts, database_labels):
+        for source in (images, texts, labels):
             _ = source and array_file(str(source))
-        for other in (pairs, positives, database_pairs):
+        for other in (pairs, positives, database_images, database_texts, database_labels, database_pairs):
             _ = other and split_source(str(other))
-        if positives is None and results_data is None:
+        if not any((positives, results_data, i2t, t2i, run_i2t, run_t2i)):
             require_one_of_pairs(pairs, captions_per_image)
 
     options = {

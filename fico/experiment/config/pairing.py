@@ -26,6 +26,7 @@ def check_data(config: DictConfig) -> None:
     """
     if is_cascade(config):
         cascade_request(config)
+    if is_cascade(config) or config.get("bench"):
         return
     if dataset_name(config) == "shapes":
         _check_room(config.dataset)

@@ -46,7 +46,7 @@ def test_the_paper_stands_beside_its_sizes(no_gpu):
     row |= {"index": "popcount", "settings": "p", "gpu": "g", "index_bytes": 1}
     row |= {kind: {1: 0.5, 100: 0.5, 1000: 0.5} for kind in ("top1_in_k", "overlap_at_k")}
     table = table7_gpu.gpu_table([row], 1_000_000, 5_000_000, (1, 100, 1000))
-    assert table.rows[1].texts[:4] == ("paper", "", "", "692.8")
+    assert table.rows[1].texts[:4] == ("paper", "0.02", "", "692.80")
     assert table.rows[1].texts[7:10] == ("6.9", "56.1", "84.3")
 
 

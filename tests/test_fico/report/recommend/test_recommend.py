@@ -96,7 +96,7 @@ def test_runs_that_cannot_be_compared_or_have_no_times_are_refused():
         recommend([VSRN], "instance", Limits(), metric="R@3")
 
 
-def test_the_command_prints_the_table_in_80_columns_and_the_answer_last(tmp_path):
+def test_the_command_prints_the_table_whole_in_a_pipe_and_the_answer_last(tmp_path):
     long = replace(SCAN, model=replace(SCAN.model, name="a long name of a model " * 4))
     for each in (VSRN, long):
         write_results(tmp_path / each.name, each, {})
@@ -105,7 +105,7 @@ def test_the_command_prints_the_table_in_80_columns_and_the_answer_last(tmp_path
     lines = done.output.splitlines()
     assert "Take vsrn (with the index flat): R@10 50.0 %, 2.0 MiB, 5 ms a query." in lines
     table = lines[1 : lines.index(next(line for line in lines if line.startswith("R@10:")))]
-    assert max(map(len, table)) <= 80
+    assert any(long.model.name.strip() in line for line in table)
     assert any("no, 50.1 x" in line for line in table)
 
 
