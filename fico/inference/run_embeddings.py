@@ -9,7 +9,7 @@ import numpy as np
 
 from fico.datasets.base import RetrievalSplit
 from fico.embeddings.store import read_manifest
-from fico.errors import DataError, UsageError
+from fico.errors import UsageError
 from fico.features.cache import cached_rows
 from fico.features.precomputed import Features
 from fico.inference.run import TrainedRun, load_run
@@ -44,12 +44,13 @@ class RunEmbeddings:
         """Refuse a run without one float vector an item.
 
         Raises:
-            DataError: The folder is no finished run, or its model is a pair scorer or returns codes.
+            DataError: The folder is no finished run.
+            UsageError: Its model is a pair scorer or returns codes.
         """
         manifest = read_manifest(Path(self.run) / EMBEDDINGS)
         if len(manifest["images"]["shape"]) != 2 or manifest["bits"] is not None:
             what = "has codes already" if manifest["bits"] is not None else "scores pairs, without one vector an item"
-            raise DataError(
+            raise UsageError(
                 f"model.source={self.run} is a run of {manifest['origin'].get('model')}, which {what}; give a run of a "
                 "model with float embeddings, such as cca, clip or vsrn"
             )
