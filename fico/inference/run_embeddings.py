@@ -68,7 +68,16 @@ class RunEmbeddings:
         """
         run = load_run(self.run)
         rows = {name: self._rows(run, split) for name, split in splits.items()}
-        return Features(rows, f"{self.side} embeddings of {run.name}", digest=run.weights_digest)
+        origin = f"{self.side} embeddings of {run.name}{self._doubt(splits)}"
+        return Features(rows, origin, digest=run.weights_digest)
+
+    def _doubt(self, splits: Mapping[str, RetrievalSplit]) -> str:
+        """What a reader must know where the run was tested on another split than the one of its name here."""
+        origin = read_manifest(Path(self.run) / EMBEDDINGS)["origin"]
+        here, tested = splits.get(origin.get("split")), origin.get("data")
+        if here is None or not here.fingerprint or tested in (None, here.fingerprint):
+            return ""
+        return f" (tested on another {origin['split']} split: images of this one may be among those it was trained on)"
 
     def _rows(self, run: TrainedRun, split: RetrievalSplit) -> np.ndarray:
         items: Sequence[Any] = split.image_paths if self.side == "image" else split.captions

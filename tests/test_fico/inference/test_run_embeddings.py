@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,13 @@ def test_embeddings_of_a_split_are_those_that_the_run_stored(runs, tested):
     for side, stored in (("image", store.images), ("text", store.texts)):
         found = RunEmbeddings(str(runs["cca"]), side).features(Path(), {"test": tested})
         np.testing.assert_allclose(found.rows["test"], stored, atol=1e-5)
-        assert "cca" in found.origin
+        assert found.origin == f"{side} embeddings of cca"
+
+
+def test_a_run_that_was_tested_on_another_split_is_told_in_the_origin(runs, tested):
+    other = replace(tested, fingerprint="ab" * 32)
+    found = RunEmbeddings(str(runs["cca"]), "text").features(Path(), {"test": other})
+    assert "may be among those it was trained on" in found.origin
 
 
 @pytest.mark.parametrize(("model", "message"), [("ucch", "has codes already"), ("scan", "scores pairs")])
