@@ -67,9 +67,8 @@ def one_protocol(runs: Sequence[Results], data: str | None) -> tuple[Protocol, l
     if not groups:
         names = ", ".join(sorted({run.data.name for run in runs if run.metrics})) or "none"
         raise UsageError(f"no run is on data {data!r}; the runs are on {names}")
-    raise UsageError(
-        f"the runs are on several data or definitions: {listed}; give --data NAME, or folders of one of them"
-    )
+    advice = "give --data NAME, or the folders of one of them" if data is None else "give the folders of one of them"
+    raise UsageError(f"the runs are on several data or definitions: {listed}; {advice}")
 
 
 def recommend(

@@ -93,6 +93,9 @@ def test_runs_that_cannot_be_compared_or_have_no_times_are_refused():
     with pytest.raises(UsageError, match=r"definitions: shapes test.*\(1 run\);.*give --data NAME"):
         recommend([VSRN, other], "instance", Limits())
     assert recommend([VSRN, other], "instance", Limits(), data="coco").fits
+    again = replace(VSRN, data=replace(VSRN.data, fingerprint="ef" * 32))
+    with pytest.raises(UsageError, match=r"\(1 run\); give the folders of one of them"):
+        recommend([VSRN, again], "instance", Limits(), data="shapes")
     with pytest.raises(UsageError, match="no run is on data 'f30k'; the runs are on coco, shapes"):
         recommend([VSRN, other], "instance", Limits(), data="f30k")
     with pytest.raises(UsageError, match="none of the 1 runs on shapes has instance R@3"):
