@@ -94,6 +94,8 @@ def _check_fico(words: list[str]) -> None:
     known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     unknown = {word.split("=")[0] for word in words if word.startswith("-")} - known - {"--help", "-h", "--version"}
     assert not unknown, f"fico {command.name} has no option {', '.join(unknown)}"
+    if not hasattr(command, "commands") and not {"--help", "-h"}.intersection(words):
+        command.make_context(command.name, list(words))  # arguments that are missing, values out of range
 
 
 def _check_paths(words: list[str]) -> None:

@@ -1,5 +1,6 @@
 """From a config and its data to the run's context and the callbacks that take it."""
 
+import logging
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from fico.experiment.datamodule import RetrievalDataModule
 from fico.experiment.metrics import chosen_monitor, metric_options
 from fico.run_context import RunContext
 
+log = logging.getLogger(__name__)
+
 
 def run_context(folder: Path, config: DictConfig, data: RetrievalDataModule, key: str = "") -> RunContext:
     """Everything that the callbacks of a run need to know.
@@ -25,13 +28,16 @@ def run_context(folder: Path, config: DictConfig, data: RetrievalDataModule, key
         key: Digest of config, data and code.
     """
     model: dict[str, Any] = OmegaConf.to_container(config.model, resolve=True)  # type: ignore[assignment]
-    options = metric_options(config)
+    options, wanted = metric_options(config), str(config.model.monitor)
+    monitor = chosen_monitor(wanted, options, has_labels=data.splits["train"].labels is not None)
+    if monitor != wanted and "fit" in config.stage:
+        log.info("the best epoch is chosen by %s: %s is not measured here", monitor, wanted)
     return RunContext(
         folder=folder,
         model=model,
         metric=options,
         positives=dict((config.metric.get("positives") or {}).items()),
-        monitor=chosen_monitor(str(config.model.monitor), options, has_labels=data.splits["train"].labels is not None),
+        monitor=monitor,
         indexes={str(name): partial(build, index) for name, index in (config.get("index") or {}).items()},
         origin={
             "model": model["name"],

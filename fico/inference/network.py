@@ -107,7 +107,10 @@ def _stored_config(run: Path) -> dict[str, Any]:
     """The ``model`` node as the stored embeddings name it."""
     path = run / "embeddings" / "manifest.json"
     if not path.is_file():
-        raise DataError(f"{run} has neither {CHECKPOINT} nor embeddings; give the folder that a run printed last")
+        raise DataError(
+            f"{run} has neither {CHECKPOINT} nor embeddings, as a cascade has none; give the folder of a run that "
+            "trained or tested one model"
+        )
     manifest = read_manifest(path.parent)
     try:
         return dict(manifest["origin"]["config"])

@@ -9,7 +9,7 @@ import numpy as np
 
 from fico.datasets.base import RetrievalSplit
 from fico.embeddings.store import read_manifest
-from fico.errors import DataError, UsageError
+from fico.errors import UsageError
 from fico.features.cache import cached_rows
 from fico.features.precomputed import Features
 from fico.inference.run import TrainedRun, load_run
@@ -44,12 +44,13 @@ class RunEmbeddings:
         """Refuse a run without one float vector an item.
 
         Raises:
-            DataError: The folder is no finished run, or its model is a pair scorer or returns codes.
+            DataError: The folder is no finished run.
+            UsageError: Its model is a pair scorer or returns codes.
         """
         manifest = read_manifest(Path(self.run) / EMBEDDINGS)
         if len(manifest["images"]["shape"]) != 2 or manifest["bits"] is not None:
             what = "has codes already" if manifest["bits"] is not None else "scores pairs, without one vector an item"
-            raise DataError(
+            raise UsageError(
                 f"model.source={self.run} is a run of {manifest['origin'].get('model')}, which {what}; give a run of a "
                 "model with float embeddings, such as cca, clip or vsrn"
             )
@@ -67,7 +68,16 @@ class RunEmbeddings:
         """
         run = load_run(self.run)
         rows = {name: self._rows(run, split) for name, split in splits.items()}
-        return Features(rows, f"{self.side} embeddings of {run.name}", digest=run.weights_digest)
+        origin = f"{self.side} embeddings of {run.name}{self._doubt(splits)}"
+        return Features(rows, origin, digest=run.weights_digest)
+
+    def _doubt(self, splits: Mapping[str, RetrievalSplit]) -> str:
+        """What a reader must know where the run was tested on another split than the one of its name here."""
+        origin = read_manifest(Path(self.run) / EMBEDDINGS)["origin"]
+        here, tested = splits.get(origin.get("split")), origin.get("data")
+        if here is None or not here.fingerprint or tested in (None, here.fingerprint):
+            return ""
+        return f" (tested on another {origin['split']} split: images of this one may be among those it was trained on)"
 
     def _rows(self, run: TrainedRun, split: RetrievalSplit) -> np.ndarray:
         items: Sequence[Any] = split.image_paths if self.side == "image" else split.captions

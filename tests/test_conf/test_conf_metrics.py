@@ -1,6 +1,7 @@
 """The metrics that configs list: those of Python, cut-offs that reach them, and sentences before anything starts."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -8,6 +9,7 @@ from hydra import compose, initialize_config_dir
 from fico.errors import UsageError
 from fico.experiment.config.checks import check_config
 from fico.experiment.config.resolvers import register_resolvers
+from fico.experiment.context import run_context
 from fico.experiment.metrics import chosen_monitor, metric_options
 from fico.metrics.defaults import default_metrics
 from fico.metrics.precision_recall import Precision
@@ -85,6 +87,16 @@ def test_a_task_without_metrics_is_named():
 )
 def test_the_best_epoch_is_chosen_by_a_metric_that_is_measured(wanted, overrides, has_labels, got):
     assert chosen_monitor(wanted, metric_options(composed(*overrides)), has_labels=has_labels) == got
+
+
+@pytest.mark.parametrize(("stage", "told"), [("[fit,test]", 1), ("[test]", 0)])
+def test_another_monitor_is_told_once_and_only_where_epochs_are_chosen(stage, told, tmp_path, caplog):
+    config = composed("model=ucch", "metric=instance", f"stage={stage}", "+untrained=true")
+    check_config(config)
+    train = SimpleNamespace(labels=None, fingerprint="ab")
+    with caplog.at_level("INFO"):
+        run_context(tmp_path, config, SimpleNamespace(splits={"train": train}, inputs=SimpleNamespace(origin={})))
+    assert caplog.text.count("the best epoch is chosen by val/instance/mean/R@10") == told
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,7 @@ def _results(request: Request, outcome: Outcome, system: System, seconds: float)
                 "screen_draw": None if screen.seed == rank.seed else screen.seed,
             },
             "metric": rank.config["metric"],
+            "files": {"screen": str(request.screen.folder.resolve()), "rank": str(request.rank.folder.resolve())},
         },
         notes=(*outcome.notes, *system.result.notes),
         files={},

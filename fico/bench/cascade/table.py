@@ -1,6 +1,7 @@
 """The table of a cascade: quality, cost and bytes at each depth, both directions side by side."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from fico.bench.cascade.cascade import Cost, Outcome, System
 from fico.metrics.specification import DIRECTIONS, Direction
@@ -13,36 +14,37 @@ NOTE = (
     "k: candidates of each query. Found: queries with their match among these, in %. Kept: the part of the ranker's "
     "R@10. Pairs: scored by the ranker for a query, in % of the gallery. CPU time of a query in a batch: encoding as "
     "the runs timed it, search of the candidates, scores of the pairs; of the ranker alone it is measured on a sample "
-    "of all pairs. Held: bytes of an item in the index and for the ranker. Touched: bytes read for a query."
+    "of all pairs. Held: bytes of an item in the index and for the ranker."
 )
 
 
 def cascade_tables(outcome: Outcome, split: str) -> list[Table]:
-    """One table for each direction.
+    """One table for each direction, the last one with the definitions of both.
 
     Args:
         outcome: What was measured.
         split: Name in front of the metrics.
     """
-    return [_table(outcome.systems, direction, split) for direction in DIRECTIONS]
+    tables = [_table(outcome.systems, direction, split) for direction in DIRECTIONS]
+    return [*tables[:-1], replace(tables[-1], notes=(NOTE,))]
 
 
 def _table(systems: Iterable[System], direction: Direction, split: str) -> Table:
     shown = {name: task for name, task in SHOWN.items() if any(_key(s, split, task, direction, name) for s in systems)}
     columns = (
         Column("system", is_text=True),
-        Column("k"),
+        Column("k", is_text=True),  # so that each part on a narrow terminal has it
         *(Column(name, emphasis="strong") for name in shown),
         Column("found"),
         Column("kept\nR@10"),
         Column("pairs\n%"),
         *(Column(step, "CPU time of a query", is_detail=step != "all") for step in ("encode", "screen", "rank", "all")),
         Column("held", "bytes"),
-        Column("touched", "bytes", is_detail=True),
+        Column("touched by a query", "bytes", is_detail=True),
     )
     rows = tuple(_row(system, direction, split, shown) for system in systems)
     title = f"Cascade, {DIRECTION_NAMES[direction]}"
-    return Table(f"cascade-{direction}", title, columns, rows, (NOTE,))
+    return Table(f"cascade-{direction}", title, columns, rows)
 
 
 def _key(system: System, split: str, task: str, direction: Direction, name: str) -> bool:

@@ -74,6 +74,10 @@ class Gallery:
         return sorted(set(sizes))
 
 
+def _width(store: EmbeddingStore) -> str:
+    return f"{store.images.shape[1]}-D" if store.bits is None else f"{store.bits} bits"
+
+
 def _check(store: EmbeddingStore, distractors: Sequence[EmbeddingStore]) -> None:
     seen = {(str(store.origin.get("dataset", "")), name) for name in store.image_ids}
     for number, other in enumerate(distractors, start=1):
@@ -81,8 +85,8 @@ def _check(store: EmbeddingStore, distractors: Sequence[EmbeddingStore]) -> None
             raise DataError("a pair scorer has no single vector an item, so its gallery cannot grow this way")
         if (other.images.shape[1], other.bits) != (store.images.shape[1], store.bits) or _model(other) != _model(store):
             raise DataError(
-                f"distractors {number} are {other.images.shape[1]}-D of {other.origin.get('model')}, the test set is "
-                f"{store.images.shape[1]}-D of {store.origin.get('model')}; encode both with one model"
+                f"distractors {number} are {_width(other)} of {other.origin.get('model')}, the test set is "
+                f"{_width(store)} of {store.origin.get('model')}; encode both with one model"
             )
         names = {(str(other.origin.get("dataset", "")), name) for name in other.image_ids}
         if both := sorted(names & seen):

@@ -21,13 +21,14 @@ def check_data(config: DictConfig) -> None:
 
     Raises:
         DataError: A well-known data set is not in its folder: what is missing, and the command that gets it.
-        UsageError: The task needs labels that the folder has not, the invented scenes need more room than is free, or
-            the runs of a cascade do not go together.
+        UsageError: The task needs labels that the folder has not, the invented scenes need more room than is free, the
+            runs of a cascade do not go together, or ``model.source`` has no float vector an item.
     """
     if is_cascade(config):
         cascade_request(config)
     if is_cascade(config) or config.get("bench"):
         return
+    _check_source(config)
     if dataset_name(config) == "shapes":
         _check_room(config.dataset)
     if root := OmegaConf.select(config, "dataset.root"):
@@ -37,6 +38,14 @@ def check_data(config: DictConfig) -> None:
             check_columns(Path(root).expanduser(), ColumnNames(*columns))
         if list(OmegaConf.select(config, "metric.tasks") or ()) == ["category"]:
             _check_labels(config.dataset, dataset_name(config))
+
+
+def _check_source(config: DictConfig) -> None:
+    source = OmegaConf.select(config, "model.source")
+    if source is not None and Path(str(source)).is_dir():  # another one is refused with the other values
+        from fico.inference.run_embeddings import RunEmbeddings
+
+        RunEmbeddings(str(source), "image").check(None)
 
 
 def _check_room(dataset: DictConfig) -> None:

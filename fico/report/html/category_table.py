@@ -16,7 +16,7 @@ MOST = 100  # categories, the most frequent ones
 RESAMPLES = 400
 READING = (
     "Means over the queries whose image has the category, with 95 % intervals (bootstrap over images); a query of "
-    "several categories counts in each. Sorted by R@K of both directions, lowest first."
+    "several categories counts in each. Sorted by {by}, the mean of both directions, lowest first."
 )
 
 
@@ -48,19 +48,24 @@ def category_table(result: RetrievalResult, split: RetrievalSplit, seed: int = 0
     samples = [_sample(each, split.labels[:, column]) for column in chosen for each in measured]
     drawn = replicates(samples, len(split.image_ids), RESAMPLES, (seed,))
     cells = [_cell(sample, draws) for sample, (draws, _) in zip(samples, drawn, strict=True)]
+    sorting = list(dict.fromkeys(each.name for each in measured if each.name[0] == "R"))
+    sorting = sorting or list(dict.fromkeys(each.name for each in measured))
     rows = []
     for number, column in enumerate(chosen):
         own = cells[number * len(measured) : (number + 1) * len(measured)]
-        recalls = [c.numbers.get("", np.inf) for c, each in zip(own, measured, strict=True) if each.name[0] == "R"]
+        found = [c.numbers.get("", np.inf) for c, each in zip(own, measured, strict=True) if each.name in sorting]
         name = Cell(split.classes[column]), Cell(f"{counts[column]:,}")
-        rows.append((float(np.mean(recalls or [0.0])), Row((*name, *own))))
+        rows.append((float(np.mean(found)), Row((*name, *own))))
     columns = (
         Column("category", is_text=True),
         Column("images"),
         *(Column(each.name, DIRECTION_NAMES[each.direction], tone=each.direction) for each in measured),
     )
     left_out = len(split.classes) - len(chosen)
-    notes = (READING, *([f"{left_out} rarer or empty categories are left out."] if left_out else []))
+    notes = (
+        READING.format(by=" and ".join(sorting)),
+        *([f"{left_out} rarer or empty categories are left out."] if left_out else []),
+    )
     ordered = tuple(row for _, row in sorted(rows, key=lambda each: each[0]))
     return Table("categories", "Quality per category", columns, ordered, notes)
 

@@ -62,13 +62,13 @@ def one_protocol(runs: Sequence[Results], data: str | None) -> tuple[Protocol, l
             groups.setdefault(Protocol.of(run), []).append(run)
     if len(groups) == 1:
         return next(iter(groups.items()))
-    listed = "; ".join(f"{protocol.description} ({len(found)} runs)" for protocol, found in groups.items())
+    counts = {protocol: f"{len(found)} run{'s' if len(found) != 1 else ''}" for protocol, found in groups.items()}
+    listed = "; ".join(f"{protocol.description} ({count})" for protocol, count in counts.items())
     if not groups:
         names = ", ".join(sorted({run.data.name for run in runs if run.metrics})) or "none"
         raise UsageError(f"no run is on data {data!r}; the runs are on {names}")
-    raise UsageError(
-        f"the runs are on several data or definitions: {listed}; give --data NAME, or folders of one of them"
-    )
+    advice = "give --data NAME, or the folders of one of them" if data is None else "give the folders of one of them"
+    raise UsageError(f"the runs are on several data or definitions: {listed}; {advice}")
 
 
 def recommend(
@@ -108,7 +108,7 @@ def _answer(chosen: System, limits: Limits, metric: str, *, fits: bool) -> str:
     )
     if fits:
         return f"Take {what}."
-    return f"Nothing fits into {limits}. Nearest, at {limits.excess(chosen):.3g} times the tighter limit: {what}."
+    return f"Nothing fits into {limits}. Nearest, at {_times(limits.excess(chosen))} times the tighter limit: {what}."
 
 
 def _table(
@@ -135,12 +135,15 @@ def _table(
         f"images and {protocol.captions:,} captions. Query: encoding and search of one query of the slower direction, "
         "in a batch of all.",
     ]
-    if any(row.kind == "dominated" for row in rows):
-        notes.append("The rows that are not shown are beaten by another in quality, memory and time.")
     if len(machines) > 1:
         notes.append(f"Times come from different machines: {'; '.join(machines)}.")
     title = f"{task} level, {protocol.description}; limits: {limits}"
-    return Table("recommend", title, columns, tuple(rows), tuple(notes), folded=frozenset({"dominated"}))
+    beaten = "each is beaten by another in quality, memory and time"
+    return Table("recommend", title, columns, tuple(rows), tuple(notes), frozenset({"dominated"}), beaten)
+
+
+def _times(excess: float) -> str:
+    return f"{excess:,.0f}" if excess >= 100 else f"{excess:.3g}"
 
 
 def _row(system: System, chosen: System, limits: Limits, systems: Sequence[System]) -> Row:
@@ -150,6 +153,6 @@ def _row(system: System, chosen: System, limits: Limits, systems: Sequence[Syste
         Cell(bytes_text(system.memory_bytes), numbers={"": system.memory_bytes}, is_best=is_chosen),
         Cell(seconds_text(system.query_seconds), numbers={"": system.query_seconds}, is_best=is_chosen),
     )
-    fits = "yes" if limits.excess(system) <= 1 else f"no, {limits.excess(system):.3g} x"
+    fits = "yes" if limits.excess(system) <= 1 else f"no, {_times(limits.excess(system))} x"
     kind: Kind = "dominated" if not is_chosen and system.is_dominated(systems) else "run"
     return Row((*text_cells(system.model, system.index), *numbers, Cell(fits)), kind)

@@ -23,6 +23,7 @@ _IGNORED_INSIDE = {
         "rerank_k",
     ),
     "trainer": ("accelerator",),
+    "files": ("screen", "rank"),  # of a cascade, whose model's node has the identities of both runs
 }
 
 

@@ -65,7 +65,7 @@ def find_runs(folders: Iterable[Path], *, keep_repeats: bool = False) -> FoundRu
         reasons = "".join(f"; {path}: {reason}" for path, reason in left_out[:3])
         raise UsageError(f"no finished run in {', '.join(map(str, folders))}{reasons}")
     left_out += [
-        (old.folder, f"{new.folder.name} has the same setting and seed and is newer") for old, new in repeats.items()
+        (old.folder, f"{new.folder} has the same setting and seed and is newer") for old, new in repeats.items()
     ]
     return FoundRuns(taken, tuple(left_out), tuple(repeats))
 

@@ -1,9 +1,11 @@
 """Runs grouped by everything but their seed, and their averages."""
 
 import math
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Any
 
 from fico.metrics.specification import Unit
@@ -13,6 +15,9 @@ from fico.report.results.schema import Results
 
 MODELS = ("blip2", "blip2_nf", "beit3", "xvlm", "xvlm_nf", "imram", "vsrn", "scan", "adv", "ucch", "dadh")
 LONGEST_DIFFERENCE = 3  # keys that a label spells out
+# Sizes that a network takes from its features, and what names those again: they follow from another key.
+_FOLLOWING = ("image_dim", "text_dim", "vocab_size", "classes", "regions", "train_pairs", "loss.source")
+_STARTED = re.compile(r"(\d\d-\d\d-\d\d-\d+|\d+)-")  # time or number before the name of a run's folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +140,9 @@ def _differences(groups: Sequence[Sequence[Results]]) -> list[str]:
     found = []
     for name, own in zip(names, leaves, strict=True):
         alike = [other for rival, other in zip(names, leaves, strict=True) if rival == name]
-        paths = [path for path, value in own.items() if any(other.get(path) != value for other in alike)]
-        keys = [f"{_short(path)}={_plain(own[path])}" for path in paths[:LONGEST_DIFFERENCE]]
+        differing = [path for path, value in own.items() if any(other.get(path) != value for other in alike)]
+        paths = [path for path in differing if not path.endswith(_FOLLOWING)] or differing
+        keys = [f"{_short(path)}={_plain(path, own[path])}" for path in paths[:LONGEST_DIFFERENCE]]
         found.append(", ".join([*keys, *(["..."] if len(paths) > LONGEST_DIFFERENCE else [])]))
     pairs = list(zip(names, found, strict=True))
     return [
@@ -145,7 +151,9 @@ def _differences(groups: Sequence[Sequence[Results]]) -> list[str]:
     ]
 
 
-def _plain(value: Any) -> str:
+def _plain(path: str, value: Any) -> str:
+    if path == "model.source" and value is not None:
+        return _STARTED.sub("", PurePath(value).name, count=1)
     return "+".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

@@ -98,6 +98,7 @@ class Table:
         rows: Of as many cells as there are columns.
         notes: Sentences below it: definitions, what is missing, what must not be compared.
         folded: Kinds of rows that the terminal counts and leaves out.
+        folded_because: What these rows have in common, such as ``others beat them``.
     """
 
     key: str
@@ -106,6 +107,7 @@ class Table:
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     folded: frozenset[Kind] = frozenset()
+    folded_because: str = ""
 
     def __post_init__(self) -> None:
         """Refuses a row that does not fit the columns."""

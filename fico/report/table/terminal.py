@@ -33,7 +33,6 @@ def print_table(table: Table, file: TextIO | None = None) -> None:
     Args:
         table: What to print.
         file: Where to print; standard output if not given.
-        width: Columns in which text folds, where it shall not be as wide as it needs.
     """
     console = console_of(file)
     for number, part in enumerate(fitted(table, console)):
@@ -108,9 +107,11 @@ def as_rich(table: Table) -> RenderableType:
 
 
 def notes(table: Table) -> list[str]:
-    """The notes, after a sentence about the rows that the terminal leaves out."""
+    """The notes, after a sentence about the rows that the terminal leaves out and why."""
     hidden = sum(row.kind in table.folded for row in table.rows)
-    return [*([f"{hidden} more rows are in the report."] if hidden else []), *table.notes]
+    why = f": {table.folded_because}" if table.folded_because else ""
+    is_are = "row is" if hidden == 1 else "rows are"
+    return [*([f"{hidden} more {is_are} not shown{why}."] if hidden else []), *table.notes]
 
 
 def _part(table: Table, numbers: Iterable[int], *, is_first: bool = True) -> Table:

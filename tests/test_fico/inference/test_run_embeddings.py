@@ -3,14 +3,17 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 import fico
 from fico.datasets.shapes.shapes import Shapes
-from fico.errors import DataError
+from fico.errors import UsageError
+from fico.experiment.config.pairing import check_data
 from fico.inference.run_embeddings import RunEmbeddings
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -38,13 +41,26 @@ def test_embeddings_of_a_split_are_those_that_the_run_stored(runs, tested):
     for side, stored in (("image", store.images), ("text", store.texts)):
         found = RunEmbeddings(str(runs["cca"]), side).features(Path(), {"test": tested})
         np.testing.assert_allclose(found.rows["test"], stored, atol=1e-5)
-        assert "cca" in found.origin
+        assert found.origin == f"{side} embeddings of cca"
+
+
+def test_a_run_that_was_tested_on_another_split_is_told_in_the_origin(runs, tested):
+    other = replace(tested, fingerprint="ab" * 32)
+    found = RunEmbeddings(str(runs["cca"]), "text").features(Path(), {"test": other})
+    assert "may be among those it was trained on" in found.origin
 
 
 @pytest.mark.parametrize(("model", "message"), [("ucch", "has codes already"), ("scan", "scores pairs")])
 def test_runs_without_one_float_vector_an_item_are_refused(model, message, runs):
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(UsageError, match=message):
         RunEmbeddings(str(runs[model]), "image").check(None)
+
+
+@pytest.mark.parametrize(("model", "message"), [("ucch", "has codes already"), ("scan", "scores pairs")])
+def test_a_hash_head_on_such_a_run_is_refused_before_anything_begins(model, message, runs):
+    config = OmegaConf.create({"model": {"name": "hash_head", "source": str(runs[model])}})
+    with pytest.raises(UsageError, match=message):
+        check_data(config)
 
 
 def test_a_hash_head_encodes_new_images_and_texts_through_its_source(head, tested):

@@ -8,15 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from fico.bench.cascade.cascade import measure
 from fico.bench.cascade.ranker import EmbeddingRanker
 from fico.bench.cascade.request import Depth, checked_request, read_depths
+from fico.bench.cascade.table import cascade_tables
 from fico.cli.app import app
 from fico.embeddings.store import EmbeddingStore
 from fico.errors import UsageError
 from fico.report.results.schema import read_results
+from fico.report.table.terminal import fitted
 from fico.similarity import SIMILARITIES
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -82,11 +85,21 @@ def test_its_files_are_those_of_a_run(runs, tmp_path, monkeypatch):
     ]  # fmt: skip
     assert CliRunner().invoke(app, ["compare", "found", "found/k3", str(runs["scan"])]).exit_code == 0
     assert CliRunner().invoke(app, ["report", "found", "--out", "tables"]).exit_code == 0
+    for folder, count in (("found", len(deepest.metrics)), ("found/k3", len(other.metrics))):
+        verified = CliRunner().invoke(app, ["verify", folder])
+        assert f"all {count} metrics of {folder} are the same" in verified.output
     again = CliRunner().invoke(app, [*call[:4], "5", *call[5:]])
     assert again.exit_code == 2
     again = CliRunner().invoke(app, [*call[:4], "5", *call[5:], "--overwrite"])
     assert again.exit_code == 0
     assert sorted(path.name for path in Path("found").iterdir() if path.is_dir()) == []
+
+
+def test_its_table_says_the_depth_in_each_part_and_defines_its_columns_once(runs):
+    tables = cascade_tables(measure(checked_request(runs["ucch"], runs["scan"], read_depths("3,5"), None)), "test")
+    for part in fitted(tables[0], Console(width=70)):
+        assert [column.name for column in part.columns[:2]] == ["system", "k"]
+    assert [len(table.notes) for table in tables] == [0, 1]
 
 
 def test_a_foreign_folder_is_never_overwritten(runs):

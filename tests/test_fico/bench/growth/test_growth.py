@@ -145,6 +145,9 @@ def test_distractors_that_are_queries_or_of_another_model_are_refused(stores, tm
     wide = store(tmp_path / "wide", 5, 0, "w", dim=9)
     with pytest.raises(DataError, match="9-D of ucch, the test set is 8-D"):
         growth(test, [wide], similarity="cosine", progress=False)
+    long, codes = (store(tmp_path / f"codes{bits}", 5, 0, "c", dim=16, bits=bits) for bits in (16, 8))
+    with pytest.raises(DataError, match="distractors 1 are 16 bits of ucch, the test set is 8 bits of ucch"):
+        growth(codes, [long], similarity="hamming", progress=False)
     trained = store(tmp_path / "other", 5, 0, "o", config=CONFIG | {"epochs": 3})
     with pytest.raises(DataError, match="encode both with one model"):
         growth(test, [trained], similarity="cosine", progress=False)

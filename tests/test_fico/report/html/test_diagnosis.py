@@ -52,6 +52,21 @@ class TestCategories:
         recalls = [(row.cells[2].numbers[""] + row.cells[4].numbers[""]) / 2 for row in table.rows]
         assert recalls == sorted(recalls)
 
+    def test_without_recall_categories_are_sorted_by_average_precision_and_the_note_says_so(
+        self, result, split, embeddings
+    ):
+        table = category_table(
+            fico.evaluate(
+                *embeddings, split.correspondence, labels=split.labels, similarity="inner", bootstrap=20,
+                tasks=("category",),
+            ),
+            split,
+        )  # fmt: skip
+        means = [np.mean([cell.numbers[""] for cell in row.cells[2:]]) for row in table.rows]
+        assert means == sorted(means)
+        assert "Sorted by mAP@N, the mean of both directions" in table.notes[0]
+        assert "Sorted by R@10, the mean of both directions" in category_table(result, split).notes[0]
+
     def test_without_labels_there_is_no_table(self, result, split):
         assert category_table(result, replace(split, labels=None)) is None
 

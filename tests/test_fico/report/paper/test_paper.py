@@ -110,6 +110,23 @@ class TestAverages:
         runs = [results(seed=0), results(seed=0, config={"model": {"epochs": 9}})]
         assert [row[0] for row in cells(filled(*runs)["table2-shapes"])] == ["ucch (epochs=2)", "ucch (epochs=9)"]
 
+    def test_the_source_of_a_hash_head_is_named_by_its_folder_and_stands_for_what_follows_from_it(self):
+        sources = ("runs/12-00-00-123456-vsrn-shapes-s0", "sweep/3-cca-shapes-s0", None)
+        modules = [
+            {"network": {"image_dim": dim}, "loss": {"source": source}}
+            for source, dim in zip(sources, (128, 64, 392), strict=True)
+        ]
+        runs = [
+            results(config={"model": {"source": source, "module": module}})
+            for source, module in zip(sources, modules, strict=True)
+        ]
+        labels = [group.label for group in group_seeds(runs)]
+        assert labels == [f"ucch, 64 bits (source={name})" for name in ("vsrn-shapes-s0", "cca-shapes-s0", None)]
+
+    def test_a_size_that_alone_differs_is_still_named(self):
+        runs = [results(config={"model": {"module": {"network": {"image_dim": dim}}}}) for dim in (1, 2)]
+        assert [group.difference for group in group_seeds(runs)] == ["network.image_dim=1", "network.image_dim=2"]
+
     def test_paths_seeds_and_resamples_make_no_setting(self):
         other = results(
             seed=1, config={"dataset": {"root": "elsewhere"}, "metric": {"bootstrap": 10}, "index": {"a": 1}}
@@ -315,7 +332,9 @@ class TestFinding:
         self.write(tmp_path / "b", value=0.1, started="2026-01-01T00:00:00+00:00")
         found = find_runs([tmp_path])
         assert [run.folder.name for run in found.runs] == ["a"]
-        assert [(folder.name, "newer" in reason) for folder, reason in found.left_out] == [("b", True)]
+        ((folder, reason),) = found.left_out
+        newer = tmp_path.resolve() / "a"
+        assert (folder.name, reason) == ("b", f"{newer} has the same setting and seed and is newer")
 
     @pytest.mark.parametrize("name", ["nowhere", "empty"])
     def test_nothing_to_report_is_refused(self, tmp_path, name):

@@ -1,5 +1,6 @@
 """The system to take under limits, from runs with an index, pair scorers, re-rankers and cascades."""
 
+import io
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from fico.errors import UsageError
 from fico.report.recommend.recommend import Limits, recommend
 from fico.report.results.metric import Metric
 from fico.report.results.schema import DataInfo, ModelInfo, Results, SearchRow, write_results
+from fico.report.table.terminal import notes, print_table
 
 IMAGES, CAPTIONS = 100, 500
 
@@ -44,6 +46,7 @@ CASCADE = run(
     **{f"{way}_{step}_seconds": t for way in ("i2t", "t2i")
        for step, t in (("encode", 2e-3), ("screen", 1e-3), ("rank", 9e-3))},
 )  # fmt: skip
+LONG = replace(SCAN, model=replace(SCAN.model, name="a long name of a model " * 4))
 
 
 @pytest.mark.parametrize(
@@ -87,26 +90,48 @@ def test_a_reranker_scores_each_direction_apart_and_holds_its_states():
 
 def test_runs_that_cannot_be_compared_or_have_no_times_are_refused():
     other = replace(VSRN, data=replace(VSRN.data, name="coco", fingerprint="cd" * 32))
-    with pytest.raises(UsageError, match="several data or definitions: shapes test.*give --data NAME"):
+    with pytest.raises(UsageError, match=r"definitions: shapes test.*\(1 run\);.*give --data NAME"):
         recommend([VSRN, other], "instance", Limits())
     assert recommend([VSRN, other], "instance", Limits(), data="coco").fits
+    again = replace(VSRN, data=replace(VSRN.data, fingerprint="ef" * 32))
+    with pytest.raises(UsageError, match=r"\(1 run\); give the folders of one of them"):
+        recommend([VSRN, again], "instance", Limits(), data="shapes")
     with pytest.raises(UsageError, match="no run is on data 'f30k'; the runs are on coco, shapes"):
         recommend([VSRN, other], "instance", Limits(), data="f30k")
     with pytest.raises(UsageError, match="none of the 1 runs on shapes has instance R@3"):
         recommend([VSRN], "instance", Limits(), metric="R@3")
 
 
-def test_the_command_prints_the_table_whole_in_a_pipe_and_the_answer_last(tmp_path):
-    long = replace(SCAN, model=replace(SCAN.model, name="a long name of a model " * 4))
-    for each in (VSRN, long):
+def test_rows_that_another_beats_are_counted_with_the_reason_and_large_factors_are_whole_numbers():
+    found = recommend([VSRN], "instance", Limits(2**10))
+    assert notes(found.table)[0] == "1 more row is not shown: each is beaten by another in quality, memory and time."
+    assert found.table.rows[0].texts[-1] == "no, 2,048 x"
+    assert "at 2,048 times the tighter limit" in found.answer
+
+
+def test_the_command_prints_the_whole_table_in_a_pipe_and_the_answer_last(tmp_path):
+    for each in (VSRN, LONG):
         write_results(tmp_path / each.name, each, {})
     done = CliRunner().invoke(app, ["recommend", "--runs", str(tmp_path), "--memory", "1GiB", "--latency", "10ms"])
     assert done.exit_code == 0, done.output
-    lines = done.output.splitlines()
-    assert "Take vsrn (with the index flat): R@10 50.0 %, 2.0 MiB, 5 ms a query." in lines
-    table = lines[1 : lines.index(next(line for line in lines if line.startswith("R@10:")))]
-    assert any(long.model.name.strip() in line for line in table)
-    assert any("no, 50.1 x" in line for line in table)
+    lines = [line for line in done.output.splitlines() if line]
+    assert lines[-1] == "Take vsrn (with the index flat): R@10 50.0 %, 2.0 MiB, 5 ms a query."
+    assert sum(LONG.model.name.strip() in line for line in lines) == 1
+    assert any("no, 50.1 x" in line for line in lines)
+
+
+def test_the_table_fits_into_a_terminal_of_80_columns(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")
+    terminal = Terminal()
+    print_table(recommend([VSRN, LONG], "instance", Limits(2**30, 0.01)).table, terminal)
+    lines = terminal.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any("no, 50.1 x" in line for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ class TestTerminal:
         text = printed(table)
         assert "slow" not in text
         assert "detail" not in text
-        assert "1 more rows are in the report.\nA note." in text
+        assert "1 more row is not shown.\nA note." in text
         for format_ in (as_markdown, as_latex, as_csv, as_html):
             assert "slow" in format_(table)
             assert "detail" in format_(table)
