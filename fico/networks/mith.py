@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -138,7 +139,8 @@ class MITH(nn.Module):
         projection: nn.Linear,
     ) -> Granularities:
         vectors, global_codes = self.global_concepts(_mean_token(tokens, mask))
-        scores = self.global_concepts(tokens.detach())[1].detach()
+        with torch.no_grad():  # the tokens choose, and only their mean is trained
+            scores = self.global_concepts(tokens)[1]
         states, local_codes = transformer(aggregate_tokens(tokens, scores, self.top_k, mask))
         concepts = F.normalize(projection(states), dim=2)
         return Granularities(global_codes, local_codes, F.normalize(vectors, dim=1), concepts)
