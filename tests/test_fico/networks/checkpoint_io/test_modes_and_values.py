@@ -15,6 +15,7 @@ from fico.networks.checkpoint_io.load import load_strictly
 from fico.networks.dadh import DADH
 from fico.networks.dual_encoder import DualEncoder
 from fico.networks.imram import IMRAM
+from fico.networks.mith import MITH
 from fico.networks.scan import SCAN
 from fico.networks.ucch import UCCH
 from fico.networks.vsrn import VSRN
@@ -42,6 +43,7 @@ NETWORKS = {
     "cca": lambda: CCA(4, 3, dims=2),
     "dadh": lambda: DADH(12, 7, bits=16, hidden_dim=16, dropout=0.5),
     "imram": lambda: IMRAM(**WORDS),
+    "mith": lambda: MITH(**WORDS, bits=16, layers=1, heads=2),
     "scan": lambda: SCAN(**WORDS),
     "ucch": lambda: UCCH(12, 7, bits=16, hidden_dim=10),
     "vsrn": lambda: VSRN(**WORDS),
