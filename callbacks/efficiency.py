@@ -24,7 +24,7 @@ class Efficiency(L.Callback):
     It must come before the callbacks that do work at the end of a batch: Lightning calls them in order, and their
     time would count as the network's. Peak memory is the GPU's where there is one, else the process's from the start
     of the test epoch. FLOPs are those of matrix products, convolutions and attention, two for a multiplication and an
-    addition, counted in a second pass of the first batch, which no time contains.
+    addition, counted in a second pass of the last batch, which a run that goes on encodes too and no time contains.
 
     Args:
         context: The run's.
@@ -33,6 +33,7 @@ class Efficiency(L.Callback):
     def __init__(self, context: RunContext) -> None:
         self._outputs = context.outputs
         self._epoch_started = self._batch_started = 0.0
+        self._last: tuple[Any, int] | None = None  # batch, with the number of its items
         self._before = 0.0  # seconds of the network before this process, where a killed run goes on
 
     def on_test_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
@@ -51,16 +52,17 @@ class Efficiency(L.Callback):
         synchronize()
         seconds = time.perf_counter() - self._batch_started
         self._outputs.encode_seconds = (self._outputs.encode_seconds or 0.0) + seconds
-        if batch_idx == 0:
-            begin = time.perf_counter()
-            flops, items = _flops(trainer, module, batch), len(outputs.images) + len(outputs.texts)
-            self._outputs.flops_per_item = None if flops is None else flops / items
-            self._epoch_started += time.perf_counter() - begin
+        self._last = batch, len(outputs.images) + len(outputs.texts)
 
     def on_test_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._outputs.encode_wall_seconds = self._before + time.perf_counter() - self._epoch_started
         self._outputs.peak_memory_bytes = peak_memory()
         self._outputs.peak_process_memory_bytes = _peak_of_process() if torch.cuda.is_initialized() else None
+        if self._last is not None:
+            batch, items = self._last
+            flops = _flops(trainer, module, batch)
+            self._outputs.flops_per_item = None if flops is None else flops / items
+            self._last = None
 
 
 def synchronize() -> None:
