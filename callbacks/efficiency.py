@@ -33,7 +33,7 @@ class Efficiency(L.Callback):
     def __init__(self, context: RunContext) -> None:
         self._outputs = context.outputs
         self._epoch_started = self._batch_started = 0.0
-        self._last: tuple[Any, int] | None = None  # batch, with the number of its items
+        self._last: tuple[Any, EncodedBatch] | None = None  # batch of the epoch, as it came and encoded
         self._before = 0.0  # seconds of the network before this process, where a killed run goes on
 
     def on_test_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
@@ -52,17 +52,17 @@ class Efficiency(L.Callback):
         synchronize()
         seconds = time.perf_counter() - self._batch_started
         self._outputs.encode_seconds = (self._outputs.encode_seconds or 0.0) + seconds
-        self._last = batch, len(outputs.images) + len(outputs.texts)
+        self._last = batch, outputs
 
     def on_test_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._outputs.encode_wall_seconds = self._before + time.perf_counter() - self._epoch_started
         self._outputs.peak_memory_bytes = peak_memory()
         self._outputs.peak_process_memory_bytes = _peak_of_process() if torch.cuda.is_initialized() else None
         if self._last is not None:
-            batch, items = self._last
+            (batch, encoded), self._last = self._last, None
             flops = _flops(trainer, module, batch)
+            items = 0 if flops is None else len(encoded.images) + len(encoded.texts)
             self._outputs.flops_per_item = None if flops is None else flops / items
-            self._last = None
 
 
 def synchronize() -> None:

@@ -237,8 +237,10 @@ def test_flops_are_counted_in_a_pass_that_no_time_contains(context, encoded):
     efficiency = Efficiency(context)
     efficiency.on_test_epoch_start(None, None)
     efficiency.on_test_batch_start()
-    efficiency.on_test_batch_end(trainer, SimpleNamespace(test_step=step), encoded, torch.ones(7, 3), 0)
-    efficiency.on_test_epoch_end(None, None)
+    module = SimpleNamespace(test_step=step)
+    for rows in (2, 7):  # the last batch counts, which a run that goes on encodes too
+        efficiency.on_test_batch_end(trainer, module, encoded, torch.ones(rows, 3), rows)
+    efficiency.on_test_epoch_end(trainer, module)
     items = len(encoded.images) + len(encoded.texts)
     assert context.outputs.flops_per_item == pytest.approx(2 * 7 * 3 * 5 / items)
     assert context.outputs.encode_seconds < context.outputs.encode_wall_seconds < 0.05
@@ -250,6 +252,7 @@ def test_what_cannot_be_counted_costs_nothing_else(context, encoded):
     efficiency.on_test_epoch_start(None, None)
     efficiency.on_test_batch_start()
     efficiency.on_test_batch_end(trainer, SimpleNamespace(), encoded, None, 0)
+    efficiency.on_test_epoch_end(trainer, SimpleNamespace())
     assert context.outputs.flops_per_item is None
 
 
