@@ -81,9 +81,10 @@ def test_a_fresh_graph_layer_is_the_identity():
     torch.testing.assert_close(RegionGraph(8)(regions), regions)
 
 
-def test_a_graph_layer_equals_convolutions_and_a_loop_over_pairs_of_regions():
+@pytest.mark.parametrize("dim", [4, 8], ids=["merged maps of more regions than channels", "map by map"])
+def test_a_graph_layer_equals_convolutions_and_a_loop_over_pairs_of_regions(dim):
     torch.manual_seed(0)
-    layer, regions = RegionGraph(4).double(), torch.randn(2, 3, 4, dtype=torch.float64)
+    layer, regions = RegionGraph(dim).double(), torch.randn(2, 3, dim, dtype=torch.float64)
     torch.nn.init.normal_(layer.W[1].weight)
     by_channel = regions.transpose(1, 2)
     theta, phi, g = (_convolve(part, by_channel) for part in (layer.theta, layer.phi, layer.g))
@@ -93,11 +94,16 @@ def test_a_graph_layer_equals_convolutions_and_a_loop_over_pairs_of_regions():
             for j in range(3):
                 affinity = theta[image, :, i] @ phi[image, :, j] / 3
                 message[image, :, i] += affinity * g[image, :, j]
-    norm = torch.nn.BatchNorm1d(4).double()
-    norm.weight = layer.W[1].weight
-    slow = norm(_convolve(layer.W[0], message)) + by_channel
-    torch.testing.assert_close(layer(regions), slow.transpose(1, 2))
+    norm = torch.nn.BatchNorm1d(dim).double()
+    norm.weight, norm.bias = layer.W[1].weight, layer.W[1].bias
+    slow = (norm(_convolve(layer.W[0], message)) + by_channel).transpose(1, 2)
+    out = layer(regions)
+    torch.testing.assert_close(out, slow)
     torch.testing.assert_close(layer.W[1].running_var, norm.running_var)
+    torch.testing.assert_close(layer.W[1].running_mean, norm.running_mean)
+    parameters = tuple(layer.parameters())
+    grads, slow_grads = (torch.autograd.grad(y.pow(3).sum(), parameters) for y in (out, slow))
+    torch.testing.assert_close(grads, slow_grads)
 
 
 def _convolve(part, by_channel):
