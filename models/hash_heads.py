@@ -19,7 +19,7 @@ class HashHeadsModule(L.LightningModule):
 
     Args:
         network: Both heads.
-        loss: Such as `fico.losses.hash_loss.hash_loss` builds; its parameters are trained too.
+        loss: Such as `fico.losses.hashing.hash_loss.hash_loss` builds; its parameters are trained too.
         optimizer: Builds the optimizer from this module.
         scheduler: Builds the learning-rate schedule, stepped once per step; None keeps the rate constant.
     """

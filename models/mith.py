@@ -5,7 +5,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from fico.errors import UsageError
-from fico.losses.multi_granularity import MultiGranularity
+from fico.losses.hashing.multi_granularity import MultiGranularity
 from fico.networks.mith import MITH
 from fico.types import EncodedBatch, PairBatch
 from models._optim import NetworkOptimizer, StepScheduler, with_step_schedule

@@ -236,9 +236,9 @@ def test_flops_are_counted_in_a_pass_that_no_time_contains(context, encoded):
 
     efficiency = Efficiency(context)
     efficiency.on_test_epoch_start(None, None)
-    efficiency.on_test_batch_start()
     module = SimpleNamespace(test_step=step)
     for rows in (2, 7):  # the last batch counts, which a run that goes on encodes too
+        efficiency.on_test_batch_start()
         efficiency.on_test_batch_end(trainer, module, encoded, torch.ones(rows, 3), rows)
     efficiency.on_test_epoch_end(trainer, module)
     items = len(encoded.images) + len(encoded.texts)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fico.errors import UsageError
-from fico.losses.multi_granularity import MultiGranularity
+from fico.losses.hashing.multi_granularity import MultiGranularity
 from fico.networks.mith import MITH
 from fico.types import PairBatch
 from models._optim import adamw

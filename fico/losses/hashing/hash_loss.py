@@ -4,9 +4,9 @@ from typing import Literal
 
 from fico.losses.contrastive_hashing import ContrastiveHashing
 from fico.losses.cross_modal_ranking import CrossModalRanking
-from fico.losses.proxy_hashing import ProxyHashing, separating_cosine
-from fico.losses.screening import Screening
-from fico.losses.unsupervised_hashing import UnsupervisedHashing
+from fico.losses.hashing.proxy_hashing import ProxyHashing, separating_cosine
+from fico.losses.hashing.screening import Screening
+from fico.losses.hashing.unsupervised_hashing import UnsupervisedHashing
 
 Kind = Literal["proxy", "contrast", "screening"]
 

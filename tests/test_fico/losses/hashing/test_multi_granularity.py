@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fico.errors import DataError
-from fico.losses.multi_granularity import (
+from fico.losses.hashing.multi_granularity import (
     MultiGranularity,
     Weights,
     binary_targets,

@@ -9,10 +9,10 @@ from torch.nn import functional as F
 from fico.errors import DataError
 from fico.losses.contrastive_hashing import ContrastiveHashing
 from fico.losses.cross_modal_ranking import CrossModalRanking
-from fico.losses.hash_loss import hash_loss
-from fico.losses.proxy_hashing import ProxyHashing, separating_cosine
-from fico.losses.screening import Screening
-from fico.losses.unsupervised_hashing import UnsupervisedHashing
+from fico.losses.hashing.hash_loss import hash_loss
+from fico.losses.hashing.proxy_hashing import ProxyHashing, separating_cosine
+from fico.losses.hashing.screening import Screening
+from fico.losses.hashing.unsupervised_hashing import UnsupervisedHashing
 from fico.types import PairBatch
 
 PAIRS, BITS, CLASSES = 6, 8, 4
