@@ -108,8 +108,8 @@ def _stored_config(run: Path) -> dict[str, Any]:
     path = run / "embeddings" / "manifest.json"
     if not path.is_file():
         raise DataError(
-            f"{run} has neither {CHECKPOINT} nor embeddings, as a cascade has none; give the folder of a run that "
-            "trained or tested one model"
+            f"{run} has neither {CHECKPOINT} nor embeddings (a cascade has none either); give the folder that a run "
+            "printed last, of one that trained or tested a model"
         )
     manifest = read_manifest(path.parent)
     try:
