@@ -1,4 +1,4 @@
-"""A split several times over, ids told apart, without a copy of its features."""
+"""A split several times over, its copies with ids of their own, without a copy of its features."""
 
 import hashlib
 from collections.abc import Sequence

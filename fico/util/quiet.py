@@ -1,4 +1,4 @@
-"""What a run tells on standard error: nothing but warnings with ``--quiet``, and lines above a progress bar."""
+"""What a run writes to standard error: nothing but warnings with ``--quiet``, and lines above a progress bar."""
 
 import logging
 import os
@@ -9,7 +9,7 @@ QUIET = "FICO_QUIET"
 
 
 def be_quiet() -> None:
-    """From here on neither progress nor what a run does is told."""
+    """From here on neither progress nor the steps of a run are logged."""
     os.environ[QUIET] = "1"
 
 

@@ -1,4 +1,4 @@
-"""What the loggers are told of a finished run: times and sizes, interval and chance of the main metrics, files."""
+"""What the loggers record of a finished run: times and sizes, interval and chance of the main metrics, files."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

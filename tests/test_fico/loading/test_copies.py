@@ -1,4 +1,4 @@
-"""Copies of a split are told apart, read the same rows, and cost no second copy of the features."""
+"""Copies of a split have ids of their own, read the same rows, and cost no second copy of the features."""
 
 from itertools import islice
 
