@@ -95,7 +95,7 @@ def _results(
     items = max(row["items"] for row in outcome.rows)
     queries = max(row.get("all_queries", row["queries"]) for row in outcome.rows)
     return Results(
-        name=plain["name"],
+        name=str(plain["name"]),
         seed=bench.seed,
         started=started,
         seconds=round(seconds, 3),

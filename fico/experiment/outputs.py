@@ -72,7 +72,7 @@ def write_outputs(
     samples, problems = _samples(context, split, config.seed)
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     results = Results(
-        name=config.name,
+        name=str(config.name),
         seed=config.seed,
         started=started,
         seconds=round(seconds, 3),

@@ -10,7 +10,7 @@ from hydra.utils import get_class
 from omegaconf import OmegaConf
 
 from fico.errors import UsageError
-from fico.experiment.config.pairing import check_pairing
+from fico.experiment.config.pairing import check_data, check_pairing
 from fico.experiment.config.resolvers import register_resolvers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,6 +42,12 @@ def test_features_alone_feed_a_model_exactly_where_they_are_all_it_needs(model):
 @pytest.mark.parametrize("model", [name for name in names("model") if name != "cascade"])  # no network, no data
 def test_any_model_may_be_fed_from_images_and_words(model):
     check_pairing(composed(f"model={model}", "dataset=shapes"))
+
+
+@pytest.mark.parametrize("root", ["16", "true", "[a,b]"])
+@pytest.mark.parametrize("dataset", ["shapes", "coco", "pairs"])
+def test_a_root_that_is_no_text_is_left_to_the_check_of_values(dataset, root):
+    check_data(composed(f"dataset={dataset}", f"dataset.root={root}"))
 
 
 @pytest.mark.parametrize("dataset", names("dataset"))

@@ -62,6 +62,11 @@ CHOICES = {
     "run.resume": ("auto", "never"),
     "logger.mode": ("offline", "online", "disabled"),
 }
+# A bare number or list on the command line is no text.
+PATH_KEYS = (
+    "dataset.root", "dataset.image_root", "model.weights", "model.checkpoint", "model.source", "bench.data",
+    "bench.query_data", "bench.rows_path", "index.hybrid.rows_path",
+)  # fmt: skip
 
 
 def check_config(config: DictConfig, *, is_start: bool = False) -> None:
@@ -173,11 +178,17 @@ def _wrong_values(config: DictConfig) -> Iterator[str]:
         ("seed", 0), ("model.epochs", 1), ("model.batch_size", 2), ("metric.bootstrap", 0), ("dataset.images", 20),
         ("dataset.subset", 1), ("dataset.copies", 1), ("model.rerank.k", 1), ("dataset.protocol_queries", 1),
         ("dataset.protocol_train", 1), ("dataset.protocol_validation", 1), ("dataset.protocol_seed", 0),
+        ("dataset.seed", 0),
     ):  # fmt: skip
         value = OmegaConf.select(config, path)
         if value is not None and not (_is_whole(value) and least <= value < 2**32):
             bound = f"below {2**32}" if _is_whole(value) and value >= least else f"of at least {least}"
             yield f"{path} is {value!r}, but must be a whole number {bound}"
+    if not isinstance(config.get("name"), str | int | float):
+        yield f"name is {config.get('name')!r}, but must be text, such as name=baseline"
+    for key in PATH_KEYS:
+        if (value := OmegaConf.select(config, key)) is not None and not isinstance(value, str):
+            yield f"{key} is {value!r}, but must be a path; a file or folder of that name is given as {key}=./NAME"
     for key in ("model.weights", "model.checkpoint"):
         file = Path(str(OmegaConf.select(config, key) or "."))
         is_path = file.is_absolute() or file.suffix in WEIGHT_SUFFIXES  # anything else may be a hub name
@@ -186,7 +197,7 @@ def _wrong_values(config: DictConfig) -> Iterator[str]:
         elif is_path and not is_weights_file(file):
             yield f"{key} is {file}, which is neither a file of torch.save nor a .safetensors; fetch it again"
     source = OmegaConf.select(config, "model.source")
-    if source is not None and not Path(str(source)).is_dir():
+    if isinstance(source, str) and not Path(source).is_dir():
         yield f"model.source is {source}, but there is no such folder; give the folder that a run printed last"
     for key in sorted(OmegaConf.missing_keys(config)):
         yield f"{key} is not set; add {key}=VALUE to the command line"

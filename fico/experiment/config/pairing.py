@@ -31,8 +31,9 @@ def check_data(config: DictConfig) -> None:
     _check_source(config)
     if dataset_name(config) == "shapes":
         _check_room(config.dataset)
-    if root := OmegaConf.select(config, "dataset.root"):
-        check_prepared(dataset_name(config), str(root))
+    root = OmegaConf.select(config, "dataset.root")
+    if root and isinstance(root, str):  # anything else is refused with the other values
+        check_prepared(dataset_name(config), root)
         if "image_column" in config.dataset:
             columns = (config.dataset.get(f"{role}_column") for role in ("image", "caption", "split"))
             check_columns(Path(root).expanduser(), ColumnNames(*columns))
@@ -49,9 +50,9 @@ def _check_source(config: DictConfig) -> None:
 
 
 def _check_room(dataset: DictConfig) -> None:
-    images, seed = dataset.get("images"), dataset.get("seed")
-    if type(images) is int and images >= FEWEST_IMAGES:
-        require_room(images, shapes_folder(images, seed, dataset.get("root")))
+    images, root = dataset.get("images"), dataset.get("root")
+    if type(images) is int and images >= FEWEST_IMAGES and isinstance(root, str | None):
+        require_room(images, shapes_folder(images, dataset.get("seed"), root))
 
 
 def _check_labels(dataset: DictConfig, name: str) -> None:

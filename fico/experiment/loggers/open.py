@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger, WandbLogger
 
+from fico.errors import UsageError
 from fico.experiment.build import build
 from fico.experiment.loggers.wandb_service import finish_in_time, service_problem
 
@@ -106,9 +107,15 @@ def _open_wandb(node: dict[str, Any], run: dict[str, Any]) -> Logger:
             return logger
         except Exception as error:  # W&B must never cost a result
             problem = _first_line(error)
+    try:
+        logger = build(node | {"mode": "offline"}, **run)
+        _ = logger.experiment
+    except Exception as error:  # what is wrong with its keys W&B says in several lines
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:3])
+        raise UsageError(
+            f"W&B does not take what logger.wandb says: {reason}; correct it, or add logger=csv"
+        ) from error
     log.warning("W&B cannot be reached (%s); this run is logged offline", problem)
-    logger = build(node | {"mode": "offline"}, **run)
-    _ = logger.experiment
     return logger
 
 

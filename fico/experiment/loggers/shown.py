@@ -40,7 +40,7 @@ def shown(config: DictConfig, context: RunContext) -> dict[str, Any]:
     }
     metrics = bind_options(context.metric).listed
     return {
-        "name": config.name,
+        "name": str(config.name),
         "group": _group(),
         "job_type": "+".join(config.stage),
         "tags": [model["name"], model["family"], model["size"], data, *([f"{bits} bits"] if bits else [])],
@@ -56,7 +56,13 @@ def shown_of_bench(config: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         config: Resolved, as plain values.
     """
-    about = {"name": config["name"], "group": _group(), "job_type": "bench", "tags": ["search"], "config": dict(config)}
+    about = {
+        "name": str(config["name"]),
+        "group": _group(),
+        "job_type": "bench",
+        "tags": ["search"],
+        "config": dict(config),
+    }
     return about | {"left_out": ["bench/*"]}
 
 
@@ -66,7 +72,7 @@ def shown_of_cascade(config: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         config: Resolved, as plain values.
     """
-    about = {"name": config["name"], "group": _group(), "job_type": "cascade", "tags": ["cascade"]}
+    about = {"name": str(config["name"]), "group": _group(), "job_type": "cascade", "tags": ["cascade"]}
     return about | {"config": dict(config), "left_out": ["PR@*"]}
 
 

@@ -8,6 +8,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from pytorch_lightning.loggers import CSVLogger
 
+from fico.errors import UsageError
 from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.efficiency import efficiency
 from fico.experiment.loggers.open import open_loggers
@@ -31,6 +32,14 @@ def test_the_runs_values_fill_what_is_null(tmp_path):
         loggers[0].log_metrics({"x": 1})
     run = read_offline_run(tmp_path).run
     assert (run.display_name, run.run_group, run.job_type, list(run.tags)) == ("run", "sweep", "fit+test", RUN["tags"])
+
+
+def test_what_wandb_does_not_take_is_refused_in_a_sentence(tmp_path):
+    with (
+        pytest.raises(UsageError, match="^W&B does not take what logger.wandb says: .*project.*; correct it, or add"),
+        open_loggers(composed("logger.wandb.project=3"), tmp_path, RUN),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("add", ["", "+"])
