@@ -1,9 +1,11 @@
 """What chance reaches: the closed forms with the whole gallery as one tied block."""
 
-import numpy as np
-from jaxtyping import Int64
+from functools import lru_cache
 
-from fico.evaluation.columns import TaskColumns
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from fico.evaluation.columns import FusedColumns, TaskColumns
 from fico.evaluation.engines.fused_values import fused_values
 from fico.metrics.metric import random_ranking
 from fico.util.threads import one_torch_thread
@@ -27,9 +29,7 @@ def chance_levels(
         queries: How many queries have each of them.
         items: Size of the gallery.
     """
-    with one_torch_thread():
-        values = fused_values(columns.fused, task, [random_ranking(relevant, items)])[0].nan_to_num(nan=0).numpy()
-    means = queries @ values / queries.sum()
+    means = queries @ _levels(columns.fused, task, tuple(relevant.tolist()), items) / queries.sum()
     places = {metric: place for place, serves in enumerate(columns.fused.metrics(task)) for metric in serves}
     return {
         metric.name: float(means[places[metric]])
@@ -38,3 +38,13 @@ def chance_levels(
         for metric in columns.metrics
         if not metric.label_distances
     }
+
+
+@lru_cache(maxsize=16)
+def _levels(
+    fused: FusedColumns, task: str, relevant: tuple[int, ...], items: int
+) -> Float64[np.ndarray, "relevant columns"]:
+    """Fused values for each number of relevant items; kept, because a loop evaluates the same split every epoch."""
+    with one_torch_thread():
+        values = fused_values(fused, task, [random_ranking(np.array(relevant), items)])[0]
+    return values.nan_to_num(nan=0).numpy()

@@ -47,11 +47,12 @@ class SortedKeys:
         """
         lost = np.zeros(len(scores), dtype=np.bool_)
         divisors = np.zeros(len(scores), dtype=keys.dtype)
+        memory = tuple(np.empty(count, np.uint8) for count in (self._relevance[2].shape[1], scores.shape[1]))
         images, format_ = self._query_images[start : start + len(scores)], _FORMATS[scores.itemsize]
 
         def make(values: np.ndarray) -> None:
             bits = values.view(keys.dtype)
-            keys_of_rows(bits, images, *self._relevance, format_, keys, relevant_counts, divisors, lost)
+            keys_of_rows(bits, images, *self._relevance, format_, keys, relevant_counts, divisors, lost, *memory)
 
         make(scores)
         if lost.any():

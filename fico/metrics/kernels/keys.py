@@ -30,6 +30,8 @@ def keys_of_rows(
     relevant_counts: Ints,
     divisors: NDArray[Any],
     lost: NDArray[np.bool_],
+    by_image: NDArray[np.uint8],
+    by_item: NDArray[np.uint8],
 ) -> None:
     """Whole numbers that order as the scores do, with the item's relevance in the lowest bit, so one sort does both.
 
@@ -48,9 +50,10 @@ def keys_of_rows(
         relevant_counts: Receives the number of relevant items of each row.
         divisors: Receives what was subtracted from the magnitudes of each row.
         lost: Set for a row with other scores so small next to its largest that the division would tie them with 0.
+        by_image: Working memory, as long as there are images.
+        by_item: Working memory, as long as there are items.
     """
     items = bits.shape[1]
-    by_image, by_item = np.empty(labels.shape[1], np.uint8), np.empty(items, np.uint8)
     mask, infinity, two, mantissa, one = format_[0], format_[1], format_[2], format_[3], format_[4]
     word = bits.dtype.type  # numba widens what is not cast back, and halves the speed
     zero = word(0)
