@@ -1,10 +1,14 @@
 """What chance reaches: the closed forms with the whole gallery as one tied block."""
 
-import numpy as np
-from jaxtyping import Int64
+from functools import lru_cache
 
-from fico.evaluation.columns import TaskColumns
-from fico.metrics.kernels import blocks
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from fico.evaluation.columns import FusedColumns, TaskColumns
+from fico.evaluation.engines.fused_values import fused_values
+from fico.metrics.metric import random_ranking
+from fico.util.threads import one_torch_thread
 
 
 def chance_levels(
@@ -25,19 +29,8 @@ def chance_levels(
         queries: How many queries have each of them.
         items: Size of the gallery.
     """
-    fused, answered = columns.fused, relevant > 0
-    hits, values = relevant[answered], np.zeros((len(relevant), fused.count(task)))
-    rows, tables = np.zeros((len(hits), values.shape[1])), blocks.tables(items)
-    rankings = (np.arange(len(hits) + 1), np.zeros_like(hits), np.full_like(hits, items), hits)  # one block each
-    if task != "category":
-        recall_cuts = np.array(fused.recall_at, dtype=np.int64)
-        blocks.instance_rankings(rankings, recall_cuts, fused.recall == "fraction", tables, rows)
-    else:
-        cuts = np.array([*(min(k, items) for k in fused.map_at), items])
-        blocks.category_rankings(rankings, cuts, blocks.DENOMINATORS[fused.ap], tables, rows)
-    values[answered] = rows
-    means = queries @ values / queries.sum()
-    places = {metric: place for place, serves in enumerate(fused.metrics(task)) for metric in serves}
+    means = queries @ _levels(columns.fused, task, tuple(relevant.tolist()), items) / queries.sum()
+    places = {metric: place for place, serves in enumerate(columns.fused.metrics(task)) for metric in serves}
     return {
         metric.name: float(means[places[metric]])
         if metric in places and metric.summary == "mean"
@@ -45,3 +38,13 @@ def chance_levels(
         for metric in columns.metrics
         if not metric.label_distances
     }
+
+
+@lru_cache(maxsize=16)
+def _levels(
+    fused: FusedColumns, task: str, relevant: tuple[int, ...], items: int
+) -> Float64[np.ndarray, "relevant columns"]:
+    """Fused values for each number of relevant items; kept, because a loop evaluates the same split every epoch."""
+    with one_torch_thread():
+        values = fused_values(fused, task, [random_ranking(np.array(relevant), items)])[0]
+    return values.nan_to_num(nan=0).numpy()

@@ -16,6 +16,7 @@ from fico.metrics.rank import MRR, MeanR, MedR
 from fico.metrics.recall import Recall
 from fico.metrics.specification import Denominator, Median, RecallKind, RetrievalMetric, kind_of
 
+_AT_R = (AveragePrecisionAtR(), RPrecision())
 RANK = "rank"  # of the first relevant item; at instance level always there
 
 
@@ -28,12 +29,14 @@ class FusedColumns:
         recall: Kind of R@K.
         map_at: Cut-offs of AP@K at category level, ascending.
         ap: Denominator of AP@K.
+        at_r: Whether AP@R and R-Precision are among the instance metrics.
     """
 
     recall_at: tuple[int, ...]
     recall: RecallKind
     map_at: tuple[int, ...]
     ap: Denominator
+    at_r: bool = False
 
     @classmethod
     def of(cls, metrics: Sequence[RetrievalMetric]) -> "FusedColumns":
@@ -47,6 +50,7 @@ class FusedColumns:
             recall,
             tuple(sorted(metric.k for metric in precisions if metric.k is not None and metric.denominator == ap)),
             ap,
+            any(metric in _AT_R for metric in metrics),
         )
 
     def metrics(self, task: str) -> list[tuple[PerQueryMetric, ...]]:
@@ -54,7 +58,7 @@ class FusedColumns:
         if task != "category":
             ranks = (MeanR(), *(MedR(median=median) for median in get_args(Median)))
             return [*((Recall(k, self.recall),) for k in self.recall_at), ranks, (MRR(),), (NDCG(10, "instance"),),
-                    (AveragePrecisionAtR(),), (RPrecision(),)]  # fmt: skip
+                    *((metric,) for metric in _AT_R if self.at_r)]  # fmt: skip
         return [
             *((AveragePrecision(k, self.ap),) for k in self.map_at),
             tuple(AveragePrecision(None, denominator) for denominator in get_args(Denominator)),
@@ -64,7 +68,9 @@ class FusedColumns:
 
     def count(self, task: str) -> int:
         """Number of columns."""
-        return len(self.recall_at) + 5 if task != "category" else len(self.map_at) + 2 + len(RECALL_LEVELS)
+        if task == "category":
+            return len(self.map_at) + 2 + len(RECALL_LEVELS)
+        return len(self.recall_at) + 3 + len(_AT_R) * self.at_r
 
 
 @lru_cache(maxsize=32)

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from fico.errors import UsageError
 from fico.evaluation.database.relevance import database_options
-from fico.evaluation.engines.compiled import CodeSource, CpuEngine
+from fico.evaluation.engines.compiled import CpuEngine
 from fico.evaluation.engines.device_memory import plan_device
+from fico.evaluation.engines.direction import DirectionTasks
+from fico.evaluation.engines.sources import CodeSource
 from fico.evaluation.folds import Fold, check_positives, make_folds
 from fico.evaluation.literature import add_literature
 from fico.evaluation.memory import MemoryPlan, plan_memory
@@ -158,13 +160,13 @@ class Evaluator:
         return ranges[len(ranges) * rank // world : len(ranges) * (rank + 1) // world]
 
     def _engine(self, fold: Fold, direction: Direction) -> "CpuEngine | TensorEngine":
-        parts = (direction, fold.instance, fold.category, self.options)
+        tasks = DirectionTasks(direction, fold.instance, fold.category, self.options, fold.others)
         if self.device is None:
-            return CpuEngine(*parts, self.dim == 0, fold.others)
+            return CpuEngine(tasks, find_fills=self.dim == 0)
         # an evaluation by the kernels of the CPU does without it and what it imports
         from fico.evaluation.engines.torch_engine import TensorEngine
 
-        return TensorEngine(*parts, self.device, fold.others)
+        return TensorEngine(tasks, self.device)
 
     @staticmethod
     def _values(

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from fico.codes import HashCodes
 from fico.errors import DataError
-from fico.evaluation.engines.compiled import CodeSource, ScoreSource
 from fico.evaluation.engines.device_memory import DEVICE_CAST_BYTES
 from fico.evaluation.engines.embedding_scores import EmbeddingScores
+from fico.evaluation.engines.sources import CodeSource, ScoreSource
 from fico.evaluation.engines.tensor_scores import CodeTensors, TensorScores, embeddings_on
 from fico.evaluation.memory import MemoryPlan
 from fico.metrics.specification import Direction

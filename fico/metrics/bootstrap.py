@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float64, Int32, Int64
 
-from fico.metrics.kernels.resampling import resample_sums, weighted_medians
+from fico.metrics.kernels.resampling import weighted_medians
+from fico.util.matmul import one_blas_thread
 
 RESAMPLING_BYTES = 8 * 2**20  # counts of drawn images at a time, in all pieces
 PIECES = 8  # of the resamples, so that threads can share them
@@ -54,8 +55,9 @@ def replicates(
     step = max(1, min(resamples // PIECES, RESAMPLING_BYTES // (8 * PIECES * images)))
 
     def work(first: int, draws: Int32[np.ndarray, "resamples images"]) -> None:
-        counts, totals = np.empty(draws.shape), np.empty((len(draws), len(sums)))
-        resample_sums(draws, sums, counts, totals)
+        cells = draws + images * np.arange(len(draws))[:, None]
+        counts = np.bincount(cells.ravel(), minlength=cells.size).reshape(draws.shape).astype(np.float64)
+        totals = counts @ sums.T
         rows, column = slice(first, first + len(draws)), 0
         for n, sample in enumerate(samples):
             width = sample.values.shape[1]
@@ -67,7 +69,7 @@ def replicates(
                 before, middle = mine[:, width + 1 + m], len(values) // 2
                 weighted_medians(values, member, counts, mine[:, width], middle, before, medians[n][rows, m])
 
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(torch.get_num_threads()) as pool:
         waiting: deque[Future[None]] = deque()
         for first in range(0, resamples, step):
             shape = (min(step, resamples - first), images)

@@ -227,6 +227,23 @@ def blocks_of_counts(
     return select_blocks(relevant > 0, above, counts, relevant, before, items)
 
 
+def blocks_of_positives(
+    starts: Int[Tensor, " bounds"],
+    above: Int[Tensor, " entries"],
+    tied: Int[Tensor, " entries"],
+    relevant: Int[Tensor, " entries"],
+    items: int,
+) -> TiedBlocks:
+    """Tied blocks that are listed where the positives of their query are; entries without relevant items are none."""
+    rows = relevant.nonzero()[:, 0]
+    offsets = torch.searchsorted(rows, starts)
+    above, tied, relevant = above[rows], tied[rows], relevant[rows]
+    found = torch.nn.functional.pad(relevant.cumsum(0), (1, 0))
+    earlier = found[offsets]
+    before = found[:-1] - torch.repeat_interleave(earlier[:-1], offsets.diff(), output_size=len(rows))
+    return TiedBlocks(offsets, above, tied, relevant, before, earlier.diff(), items)
+
+
 def select_blocks(
     kept: Tensor, above: Tensor, tied: Tensor, relevant: Tensor, before: Tensor, items: int
 ) -> TiedBlocks:

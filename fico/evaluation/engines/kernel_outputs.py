@@ -1,67 +1,102 @@
 """Arrays that the compiled kernels fill for one block of queries."""
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
-from jaxtyping import Bool, Int64
+import torch
+from jaxtyping import Float, Int64
 
-from fico.evaluation.columns import TaskColumns
+from fico.evaluation.engines.direction import DirectionTasks
+from fico.evaluation.engines.fused_values import fused_values
+from fico.evaluation.engines.other_columns import tie_orders
 from fico.evaluation.state import TaskValues
-from fico.metrics.kernels.compiled import Outputs
+from fico.metrics.kernels.orders import EXPECTED, OPTIMISTIC, ORDERS, PESSIMISTIC
+from fico.metrics.ties import TiedBlocks, blocks_of_positives
+from fico.util.threads import one_torch_thread
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
+class PositiveBlocks:
+    """Tied blocks that hold positives, with an entry for each positive of the queries, as the kernels list them.
+
+    Args:
+        start: Of each query its first entry in ``positives``, and of the last one its end.
+        positives: Relevant items of all queries of the direction.
+        above: Items scored above a block.
+        tied: Items of the block.
+        relevant: Relevant items of the block; 0 in the entries that a query does not need.
+    """
+
+    start: Int64[np.ndarray, " bounds"]
+    positives: Int64[np.ndarray, " pairs"]
+    above: Int64[np.ndarray, " entries"]
+    tied: Int64[np.ndarray, " entries"]
+    relevant: Int64[np.ndarray, " entries"]
+
+    @classmethod
+    def allocate(cls, start: Int64[np.ndarray, " bounds"], positives: Int64[np.ndarray, " pairs"]) -> "PositiveBlocks":
+        """Arrays for some queries."""
+        return cls(start, positives, *np.zeros((3, start[-1] - start[0]), dtype=np.int64))
+
+    def arguments(self, first: int, last: int) -> tuple[np.ndarray, ...]:
+        """The arrays for some of the queries."""
+        start = self.start[first : last + 1]
+        entries = slice(start[0] - self.start[0], start[-1] - self.start[0])
+        return start, self.positives, self.above[entries], self.tied[entries], self.relevant[entries]
+
+    def ranking(self, items: int) -> TiedBlocks:
+        """The blocks for the formulas of the metrics."""
+        parts = (torch.from_numpy(part) for part in (self.start - self.start[0], self.above, self.tied, self.relevant))
+        return blocks_of_positives(*parts, items)
+
+
 class KernelOutputs:
     """Values of every task for a block of queries.
 
     Args:
-        columns: Columns of every task.
-        tasks: Tasks that are evaluated; the kernels take arrays without rows for the others.
-        relevant_counts: By task, relevant items of each query.
-        values: By task, values under the tie rule and their pessimistic and optimistic bounds, ``queries columns``:
-            the fused columns, which the kernels fill.
-        others: By task that has any, the same of the columns that are computed apart.
-        mixed: Queries with a tied block of relevant and non-relevant items.
+        tasks: What is evaluated.
+        start: First query.
+        queries: Number of queries.
     """
 
-    columns: dict[str, TaskColumns]
-    tasks: tuple[str, ...]
-    relevant_counts: dict[str, Int64[np.ndarray, " queries"]]
-    values: dict[str, Outputs]
-    others: dict[str, Outputs]
-    mixed: Bool[np.ndarray, " queries"]
+    def __init__(self, tasks: DirectionTasks, start: int, queries: int) -> None:
+        self._tasks, rows = tasks, queries if "category" in tasks.names else 0
+        self.positives: dict[str, PositiveBlocks] = {}
+        for task, instance in tasks.positives.items():
+            starts, items = instance.positives(tasks.direction)
+            self.positives[task] = PositiveBlocks.allocate(starts[start : start + queries + 1], items)
+        self.category = np.empty((3, rows, tasks.fused.count("category")))
+        """Fused values of the category task, ``orders queries columns``."""
+        self.relevant_counts = np.zeros(rows, dtype=np.int64)
+        """Relevant items of each query of the category task."""
+        self.mixed = np.zeros(queries, dtype=np.bool_)
+        """Queries with a tied block of relevant and non-relevant items."""
+        extra = {task: columns.extra for task, columns in tasks.columns.items() if columns.extra}
+        self.others = {task: np.empty((3, queries, count)) for task, count in extra.items()}
+        """By task that has any, the columns that are computed apart: under the tie rule, pessimistic, optimistic."""
 
-    @classmethod
-    def allocate(cls, queries: int, tasks: tuple[str, ...], columns: dict[str, TaskColumns]) -> Self:
-        """Arrays for a number of queries."""
-        values = {task: _outputs(queries if task in tasks else 0, of.fused.count(task)) for task, of in columns.items()}
-        others = {task: _outputs(queries, columns[task].extra) for task in tasks if columns[task].extra}
-        counts: dict[str, np.ndarray] = {task: np.zeros(queries, dtype=np.int64) for task in columns}
-        return cls(columns, tasks, counts, values, others, np.zeros(queries, dtype=np.bool_))
+    def task_values(self, by_index: "KernelOutputs") -> dict[str, TaskValues]:
+        """Values by task.
 
-    def rows(self, task: str, first: int, last: int) -> Outputs:
-        """Views of the arrays of a task for some queries."""
-        values, low, high = self.values[task]
-        return values[first:last], low[first:last], high[first:last]
+        Args:
+            by_index: Outputs of the same queries with equal scores in the order of their index, for ``ties="index"``;
+                else these.
+        """
+        tasks, is_mixed, found = self._tasks, bool(self.mixed.any()), {}
+        for task in tasks.names:
+            if task == "category":
+                chosen = by_index.category[ORDERS.get(tasks.options.ties, EXPECTED)]
+                fused, counts = np.stack([chosen, *self.category[[PESSIMISTIC, OPTIMISTIC]]]), self.relevant_counts
+            else:
+                fused, counts = self._of_positives(task, by_index, is_mixed), np.diff(self.positives[task].start)
+            several, others = 3 if is_mixed else 1, self.others.get(task)
+            found[task] = tasks.values(task, counts, fused[:several], None if others is None else others[:several])
+        return found
 
-    def take_values(self, other: "KernelOutputs") -> None:
-        """Replaces the values by those of another evaluation of the same queries; the tie bounds stay."""
-        for task in self.tasks:
-            self.values[task][0][:] = other.values[task][0]
-
-    def task_values(self, positives: dict[str, Int64[np.ndarray, " queries"]]) -> dict[str, TaskValues]:
-        """Values by task; ``positives`` counts the relevant items of each query where they were given."""
-        self.relevant_counts |= positives
-        results: dict[str, TaskValues] = {}
-        for task in self.tasks:
-            others = self.others.get(task, (None,) * 3)
-            select = self.columns[task].select
-            values, low, high = (select(*pair) for pair in zip(self.values[task], others, strict=True))
-            bounds = (low, high) if self.mixed.any() else None
-            results[task] = TaskValues(self.relevant_counts[task], values, bounds)
-        return results
-
-
-def _outputs(queries: int, columns: int) -> Outputs:
-    return np.empty((queries, columns)), np.empty((queries, columns)), np.empty((queries, columns))
+    def _of_positives(
+        self, task: str, by_index: "KernelOutputs", is_mixed: bool
+    ) -> Float[np.ndarray, "orders queries columns"]:
+        with one_torch_thread():
+            blocks, indexed = (each.positives[task].ranking(self._tasks.items) for each in (self, by_index))
+            orders = tie_orders(self._tasks.options.ties, blocks, indexed, is_mixed)
+            return fused_values(self._tasks.fused, task, orders).numpy()

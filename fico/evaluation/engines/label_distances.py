@@ -9,7 +9,6 @@ from torch import Tensor
 
 from fico.evaluation.engines.other_columns import PIECE_SCORES, tie_orders, values_of_orders
 from fico.evaluation.relevance import CategoryRetrieval
-from fico.metrics.kernels.compiled import Outputs
 from fico.metrics.metric import PerQueryMetric, random_ranking
 from fico.metrics.plausible_match import blocks_of_first_r
 from fico.metrics.specification import Direction, Ties
@@ -82,21 +81,24 @@ class DistanceColumns:
         found = (own + sizes - 2 * both).masked_fill(own == 0, _FARTHEST)
         return found.to(torch.int16).index_select(1, self._items)
 
-    def fill(self, scores: Callable[[int, int], np.ndarray], start: int, outputs: Outputs) -> Bool[np.ndarray, " rows"]:
+    def fill(
+        self,
+        scores: Callable[[int, int], np.ndarray],
+        start: int,
+        outputs: Float[np.ndarray, "orders queries columns"],
+    ) -> Bool[np.ndarray, " queries"]:
         """Fills the columns of a block of queries on the CPU, some queries at a time.
 
         Args:
             scores: Scores of some queries of the block with every item.
             start: Row of the first query.
-            outputs: Values, pessimistic and optimistic bounds.
+            outputs: Receives values, pessimistic and optimistic bounds.
 
         Returns:
             Queries whose bounds differ.
         """
-        for first, last in _pieces(len(outputs[0]), PIECE_SCORES, len(self._items)):
-            found = self.values(torch.from_numpy(scores(first, last)), start + first).numpy()
-            for output, values in zip(outputs, found, strict=True):
-                output[first:last] = values
+        for first, last in _pieces(outputs.shape[1], PIECE_SCORES, len(self._items)):
+            outputs[:, first:last] = self.values(torch.from_numpy(scores(first, last)), start + first).numpy()
         return np.asarray((outputs[1] != outputs[2]).any(axis=1))
 
     def block(self, scores: Float[Tensor, "queries items"], start: int) -> Float[Tensor, "orders queries columns"]:

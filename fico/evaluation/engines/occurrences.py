@@ -32,7 +32,7 @@ class CpuOccurrences:
             lowest = np.empty(len(scores), dtype=scores.dtype)
             highest_scores(scores, self.k, lowest)
         counts = np.zeros_like(self.counts)
-        count_floats(scores, lowest, self.k, counts)
+        count_floats(scores, lowest, self.k, counts, np.empty_like(counts))
         self.add(counts)
 
     def add(self, counts: Int64[np.ndarray, " items"]) -> None:

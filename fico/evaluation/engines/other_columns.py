@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Bool, Float, UInt64
 from torch import Tensor
 
-from fico.metrics.kernels.compiled import Outputs
 from fico.metrics.metric import PerQueryMetric
 from fico.metrics.specification import Ties
 from fico.metrics.ties import TiedBlocks, rank_blocks
@@ -45,7 +44,7 @@ def fill_others(
     scores: Callable[[int, int], Float[np.ndarray, "rows items"]],
     relevant: Callable[[int, int], Bool[np.ndarray, "rows items"]],
     items: int,
-    outputs: Outputs,
+    outputs: Float[np.ndarray, "orders queries columns"],
 ) -> None:
     """Ranks the scores of a block on the CPU, some queries at a time, and fills the columns of the metrics.
 
@@ -56,18 +55,16 @@ def fill_others(
         scores: Scores of some queries of the block with every item.
         relevant: Relevance of every item to them.
         items: Size of the gallery.
-        outputs: Values, pessimistic and optimistic bounds.
+        outputs: Receives values, pessimistic and optimistic bounds.
     """
     step = max(1, PIECE_SCORES // items)
-    for first in range(0, len(outputs[0]), step):
-        last = min(first + step, len(outputs[0]))
+    for first in range(0, outputs.shape[1], step):
+        last = min(first + step, outputs.shape[1])
         found, hits = torch.from_numpy(scores(first, last)), torch.from_numpy(relevant(first, last))
         blocks = rank_blocks(found, hits)
         by_index = rank_blocks(found, hits, "index") if ties == "index" else blocks
         orders = tie_orders(ties, blocks, by_index, bool(blocks.is_mixed.any()))
-        values = values_of_orders(metrics, task, orders).numpy()
-        for n, output in enumerate(outputs):
-            output[first:last] = values[min(n, len(values) - 1)]
+        outputs[:, first:last] = values_of_orders(metrics, task, orders).numpy()  # one order serves all three
 
 
 def hamming_scores(

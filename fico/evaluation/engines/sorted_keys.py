@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int64, Shaped, UInt64
 
-from fico.metrics.kernels.keys import keys_of_rows, kth_scores
+from fico.metrics.kernels.keys import keys_of_rows
 from fico.metrics.kernels.occurrences import highest_scores
 
 SIGNED = {4: np.int32, 8: np.int64}  # by bytes of a float
@@ -28,7 +28,7 @@ class SortedKeys:
         query_images: Int64[np.ndarray, " queries"],
         item_images: Int64[np.ndarray, " items"],
         is_identity: bool,
-        labels: UInt64[np.ndarray, "images words"],
+        labels: UInt64[np.ndarray, "words images"],
     ) -> None:
         self._query_images, self._relevance = query_images, (item_images, is_identity, labels)
 
@@ -47,21 +47,32 @@ class SortedKeys:
         """
         lost = np.zeros(len(scores), dtype=np.bool_)
         divisors = np.zeros(len(scores), dtype=keys.dtype)
+        memory = tuple(np.empty(count, np.uint8) for count in (self._relevance[2].shape[1], scores.shape[1]))
         images, format_ = self._query_images[start : start + len(scores)], _FORMATS[scores.itemsize]
 
         def make(values: np.ndarray) -> None:
             bits = values.view(keys.dtype)
-            keys_of_rows(bits, images, *self._relevance, format_, keys, relevant_counts, divisors, lost)
+            keys_of_rows(bits, images, *self._relevance, format_, keys, relevant_counts, divisors, lost, *memory)
 
         make(scores)
-        lowest = np.empty(len(scores), dtype=scores.dtype)
-        if is_lost := bool(lost.any()):
+        if lost.any():
             make(_dense_ranks(scores, lost))
+            lowest = np.empty(len(scores), dtype=scores.dtype)
             highest_scores(scores, k, lowest)
+            keys.sort(axis=1)
+            return lowest
         keys.sort(axis=1)
-        if not is_lost:
-            kth_scores(keys, divisors, format_, k, lowest.view(keys.dtype))
-        return lowest
+        return _scores_of(keys[:, -k], divisors, format_).view(scores.dtype)
+
+
+def _scores_of(
+    keys: Shaped[np.ndarray, " queries"], divisors: Shaped[np.ndarray, " queries"], format_: Shaped[np.ndarray, "5"]
+) -> Shaped[np.ndarray, " queries"]:
+    """The bits of the scores that `keys_of_rows` made keys of."""
+    values, infinity, two = keys >> 1, format_[1], format_[2]
+    magnitudes = np.where(values == 0, values, abs(values) + divisors)
+    magnitudes[values == -two] = infinity
+    return np.where(values < 0, magnitudes | ~format_[0], magnitudes)
 
 
 def _dense_ranks(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fico.evaluation.engines.compiled import CodeSource, ScoreSource, count_scored
+from fico.evaluation.engines.sources import CodeSource, ScoreSource, count_scored
 from fico.metrics.specification import Direction
 from fico.similarity import Side, full_precision, score_dtype, share_power
 from fico.util.arrays import as_tensor

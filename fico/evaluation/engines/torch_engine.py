@@ -5,27 +5,21 @@ value in closed form. Where those are few per query they are found by counting, 
 distance, and all others by one sort.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from fico.evaluation.columns import task_columns
-from fico.evaluation.engines.label_distances import DistanceColumns
+from fico.evaluation.engines.direction import DirectionTasks
+from fico.evaluation.engines.fused_values import fused_values
 from fico.evaluation.engines.occurrences import TensorOccurrences
 from fico.evaluation.engines.other_columns import tie_orders, values_of_orders
 from fico.evaluation.engines.tensor_scores import DeviceScores
-from fico.evaluation.options import EvaluationOptions
-from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
+from fico.evaluation.relevance import InstanceRetrieval
 from fico.evaluation.state import BlockValues, TaskValues
-from fico.metrics.at_all_relevant import ap_at_r_of_ranking, r_precision_of_ranking
-from fico.metrics.average_precision import ap_of_ranking
-from fico.metrics.ndcg import ndcg_of_ranking
-from fico.metrics.precision_recall import precision_of_ranking, precision_recall_of_counts
-from fico.metrics.rank import expected_rank, expected_reciprocal
-from fico.metrics.recall import any_found, fraction_found
+from fico.metrics.precision_recall import precision_recall_of_counts
 from fico.metrics.specification import Direction
 from fico.metrics.ties import (
     MOST_COUNTED,
@@ -35,45 +29,28 @@ from fico.metrics.ties import (
     blocks_of_positions,
     blocks_of_ranking,
     count_blocks,
-    join_rankings,
     refuse_nan,
 )
 
-_JOINED = 1.1  # tied blocks per score up to which three orders at once need less memory than the sort did
-_HEAD = 8  # cut-offs within this fraction of the gallery need the heads of the rankings alone
 Rankings = dict[str, tuple[TiedBlocks, TiedBlocks]]  # with ties, and as ties="index" orders them
 
 
 class TensorEngine:
-    """Turns blocks of queries of one direction into values per query; arguments as for ``CpuEngine``."""
+    """Turns blocks of queries of one direction into values per query.
 
-    def __init__(
-        self,
-        direction: Direction,
-        instance: InstanceRetrieval,
-        category: CategoryRetrieval | None,
-        options: EvaluationOptions,
-        device: torch.device,
-        others: Mapping[str, InstanceRetrieval] | None = None,
-    ) -> None:
-        self.direction: Direction = direction
-        self.options, self.device = options, device
-        self.images = [torch.from_numpy(side).to(device) for side in instance.images_of(direction)]
-        self.are_images = instance.are_images(direction)
-        self.occurrences = TensorOccurrences(len(self.images[1]), device)
-        self.positives = {
-            task: _Positives(each, direction, device) for task, each in {"instance": instance, **(others or {})}.items()
-        }
-        self.labels = torch.from_numpy(category.labels).to(device).float() if category else None
-        self.tasks = (*(task for task in options.tasks if task == "instance" or category), *(others or ()))
-        self.columns = {task: task_columns(options.listed, task) for task in self.tasks}
-        by_distance = self.columns["category"].by_distance if "category" in self.tasks else ()
-        self.distances = (
-            DistanceColumns(by_distance, category, direction, options.ties, device)
-            if by_distance and category
-            else None
-        )
-        self.fused = next(iter(self.columns.values())).fused
+    Args:
+        tasks: What is evaluated.
+        device: Where it is computed.
+    """
+
+    def __init__(self, tasks: DirectionTasks, device: torch.device) -> None:
+        self.tasks, self.device, self.ties = tasks, device, tasks.options.ties
+        self.images = [torch.from_numpy(side).to(device) for side in (tasks.query_images, tasks.item_images)]
+        self.are_images = tasks.instance.are_images(tasks.direction)
+        self.occurrences = TensorOccurrences(tasks.items, device)
+        self.positives = {task: _Positives(each, tasks.direction, device) for task, each in tasks.positives.items()}
+        self.labels = torch.from_numpy(tasks.category.labels).to(device).float() if tasks.category else None
+        self.distances = tasks.distance_columns(device)
 
     @torch.no_grad()
     def blocks(self, source: DeviceScores, ranges: list[tuple[int, int]]) -> Iterator[BlockValues]:
@@ -81,7 +58,7 @@ class TensorEngine:
         for start, stop in ranges:
             yield self._block(source, start, stop)  # keeps nothing of the block before
         if not ranges:
-            yield BlockValues(0, {task: self._no_queries(task) for task in self.tasks})
+            yield BlockValues(0, {task: self._no_queries(task) for task in self.tasks.names})
 
     def _block(self, source: DeviceScores, start: int, stop: int) -> BlockValues:
         if source.bits is not None:
@@ -90,25 +67,27 @@ class TensorEngine:
             rankings, curves = self._rank(self._scores(source, start, stop), start, stop), None
         apart = None
         if self.distances is not None:  # computed again, so that no scores are kept beside the rankings' sort
-            apart = self.distances.block(source.scores(self.direction, start, stop), start)
-        return BlockValues(start, self._tasks(rankings, apart), source.scored(self.direction, start, stop), curves)
+            apart = self.distances.block(source.scores(self.tasks.direction, start, stop), start)
+        return BlockValues(
+            start, self._tasks(rankings, apart), source.scored(self.tasks.direction, start, stop), curves
+        )
 
     def _scores(self, source: DeviceScores, start: int, stop: int) -> Float[Tensor, "queries items"]:
-        scores = source.scores(self.direction, start, stop)
+        scores = source.scores(self.tasks.direction, start, stop)
         refuse_nan(scores)
         self.occurrences.add_scores(scores)
         return scores
 
     def _rank(self, scores: Float[Tensor, "queries items"], start: int, stop: int) -> Rankings:
         """Rankings by scores."""
-        by_index = self.options.ties == "index"
+        by_index = self.ties == "index"
         rankings: Rankings = {}
         for task, given in self.positives.items():
-            if task in self.tasks and given.table is not None:
+            if task in self.tasks.names and given.table is not None:
                 positives = given.table[start:stop]
                 blocks = count_blocks(scores, positives)
                 rankings[task] = (blocks, count_blocks(scores, positives, by_index=True) if by_index else blocks)
-        others = [task for task in self.tasks if task not in rankings]
+        others = [task for task in self.tasks.names if task not in rankings]
         if others:
             ordered, indices = scores.sort(dim=1, descending=True, stable=by_index)
             del scores
@@ -124,14 +103,14 @@ class TensorEngine:
         """Rankings by Hamming distance, and the sums of precision and recall within each radius."""
         scores, bits = self._scores(source, start, stop), source.bits or 0
         queries, items = scores.shape
-        rankings = self._rank(scores, start, stop) if self.options.ties == "index" else {}
+        rankings = self._rank(scores, start, stop) if self.ties == "index" else {}
         cells = scores.mul_(-0.5).add_(bits / 2).int()  # distances; the scores are products of +1 and -1
         del scores
         cells += (bits + 1) * torch.arange(queries, dtype=torch.int32, device=self.device)[:, None]
         cell_count = queries * (bits + 1)
         counts = torch.bincount(cells.flatten(), minlength=cell_count).view(queries, -1)
         curves = None
-        for task in self.tasks:
+        for task in self.tasks.names:
             hits = cells.masked_select(self._relevant(task, start, stop))
             relevant = torch.bincount(hits, minlength=cell_count).view(queries, -1)
             blocks = blocks_of_counts(counts, relevant, items)
@@ -155,52 +134,21 @@ class TensorEngine:
         is_mixed = any(bool(blocks.is_mixed.any()) for blocks, _ in rankings.values())
         is_mixed = is_mixed or (apart is not None and not bool((apart[1] == apart[2]).all()))
         apart_of = {"category": apart}
-        return {task: self._values(task, *rankings[task], is_mixed, apart_of.get(task)) for task in self.tasks}
+        return {task: self._values(task, *rankings[task], is_mixed, apart_of.get(task)) for task in self.tasks.names}
 
     def _values(
         self, task: str, blocks: TiedBlocks, by_index: TiedBlocks, is_mixed: bool, apart: Tensor | None
     ) -> TaskValues:
         """Values under the tie rule, and in the pessimistic and the optimistic order if some block is mixed."""
-        orders, columns = tie_orders(self.options.ties, blocks, by_index, is_mixed), self.columns[task]
-        fused = (self._category if task == "category" else self._instance)(orders).cpu().numpy()
+        orders, columns = tie_orders(self.ties, blocks, by_index, is_mixed), self.tasks.columns[task]
+        fused = fused_values(self.tasks.fused, task, orders).cpu().numpy()
         others = [values_of_orders(columns.others, task, orders)] if columns.others else []
         others += [] if apart is None else [apart[: len(orders)]]
-        values = columns.select(fused, torch.cat(others, dim=2).cpu().numpy() if others else None)
         counts = blocks.all_relevant.long().cpu().numpy()
-        return TaskValues(counts, values[0], (values[1], values[2]) if is_mixed else None)
-
-    def _category(self, orders: list[TiedBlocks]) -> Float[Tensor, "orders queries columns"]:
-        """Values of the same rankings in several orders, at once; whole rankings one order at a time if large."""
-        items, ap = orders[0].items, self.fused.ap
-        shallow = [k for k in self.fused.map_at if k <= items // _HEAD]
-        deep = [*self.fused.map_at[len(shallow) :], None]
-        is_small = sum(len(order.above) for order in orders) <= _JOINED * len(orders[0].all_relevant) * items
-        parts = [join_rankings(orders)] if is_small else orders
-        head = join_rankings([part.until(max([10, *shallow])) for part in parts])
-        first = [ap_of_ranking(head, k, ap) for k in shallow]
-        whole = torch.cat([
-            torch.stack([*(ap_of_ranking(part, k, ap) for k in deep), *precision_of_ranking(part).T], dim=1)
-            for part in parts
-        ])  # fmt: skip
-        columns = [*(column[:, None] for column in first), whole, ndcg_of_ranking(head, 10)[:, None]]
-        return torch.cat(columns, dim=1).view(len(orders), -1, self.fused.count("category"))
-
-    def _instance(self, orders: list[TiedBlocks]) -> Float[Tensor, "orders queries columns"]:
-        fused, ranking = self.fused, join_rankings(orders)
-        first = ranking.first()
-        if fused.recall == "fraction":
-            columns = [fraction_found(ranking, k) for k in fused.recall_at]
-        else:
-            cuts = torch.tensor(fused.recall_at, dtype=torch.int64, device=self.device)
-            above, others, hits = (part[:, None] for part in first)
-            columns = list(any_found(above, others, hits, cuts).T)
-        columns += [expected_rank(*first), expected_reciprocal(*first), ndcg_of_ranking(ranking, 10)]
-        columns += [ap_at_r_of_ranking(ranking), r_precision_of_ranking(ranking)]
-        values = torch.stack(columns, dim=1).masked_fill((ranking.all_relevant == 0)[:, None], torch.nan)
-        return values.view(len(orders), -1, values.shape[1])
+        return self.tasks.values(task, counts, fused, torch.cat(others, dim=2).cpu().numpy() if others else None)
 
     def _no_queries(self, task: str) -> TaskValues:
-        return TaskValues(np.zeros(0, dtype=np.int64), np.zeros((0, len(self.columns[task].names))), None)
+        return TaskValues(np.zeros(0, dtype=np.int64), np.zeros((0, len(self.tasks.columns[task].names))), None)
 
 
 class _Positives:

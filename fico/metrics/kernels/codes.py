@@ -7,17 +7,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from fico.metrics.kernels.blocks import OPTIMISTIC, PESSIMISTIC, category_values, instance_values, reorder
-from fico.metrics.kernels.compiled import (
-    Ints,
-    Outputs,
-    Reals,
-    Scores,
-    Tables,
-    Words,
-    kernel,
-    subroutine,
-)
+from fico.metrics.kernels.compiled import Ints, Scores, Words, kernel, subroutine
 from fico.metrics.kernels.keys import relevance_row
 from fico.metrics.kernels.occurrences import count_distances_row
 
@@ -65,13 +55,15 @@ def _count_distances(distances: NDArray[np.uint16], ways: NDArray[np.int32], cou
 
 @subroutine
 def _relevant_items(
-    labels: Words, image: int, captions: tuple[Ints, Ints], identity: bool, by_image: NDArray[np.uint8], out: Ints
+    labels: Words,
+    image: int,
+    first_of_image: Ints,
+    captions: Ints,
+    identity: bool,
+    by_image: NDArray[np.uint8],
+    out: Ints,
 ) -> int:
-    """Items that share a label with the image, into ``out``; returns their number.
-
-    ``captions`` gives the items of image i as ``captions[1][captions[0][i]:captions[0][i + 1]]``; under ``identity``
-    the items are the images themselves.
-    """
+    """Items that share a label with the image, into ``out``; returns their number."""
     relevance_row(labels, image, by_image)
     found = 0
     if identity:
@@ -81,101 +73,91 @@ def _relevant_items(
     else:
         for i in range(len(by_image)):
             if by_image[i]:
-                for n in range(captions[0][i], captions[0][i + 1]):
-                    out[found] = captions[1][n]
+                for n in range(first_of_image[i], first_of_image[i + 1]):
+                    out[found] = captions[n]
                     found += 1
     return found
 
 
 @subroutine
-def _blocks(counts: Ints, hits_at: Ints, above: Ints, tied: Ints, hits: Ints) -> int:
-    """Tied blocks from all items per distance and the relevant ones among them, ``hits_at``."""
-    seen, groups = 0, 0
-    for d in range(len(hits_at)):
-        if hits_at[d] > 0:
-            above[groups], tied[groups], hits[groups] = seen, counts[d], hits_at[d]
-            groups += 1
-        seen += counts[d]
-    return groups
-
-
-@subroutine
-def _add_curves(counts: Ints, hits: Ints, relevant: int, precision: Reals, recall: Reals) -> None:
-    found, seen = 0, 0
-    for d in range(len(precision)):
-        found += hits[d]
-        seen += counts[d]
-        if found > 0:
-            precision[d] += found / seen
-            recall[d] += found / relevant
+def _count_positives(
+    distances: NDArray[np.uint16], counts: Ints, positives: Ints, start: Ints, q: int, above: Ints, tied: Ints,
+    relevant: Ints, mixed: NDArray[np.bool_],
+) -> None:  # fmt: skip
+    """Tied blocks of a query that hold positives, from the items of each distance."""
+    block, found, seen, distance = start[q] - start[0], 0, 0, 0
+    while found < start[q + 1] - start[q]:
+        hits = 0
+        for n in range(start[q], start[q + 1]):
+            hits += distances[positives[n]] == distance
+        if hits > 0:
+            above[block], tied[block], relevant[block] = seen, counts[distance], hits
+            mixed[q] |= counts[distance] > hits
+            block += 1
+        found, seen, distance = found + hits, seen + counts[distance], distance + 1
 
 
 @kernel
-def code_rows(
+def count_codes(
     queries: Words,
     words: Words,
     query_images: Ints,
-    captions: tuple[Ints, Ints],
+    first_of_image: Ints,
+    captions: Ints,
     identity: bool,
+    labels: Words,
+    k: int,
     start: Ints,
     positives: Ints,
-    labels: Words,
-    tasks: tuple[bool, bool],
-    rule: int,
-    recall_cuts: Ints,
-    fraction: bool,
-    cuts: Ints,
-    denominator: int,
-    tables: Tables,
-    instance: Outputs,
-    category: Outputs,
+    above: Ints,
+    tied: Ints,
+    relevant: Ints,
     mixed: NDArray[np.bool_],
-    relevant_counts: Ints,
-    precision: Reals,
-    recall: Reals,
-    k: int,
+    counts: NDArray[np.int64],
+    hits: NDArray[np.int64],
     occurrences: Ints,
+    distances: NDArray[np.uint16],
+    ways: NDArray[np.int32],
+    by_image: NDArray[np.uint8],
+    items: Ints,
 ) -> None:
-    """All values of a block of queries (their words, ``queries words``) against all items (``words items``).
+    """Counts the items of each distance, and the relevant ones among them.
 
-    ``instance`` and ``category`` are triples of arrays: values, pessimistic and optimistic bounds. ``tasks`` says
-    which of the two to fill. ``precision`` and ``recall`` receive sums over the queries per Hamming radius,
-    ``occurrences`` how often each item is among the first ``k``; 0 counts none.
+    Args:
+        queries: Words of the codes, ``queries words``.
+        words: Those of all items, ``words items``.
+        query_images: Image of each query.
+        first_of_image: Items of image i are ``captions[first_of_image[i]:first_of_image[i + 1]]``.
+        captions: See there.
+        identity: Items are the images themselves.
+        labels: Bit sets of each image's labels, ``words images``.
+        k: Cut-off of ``occurrences``; 0 counts none.
+        start: As in `fico.metrics.kernels.floats.count_positives`, and so are the next arguments up to ``mixed``.
+        positives: See there.
+        above: See there.
+        tied: See there.
+        relevant: See there.
+        mixed: See there.
+        counts: Receives ``queries distances``: items.
+        hits: Receives those that share a label with the query; without rows where there are no labels.
+        occurrences: Receives how often each item is among the first ``k``.
+        distances: Working memory, as long as there are items.
+        ways: Working memory, ``8 distances``.
+        by_image: Working memory, as long as there are images.
+        items: Working memory, one more than there are items.
     """
-    items, radii = words.shape[1], len(precision)
-    distances, relevant, found = np.empty(items, np.uint16), np.empty(items + 1, np.int64), 0
-    by_image, ways = np.empty(len(labels), np.uint8), np.empty((8, radii), np.int32)
-    counts, hits_at = np.empty(radii, np.int64), np.empty(radii, np.int64)
-    above, tied, hits = np.empty(radii, np.int64), np.empty(radii, np.int64), np.empty(radii, np.int64)
-    moved, sized = np.empty(radii, np.int64), np.empty(radii, np.int64)
+    found = 0
     for q in range(len(queries)):
-        if tasks[1] and (q == 0 or query_images[q] != query_images[q - 1]):
-            found = _relevant_items(labels, query_images[q], captions, identity, by_image, relevant)
         distance_row(queries[q], words, distances)
-        _count_distances(distances, ways, counts)
+        _count_distances(distances, ways, counts[q])
         if k > 0:
-            count_distances_row(distances, counts, k, occurrences)
-        if tasks[0] and start[q + 1] > start[q]:
-            hits_at[:] = 0
-            for n in range(start[q], start[q + 1]):
-                hits_at[distances[positives[n]]] += 1
-            groups = _blocks(counts, hits_at, above, tied, hits)
-            for order, out in ((rule, instance[0][q]), (PESSIMISTIC, instance[1][q]), (OPTIMISTIC, instance[2][q])):
-                mixed[q] |= reorder(above, tied, hits, groups, order, moved, sized)
-                instance_values(moved, sized, hits, groups, start[q + 1] - start[q], recall_cuts, fraction, tables, out)
-        elif tasks[0]:
-            for n in range(3):
-                instance[n][q] = np.nan
-        if tasks[1]:
-            hits_at[:] = 0
+            count_distances_row(distances, counts[q], k, occurrences)
+        if len(hits) > 0:
+            if q == 0 or query_images[q] != query_images[q - 1]:
+                found = _relevant_items(labels, query_images[q], first_of_image, captions, identity, by_image, items)
             for n in range(found):
-                hits_at[distances[relevant[n]]] += 1
-            relevant_counts[q] = found
-            _add_curves(counts, hits_at, found, precision, recall)
-            groups = _blocks(counts, hits_at, above, tied, hits)
-            for order, out in ((rule, category[0][q]), (PESSIMISTIC, category[1][q]), (OPTIMISTIC, category[2][q])):
-                mixed[q] |= reorder(above, tied, hits, groups, order, moved, sized)
-                category_values(moved, sized, hits, groups, relevant_counts[q], cuts, denominator, tables, out)
+                hits[q, distances[items[n]]] += 1
+        _count_positives(distances, counts[q], positives, start, q, above, tied, relevant, mixed)
 
 
 @kernel

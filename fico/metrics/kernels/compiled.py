@@ -26,11 +26,6 @@ Ints = NDArray[np.int64]
 Reals = NDArray[np.float64]
 Words = NDArray[np.uint64]
 Scores = NDArray[Any]  # float32 or float64
-Tables = tuple[Reals, Reals, Reals]  # harmonic numbers, logarithms of factorials, summed discounts
-Outputs = tuple[Reals, Reals, Reals]  # values, pessimistic and optimistic bounds: queries x columns
-Rankings = tuple[Ints, Ints, Ints, Ints]  # of each ranking its first block; of all blocks items above, tied, relevant
-Blocks = tuple[Ints, Ints, Ints, Ints]  # of mixed blocks: items above, tied, relevant, hits before
-
 ZERO = cast(int, np.int64(0))  # numba knows its type alone; for the literal 0 it compiles a subroutine once more
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])

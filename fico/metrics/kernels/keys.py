@@ -9,23 +9,13 @@ from fico.metrics.kernels.compiled import Ints, Words, kernel, subroutine
 
 
 @subroutine
-def relevance_row(labels: Words, image: int, out: NDArray[np.uint8]) -> None:
-    """Writes 1 into ``out`` for every image that shares a label with ``image``, else 0."""
-    images, words = labels.shape
-    if words == 1:
-        wanted = labels[image, 0]
-        for i in range(images):
-            out[i] = (labels[i, 0] & wanted) != 0
-    elif words == 2:
-        first, second = labels[image, 0], labels[image, 1]
-        for i in range(images):
-            out[i] = ((labels[i, 0] & first) | (labels[i, 1] & second)) != 0
-    else:
-        for i in range(images):
-            common = np.uint64(0)
-            for w in range(words):
-                common |= labels[i, w] & labels[image, w]
-            out[i] = common != 0
+def relevance_row(labels: NDArray[np.uint64], image: int, out: NDArray[np.uint8]) -> None:
+    """Writes 1 into ``out`` for every image that shares a label with ``image``, else 0; labels ``words images``."""
+    for i in range(len(out)):
+        out[i] = (labels[0, i] & labels[0, image]) != 0
+    for w in range(1, len(labels)):
+        for i in range(len(out)):
+            out[i] |= (labels[w, i] & labels[w, image]) != 0
 
 
 @kernel
@@ -40,6 +30,8 @@ def keys_of_rows(
     relevant_counts: Ints,
     divisors: NDArray[Any],
     lost: NDArray[np.bool_],
+    by_image: NDArray[np.uint8],
+    by_item: NDArray[np.uint8],
 ) -> None:
     """Whole numbers that order as the scores do, with the item's relevance in the lowest bit, so one sort does both.
 
@@ -51,16 +43,17 @@ def keys_of_rows(
         query_images: Image of each row.
         item_images: Image of each column.
         identity: Items are the images themselves, in order.
-        labels: Bit sets of each image's labels.
+        labels: Bit sets of each image's labels, ``words images``.
         format_: Of this float, as whole numbers of its size: magnitude mask, infinity, bit of 2.0, mantissa bits, and
             the exponent field of 1.0.
         keys: Receives whole numbers of the same size.
         relevant_counts: Receives the number of relevant items of each row.
         divisors: Receives what was subtracted from the magnitudes of each row.
         lost: Set for a row with other scores so small next to its largest that the division would tie them with 0.
+        by_image: Working memory, as long as there are images.
+        by_item: Working memory, as long as there are items.
     """
     items = bits.shape[1]
-    by_image, by_item = np.empty(len(labels), np.uint8), np.empty(items, np.uint8)
     mask, infinity, two, mantissa, one = format_[0], format_[1], format_[2], format_[3], format_[4]
     word = bits.dtype.type  # numba widens what is not cast back, and halves the speed
     zero = word(0)
@@ -89,15 +82,3 @@ def keys_of_rows(
         for j in range(items):
             count += by_item[j]
         relevant_counts[q], divisors[q], lost[q] = count, divisor, tiny & (divisor > 0)
-
-
-@kernel
-def kth_scores(keys: NDArray[Any], divisors: NDArray[Any], format_: NDArray[Any], k: int, bits: NDArray[Any]) -> None:
-    """The ``k``-th highest score of each row of sorted keys, as a whole number of `keys_of_rows` into ``bits``."""
-    infinity, two, word = format_[1], format_[2], bits.dtype.type
-    sign = word(~format_[0])
-    for q in range(len(keys)):
-        key = word(keys[q, keys.shape[1] - k] >> 1)
-        magnitude = word(0) if key == 0 else word(abs(key) + divisors[q])
-        magnitude = infinity if key == -two else magnitude
-        bits[q] = word(magnitude | sign) if key < 0 else magnitude

@@ -48,12 +48,12 @@ def highest_scores(scores: Scores, k: int, lowest: Scores) -> None:
 
 
 @kernel
-def count_floats(scores: Scores, lowest: Scores, k: int, counts: Ints) -> None:
+def count_floats(scores: Scores, lowest: Scores, k: int, counts: Ints, tied: Ints) -> None:
     """Adds the occurrences of every item among the first ``k`` of each row of scores, in units of ``UNIT``.
 
-    Items that tie with the ``lowest`` of the first k share what those above it leave.
+    Items that tie with the ``lowest`` of the first k share what those above it leave; ``tied`` is working
+    memory, as long as there are items.
     """
-    tied = np.empty(scores.shape[1], np.int64)
     for q in range(len(scores)):
         row, above, others = scores[q], 0, 0
         for start in range(0, len(row), _STEP):

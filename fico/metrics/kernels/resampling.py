@@ -1,43 +1,8 @@
-"""Bootstrap over images: counts of drawn images, and medians under those counts."""
+"""Bootstrap over images: medians under counts of drawn images."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fico.metrics.kernels.compiled import Ints, Reals, kernel, reduction, subroutine
-
-
-@reduction
-def _dots(first: Reals, second: Reals, weights: Reals) -> tuple[float, float]:
-    """Two inner products with the same weights, which are read once."""
-    one, two = 0.0, 0.0
-    for n in range(len(weights)):
-        one += first[n] * weights[n]
-        two += second[n] * weights[n]
-    return one, two
-
-
-@kernel
-def resample_sums(draws: NDArray[np.int32], sums: Reals, counts: Reals, totals: Reals) -> None:
-    """How often each image was drawn in each resample, and the sums over its queries that follow.
-
-    A matrix product by a loop: that of a library costs as much here, and wakes threads that wait for one another.
-
-    Args:
-        draws: ``resamples images``: drawn image rows.
-        sums: ``columns images``.
-        counts: Receives ``resamples images``.
-        totals: Receives ``resamples columns``: counts times sums.
-    """
-    counts[:] = 0
-    for b in range(len(draws)):
-        for n in range(draws.shape[1]):
-            counts[b, draws[b, n]] += 1
-    last = len(draws) - 1
-    for b in range(0, len(draws), 2):
-        for column in range(len(sums)):
-            totals[b, column], totals[min(b + 1, last), column] = _dots(
-                counts[b], counts[min(b + 1, last)], sums[column]
-            )
+from fico.metrics.kernels.compiled import Ints, Reals, kernel, subroutine
 
 
 @subroutine

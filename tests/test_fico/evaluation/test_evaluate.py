@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fico.errors import DataError, UsageError
-from fico.evaluation.engines.compiled import CodeSource, CpuEngine
+from fico.evaluation.engines.compiled import CpuEngine
+from fico.evaluation.engines.direction import DirectionTasks
+from fico.evaluation.engines.sources import CodeSource
 from fico.evaluation.engines.tensor_scores import CodeTensors
 from fico.evaluation.engines.torch_engine import TensorEngine
 from fico.evaluation.evaluate import evaluate, evaluate_scores, merge_results
@@ -62,11 +64,11 @@ def test_kernels_and_tensors_give_the_same_values(ties, ap, recall):
     floats = MatrixScores({"i2t": scores, "t2i": scores.T})
     tensors = CodeTensors(packed, torch.device("cpu"))
     for direction in ("i2t", "t2i"):
-        parts = (direction, instance, category, options)
+        given = DirectionTasks(direction, instance, category, options)
         queries = len(instance.images_of(direction)[0])
-        (by_codes,) = CpuEngine(*parts).codes(packed, [(0, queries)])
-        (by_floats,) = CpuEngine(*parts).floats(floats, [(0, queries)], queries)
-        (by_tensors,) = TensorEngine(*parts, torch.device("cpu")).blocks(tensors, [(0, queries)])
+        (by_codes,) = CpuEngine(given).codes(packed, [(0, queries)])
+        (by_floats,) = CpuEngine(given).floats(floats, [(0, queries)], queries)
+        (by_tensors,) = TensorEngine(given, torch.device("cpu")).blocks(tensors, [(0, queries)])
         for other in (by_floats, by_tensors):
             for task in ("instance", "category"):
                 mine, theirs = by_codes.tasks[task], other.tasks[task]

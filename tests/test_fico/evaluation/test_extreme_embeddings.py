@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fico import Correspondence, evaluate, evaluate_scores
-from fico.evaluation.columns import FusedColumns
 from fico.evaluation.evaluate import merge_results
-from fico.metrics.kernels import blocks, floats
+from fico.metrics.kernels import floats
 from fico.similarity import Side
 from fico.util.duplicates import are_alike, duplicate_rows
 
@@ -85,12 +84,11 @@ def test_rows_of_zeros_beside_tiny_ones_match_nothing(engine):
 
 def test_a_kernel_survives_scores_that_are_no_numbers():
     """No source gives such scores; a kernel that met them would write beyond its arrays."""
-    columns = FusedColumns((1,), "any", (), "hits").count("instance")
-    outputs = tuple(np.zeros((1, columns)) for _ in range(3))
-    floats.instance_rows(
-        np.full((1, 6), np.nan), np.array([0, 5]), np.arange(5), blocks.EXPECTED, np.array([1]), False,
-        blocks.tables(6), outputs, np.zeros(1, dtype=bool),
-    )  # fmt: skip
+    listed = np.zeros((3, 7), dtype=np.int64)
+    floats.count_positives(
+        np.full((1, 6), np.nan), np.array([0, 5]), np.arange(5), *listed[:, 1:6], np.zeros(1, dtype=bool)
+    )
+    assert not listed[:, [0, 6]].any()
 
 
 def tied(result):

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from fico.metrics.average_precision import average_precision
-from fico.metrics.kernels import blocks
+from fico.metrics.kernels import blocks, hits
+from fico.metrics.kernels.average_precision import DENOMINATORS
+from fico.metrics.kernels.orders import EXPECTED
 from fico.metrics.ndcg import ndcg_at_k
 from fico.metrics.precision_recall import interpolated_precision, precision_at_k
 from fico.metrics.rank import first_hit_ranks, reciprocal_ranks
@@ -56,29 +58,22 @@ def tensors(scores, relevant):
     return torch.tensor([scores], dtype=torch.float64), torch.tensor([relevant]).bool()
 
 
-def kernel_blocks(scores, relevant):
-    """A ranking by its blocks with relevant items."""
-    scores, relevant = np.array(scores), np.array(relevant)
-    levels = [s for s in sorted(set(scores))[::-1] if relevant[scores == s].any()]
-    counts = [((scores > s).sum(), (scores == s).sum(), relevant[scores == s].sum()) for s in levels]
-    above, tied, hits = (np.array(part, dtype=np.int64) for part in zip(*counts, strict=True))
-    return np.array([0, len(hits)]), above, tied, hits
-
-
 def kernel_category(scores, relevant, denominator):
-    cuts = np.array([*(min(k, len(scores)) for k in CUTS), len(scores)], dtype=np.int64)
-    out = np.zeros((1, len(cuts) + 12))
-    code = {"hits": blocks.HITS, "min_k_r": blocks.MIN_K_R, "r": blocks.R}[denominator]
-    tables = blocks.tables(len(scores))
-    blocks.category_rankings(kernel_blocks(scores, relevant), cuts, code, tables, out)
-    return out[0]
-
-
-def kernel_instance(scores, relevant, fraction):
-    out = np.zeros((1, len(CUTS) + 5))
-    cuts, tables = np.array(CUTS, dtype=np.int64), blocks.tables(len(scores))
-    blocks.instance_rankings(kernel_blocks(scores, relevant), cuts, fraction, tables, out)
-    return out[0]
+    """Values in the expected order by the kernel of codes, to which those by the kernel of floats are equal."""
+    scores, relevant, items = np.array(scores), np.array(relevant), len(scores)
+    cuts = np.array([*(min(k, items) for k in CUTS), items], dtype=np.int64)
+    found, is_mixed = np.zeros((2, 3, 1, len(cuts) + 12)), np.zeros((2, 1), dtype=bool)
+    given = (cuts, DENOMINATORS[denominator], blocks.tables(items))
+    levels = np.unique(scores)[::-1]
+    counts = np.array([[(scores == level).sum() for level in levels]])
+    own = np.array([[relevant[scores == level].sum() for level in levels]])
+    blocks.category_of_counts(counts, own, *given, found[0], is_mixed[0], np.zeros((4, len(levels)), np.int64))
+    keys = np.sort(np.searchsorted(levels[::-1], scores) * 2 + relevant).astype(np.int32)[None]
+    memory = (np.zeros(items + 1, np.int64), np.zeros((4, items), np.int64), np.zeros((2, items)))
+    hits.category_of_keys(keys, own.sum(axis=1), *given, found[1], is_mixed[1], *memory)
+    np.testing.assert_allclose(found[0], found[1], atol=1e-12)
+    assert is_mixed[0] == is_mixed[1] == any(0 < hit < count for hit, count in zip(own[0], counts[0], strict=True))
+    return found[0, EXPECTED, 0]
 
 
 @pytest.mark.parametrize("denominator", ["hits", "min_k_r", "r"])
@@ -96,21 +91,19 @@ def test_average_precision_is_the_mean_over_all_orders(scores, relevant, denomin
 
 @pytest.mark.parametrize(("scores", "relevant"), CASES)
 def test_recall_rank_and_gain_are_means_over_all_orders(scores, relevant):
-    pair, any_hit, fraction = (
-        tensors(scores, relevant), kernel_instance(scores, relevant, False), kernel_instance(scores, relevant, True),
-    )  # fmt: skip
-    for n, k in enumerate(CUTS):
+    pair = tensors(scores, relevant)
+    for k in CUTS:
         hit = mean_over_orders(scores, relevant, lambda ranking, k=k: any(ranking[:k]))
         part = mean_over_orders(scores, relevant, lambda ranking, k=k: sum(ranking[:k]) / sum(ranking))
-        assert recall_at_k(*pair, k).item() == pytest.approx(hit) == any_hit[n]
-        assert recall_at_k(*pair, k, recall="fraction").item() == pytest.approx(part) == fraction[n]
+        assert recall_at_k(*pair, k).item() == pytest.approx(hit)
+        assert recall_at_k(*pair, k, recall="fraction").item() == pytest.approx(part)
         assert precision_at_k(*pair, k).item() == pytest.approx(part * sum(relevant) / k)
     rank = mean_over_orders(scores, relevant, lambda ranking: 1 + ranking.index(1))
     reciprocal = mean_over_orders(scores, relevant, lambda ranking: 1 / (1 + ranking.index(1)))
     gain = mean_over_orders(scores, relevant, lambda ranking: ndcg(ranking, 10))
-    assert first_hit_ranks(*pair).item() == pytest.approx(rank) == any_hit[-5]
-    assert reciprocal_ranks(*pair).item() == pytest.approx(reciprocal) == any_hit[-4]
-    assert ndcg_at_k(*pair).item() == pytest.approx(gain) == any_hit[-3] == kernel_category(scores, relevant, "r")[-1]
+    assert first_hit_ranks(*pair).item() == pytest.approx(rank)
+    assert reciprocal_ranks(*pair).item() == pytest.approx(reciprocal)
+    assert ndcg_at_k(*pair).item() == pytest.approx(gain) == kernel_category(scores, relevant, "r")[-1]
     for k in (2, 4):
         assert ndcg_at_k(*pair, k).item() == pytest.approx(
             mean_over_orders(scores, relevant, lambda ranking, k=k: ndcg(ranking, k))
