@@ -13,8 +13,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sybil import Document, Example, Region, Sybil
@@ -31,6 +32,7 @@ NEEDS = {
     "gpu": "an NVIDIA GPU",
     "network": "the network, beyond what is installed",
 }
+Run = Callable[[str], subprocess.CompletedProcess[str]]
 LANGUAGES = ("python", "yaml", "sh", "text")
 _NEED = re.compile(r"<!-- needs: (\w+) -->\n\s*\Z")
 _FILE = re.compile(r"# ((?:models|conf|fico|tests)/[\w/]+\.(?:py|yaml))\b.*\n")
@@ -75,12 +77,14 @@ class BlockParser:
     Args:
         needs: Kinds of blocks to run although they need more than the test set.
         checkout: Copy of the checkout in which files are written and commands run.
+        run: Runs one command line in the checkout.
     """
 
-    def __init__(self, needs: frozenset[str] = frozenset(), checkout: Path = ROOT) -> None:
+    def __init__(self, needs: frozenset[str] = frozenset(), checkout: Path = ROOT, run: Run | None = None) -> None:
         self._lexer = FencedCodeBlockLexer(r"[\w{}-]+")
         self._needs = needs
         self._checkout = checkout
+        self._run = run or partial(run_in_shell, checkout=checkout)
 
     def __call__(self, document: Document) -> Iterator[Region]:
         """Give the regions of a page, in its order."""
@@ -100,7 +104,10 @@ class BlockParser:
         elif block.language == "python":
             PythonEvaluator()(example)
         for command in block.commands():
-            run_command(command, self._checkout, block.location)
+            done = self._run(command)
+            if done.returncode:
+                said = f"{block.location}: `{command}` ended with {done.returncode}"
+                raise AssertionError(f"{said}\n{(done.stdout + done.stderr)[-3000:]}")
 
 
 def as_block(example: Example) -> Block:
@@ -143,16 +150,8 @@ def copy_checkout(target: Path) -> Path:
     return target
 
 
-def run_command(command: str, checkout: Path, location: str) -> None:
-    """Runs one line in a copy of the checkout.
-
-    Raises:
-        AssertionError: It fails; the message ends with its output.
-    """
+def run_in_shell(command: str, checkout: Path) -> subprocess.CompletedProcess[str]:
+    """Runs one line in a copy of the checkout."""
     path = f"{checkout / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
     environment = os.environ | {"PATH": path, "PYTHONPATH": str(checkout)}
-    done = subprocess.run(["sh", "-c", command], cwd=checkout, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise AssertionError(
-            f"{location}: `{command}` ended with {done.returncode}\n{(done.stdout + done.stderr)[-3000:]}"
-        )
+    return subprocess.run(["sh", "-c", command], cwd=checkout, env=environment, capture_output=True, text=True)

@@ -1,7 +1,8 @@
 """The docs: the site builds without a warning, every code block is checked, and those that can be are run."""
 
+import os
 import re
-import subprocess
+import shlex
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "docs"))
 
-from blocks import LANGUAGES, NEEDS, PAGES, BlockParser, blocks, copy_checkout, examples  # noqa: E402
+from blocks import LANGUAGES, NEEDS, PAGES, BlockParser, blocks, copy_checkout, examples, run_in_shell  # noqa: E402
 from commands_check import check  # noqa: E402
 from pictures import draw_architecture  # noqa: E402
 
@@ -30,9 +31,9 @@ def test_every_file_that_a_page_names_exists(page):
 
 
 @pytest.mark.timeout(600)
-def test_the_site_builds_without_a_warning(tmp_path):
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-d", tmp_path / "trees"]
-    done = subprocess.run([*command, ROOT / "docs", tmp_path / "site"], capture_output=True, text=True)
+def test_the_site_builds_without_a_warning(tmp_path, warm_python):
+    command = ("-m", "sphinx", "-W", "--keep-going", "-q", "-d", tmp_path / "trees")
+    done = warm_python(*command, ROOT / "docs", tmp_path / "site")
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -59,17 +60,34 @@ def checkout(tmp_path_factory):
     return copy_checkout(tmp_path_factory.mktemp("docs") / "checkout")
 
 
+@pytest.fixture
+def run(checkout, warm_python):
+    """Runs a command line in the copy."""
+    starts = {"python": (), "fico": ("-m", "fico")}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    environment["PYTHONPATH"] = str(checkout)
+    environment["PYTEST_ADDOPTS"] = "-n 0"  # a tutorial's test is one file, for which one process is enough
+
+    def run(command):
+        program, *words = shlex.split(command, comments=True)
+        if program not in starts:
+            return run_in_shell(command, checkout)
+        return warm_python(*starts[program], *words, env=environment, cwd=checkout)
+
+    return run
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", [page for page in PAGES if has_something_to_run(page)], ids=page_name)
-def test_blocks_run(page, checkout, monkeypatch):
+def test_blocks_run(page, checkout, run, monkeypatch):
     monkeypatch.chdir(checkout)
-    for example in examples(page, BlockParser(checkout=checkout)):
+    for example in examples(page, BlockParser(checkout=checkout, run=run)):
         example.evaluate()
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=page_name)
-def test_examples_run(example, tmp_path):
-    done = subprocess.run([sys.executable, example], cwd=tmp_path, capture_output=True, text=True)
+def test_examples_run(example, tmp_path, warm_python):
+    done = warm_python(example, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.strip()
 

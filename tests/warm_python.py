@@ -4,6 +4,7 @@ As a script it is the process that imports them and forks for each command; `War
 to it. What a script needs of a new process, such as signals, times and its own imports, is tested with one.
 """
 
+import gc
 import json
 import os
 import runpy
@@ -16,13 +17,16 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class WarmPython:
-    """Runs scripts of the project as `subprocess.run` does, one after the other."""
+    """Runs commands of Python as `subprocess.run` does, one after the other."""
 
     def __init__(self) -> None:
         self._server = None
 
-    def __call__(self, script, *arguments, env=None):
-        """Run ``script`` from the project's folder; returns exit code, standard output and error as text."""
+    def __call__(self, *command, env=None, cwd=ROOT):
+        """Run ``python *command``, a script or ``-m`` and a module; returns exit code, standard output and error.
+
+        In another folder than the project's, modules that its ``fico`` has beyond the project's are found too.
+        """
         if self._server is None:
             self._server = subprocess.Popen(
                 [sys.executable, __file__],
@@ -31,11 +35,11 @@ class WarmPython:
                 text=True,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
             )
-        argv = [str(script), *map(str, arguments)]
+        argv = [str(part) for part in command]
         with TemporaryDirectory() as folder:
             files = [str(Path(folder) / name) for name in ("out", "err")]
             try:
-                request = {"argv": argv, "env": dict(env or os.environ), "files": files}
+                request = {"argv": argv, "env": dict(env or os.environ), "files": files, "cwd": str(cwd)}
                 self._server.stdin.write(json.dumps(request) + "\n")
                 self._server.stdin.flush()
                 code = int(self._server.stdout.readline())
@@ -60,6 +64,7 @@ def _serve():
     import fico.experiment.runner  # noqa: F401
     import fico.report.html.page  # noqa: F401
 
+    gc.freeze()  # the children's collector leaves alone what they share
     for line in sys.stdin:
         child = os.fork()
         if not child:
@@ -70,8 +75,8 @@ def _serve():
     return None
 
 
-def _run(argv, env, files):
-    """The script as `python SCRIPT ARGUMENTS` runs it from the project's folder."""
+def _run(argv, env, files, cwd):
+    """What `python *argv` does in the folder."""
     import torch
     from wandb.sdk.data_types._private import MEDIA_TMP
 
@@ -82,12 +87,21 @@ def _run(argv, env, files):
     sys.stdin = open(0)  # noqa: SIM115
     os.environ.clear()
     os.environ.update(env)
-    os.chdir(ROOT)
+    os.chdir(cwd)
     if threads := env.get("OMP_NUM_THREADS"):
         torch.set_num_threads(int(threads))
-    sys.path[:0] = [str(ROOT), *filter(None, env.get("PYTHONPATH", "").split(os.pathsep))]
-    sys.argv, sys.orig_argv = argv, [sys.executable, *argv]
-    runpy.run_path(argv[0], run_name="__main__")
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == "fico" and hasattr(module, "__path__"):
+            module.__path__.append(str(Path(cwd, *name.split("."))))
+    is_module = argv[0] == "-m"
+    sys.orig_argv = [sys.executable, *argv]
+    sys.argv = argv[is_module:]
+    sys.path[0] = cwd if is_module else str(Path(argv[0]).resolve().parent)
+    sys.path[1:1] = filter(None, env.get("PYTHONPATH", "").split(os.pathsep))
+    if is_module:
+        runpy.run_module(argv[1], run_name="__main__", alter_sys=True)
+    else:
+        runpy.run_path(argv[0], run_name="__main__")
 
 
 if __name__ == "__main__":

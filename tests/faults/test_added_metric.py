@@ -115,7 +115,7 @@ def test_single_queries_have_it_and_average_to_it(made):
 def test_tables_pages_and_loggers_have_it(made, tmp_path):
     folder, printed, python = made
     page = (folder / "report.html").read_text()
-    python("fico/__main__.py", "report", str(folder), "--out", str(tmp_path / "paper"))
+    python("-m", "fico", "report", str(folder), "--out", str(tmp_path / "paper"))
     paper = (tmp_path / "paper" / "report.md").read_text()
     logged = next((folder / "wandb").glob("offline-run-*/*.wandb")).read_bytes()
     header = (folder / "metrics.csv").read_text().splitlines()[0]
@@ -143,4 +143,4 @@ def test_tables_have_the_cut_offs_that_were_asked_for(made):
 
 def test_the_stored_embeddings_give_it_again(made):
     folder, _, python = made
-    python("fico/__main__.py", "verify", str(folder))
+    python("-m", "fico", "verify", str(folder))

@@ -171,7 +171,7 @@ def test_two_processes_score_a_checkpoint_as_one_does(run, runs, tmp_path, model
 @pytest.mark.parametrize("model", ["ucch", "scan"])
 def test_a_finished_run_can_be_verified(runs, warm_python, model):
     folder, _ = runs(model)
-    done = warm_python("fico/__main__.py", "verify", folder)
+    done = warm_python("-m", "fico", "verify", folder)
     assert done.returncode == 0, done.stderr
     assert "are the same when recomputed" in done.stdout
 

@@ -7,16 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf, open_dict
 
 from fico.errors import FicoError, UsageError
 from fico.experiment import bench
 from fico.experiment.config.checks import check_config
-from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.resume.unfinished import Unfinished
 from fico.report.results.schema import read_results
+from tests.configs import composed
 from tests.wandb_file import read_offline_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,18 +23,12 @@ TOY = ("bench.queries=50", "bench.items=500", "bench.threads=1")
 SMALL = (*TOY, "bench.dim=256")
 
 
-def composed(*overrides, **options):
-    register_resolvers()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return compose("config", list(overrides), **options)
-
-
 @pytest.fixture
 def run(tmp_path):
     """What run.py does with a bench, in this process: a fresh one imports torch for seconds."""
 
     def run(*overrides):
-        config = composed(*overrides, "logger=none", return_hydra_config=True)
+        config = composed(*overrides, "logger=none", with_hydra=True)
         OmegaConf.set_readonly(config, False)
         OmegaConf.set_readonly(config.hydra, False)
         config.hydra.runtime.output_dir = str(tmp_path)

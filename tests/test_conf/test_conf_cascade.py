@@ -1,24 +1,14 @@
 """``model=cascade`` needs two runs and a depth, and nothing else has an effect on it."""
 
-from pathlib import Path
-
 import pytest
-from hydra import compose, initialize_config_dir
 
 from fico.errors import UsageError
 from fico.experiment.config.cascade import check_unused
 from fico.experiment.config.checks import check_config
 from fico.experiment.config.pairing import check_pairing
-from fico.experiment.config.resolvers import register_resolvers
+from tests.configs import composed
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
 RUNS = ("model=cascade", "model.screen=runs/ucch", "model.rank=runs/scan")
-
-
-def composed(*overrides):
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", list(overrides))
 
 
 @pytest.mark.parametrize("k", ["50", "5%", "[10,50]", "[10,5%]"])

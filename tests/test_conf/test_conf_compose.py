@@ -1,32 +1,13 @@
 """Every option composes with every partner, and every key fits what it configures."""
 
-from pathlib import Path
-
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from fico.errors import UsageError
 from fico.experiment.config.checks import check_config
 from fico.experiment.config.pairing import check_sweep
-from fico.experiment.config.resolvers import dataset_name, register_resolvers
-
-CONF = Path(__file__).resolve().parents[2] / "conf"
-
-
-def options(group):
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-
-
-def trained():
-    """Models with a network and data of their own; a cascade is of two runs."""
-    return [model for model in options("model") if model != "cascade"]
-
-
-def composed(*overrides):
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", list(overrides))
+from fico.experiment.config.resolvers import dataset_name
+from tests.configs import composed, options, trained
 
 
 @pytest.fixture(scope="module")
@@ -164,9 +145,7 @@ def test_only_an_experiment_without_quality_tests_an_untrained_network():
     ],
 )
 def test_a_sweep_without_m_is_refused_unless_every_key_is_set(overrides, message):
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        params = compose("config", overrides, return_hydra_config=True).hydra.sweeper.get("params")
+    params = composed(*overrides, with_hydra=True).hydra.sweeper.get("params")
     if message is None:
         check_sweep(params, overrides)
     else:

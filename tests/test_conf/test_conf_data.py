@@ -5,19 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 
 from fico.errors import DataError
 from fico.experiment.config.pairing import check_data
-from fico.experiment.config.resolvers import dataset_name, register_resolvers
+from fico.experiment.config.resolvers import dataset_name
+from tests.configs import composed
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def composed(*overrides):
-    register_resolvers()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return compose("config", list(overrides))
 
 
 @pytest.mark.parametrize("name", ["coco", "flickr30k", "flickr8k"])

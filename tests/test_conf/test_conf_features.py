@@ -5,30 +5,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from fico.errors import UsageError
 from fico.experiment.config.checks import check_config
 from fico.experiment.config.pairing import check_pairing, input_nodes
-from fico.experiment.config.resolvers import register_resolvers
+from tests.configs import CONF, composed, options, trained
 
 ROOT = Path(__file__).resolve().parents[2]
-CONF = ROOT / "conf"
 
 
-def composed(*overrides):
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", list(overrides))
-
-
-def names(group):
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-
-
-@pytest.mark.parametrize("features", names("features"))
-@pytest.mark.parametrize("model", [name for name in names("model") if name != "cascade"])  # no network, no data
+@pytest.mark.parametrize("features", options("features"))
+@pytest.mark.parametrize("model", trained())
 def test_features_fit_a_model_or_say_that_they_have_no_effect(model, features):
     config = composed(f"model={model}", f"features={features}")
     nodes = input_nodes(config)
@@ -87,7 +75,7 @@ def test_settings_for_the_features_give_way_to_the_command_line():
 def test_settings_for_features_belong_to_a_model_and_its_features(path):
     features, model = next(
         (features, path.stem.removeprefix(f"{features}_"))
-        for features in sorted(names("features"), key=len, reverse=True)
+        for features in sorted(options("features"), key=len, reverse=True)
         if path.stem.startswith(f"{features}_")
     )
     config = composed(f"model={model}", f"features={features}")

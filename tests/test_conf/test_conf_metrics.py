@@ -1,26 +1,16 @@
 """The metrics that configs list: those of Python, cut-offs that reach them, and sentences before anything starts."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hydra import compose, initialize_config_dir
 
 from fico.errors import UsageError
 from fico.experiment.config.checks import check_config
-from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.context import run_context
 from fico.experiment.metrics import chosen_monitor, metric_options
 from fico.metrics.defaults import default_metrics
 from fico.metrics.precision_recall import Precision
-
-CONF = Path(__file__).resolve().parents[2] / "conf"
-
-
-def composed(*overrides):
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", list(overrides))
+from tests.configs import composed
 
 
 def listed(*overrides):

@@ -5,28 +5,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.utils import get_class
 from omegaconf import OmegaConf
 
 from fico.errors import UsageError
 from fico.experiment.config.pairing import check_data, check_pairing
-from fico.experiment.config.resolvers import register_resolvers
+from tests.configs import composed, options, trained
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def composed(*overrides):
-    register_resolvers()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return compose("config", list(overrides))
-
-
-def names(group):
-    return sorted(path.stem for path in (ROOT / "conf" / group).glob("*.yaml"))
-
-
-@pytest.mark.parametrize("model", [name for name in names("model") if name != "cascade"])  # no network, no data
+@pytest.mark.parametrize("model", trained())
 def test_features_alone_feed_a_model_exactly_where_they_are_all_it_needs(model):
     config = composed(f"model={model}", "dataset=wikipedia", "dataset.root=somewhere")
     if OmegaConf.to_container(config.model.inputs, resolve=True) == {"image": "global", "text": "doc2vec"}:
@@ -39,7 +28,7 @@ def test_features_alone_feed_a_model_exactly_where_they_are_all_it_needs(model):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("model", [name for name in names("model") if name != "cascade"])  # no network, no data
+@pytest.mark.parametrize("model", trained())
 def test_any_model_may_be_fed_from_images_and_words(model):
     check_pairing(composed(f"model={model}", "dataset=shapes"))
 
@@ -50,7 +39,7 @@ def test_a_root_that_is_no_text_is_left_to_the_check_of_values(dataset, root):
     check_data(composed(f"dataset={dataset}", f"dataset.root={root}"))
 
 
-@pytest.mark.parametrize("dataset", names("dataset"))
+@pytest.mark.parametrize("dataset", options("dataset"))
 def test_a_config_lists_the_features_that_its_data_set_says_it_has(dataset):
     config = composed(f"dataset={dataset}", "dataset.root=somewhere").dataset
     made = get_class(config._target_)

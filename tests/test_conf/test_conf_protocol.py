@@ -1,22 +1,11 @@
 """``dataset.protocol``: what does not go with it is refused at once, and the data of a run have it."""
 
-from pathlib import Path
-
 import pytest
-from hydra import compose, initialize_config_dir
 
 from fico.errors import UsageError
 from fico.experiment.config.checks import check_config
-from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.data import build_data
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def composed(*overrides):
-    register_resolvers()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return compose("config", list(overrides))
+from tests.configs import composed
 
 
 @pytest.mark.parametrize(

@@ -6,26 +6,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from safetensors.torch import save_file
 
 from fico.errors import UsageError
 from fico.experiment.config import start
 from fico.experiment.config.checks import check_config
 from fico.experiment.config.pairing import check_data
-from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.config.start import wrong_start
 from fico.networks.scan import SCAN
 from fico.networks.vsrn import VSRN
+from tests.configs import composed, trained
 
 ROOT = Path(__file__).resolve().parents[2]
-MODELS = sorted({path.stem for path in (ROOT / "conf" / "model").glob("*.yaml")} - {"cascade"})  # has no network
-
-
-def composed(*overrides):
-    register_resolvers()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return compose("config", list(overrides))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +52,7 @@ def test_weights_of_another_model_are_refused_and_its_own_pass(files, model, of,
         assert f"give a file of {model}, or set model=" in found[0]
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", trained())
 def test_every_network_is_built_without_values_and_takes_its_own_names(model, tmp_path):
     config = composed(f"model={model}", "model.size=tiny")
     network = start._without_values(config.model.module.network)

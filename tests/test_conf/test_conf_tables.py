@@ -1,28 +1,18 @@
 """The sweeps behind the paper's tables: every job of each composes and fits what it configures."""
 
-from pathlib import Path
-
 import pytest
-from hydra import compose, initialize_config_dir
 
 from fico.experiment.config.checks import check_config
 from fico.experiment.config.pairing import check_pairing
-from fico.experiment.config.resolvers import register_resolvers
+from tests.configs import CONF, composed
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
 TABLES = ("table2", "table3", "table4", "table5", "table6", "figure3")
 MODELS = {"blip2", "blip2_nf", "beit3", "xvlm", "xvlm_nf", "imram", "vsrn", "scan", "adv", "ucch", "dadh"}
 
 
-def composed(*overrides):
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", list(overrides), return_hydra_config=True)
-
-
 def jobs(table):
     """As many jobs as hold every value of every key of the sweep; that all pairs fit is tested beside this."""
-    params = composed(f"experiment={table}").hydra.sweeper.params
+    params = composed(f"experiment={table}", with_hydra=True).hydra.sweeper.params
     choices = {key: str(values).split(",") for key, values in params.items()}
     count = max(map(len, choices.values()))
     return [
@@ -35,19 +25,18 @@ def jobs(table):
 def test_every_job_composes_and_fits_what_it_configures(table):
     for job in jobs(table):
         config = composed(*job)
-        del config.hydra
         check_pairing(config)
         check_config(config)
 
 
 @pytest.mark.parametrize("table", ["table2", "table5", "figure3"])
 def test_the_tables_over_all_models_hold_all_of_them(table):
-    assert set(composed(f"experiment={table}").hydra.sweeper.params.model.split(",")) == MODELS
+    assert set(composed(f"experiment={table}", with_hydra=True).hydra.sweeper.params.model.split(",")) == MODELS
 
 
 @pytest.mark.parametrize("model", sorted(MODELS))
 def test_table_6_holds_exactly_the_models_with_attention_at_query_time(model):
-    listed = composed("experiment=table6").hydra.sweeper.params.model.split(",")
+    listed = composed("experiment=table6", with_hydra=True).hydra.sweeper.params.model.split(",")
     attends = composed(f"model={model}").model.query_time_attention and not model.endswith("_nf")  # no fusion
     assert (model in listed) == attends
 

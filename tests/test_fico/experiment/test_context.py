@@ -1,24 +1,20 @@
 """Callbacks of a run: ours take its context, a user's keep every argument of their own."""
 
 import time
-from pathlib import Path
 
 import pytest
 import pytorch_lightning as L
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch.utils.data import DataLoader, Dataset
 
 from fico.errors import UsageError
 from fico.experiment.build import build
 from fico.experiment.config.checks import check_config
-from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.context import build_callbacks
 from fico.run_context import EpochOutputs, RunContext
 from fico.types import Correspondence, EncodedBatch
-
-CONF = Path(__file__).parents[3] / "conf"
+from tests.configs import composed
 
 
 class Mine(L.Callback):
@@ -45,12 +41,6 @@ def context(tmp_path):
     )
 
 
-def composed(*overrides):
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", ["model=ucch", *overrides])
-
-
 def node(target, **arguments):
     return OmegaConf.create({"mine": {"_target_": target, **arguments}})
 
@@ -72,6 +62,7 @@ def test_early_stopping_monitors_what_the_user_says(context, partial):
 
 def test_any_callback_of_lightning_passes_the_check_and_a_null_one_is_left_out(context):
     config = composed(
+        "model=ucch",
         "+callbacks.stop._target_=pytorch_lightning.callbacks.EarlyStopping", "+callbacks.stop.monitor=train/loss",
         "+callbacks.rate._target_=pytorch_lightning.callbacks.LearningRateMonitor", "callbacks.lines=null",
     )  # fmt: skip
@@ -169,7 +160,7 @@ def test_encode_seconds_are_the_networks_alone(context, monkeypatch):
 
     add = Collector.add
     monkeypatch.setattr(Collector, "add", lambda *arguments: (time.sleep(0.2), add(*arguments)))
-    callbacks = build_callbacks(composed().callbacks, context)
+    callbacks = build_callbacks(composed("model=ucch").callbacks, context)
     trainer = L.Trainer(
         accelerator="cpu", callbacks=callbacks, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False,

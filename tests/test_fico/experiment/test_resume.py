@@ -1,25 +1,22 @@
 """A training that was killed and goes on ends with the same bits as one that was not."""
 
 import random
-from pathlib import Path
 
 import numpy as np
 import pytest
 import pytorch_lightning as L
 import torch
-from hydra import compose, initialize_config_dir
 
 from fico.embeddings import encoded_shards
 from fico.errors import DataError
 from fico.experiment.checkpoint import fill_sizes, load_checkpoint
-from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.context import run_context
 from fico.experiment.data import build_data
 from fico.experiment.quiet import quiet
 from fico.experiment.resume.unfinished import Unfinished
 from fico.experiment.training import train_and_test
+from tests.configs import composed
 
-CONF = Path(__file__).parents[3] / "conf"
 SMALL = (
     "dataset.images=20", "metric=instance", "metric.bootstrap=0", "index=[]", "logger=none", "trainer=cpu",
     "+trainer.enable_progress_bar=false", "model=vsrn", "model.epochs=3", "model.batch_size=16",
@@ -56,14 +53,12 @@ def train(data, monkeypatch):
     monkeypatch.setattr(encoded_shards, "FLUSH_SECONDS", 0.0)
 
     def run(folder, kill=None, *, is_resumed=True, overrides=()):
-        register_resolvers()
         add = (
             ()
             if kill is None
             else (f"+callbacks.kill={{_target_: {__name__}.Killer, hook: {kill[0]}, count: {kill[1]}}}",)
         )
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = compose("config", [*SMALL, *overrides, *add])
+        config = composed(*SMALL, *overrides, *add)
         L.seed_everything(0, verbose=False)
         if "data" not in data:
             data["data"] = build_data(config)

@@ -1,18 +1,16 @@
 """A sweep's name, its finished jobs and its table."""
 
 import re
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
 from fico.experiment import runner, sweep
 from fico.experiment.config.hydra_errors import Stop
-from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.sweep import SweepTable, is_finished, run_key, sweep_name
+from tests.configs import composed
 
 
 def test_the_same_command_has_the_same_name_whatever_hydra_is_told():
@@ -51,9 +49,7 @@ def test_the_key_follows_what_changes_a_number(config, data, is_same):
 
 
 def test_the_key_follows_every_group_of_the_config():
-    register_resolvers()
-    with initialize_config_dir(str(Path(__file__).parents[3] / "conf"), version_base="1.3"):
-        config = OmegaConf.to_container(compose("config"), resolve=True)
+    config = OmegaConf.to_container(composed(), resolve=True)
     key = run_key(config, [])
     followed = {name for name in config if run_key(config | {name: "changed"}, []) != key}
     assert set(config) - followed == {"logger", "name", "run"}

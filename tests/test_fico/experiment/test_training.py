@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as L
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 
@@ -13,13 +12,12 @@ from fico.errors import UsageError
 from fico.experiment.best_checkpoint import BestCheckpoint
 from fico.experiment.checkpoint import fill_sizes, load_checkpoint
 from fico.experiment.config.checks import check_config
-from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.context import run_context
 from fico.experiment.data import build_data
 from fico.experiment.quiet import quiet
 from fico.experiment.training import train_and_test
+from tests.configs import composed
 
-CONF = Path(__file__).parents[3] / "conf"
 SMALL = (
     "model=ucch", "dataset.images=60", "model.epochs=3", "metric=instance", "metric.bootstrap=0", "index=[]",
     "logger=none", "trainer=cpu", "+trainer.enable_progress_bar=false",
@@ -38,9 +36,7 @@ def train(cache):
     quiet()
 
     def run(folder, *overrides):
-        register_resolvers()
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = compose("config", [*SMALL, *overrides])
+        config = composed(*SMALL, *overrides)
         check_config(config)
         L.seed_everything(config.seed, verbose=False)
         key = OmegaConf.to_yaml(config.stage) + OmegaConf.to_yaml(config.model.inputs)

@@ -1,8 +1,6 @@
 """The embeddings of a run as the features of a hash head."""
 
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,22 +14,18 @@ from fico.errors import UsageError
 from fico.experiment.config.pairing import check_data
 from fico.inference.run_embeddings import RunEmbeddings
 
-ROOT = Path(__file__).resolve().parents[3]
 IMAGES = 30  # of the runs
 
 
 @pytest.fixture(scope="module")
-def head(runs, tmp_path_factory):
+def head(runs, tmp_path_factory, warm_python):
     """A hash head on the embeddings of linear CCA, bits beyond whose five directions start at random."""
     folder = tmp_path_factory.mktemp("head")
-    command = [
-        "model=hash_head", f"model.source={runs['cca']}", f"dataset.images={IMAGES}", "model.bits=16", "model.epochs=2",
-        "index=[]", "metric.bootstrap=2", "logger=none", f"hydra.run.dir={folder}",
-    ]  # fmt: skip
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "run.py", *command], cwd=ROOT, env=env, capture_output=True, text=True, check=False
-    )
+    done = warm_python(
+        "run.py", "model=hash_head", f"model.source={runs['cca']}", f"dataset.images={IMAGES}", "model.bits=16",
+        "model.epochs=2", "index=[]", "metric.bootstrap=2", "logger=none", f"hydra.run.dir={folder}",
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
 
@@ -83,11 +77,8 @@ def test_a_training_caption_keeps_the_words_that_its_data_set_gave(runs):
     assert fico.load_run(runs["cca"])._stored.words(train.captions[0]) == train.tokens[0]
 
 
-def test_a_source_that_is_not_there_ends_with_one_sentence(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "run.py", "model=hash_head", "model.source=nowhere", f"hydra.run.dir={tmp_path}"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+def test_a_source_that_is_not_there_ends_with_one_sentence(tmp_path, warm_python):
+    done = warm_python("run.py", "model=hash_head", "model.source=nowhere", f"hydra.run.dir={tmp_path}")
     assert done.returncode == 2
     assert "model.source is nowhere, but there is no such folder" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

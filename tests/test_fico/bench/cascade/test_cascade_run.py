@@ -1,8 +1,7 @@
 """``python run.py model=cascade`` is ``fico cascade``: the same numbers, in a sweep over depths too."""
 
 import os
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 from fico.bench.cascade.cascade import measure
@@ -12,11 +11,11 @@ from fico.report.results.schema import read_results
 ROOT = Path(__file__).resolve().parents[4]
 
 
-def test_a_sweep_over_depths_measures_the_same(runs, tmp_path):
+def test_a_sweep_over_depths_measures_the_same(runs, tmp_path, warm_python):
     words = ("-m", "model=cascade", f"model.screen={runs['ucch']}", f"model.rank={runs['scan']}", "model.k=3,10%")
-    call = [sys.executable, ROOT / "run.py", *words, "logger=none", f"hydra.sweep.dir={tmp_path}"]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(call, cwd=tmp_path, env=env, capture_output=True, text=True)
+    call = (ROOT / "run.py", *words, "logger=none", f"hydra.sweep.dir={tmp_path}")
+    run = partial(warm_python, *call, env={**os.environ, "OMP_NUM_THREADS": "1"}, cwd=tmp_path)
+    done = run()
     assert done.returncode == 0, done.stderr[-3000:]
     wanted = measure(checked_request(runs["ucch"], runs["scan"], read_depths("3,10%"), None)).cascades
     for folder, system in zip(sorted(tmp_path.glob("[01]-*")), wanted, strict=True):
@@ -24,5 +23,5 @@ def test_a_sweep_over_depths_measures_the_same(runs, tmp_path):
         assert found.metrics == dict(system.metrics)
         assert found.key
         assert (folder / "config.yaml").is_file()
-    again = subprocess.run(call, cwd=tmp_path, env=env, capture_output=True, text=True)
+    again = run()
     assert again.stderr.count("nothing to do") + again.stdout.count("nothing to do") == 2

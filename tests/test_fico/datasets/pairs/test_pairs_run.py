@@ -8,26 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 from PIL import Image
 
 from fico.experiment.config.checks import check_config
 from fico.experiment.config.pairing import check_data
-from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.data import build_data
+from tests.configs import composed
 
 ROOT = Path(__file__).resolve().parents[4]
 FIXTURES = Path(__file__).parent / "fixtures"
 
 
-def composed(*overrides):
-    register_resolvers()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return compose("config", ["model=vsrn", "dataset=pairs", *overrides])
-
-
 def test_the_data_of_a_run_on_a_subset_of_pairs():
-    config = composed(f"dataset.root={FIXTURES}/blip.json", "dataset.subset=1", "dataset.name=mine")
+    config = composed(
+        "model=vsrn", "dataset=pairs", f"dataset.root={FIXTURES}/blip.json", "dataset.subset=1", "dataset.name=mine"
+    )
     check_config(config)
     check_data(config)
     assert config.name == "vsrn-mine-first1-s0"

@@ -5,15 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 from PIL import Image
 
 from fico.evaluation.result import RadiusCurve
-from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.loggers.finished import log_finished, main_intervals
 from fico.experiment.loggers.open import open_loggers
 from fico.report.html.samples import Hit, Item, QuerySample
 from fico.report.results.schema import read_results
+from tests.configs import composed
 from tests.wandb_file import read_offline_run
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -53,10 +52,7 @@ def logged(tmp_path_factory, results, samples):
     """Two epochs, a test and the end of a run."""
     folder = tmp_path_factory.mktemp("run")
     (folder / "report.html").write_text("<p>page</p>")
-    register_resolvers()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = compose("config").logger
-    with open_loggers(config, folder, RUN) as loggers:
+    with open_loggers(composed().logger, folder, RUN) as loggers:
         for logger in loggers:
             for epoch in (0, 1):
                 logger.log_metrics(EPOCH | {"epoch": epoch, "val/instance/mean/R@1": 0.5 - 0.1 * epoch}, epoch)

@@ -1,34 +1,29 @@
 """Loggers: a null key takes the run's value, every other value is the user's, and any logger of Lightning is opened."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from pytorch_lightning.loggers import CSVLogger
 
 from fico.errors import UsageError
-from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.efficiency import efficiency
 from fico.experiment.loggers.open import open_loggers
 from fico.run_context import EpochOutputs
 from fico.types import EncodedBatch
+from tests.configs import composed
 from tests.wandb_file import read_offline_run
 
 pytestmark = pytest.mark.filterwarnings("ignore:Experiment logs directory")
-CONF = Path(__file__).parents[4] / "conf"
 RUN = {"name": "run", "group": "sweep", "job_type": "fit+test", "tags": ["fine", "shapes"], "config": {"seed": 0}}
 
 
-def composed(*overrides):
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", list(overrides)).logger
+def configured(*overrides):
+    return composed(*overrides).logger
 
 
 def test_the_runs_values_fill_what_is_null(tmp_path):
-    with open_loggers(composed(), tmp_path, RUN) as loggers:
+    with open_loggers(configured(), tmp_path, RUN) as loggers:
         loggers[0].log_metrics({"x": 1})
     run = read_offline_run(tmp_path).run
     assert (run.display_name, run.run_group, run.job_type, list(run.tags)) == ("run", "sweep", "fit+test", RUN["tags"])
@@ -45,7 +40,7 @@ def test_what_wandb_does_not_take_is_refused_in_a_sentence(tmp_path):
 @pytest.mark.parametrize("add", ["", "+"])
 def test_the_users_values_are_kept(tmp_path, add):
     overrides = [f"{add}logger.wandb.tags=[x,y]", f"{add}logger.wandb.group=mine", f"{add}logger.wandb.name=own"]
-    with open_loggers(composed(*overrides), tmp_path, RUN):
+    with open_loggers(configured(*overrides), tmp_path, RUN):
         pass
     run = read_offline_run(tmp_path).run
     assert (run.display_name, run.run_group, list(run.tags)) == ("own", "mine", ["x", "y"])
@@ -57,12 +52,12 @@ VARIABLES = {"WANDB_NAME": "mine", "WANDB_RUN_GROUP": "ours", "WANDB_TAGS": "x,y
 def test_the_variables_of_wandb_count_where_the_config_is_silent(tmp_path, monkeypatch):
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)
-    with open_loggers(composed(), tmp_path / "a", RUN):
+    with open_loggers(configured(), tmp_path / "a", RUN):
         pass
     run = read_offline_run(tmp_path / "a").run
     assert (run.display_name, run.run_group, list(run.tags), run.project) == ("mine", "ours", ["x", "y"], "theirs")
     assert run.job_type == "fit+test"
-    config = composed("logger.wandb.name=own", "logger.wandb.tags=[z]", "logger.wandb.project=here")
+    config = configured("logger.wandb.name=own", "logger.wandb.tags=[z]", "logger.wandb.project=here")
     with open_loggers(config, tmp_path / "b", RUN):
         pass
     run = read_offline_run(tmp_path / "b").run
@@ -74,7 +69,7 @@ def test_wandb_mode_is_respected(tmp_path, monkeypatch, mode, is_written):
     monkeypatch.delenv("WANDB_MODE", raising=False)
     if mode is not None:
         monkeypatch.setenv("WANDB_MODE", mode)
-    with open_loggers(composed(), tmp_path, RUN) as loggers:
+    with open_loggers(configured(), tmp_path, RUN) as loggers:
         assert len(loggers) == 2
     assert any(tmp_path.glob("wandb/offline-run-*")) is is_written
 
@@ -88,7 +83,7 @@ class Broken(CSVLogger):
 
 def test_a_failing_logger_is_muted_with_a_warning(tmp_path, caplog):
     add = [f"+logger.mine._target_={__name__}.Broken", f"+logger.mine.save_dir={tmp_path}"]
-    with open_loggers(composed("logger=none", *add), tmp_path, RUN) as (logger,):
+    with open_loggers(configured("logger=none", *add), tmp_path, RUN) as (logger,):
         for step in range(3):
             logger.log_metrics({"x": 1.0}, step)
         logger.save()
@@ -98,7 +93,7 @@ def test_a_failing_logger_is_muted_with_a_warning(tmp_path, caplog):
 
 def test_a_logger_that_the_user_adds_is_opened(tmp_path):
     add = ["+logger.mine._target_=pytorch_lightning.loggers.CSVLogger", f"+logger.mine.save_dir={tmp_path}/mine"]
-    with open_loggers(composed("logger=none", *add), tmp_path, RUN) as (logger,):
+    with open_loggers(configured("logger=none", *add), tmp_path, RUN) as (logger,):
         assert logger.save_dir == f"{tmp_path}/mine"
         assert logger.name == "lightning_logs"
 
