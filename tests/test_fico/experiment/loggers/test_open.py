@@ -32,7 +32,7 @@ def test_the_runs_values_fill_what_is_null(tmp_path):
 def test_what_wandb_does_not_take_is_refused_in_a_sentence(tmp_path):
     with (
         pytest.raises(UsageError, match="^W&B does not take what logger.wandb says: .*project.*; correct it, or add"),
-        open_loggers(composed("logger.wandb.project=3"), tmp_path, RUN),
+        open_loggers(configured("logger.wandb.project=3"), tmp_path, RUN),
     ):
         pass
 
