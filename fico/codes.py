@@ -78,11 +78,13 @@ class HashCodes:
             return values
         array = to_array(values, what)
         columns = array.shape[1]
-        if bits is None or bits == columns:
+        if bits is None or (_is_length(bits) and bits == columns):
             has_negative = array.dtype.kind in "if" and any(bool((block < 0).any()) for _, block in _blocks(array))
             return cls._packed_from(array, -1 if has_negative else 0, what, ids)
-        if bits < 1 or columns != -(-bits // 8):
-            raise UsageError(f"bits={bits} does not fit {what} with {columns} columns of {array.dtype}, packed or not")
+        if not _is_length(bits) or columns != -(-bits // 8):
+            raise UsageError(
+                f"bits={bits!r} does not fit {what} with {columns} columns of {array.dtype}, packed or not"
+            )
         return cls.from_packed(array, bits, what)
 
     @classmethod
@@ -116,8 +118,8 @@ class HashCodes:
         """
         if packed.dtype != np.uint8:
             raise DataError(f"packed {what} are {packed.dtype}; packed codes are uint8, eight bits a byte")
-        if bits < 1 or packed.shape[1] != -(-bits // 8):
-            raise UsageError(f"bits={bits} does not fit {what} with {packed.shape[1]} bytes a row")
+        if not _is_length(bits) or packed.shape[1] != -(-bits // 8):
+            raise UsageError(f"bits={bits!r} does not fit {what} with {packed.shape[1]} bytes a row")
         if bits % 64 == 0:
             return cls(np.ascontiguousarray(packed).view(np.uint64), bits)
         codes = cls._zeros(len(packed), bits)
@@ -185,8 +187,8 @@ def check_bits(bits: int) -> None:
     Raises:
         UsageError: ``bits`` is not a positive multiple of 8.
     """
-    if bits < 8 or bits % 8:
-        raise UsageError(f"bits is {bits}; a code has whole bytes, give a positive multiple of 8")
+    if not _is_length(bits) or bits % 8:
+        raise UsageError(f"bits is {bits!r}; a code has whole bytes, give a positive multiple of 8")
 
 
 def _blocks(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -200,3 +202,7 @@ def _no_code(
     name = f"row {start + row}" if ids is None else ids[start + row]
     hint = "packed codes need bits=" if block.dtype == np.uint8 else f"codes hold only {low} and 1"
     return DataError(f"{what} {name} holds {block[row, column]} at bit {column}; {hint}")
+
+
+def _is_length(bits: object) -> bool:
+    return isinstance(bits, int | np.integer) and not isinstance(bits, bool) and int(bits) >= 1

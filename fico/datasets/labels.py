@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from fico.errors import DataError
-from fico.util.damaged import readable
+from fico.util.arrays import read_npz
 
 Labels = Bool[np.ndarray, "images classes"]
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -86,8 +86,7 @@ def labels_by_position(path: str, images: int) -> tuple[Labels, tuple[str, ...]]
 
 
 def _read(path: Path) -> Mapping[str, np.ndarray]:
-    with readable(path, "make the label file again"), np.load(path, allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+    arrays = read_npz(path, "make the label file again")
     if "labels_packed" in arrays and "category_ids" in arrays:
         columns = len(arrays["category_ids"])
         arrays["labels"] = np.unpackbits(arrays["labels_packed"], axis=1)[:, :columns]

@@ -1,10 +1,12 @@
 """`HashCodes` against NumPy's packing."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 
-from fico.codes import HashCodes
+from fico.codes import HashCodes, check_bits
 from fico.errors import DataError, UsageError
 
 LENGTHS = [1, 7, 8, 12, 63, 64, 65, 100, 128]
@@ -85,3 +87,13 @@ def test_what_is_no_packed_form_is_refused():
         HashCodes.of(packed.astype(np.int64), 64, "items")
     with pytest.raises(UsageError, match="bits=8 does not fit items, which are codes of 64 bits"):
         HashCodes.of(HashCodes.from_packed(packed, 64), 8, "items")
+
+
+@pytest.mark.parametrize("bits", [{}, [8], "8", 7.5, True])
+def test_a_length_that_is_no_whole_number_is_refused(bits):
+    packed = np.zeros((3, 1), np.uint8)
+    for make in (lambda: HashCodes.of(packed, bits), lambda: HashCodes.from_packed(packed, bits)):
+        with pytest.raises(UsageError, match=f"bits={re.escape(repr(bits))} does not fit codes"):
+            make()
+    with pytest.raises(UsageError, match=f"bits is {re.escape(repr(bits))}; a code has whole bytes"):
+        check_bits(bits)

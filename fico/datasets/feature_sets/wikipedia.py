@@ -14,7 +14,7 @@ from fico.datasets.feature_sets.standardise import standardised
 from fico.datasets.splits import hash_order
 from fico.errors import DataError
 from fico.types import Correspondence
-from fico.util.damaged import readable
+from fico.util.arrays import read_npz
 
 FILE = "wikipedia_2866.npz"
 SALT = "validation"  # of the hashes that choose the validation pairs; another salt would choose others
@@ -133,8 +133,7 @@ def _part(split: str) -> str:
 
 
 def _read(path: Path) -> Mapping[str, np.ndarray]:
-    with readable(path, "fetch it again"), np.load(path, allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+    arrays = read_npz(path, "fetch it again")
     kinds = ("image", "text", "label", "image_id", "text_id")
     wanted = ["class_names", *(f"{kind}_{part}" for part in ("train", "test") for kind in kinds)]
     if missing := [name for name in wanted if name not in arrays]:

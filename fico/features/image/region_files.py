@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from fico.errors import DataError
+from fico.util.arrays import read_npz
 from fico.util.damaged import readable
 from fico.util.optional import requires_extra
 
@@ -111,11 +112,11 @@ def read_npz_folder(folder: Path) -> Iterator[Region]:
         DataError: A file is broken or has no such array of regions by width.
     """
     for path in sorted(folder.glob("*.npz")):
-        with readable(path, "fetch it again"), np.load(path, allow_pickle=False) as archive:
-            named = next((name for name in _NPZ_ARRAYS if name in archive.files), None)
-            if named is None:
-                raise DataError(f"{path} is not an npz file with an array {', '.join(_NPZ_ARRAYS)}; fetch it again")
-            features = archive[named]
+        arrays = read_npz(path, "fetch it again", _NPZ_ARRAYS)
+        named = next((name for name in _NPZ_ARRAYS if name in arrays), None)
+        if named is None:
+            raise DataError(f"{path} is not an npz file with an array {', '.join(_NPZ_ARRAYS)}; fetch it again")
+        features = arrays[named]
         if features.ndim != 2:
             raise DataError(f"{path} has features of shape {features.shape}; it needs regions by width")
         yield path.stem, features.astype(np.float32)
