@@ -13,7 +13,8 @@ from fico.evaluation.database.database import NAMES, Database, Positives, parts_
 from fico.evaluation.engine import Evaluator, find_device
 from fico.evaluation.engines.tensor_scores import MatrixTensors
 from fico.evaluation.folds import Fold
-from fico.evaluation.hubness.correction import Bank, add_correction, corrected_rows, uncorrected_options
+from fico.evaluation.hubness.correction import Bank, add_correction, check_tasks, corrected_rows, uncorrected_options
+from fico.evaluation.hubness.score_bank import ScoreBank, score_biases
 from fico.evaluation.literature import add_literature
 from fico.evaluation.memory import MemoryPlan
 from fico.evaluation.options import EvaluationOptions, OptionKeywords, bind_options
@@ -127,6 +128,7 @@ def evaluate_scores(
     correspondence: Correspondence,
     labels: ArrayLike | Tensor | None = None,
     positives: Mapping[str, Correspondence] | None = None,
+    bank: ScoreBank | None = None,
     options: EvaluationOptions | None = None,
     **keywords: Unpack[OptionKeywords],
 ) -> RetrievalResult:
@@ -144,6 +146,9 @@ def evaluate_scores(
         correspondence: The image row of each caption.
         labels: As in ``evaluate``.
         positives: As in ``evaluate``.
+        bank: For ``hubness_correction``, by direction the scores of its items with queries of the training split,
+            ``bank_queries items``; for ``dual_softmax`` a pair of these and of the scores with items of the training
+            split, ``bank_items items``. What a re-ranking did not score stays as it is.
         options: As in ``evaluate``.
         **keywords: As in ``evaluate``.
 
@@ -151,12 +156,10 @@ def evaluate_scores(
         As ``evaluate``.
 
     Raises:
-        DataError: A shape contradicts the correspondence, or scores are NaN or plus infinity.
-        UsageError: As ``evaluate``, or there is no matrix.
+        DataError: A shape contradicts the correspondence or the bank the gallery, or scores are NaN or plus infinity.
+        UsageError: As ``evaluate``, or there is no matrix, or no bank for a correction.
     """
     chosen = _options(options, keywords)
-    if chosen.hubness_correction is not None:
-        raise UsageError("hubness_correction corrects embeddings, and there are scores alone; leave it out")
     _check_kind(correspondence)
     captions = len(correspondence.caption_to_image)
     found: dict[Direction, Any] = {d: m for d, m in (("i2t", i2t), ("t2i", t2i)) if m is not None}  # type: ignore[misc]
@@ -169,17 +172,24 @@ def evaluate_scores(
 
     device = find_device(next(iter(matrices.values())), chosen) if chosen.engine == "torch" else None
 
-    def source(fold: Fold, plan: MemoryPlan) -> dict[Direction, Any]:
-        is_whole = chosen.folds == 1 and fold.database is None
-        scores = MatrixScores(matrices, None if is_whole else {way: fold.rows(way) for way in DIRECTIONS})
-        if device is None:
-            return dict.fromkeys(matrices, scores)
-        return dict.fromkeys(matrices, MatrixTensors(scores, device, {w: len(fold.rows(w)[1]) for w in DIRECTIONS}))
+    def evaluated(options: EvaluationOptions, biases: dict[Direction, np.ndarray] | None = None) -> RetrievalResult:
+        def source(fold: Fold, plan: MemoryPlan) -> dict[Direction, Any]:
+            is_whole = options.folds == 1 and fold.database is None
+            scores = MatrixScores(matrices, None if is_whole else {way: fold.rows(way) for way in DIRECTIONS}, biases)
+            if device is None:
+                return dict.fromkeys(matrices, scores)
+            return dict.fromkeys(matrices, MatrixTensors(scores, device, {w: len(fold.rows(w)[1]) for w in DIRECTIONS}))
 
-    evaluator = Evaluator(
-        correspondence, images, 0, MatrixScores(matrices).dtype, labels, chosen, device, False, positives
-    )
-    return evaluator.evaluate(source, tuple(matrices))
+        extras = (labels, positives) if biases is None else (None, None)
+        dtype = MatrixScores(matrices).dtype
+        evaluator = Evaluator(correspondence, images, 0, dtype, extras[0], options, device, False, extras[1])
+        return evaluator.evaluate(source, tuple(matrices))
+
+    if chosen.hubness_correction is None:
+        return evaluated(chosen)
+    check_tasks(chosen)
+    biases = score_biases(bank, {way: shapes[way][1] for way in matrices}, chosen)
+    return add_correction(evaluated(chosen), evaluated(uncorrected_options(chosen), biases), chosen)
 
 
 def merge_results(results: Sequence[RetrievalResult]) -> RetrievalResult:

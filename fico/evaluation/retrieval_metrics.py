@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from fico.evaluation.evaluate import evaluate, evaluate_scores, merge_results
 from fico.evaluation.folds import check_positives
 from fico.evaluation.gather import gather_rows
 from fico.evaluation.hubness.correction import Bank
+from fico.evaluation.hubness.score_bank import ScoreBank
 from fico.evaluation.options import EvaluationOptions, OptionKeywords, bind_options
 from fico.evaluation.result import RetrievalResult
 from fico.similarity import Similarity
@@ -47,7 +48,8 @@ class RetrievalMetrics(Metric):
         similarity: As in `fico.evaluate`; not read where ``score_pairs`` makes the scores.
         bits: Length of packed codes.
         positives: Further positives by the name of their task, as in `fico.evaluate`.
-        bank: Embeddings of the training split, as in `fico.evaluate`.
+        bank: Embeddings of the training split, as in `fico.evaluate`; with ``score_pairs`` scores, as in
+            `fico.evaluate_scores`.
         score_pairs: Makes the scores ``images captions`` and ``captions images`` of all encoded rows: a pair scorer or
             re-ranker. None compares the embeddings.
         names: Names of the images and of the captions, for errors; by default their rows.
@@ -90,7 +92,7 @@ class RetrievalMetrics(Metric):
         similarity: Similarity = "cosine",
         bits: int | None = None,
         positives: Mapping[str, Correspondence] | None = None,
-        bank: Bank | None = None,
+        bank: Bank | ScoreBank | None = None,
         score_pairs: ScorePairs | None = None,
         names: tuple[Sequence[str], Sequence[str]] | None = None,
         folder: Path | None = None,
@@ -161,12 +163,12 @@ class RetrievalMetrics(Metric):
         if self.score_pairs is None:
             return evaluate(
                 encoded.images, encoded.texts, self.correspondence, labels=self.labels, similarity=self.similarity,
-                bits=self.bits, positives=self.positives, bank=self.bank, options=options,
+                bits=self.bits, positives=self.positives, bank=cast(Bank | None, self.bank), options=options,
             )  # fmt: skip
         self.scores = i2t, t2i = self.score_pairs(encoded)
         return evaluate_scores(
             i2t=i2t, t2i=t2i, correspondence=self.correspondence, labels=self.labels, positives=self.positives,
-            options=options,
+            bank=cast(ScoreBank | None, self.bank), options=options,
         )  # fmt: skip
 
     def _evaluate_shards(self, encoded: EncodedBatch) -> RetrievalResult:

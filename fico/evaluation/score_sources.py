@@ -11,7 +11,7 @@ from fico.codes import HashCodes
 from fico.errors import DataError
 from fico.evaluation.engines.device_memory import DEVICE_CAST_BYTES
 from fico.evaluation.engines.embedding_scores import EmbeddingScores
-from fico.evaluation.engines.sources import CodeSource, ScoreSource
+from fico.evaluation.engines.sources import FILL, CodeSource, ScoreSource
 from fico.evaluation.engines.tensor_scores import CodeTensors, TensorScores, embeddings_on
 from fico.evaluation.memory import MemoryPlan
 from fico.metrics.specification import Direction
@@ -50,15 +50,17 @@ class MatrixScores:
     Args:
         matrices: By direction, queries in rows.
         rows: Rows of the queries and of the items to take, by direction, for a fold; None takes all.
+        biases: By direction what is taken from every score of an item; the fill value of a re-ranking stays.
     """
 
     def __init__(
         self,
         matrices: dict[Direction, np.ndarray | Tensor],
         rows: dict[Direction, tuple[np.ndarray, np.ndarray]] | None = None,
+        biases: dict[Direction, np.ndarray] | None = None,
     ) -> None:
         self.notes: tuple[str, ...] = ()
-        self._matrices, self._rows = matrices, rows
+        self._matrices, self._rows, self._biases = matrices, rows, biases
         self.dtype = np.result_type(*(score_dtype(matrix) for matrix in matrices.values()))
 
     def block(self, direction: Direction, start: int, stop: int, out: Float[np.ndarray, "queries items"]) -> None:
@@ -81,6 +83,10 @@ class MatrixScores:
                 f"{direction} scores hold NaN or infinite values in {int(holes.sum())} of the queries {start} to "
                 f"{stop - 1}, first in row {first}; look into the model that made them"
             )
+        if self._biases is not None:
+            bias = self._biases[direction].astype(out.dtype)
+            is_scored = out != FILL
+            np.subtract(out, bias if self._rows is None else bias[self._rows[direction][1]], out=out, where=is_scored)
 
     def finish(self, direction: Direction, start: int, out: Float[np.ndarray, "queries items"]) -> None:
         """Nothing is left to do."""

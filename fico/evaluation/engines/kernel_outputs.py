@@ -38,7 +38,7 @@ class PositiveBlocks:
         """Arrays for some queries."""
         return cls(start, positives, *np.zeros((3, start[-1] - start[0]), dtype=np.int64))
 
-    def arguments(self, first: int, last: int) -> tuple[np.ndarray, ...]:
+    def arguments(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """The arrays for some of the queries."""
         start = self.start[first : last + 1]
         entries = slice(start[0] - self.start[0], start[-1] - self.start[0])
@@ -46,8 +46,9 @@ class PositiveBlocks:
 
     def ranking(self, items: int) -> TiedBlocks:
         """The blocks for the formulas of the metrics."""
-        parts = (torch.from_numpy(part) for part in (self.start - self.start[0], self.above, self.tied, self.relevant))
-        return blocks_of_positives(*parts, items)
+        starts, listed = torch.from_numpy(self.start - self.start[0]), (self.above, self.tied, self.relevant)
+        above, tied, relevant = (torch.from_numpy(part) for part in listed)
+        return blocks_of_positives(starts, above, tied, relevant, items)
 
 
 class KernelOutputs:

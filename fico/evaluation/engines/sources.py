@@ -41,8 +41,11 @@ class CodeSource:
         return tuple(note for note in found if note)
 
 
+FILL = -100  # what a re-ranking leaves at pairs that it did not score, or minus infinity
+
+
 def count_scored(scores: Float[np.ndarray, "queries items"]) -> np.ndarray:
-    """Items of each query that do not hold the fill value of a re-ranking: -100 or minus infinity."""
+    """Items of each query that do not hold the fill value of a re-ranking."""
     lowest = scores.min(axis=1)
-    filled = (lowest == -100) | np.isneginf(lowest)
+    filled = (lowest == FILL) | np.isneginf(lowest)
     return np.asarray(np.where(filled, (scores > lowest[:, None]).sum(axis=1), scores.shape[1]))

@@ -34,8 +34,7 @@ def corrected_rows(
             f"hubness_correction={options.hubness_correction!r} needs bank=, the images and captions of the training "
             "split"
         )
-    if "instance" not in options.tasks:
-        raise UsageError("hubness_correction corrects the instance task, which is not among tasks; add instance")
+    check_tasks(options)
     sides, parts = (_tensor(images), _tensor(texts)), (_tensor(bank[0]), _tensor(bank[1]))
     if any(part.shape[1] != sides[0].shape[1] for part in parts):
         raise UsageError(
@@ -46,6 +45,16 @@ def corrected_rows(
     if options.hubness_correction == "dual_softmax":
         return dual_softmax_rows(*sides, parts, similarity=kind, temperature=options.softmax_temperature)
     return nnn_rows(*sides, parts, similarity=kind, k=options.nnn_k, alpha=options.nnn_alpha)
+
+
+def check_tasks(options: EvaluationOptions) -> None:
+    """Refuses a correction of nothing.
+
+    Raises:
+        UsageError: The instance task is not evaluated.
+    """
+    if "instance" not in options.tasks:
+        raise UsageError("hubness_correction corrects the instance task, which is not among tasks; add instance")
 
 
 def _tensor(rows: Any) -> Tensor:

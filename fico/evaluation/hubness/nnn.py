@@ -11,6 +11,17 @@ from fico.similarity import full_precision
 _PIECE_SCORES = 2**24  # scores with the bank that are held at a time
 
 
+def nnn_bias_of_scores(scores: Float[Tensor, "bank items"], *, k: int, alpha: float) -> Float[Tensor, " items"]:
+    """What is taken from every score of an item, from its scores with the queries of a bank; see `nnn_bias`.
+
+    Raises:
+        UsageError: The bank has fewer than ``k`` queries.
+    """
+    if k > len(scores):
+        raise UsageError(f"nnn_k={k} neighbours are more than the {len(scores)} queries of the bank; lower nnn_k")
+    return alpha * scores.T.topk(k, dim=1).values.mean(dim=1)
+
+
 def nnn_bias(
     items: Float[Tensor, "items dim"], bank: Float[Tensor, "bank dim"], *, k: int, alpha: float
 ) -> Float[Tensor, " items"]:
@@ -29,12 +40,9 @@ def nnn_bias(
         Chowdhury et al., Nearest Neighbor Normalization Improves Multimodal Retrieval, EMNLP 2024, arXiv 2410.24114;
         equal to ``compute_alignment_means`` of the authors' package nnn-retrieval, times its ``alternate_weight``.
     """
-    if k > len(bank):
-        raise UsageError(f"nnn_k={k} neighbours are more than the {len(bank)} queries of the bank; lower nnn_k")
     step = max(1, _PIECE_SCORES // len(bank))
     with full_precision():
-        means = [(piece @ bank.T).topk(k, dim=1).values.mean(dim=1) for piece in items.split(step)]
-    return alpha * torch.cat(means)
+        return torch.cat([nnn_bias_of_scores((each @ bank.T).T, k=k, alpha=alpha) for each in items.split(step)])
 
 
 def nnn_rows(
