@@ -158,10 +158,8 @@ class CpuEngine:
         items, mixed, occurrences = self.tasks.items, output.mixed[first:last], np.zeros_like(self.occurrences.counts)
         counts = np.empty((len(queries), bits + 1), np.int64)
         relevant = np.zeros((len(queries) if "category" in self.tasks.names else 0, bits + 1), np.int64)
-        memory = (
-            np.empty(items, np.uint16), np.empty((8, bits + 1), np.int32), np.empty(self.labels.shape[1], np.uint8),
-            np.empty(items + 1, np.int64),
-        )  # fmt: skip
+        distances, ways = np.empty(items, np.uint16), np.empty((8, bits + 1), np.int32)
+        by_image, found = np.empty(self.labels.shape[1], np.uint8), np.empty(items + 1, np.int64)
         images = self.tasks.query_images[start : start + len(queries)]
         captions = self.tasks.instance.items_of_images(self.tasks.direction)
         for task, positives in output.positives.items():  # each reads the codes again, which is little work
@@ -170,7 +168,7 @@ class CpuEngine:
                 queries, words, images, *captions, self.are_images, self.labels,
                 self.occurrences.k if is_own else 0, *positives.arguments(first, last),
                 mixed if is_listed else mixed.copy(), counts,
-                relevant if is_own else relevant[:0], occurrences, *memory,
+                relevant if is_own else relevant[:0], occurrences, distances, ways, by_image, found,
             )  # fmt: skip
         self.occurrences.add(occurrences)
         if len(relevant):
