@@ -165,7 +165,7 @@ def evaluate_scores(
     found: dict[Direction, Any] = {d: m for d, m in (("i2t", i2t), ("t2i", t2i)) if m is not None}  # type: ignore[misc]
     if not found:
         raise UsageError("i2t and t2i are both None; give at least one score matrix")
-    images = _count_images(found)
+    images = _count_images(found, correspondence)
     shapes: dict[Direction, tuple[int, int]] = {"i2t": (images, captions), "t2i": (captions, images)}
     matrices = {direction: matrix_side(direction, matrix, shapes[direction]) for direction, matrix in found.items()}
     correspondence.check(images, captions)
@@ -236,10 +236,13 @@ def _check_kind(correspondence: object) -> None:
         raise UsageError(f"correspondence is a {kind}; give fico.Correspondence(caption_to_image)")
 
 
-def _count_images(matrices: dict[Direction, Any]) -> int:
-    """Number of images, from the side of a matrix that the correspondence does not fix."""
-    direction, matrix = next(iter(matrices.items()))
-    shape = tuple(np.shape(matrix))
-    if len(shape) != 2:
-        raise DataError(f"{direction} scores have shape {shape}; give a matrix, queries x items")
-    return int(shape[0] if direction == "i2t" else shape[1])
+def _count_images(matrices: dict[Direction, Any], correspondence: Correspondence) -> int:
+    """Number of images: of a matrix with as many captions as the correspondence, else the fewest that it needs."""
+    for direction, matrix in matrices.items():
+        shape = tuple(np.shape(matrix))
+        if len(shape) != 2:
+            raise DataError(f"{direction} scores have shape {shape}; give a matrix, queries x items")
+        images, captions = shape if direction == "i2t" else shape[::-1]
+        if captions == len(correspondence.caption_to_image):
+            return int(images)
+    return correspondence.least_images

@@ -7,9 +7,10 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from fico.metrics.at_all_relevant import r_precision_of_ranking
+from fico.metrics.counted_blocks import select_blocks
 from fico.metrics.metric import PerQueryMetric
 from fico.metrics.specification import Ties
-from fico.metrics.ties import TiedBlocks, rank_blocks, select_blocks
+from fico.metrics.ties import TiedBlocks, rank_blocks
 
 ZETAS = (0, 1, 2)  # of the paper
 

@@ -26,7 +26,7 @@ from fico.bench.metrics.roofline import measure_rates, necessary
 from fico.bench.metrics.targets import measure_targets, targets_table
 from fico.bench.timing import Timing, once, timed
 from fico.evaluation.evaluate import evaluate
-from fico.evaluation.options import Engine
+from fico.evaluation.option_checks import Engine
 from fico.evaluation.result import RetrievalResult
 from fico.metrics.kernels.floats import count_above
 from fico.report.table.markdown import as_markdown

@@ -12,7 +12,7 @@ from fico.bench.machine import PeakMemory
 from fico.bench.metrics.peers import Problem
 from fico.bench.metrics.roofline import Rates, necessary
 from fico.bench.timing import timed
-from fico.evaluation.options import Engine
+from fico.evaluation.option_checks import Engine
 from fico.report.table.table import Column, Row, Table, text_cells
 
 Make = Callable[[int, int, int, int], Problem]

@@ -9,8 +9,8 @@ from fico.errors import UsageError
 from fico.evaluation.memory import CPU_BYTES, MemoryPlan
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.relevance import InstanceRetrieval
+from fico.metrics.counted_blocks import MOST_COUNTED
 from fico.metrics.specification import DIRECTIONS, Direction
-from fico.metrics.ties import MOST_COUNTED
 
 DEVICE_BYTES = 8 * 2**30  # the default memory limit on a GPU, if twice as much is free
 _SORTED_BYTES = 60  # per score: a sort, and the tied blocks of a gallery in which every item is relevant and distinct

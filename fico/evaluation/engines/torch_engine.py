@@ -19,16 +19,14 @@ from fico.evaluation.engines.other_columns import tie_orders, values_of_orders
 from fico.evaluation.engines.tensor_scores import DeviceScores
 from fico.evaluation.relevance import InstanceRetrieval
 from fico.evaluation.state import BlockValues, TaskValues
+from fico.metrics.counted_blocks import MOST_COUNTED, blocks_of_counts, count_blocks
 from fico.metrics.precision_recall import precision_recall_of_counts
 from fico.metrics.specification import Direction
 from fico.metrics.ties import (
-    MOST_COUNTED,
     TiedBlocks,
     block_ends,
-    blocks_of_counts,
     blocks_of_positions,
     blocks_of_ranking,
-    count_blocks,
     refuse_nan,
 )
 

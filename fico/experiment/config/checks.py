@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from fico.errors import UsageError
-from fico.evaluation.options import option_problems
+from fico.evaluation.option_checks import option_problems
 from fico.experiment.config.cascade import cascade_problems, is_cascade
 from fico.experiment.config.hydra_errors import right_key
 from fico.experiment.config.resolvers import features_name

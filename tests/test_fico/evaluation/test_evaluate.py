@@ -371,8 +371,9 @@ def test_scores_in_the_wrong_orientation_are_refused_not_turned():
     ):
         with pytest.raises(DataError, match="scores have shape"):
             evaluate_scores(**wrong, correspondence=pairs, labels=labels)
-    with pytest.raises(DataError, match="looks transposed"):
-        evaluate_scores(i2t=scores, t2i=scores, correspondence=pairs)
+    for i2t, t2i in ((scores, scores), (scores.T, None), (None, scores)):
+        with pytest.raises(DataError, match="looks transposed"):
+            evaluate_scores(i2t=i2t, t2i=t2i, correspondence=pairs)
 
 
 def test_holes_are_named_with_side_row_and_number():

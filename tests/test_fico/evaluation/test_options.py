@@ -13,7 +13,8 @@ import yaml
 
 from fico.cli.app import app
 from fico.errors import UsageError
-from fico.evaluation.options import EvaluationOptions, OptionKeywords, bind_options, option_problems
+from fico.evaluation.option_checks import option_problems
+from fico.evaluation.options import EvaluationOptions, OptionKeywords, bind_options
 
 CONF = Path(__file__).resolve().parents[3] / "conf" / "metric"
 DEFAULTS = {option.name: getattr(EvaluationOptions(), option.name) for option in fields(EvaluationOptions)}
