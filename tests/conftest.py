@@ -15,11 +15,15 @@ from tests.warm_python import WarmPython
 ROOT = Path(__file__).resolve().parents[1]
 # Shapes in signatures are checked; not in fico.metrics.kernels, whose functions numba compiles.
 METRICS = [f"fico.metrics.{path.stem}" for path in sorted((ROOT / "fico" / "metrics").glob("[!_]*.py"))]
-# Minutes each: begun first, so that at the end no process is left alone with one of them.
-LONGEST = (
+# Begun first: one that trains the `runs` for which others would wait, then those of most minutes, so that at the end no
+# process is left alone with one of them.
+FIRST = (
+    "test_run_embeddings.py",
+    "test_docs.py",
     "test_run_whole.py",
     "test_quality.py",
-    "test_docs.py",
+    "test_kills.py",
+    "test_fuzz.py",
     "test_pareto.py",
     "test_backends.py",
     "test_conf_bench.py",
@@ -90,8 +94,8 @@ def pytest_collection():
 
 
 def pytest_collection_modifyitems(items):
-    """Put the longest files first."""
-    rank = {name: position for position, name in enumerate(LONGEST)}
+    """Put those files first."""
+    rank = {name: position for position, name in enumerate(FIRST)}
     items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
 
 

@@ -4,6 +4,7 @@ As a script it is the process that imports them and forks for each command; `War
 to it. What a script needs of a new process, such as signals, times and its own imports, is tested with one.
 """
 
+import contextlib
 import gc
 import json
 import os
@@ -98,6 +99,9 @@ def _run(argv, env, files, cwd):
     sys.argv = argv[is_module:]
     sys.path[0] = cwd if is_module else str(Path(argv[0]).resolve().parent)
     sys.path[1:1] = filter(None, env.get("PYTHONPATH", "").split(os.pathsep))
+    sys.modules.pop("sitecustomize", None)
+    with contextlib.suppress(ImportError):
+        import sitecustomize  # noqa: F401  (a new process would, from its PYTHONPATH)
     if is_module:
         runpy.run_module(argv[1], run_name="__main__", alter_sys=True)
     else:

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -55,15 +53,14 @@ spy(gather, "gather_all_tensors", lambda rows, group: {"rows": len(rows)})
 """
 
 
-def notes_of_run(folder, *arguments):
+def notes_of_run(python, folder, *arguments):
     """Notes of each process, and what was printed on standard error."""
     for name in ("notes", "spy"):
         (folder / name).mkdir()
     (folder / "spy" / "sitecustomize.py").write_text(SPY)
     paths = os.pathsep.join([str(folder / "spy"), str(ROOT)])
     variables = {**os.environ, "PYTHONPATH": paths, "SPY_NOTES": str(folder / "notes")}
-    command = [sys.executable, "run.py", f"hydra.run.dir={folder / 'run'}", *SMALL, *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=250, env=variables)
+    done = python("run.py", f"hydra.run.dir={folder / 'run'}", *SMALL, *arguments, env=variables)
     assert done.returncode == 0, done.stderr[-3000:]
     processes = sorted((folder / "notes").iterdir())
     return [[json.loads(line) for line in path.read_text().splitlines()] for path in processes], done.stderr
@@ -74,8 +71,8 @@ def events(notes, name):
 
 
 @pytest.mark.parametrize(("trainer", "device"), [("cpu", "cpu"), pytest.param("gpu", "cuda:0", marks=pytest.mark.gpu)])
-def test_every_number_of_a_run_comes_from_the_metric_on_the_modules_device(tmp_path, trainer, device):
-    (notes,), _ = notes_of_run(tmp_path, f"trainer={trainer}")
+def test_every_number_of_a_run_comes_from_the_metric_on_the_modules_device(warm_python, tmp_path, trainer, device):
+    (notes,), _ = notes_of_run(warm_python, tmp_path, f"trainer={trainer}")
     assert [(note["metric"], note["module"]) for note in events(notes, "_start")] == 2 * [(device, device)]
     assert [note["rows"] for note in events(notes, "compute")] == [device, device]  # validation and test
     assert [note["by_the_metric"] for note in events(notes, "evaluate")] == [True, True]
@@ -83,8 +80,8 @@ def test_every_number_of_a_run_comes_from_the_metric_on_the_modules_device(tmp_p
     assert not events(notes, "gather_all_tensors")
 
 
-def test_two_processes_share_the_rows_by_torchmetrics_alone(tmp_path):
-    processes, printed = notes_of_run(tmp_path, "trainer=ddp", "trainer.accelerator=cpu")
+def test_two_processes_share_the_rows_by_torchmetrics_alone(warm_python, tmp_path):
+    processes, printed = notes_of_run(warm_python, tmp_path, "trainer=ddp", "trainer.accelerator=cpu")
     shares = []
     for notes in processes:
         assert [note["by_the_metric"] for note in events(notes, "evaluate")] == [True, True]

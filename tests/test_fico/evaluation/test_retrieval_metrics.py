@@ -15,6 +15,7 @@ from fico.evaluation import gather, retrieval_metrics
 from fico.evaluation.evaluate import evaluate, evaluate_scores
 from fico.evaluation.retrieval_metrics import RetrievalMetrics
 from fico.types import Correspondence, EncodedBatch
+from tests.processes import in_two_processes
 
 IMAGES, CLASSES = 13, 5
 OPTIONS = {"bootstrap": 20, "recall_at": (1, 3, 10), "map_at": (5,)}
@@ -247,7 +248,7 @@ def _error(pairs, labels, images, texts, rank):
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("processes")
-    torch.multiprocessing.spawn(_one_process, args=(folder,), nprocs=2)
+    in_two_processes(_one_process, folder)
     return [torch.load(folder / str(rank), weights_only=False) for rank in (0, 1)]
 
 

@@ -1,14 +1,13 @@
 """The two losses of UCCH against loops, and the rules of its memory bank."""
 
 import math
-import subprocess
-import sys
 
 import pytest
 import torch
 
 from fico.losses.contrastive_hashing import ContrastiveHashing
 from fico.losses.cross_modal_ranking import CrossModalRanking
+from tests.processes import in_two_processes
 
 BITS, PAIRS, ROWS = 8, 5, 20
 
@@ -117,27 +116,20 @@ def test_wrong_constants_are_refused():
         _contrast(temperature=0.0)
 
 
-PROCESS = """
-import sys, torch
-from torch import distributed
-from fico.losses.contrastive_hashing import ContrastiveHashing
-rank, store, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-distributed.init_process_group("gloo", init_method="file://" + store, rank=rank, world_size=2)
-loss = ContrastiveHashing(train_pairs=20, bits=8, negatives=6)
-codes = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
-local = slice(0, 3) if rank == 0 else slice(3, 5)
-loss(codes[0, local], codes[1, local], torch.arange(5)[local])
-torch.save((loss.memory, loss._draw(4)), f"{out}.{rank}")
-distributed.barrier()
-distributed.destroy_process_group()
-"""
+def _one_process(rank, folder):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    loss = ContrastiveHashing(train_pairs=20, bits=8, negatives=6)
+    codes = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
+    local = slice(0, 3) if rank == 0 else slice(3, 5)
+    loss(codes[0, local], codes[1, local], torch.arange(5)[local])
+    torch.save((loss.memory, loss._draw(4)), folder / f"{rank}.pt")
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
 
 
 def test_two_processes_keep_one_bank_and_draw_different_keys(tmp_path):
-    command = [sys.executable, "-c", PROCESS]
-    runs = [subprocess.Popen([*command, str(rank), str(tmp_path / "store"), str(tmp_path / "out")]) for rank in (0, 1)]
-    assert [run.wait(timeout=120) for run in runs] == [0, 0]
-    (bank, draws), (other_bank, other_draws) = (torch.load(tmp_path / f"out.{rank}") for rank in (0, 1))
+    in_two_processes(_one_process, tmp_path)
+    (bank, draws), (other_bank, other_draws) = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
     assert torch.equal(bank, other_bank)
     assert not torch.equal(draws, other_draws)
     alone = ContrastiveHashing(train_pairs=20, bits=8, negatives=6)

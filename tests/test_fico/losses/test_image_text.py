@@ -3,12 +3,12 @@
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch.nn import functional as F
 
 from fico.losses.gather import gather_rows, local_rows, max_over_ranks
 from fico.losses.image_text_matching import HardNegatives, ImageTextMatching, negative_weights
 from fico.losses.same_image_contrast import SameImageContrast, same_image
+from tests.processes import in_two_processes
 
 
 def _logits(rows=5, seed=0):
@@ -82,8 +82,8 @@ def test_one_process_gathers_its_local_rows():
     assert max_over_ranks(5, torch.device("cpu")) == 5
 
 
-def _gathering(rank, store, results):
-    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+def _gathering(rank, folder):
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     gradients = {}
     for gradient in ("none", "local", "all"):
         rows = torch.full((2, 1), float(rank + 1), requires_grad=True)
@@ -94,16 +94,14 @@ def _gathering(rank, store, results):
             (every.sum() * (rank + 1)).backward()
         gradients[gradient] = None if rows.grad is None else rows.grad.flatten().tolist()
     gradients["max"] = max_over_ranks(10 + rank, torch.device("cpu"))
-    results[rank] = gradients
+    torch.save(gradients, folder / f"{rank}.pt")
     dist.destroy_process_group()
 
 
 def test_two_processes_gather_with_the_gradient_that_was_asked_for(tmp_path):
     """`local` is the gradient of the loss of this rank, `all` adds that of the other rank."""
-    with mp.get_context("spawn").Manager() as manager:
-        results = manager.dict()
-        mp.spawn(_gathering, (str(tmp_path / "store"), results), nprocs=2)
-        found = dict(results)
+    in_two_processes(_gathering, tmp_path)
+    found = [torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)]
     assert [found[rank]["none"] for rank in (0, 1)] == [None, None]
     assert [found[rank]["local"] for rank in (0, 1)] == [[1, 1], [2, 2]]
     assert [found[rank]["all"] for rank in (0, 1)] == [[3, 3], [3, 3]]

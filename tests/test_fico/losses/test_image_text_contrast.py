@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from fico.losses.image_text_contrast import ImageTextContrast
+from tests.processes import in_two_processes
 
 PAIRS = 6
 
@@ -46,7 +47,7 @@ def _one_process(rank, folder):
 
 
 def test_the_mean_over_two_processes_is_what_one_gives(tmp_path):
-    torch.multiprocessing.spawn(_one_process, args=(str(tmp_path),), nprocs=2)
+    in_two_processes(_one_process, str(tmp_path))
     (images, texts), scale = _vectors(), _scale()
     loss = ImageTextContrast()(images, texts, scale)
     loss.backward()

@@ -17,6 +17,7 @@ from fico.metrics.precision_recall import (
 )
 from fico.metrics.rank import MRR, MeanR, MedR, first_hit_ranks, median_rank, reciprocal_ranks
 from fico.metrics.recall import Recall, recall_at_k
+from tests.processes import in_two_processes
 
 PER_QUERY = {
     "recall": lambda s, r: recall_at_k(s, r, 5),
@@ -159,7 +160,7 @@ def _one_process(rank, folder):
 
 @pytest.mark.slow
 def test_two_processes_reduce_to_what_one_gives(tmp_path):
-    torch.multiprocessing.spawn(_one_process, args=(str(tmp_path),), nprocs=2)
+    in_two_processes(_one_process, str(tmp_path))
     scores, relevant = block(9, queries=13)
     for rank in (0, 1):
         got = torch.load(tmp_path / f"{rank}.pt")

@@ -17,6 +17,7 @@ from fico.scoring import score_file
 from fico.scoring.matrix import score_matrix
 from fico.scoring.score_file import spent_seconds
 from fico.types import EncodedBatch
+from tests.processes import in_two_processes
 
 ROOT = Path(__file__).parents[3]
 
@@ -279,7 +280,7 @@ def _one_process(rank, folder, images):
 
 @pytest.mark.parametrize(("images", "tiles"), [(11, [15, 15]), (1, [0, 5])])
 def test_two_processes_score_shards_of_the_image_tiles_and_have_the_same_bits_as_one(tmp_path, images, tiles):
-    torch.multiprocessing.spawn(_one_process, args=(tmp_path, images), nprocs=2)
+    in_two_processes(_one_process, tmp_path, images)
     wanted = score_matrix(_network(), _encoded(images), image_tile=2, text_tile=5, progress=False)
     for rank in (0, 1):
         found, counted = torch.load(tmp_path / str(rank), weights_only=False)
