@@ -19,7 +19,7 @@ _PROC = Path("/proc/self")  # psutil can neither read nor reset the peak of the 
 
 
 class Efficiency(L.Callback):
-    """Measures the test epoch: seconds of the forward passes, wall-clock time of encoding, peak memory, FLOPs.
+    """Measures the test epoch: wall-clock and processor time of the forward passes, of the epoch, peak memory, FLOPs.
 
     It must come before the callbacks that do work at the end of a batch: Lightning calls them in order, and their
     time would count as the network's. Peak memory is the GPU's where there is one, else the process's from the start
@@ -32,19 +32,20 @@ class Efficiency(L.Callback):
 
     def __init__(self, context: RunContext) -> None:
         self._outputs = context.outputs
-        self._epoch_started = self._batch_started = 0.0
+        self._epoch_started = self._batch_started = self._batch_cpu = 0.0
         self._last: tuple[Any, EncodedBatch] | None = None  # batch of the epoch, as it came and encoded
         self._before = 0.0  # seconds of the network before this process, where a killed run goes on
 
     def on_test_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         shards = self._outputs.shards
         self._before = self._outputs.encode_seconds = 0.0 if shards is None else shards.seconds
+        self._outputs.encode_cpu_seconds = None if self._before or torch.cuda.is_initialized() else 0.0
         reset_peak_memory()
         self._epoch_started = time.perf_counter()
 
     def on_test_batch_start(self, *_: Any) -> None:
         synchronize()
-        self._batch_started = time.perf_counter()
+        self._batch_started, self._batch_cpu = time.perf_counter(), time.process_time()
 
     def on_test_batch_end(
         self, trainer: L.Trainer, module: L.LightningModule, outputs: EncodedBatch, batch: Any, batch_idx: int, *_: Any
@@ -52,6 +53,8 @@ class Efficiency(L.Callback):
         synchronize()
         seconds = time.perf_counter() - self._batch_started
         self._outputs.encode_seconds = (self._outputs.encode_seconds or 0.0) + seconds
+        if self._outputs.encode_cpu_seconds is not None:
+            self._outputs.encode_cpu_seconds += time.process_time() - self._batch_cpu
         self._last = batch, outputs
 
     def on_test_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:

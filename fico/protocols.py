@@ -43,6 +43,35 @@ class ListScorer(PairScorer, Protocol):
 
 
 @runtime_checkable
+class PackedScorer(PairScorer, Protocol):
+    """A pair scorer that scores an image with the words of many texts in one row, which needs no padding between them.
+
+    It can where words attend to regions alone: each word is then a query of its own.
+    """
+
+    takes_packed: bool
+    """Whether it can with its present options."""
+
+    def score_packed(
+        self,
+        images: Float[Tensor, "images regions dim"],
+        words: Float[Tensor, "images words dim"],
+        lengths: Int64[Tensor, "images texts"],
+    ) -> Float[Tensor, " pairs"]:
+        """Score each image with its texts; higher is nearer.
+
+        Args:
+            images: Vectors of the regions.
+            words: Those of an image's texts one after the other; anything behind the last.
+            lengths: Words of each text in this order, 0 behind the last one of an image.
+
+        Returns:
+            Scores of the texts that have words, those of the first image first.
+        """
+        ...
+
+
+@runtime_checkable
 class Matcher(Protocol):
     """Scores aligned pairs, for example by cross-attention; `fico.Rerank` applies it to a first stage's candidates."""
 

@@ -36,6 +36,7 @@ class EpochOutputs:
         t2i: ``captions images``; of a re-ranker not the transpose of the other.
         result: Metrics of the last test epoch.
         encode_seconds: Time of the network alone; None where nothing measures it.
+        encode_cpu_seconds: Processor time of the network on a CPU; None on a GPU, and where a killed run goes on.
         encode_wall_seconds: The same epoch with loading the data and collecting the rows.
         attention_seconds: Time of scoring pairs; 0 for an encoder.
         peak_memory_bytes: Of the GPU where there is one, else of the process.
@@ -52,6 +53,7 @@ class EpochOutputs:
     t2i: np.ndarray | None = None
     result: RetrievalResult | None = None
     encode_seconds: float | None = None
+    encode_cpu_seconds: float | None = None
     encode_wall_seconds: float | None = None
     attention_seconds: float = 0.0
     peak_memory_bytes: int | None = None

@@ -8,6 +8,7 @@ from fico.losses.triplet import TripletHinge
 from fico.networks.blocks.region_words import refuse_empty_captions
 from fico.networks.imram import IMRAM
 from fico.networks.scan import SCAN
+from fico.protocols import PackedScorer
 from fico.types import EncodedBatch, PairBatch
 from models._base import OptimizerFactory, SchedulerFactory
 from models._optim import with_epoch_schedule
@@ -60,6 +61,15 @@ class PairScorerModule(L.LightningModule):
     def score_lists(self, images: Tensor, texts: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Score each image with the captions of its own list, ``images captions``."""
         return self.network.score_lists(images, texts, lengths)
+
+    @property
+    def takes_packed(self) -> bool:
+        """Whether the network has `score_packed` for its options."""
+        return isinstance(self.network, PackedScorer) and self.network.takes_packed
+
+    def score_packed(self, images: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
+        """Score each image with the captions whose words are packed in its row; of a network that has it."""
+        return self.network.score_packed(images, words, lengths)
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
         encoded = self.encode(batch)

@@ -27,6 +27,7 @@ def efficiency(outputs: EpochOutputs, data: RetrievalDataModule, bits: int | Non
         items = len(embeddings.images) + len(embeddings.texts)
         times = {
             "encode_seconds": outputs.encode_seconds,
+            "encode_cpu_seconds": outputs.encode_cpu_seconds,
             "encode_wall_seconds": outputs.encode_wall_seconds,
             "items_per_second": items / max(outputs.encode_seconds, 1e-9),
             "attention_seconds": outputs.attention_seconds,

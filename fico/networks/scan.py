@@ -18,6 +18,7 @@ from fico.networks.blocks.attention import (
     word_mask,
 )
 from fico.networks.blocks.region_words import RegionEncoder, RegionWordNetwork, WordEncoder, lists_as_contexts
+from fico.networks.blocks.segments import aggregate_segments
 from fico.networks.checkpoint_io.load import join_encoders, read_checkpoint
 from fico.networks.checkpoint_io.options import check_gru_directions
 
@@ -125,6 +126,32 @@ class SCAN(RegionWordNetwork):
             texts.shape[:2]
         )
 
+    @property
+    def takes_packed(self) -> bool:
+        """Whether `score_packed` is there for these options."""
+        return self.direction == "t2i" and self.norm != "softmax"
+
+    def score_packed(
+        self,
+        images: Float[Tensor, "images regions dim"],
+        words: Float[Tensor, "images words dim"],
+        lengths: Int64[Tensor, "images texts"],
+    ) -> Float[Tensor, " pairs"]:
+        """Cross-attention score of each image with the captions whose words are packed in its row.
+
+        Args:
+            images: Vectors of `encode_images`.
+            words: Vectors of `encode_texts` without padding, one caption after the other; anything behind the last.
+            lengths: Words of each caption in this order, 0 behind the last one of an image.
+
+        Returns:
+            Scores of the captions that have words, those of the first image first; as those of `score`.
+        """
+        segments = torch.cat([lengths, words.shape[1] - lengths.sum(dim=1, keepdim=True)], dim=1)
+        cosines = self._cosines(words.unsqueeze(1), images, segments=segments).squeeze(1)
+        scores = aggregate_segments(cosines, segments, self.aggregation, self.lambda_lse)
+        return scores[:, :-1][lengths > 0]
+
     def _scores(
         self,
         queries: Float[Tensor, "*contexts queries query_len dim"],
@@ -132,11 +159,22 @@ class SCAN(RegionWordNetwork):
         query_mask: Bool[Tensor, "*contexts queries query_len"] | None = None,
         context_mask: Bool[Tensor, "contexts context_len"] | None = None,
     ) -> Float[Tensor, "contexts queries"]:
-        raw = dot_products(queries, context)
-        weights = attention_weights(raw, self.lambda_softmax, self.norm, query_mask, context_mask)
-        norms = torch.linalg.vector_norm(queries, dim=-1)
-        cosines = attended_cosines(weights, raw, context @ context.transpose(1, 2), norms)
+        cosines = self._cosines(queries, context, query_mask, context_mask)
         return aggregate(cosines, self.aggregation, self.lambda_lse, query_mask)
+
+    def _cosines(
+        self,
+        queries: Float[Tensor, "*contexts queries query_len dim"],
+        context: Float[Tensor, "contexts context_len dim"],
+        query_mask: Bool[Tensor, "*contexts queries query_len"] | None = None,
+        context_mask: Bool[Tensor, "contexts context_len"] | None = None,
+        segments: Int64[Tensor, "contexts segments"] | None = None,
+    ) -> Float[Tensor, "contexts queries query_len"]:
+        """Cosine of each query vector and what it attends to."""
+        raw = dot_products(queries, context)
+        weights = attention_weights(raw, self.lambda_softmax, self.norm, query_mask, context_mask, segments)
+        norms = torch.linalg.vector_norm(queries, dim=-1)
+        return attended_cosines(weights, raw, context @ context.transpose(1, 2), norms)
 
     def load_released(self, path: Path | str) -> "SCAN":
         """Load the authors' checkpoint, or the same tensors as safetensors under our names.

@@ -9,11 +9,14 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from fico.errors import DataError
-from fico.protocols import ListScorer, Matcher, PairScorer
+from fico.protocols import ListScorer, Matcher, PackedScorer, PairScorer
+from fico.scoring.caption_rows import CaptionRows, pairs_by_image
+from fico.scoring.packed_tiles import PackedTiles
 from fico.types import EncodedBatch
 
 _MATCHED = {"cpu": 64, "cuda": 512}  # pairs of one image that are matched at once
 _LISTED = {"cpu": 128, "cuda": 16384}  # pairs of lists scored at once; on a CPU their attention stays in its cache
+_PACKED = {"cpu": 1024, "cuda": 16384}  # pairs of packed rows scored at once
 _LIST = 8  # captions of a list: few enough to be of about one length, many enough for one product
 
 
@@ -45,22 +48,25 @@ def pair_tiles(
     size: int | None,
     device: torch.device,
 ) -> PairTiles:
-    """Tiles in the form that a scorer takes: pairs with states, or lists of captions for each image.
+    """Tiles in the form that a scorer takes: pairs with states, or for each image packed captions or lists of them.
 
     Args:
         scorer: One that has ``match`` is given states.
         encoded: The rows of both sides.
         pairs: Each as ``image * captions + caption``, ascending.
-        size: Most pairs of a tile; None: 64 (states) or 128 (lists) on a CPU, 512 or 16,384 on a GPU.
+        size: Most pairs of a tile; None: 64 (states), 1,024 (packed) or 128 (lists) on a CPU, 512 (states) or 16,384 on
+            a GPU.
         device: Of the scorer.
 
     Raises:
         DataError: It takes states, and there are none.
     """
-    if not isinstance(scorer, Matcher):
-        return ListTiles(scorer, encoded, pairs, size or _LISTED.get(device.type, _LISTED["cuda"]), device)
-    check_states(scorer, encoded)
-    return MatchTiles(scorer, encoded, pairs, size or _MATCHED.get(device.type, _MATCHED["cuda"]), device)
+    if isinstance(scorer, Matcher):
+        check_states(scorer, encoded)
+        return MatchTiles(scorer, encoded, pairs, size or _MATCHED.get(device.type, _MATCHED["cuda"]), device)
+    if isinstance(scorer, PackedScorer) and scorer.takes_packed:
+        return PackedTiles(scorer, encoded, pairs, size or _PACKED.get(device.type, _PACKED["cuda"]), device)
+    return ListTiles(scorer, encoded, pairs, size or _LISTED.get(device.type, _LISTED["cuda"]), device)
 
 
 def check_states(scorer: Matcher | PairScorer, encoded: EncodedBatch) -> None:
@@ -71,30 +77,6 @@ def check_states(scorer: Matcher | PairScorer, encoded: EncodedBatch) -> None:
     """
     if isinstance(scorer, Matcher) and (encoded.image_states is None or encoded.text_states is None):
         raise DataError("there are no states to score pairs with; encode with image_states and text_states")
-
-
-class _Texts:
-    """Rows of the captions on the device, and their lengths.
-
-    Args:
-        rows: ``captions words ...``, or of ``has_words=False`` one vector a caption.
-        lengths: Words of each caption; None: all are as long as they are wide.
-        device: Of the scorer.
-        has_words: Whether padding can be cut off.
-    """
-
-    def __init__(self, rows: Tensor, lengths: Tensor | None, device: torch.device, has_words: bool = True) -> None:
-        self._has_words = has_words
-        self._rows, self._device = _on_device(rows, device), device
-        self.lengths = torch.full((len(rows),), rows.shape[1]) if lengths is None else lengths.cpu()
-
-    def __getitem__(self, numbers: Int64[np.ndarray, "*numbers"]) -> tuple[Tensor, Tensor]:
-        """Rows without padding behind the longest, and lengths, in the shape of the numbers."""
-        wanted = torch.from_numpy(numbers)
-        lengths = self.lengths[wanted]
-        rows = self._rows[:, : int(lengths.max())] if self._has_words else self._rows
-        rows = rows[wanted.to(self._rows.device)]
-        return rows.to(self._device), lengths.to(self._device)
 
 
 class MatchTiles:
@@ -112,12 +94,12 @@ class MatchTiles:
         assert encoded.text_states is not None
         self.size, self.score = size, scorer.match
         self._device, self._images = device, encoded.image_states
-        self._texts = _Texts(encoded.text_states, encoded.text_lengths, device)
+        self._texts = CaptionRows(encoded.text_states, encoded.text_lengths, device)
         image, self._text = np.divmod(pairs, len(encoded.texts))
         self._order = np.lexsort((self._texts.lengths.numpy()[self._text], image))
         self._tiles = [
-            (number, slice(at, min(at + size, stop)))
-            for number, start, stop in _runs(image)
+            (int(image[start]), slice(at, min(at + size, stop)))
+            for start, stop in pairs_by_image(image).tolist()
             for at in range(start, stop, size)
         ]
 
@@ -154,13 +136,13 @@ class ListTiles:
         self.size = size
         self.score = scorer.score_lists if isinstance(scorer, ListScorer) else _one_by_one(scorer)
         self._device, self._images = device, encoded.images
-        self._texts = _Texts(encoded.texts, encoded.text_lengths, device, has_words=encoded.texts.ndim > 2)
+        self._texts = CaptionRows(encoded.texts, encoded.text_lengths, device, has_words=encoded.texts.ndim > 2)
         self._image, self._text = np.divmod(pairs, len(encoded.texts))
         length = self._texts.lengths.numpy()[self._text]
         order = np.lexsort((length, self._image))
         lists = [
             order[part]
-            for _, start, stop in _runs(self._image)
+            for start, stop in pairs_by_image(self._image).tolist()
             for part in np.array_split(np.arange(start, stop), -(-(stop - start) // min(_LIST, size)))
         ]
         lists.sort(key=lambda cells: (len(cells), length[cells[-1]]))
@@ -198,17 +180,3 @@ def _one_by_one(scorer: PairScorer) -> Callable[..., Tensor]:
         return torch.cat([scorer.score(*row) for row in rows])
 
     return score
-
-
-def _runs(image: Int64[np.ndarray, " pairs"]) -> Iterator[tuple[int, int, int]]:
-    """Each image with the first and the last position of its pairs; ``image`` is sorted."""
-    numbers, starts, counts = np.unique(image, return_index=True, return_counts=True)
-    yield from zip(numbers.tolist(), starts.tolist(), (starts + counts).tolist(), strict=True)
-
-
-def _on_device(values: Tensor, device: torch.device) -> Tensor:
-    """Moved to the GPU if that takes at most half of its free memory, as every caption is read about k times."""
-    if device.type != "cuda":
-        return values
-    free, _ = torch.cuda.mem_get_info(device)
-    return values.to(device) if values.numel() * values.element_size() <= free // 2 else values

@@ -9,7 +9,7 @@ import numpy as np
 from fico.bench.cascade.ranker import Ranker, open_ranker
 from fico.bench.cascade.request import Depth, Request, Stage
 from fico.bench.cascade.screen import Screen, check_same_rows, pair_keys
-from fico.bench.timing import once
+from fico.bench.timing import timed
 from fico.embeddings.store import EmbeddingStore
 from fico.evaluation.evaluate import evaluate_scores
 from fico.evaluation.result import RetrievalResult
@@ -30,7 +30,8 @@ class Cost:
     Args:
         pairs: Pairs that the ranker scores.
         pairs_fraction: Of all items.
-        encode_seconds: By the networks of the stages, as their runs timed it: the mean of an image and a caption.
+        encode_seconds: By the networks of the stages, as their runs timed it: the mean of an image and a caption;
+            wall-clock seconds where a run was on a GPU.
         screen_seconds: Search of the candidates.
         rank_seconds: Scores of the pairs.
         held_bytes: Of an item, in the index and for the ranker.
@@ -152,7 +153,8 @@ class _Measurement:
             found[direction] = self._found(direction, first.indices)
             keys = pair_keys(direction, first.indices, len(self._store.caption_ids))
             order = np.argsort(keys, axis=None)
-            values, ranking = once(lambda keys=keys, order=order: self._ranker.score(keys.ravel()[order]))  # type: ignore[misc]
+            pairs = keys.ravel()[order]
+            values, ranking = timed(lambda pairs=pairs: self._ranker.score(pairs), warm_up=False)  # type: ignore[misc]
             ranked = np.empty(keys.size, np.float32)
             ranked[order] = values
             scores[direction] = scattered(first, ranked.reshape(keys.shape), items)
@@ -229,5 +231,6 @@ class _Measurement:
 
 
 def _encode_seconds(stage: Stage) -> float:
-    seconds, data = stage.results.efficiency.get("encode_seconds") or 0.0, stage.results.data
+    measured, data = stage.results.efficiency, stage.results.data
+    seconds = measured.get("encode_cpu_seconds") or measured.get("encode_seconds") or 0.0
     return float(seconds) / (data.images + data.captions)

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fico.networks.blocks.l2_norm import EPSILON
+from fico.networks.blocks.segments import segment_sums
 
 RawNorm = Literal["clipped_l2norm", "l2norm", "clipped", "softmax", "no_norm"]
 Aggregation = Literal["LogSumExp", "Mean", "Max", "Sum"]
@@ -61,6 +62,7 @@ def attention_weights(
     norm: RawNorm = "clipped_l2norm",
     query_mask: Bool[Tensor, "*contexts queries query_len"] | None = None,
     context_mask: Bool[Tensor, "contexts context_len"] | None = None,
+    segments: Int64[Tensor, "contexts segments"] | None = None,
 ) -> Float[Tensor, "contexts queries query_len context_len"]:
     """Softmax over the context of normalised inner products.
 
@@ -72,6 +74,8 @@ def attention_weights(
             only the ReLU; ``softmax``: over the query axis; ``no_norm``: nothing.
         query_mask: True at real query vectors, where they are padded.
         context_mask: True at real context vectors, where they are padded.
+        segments: Of packed queries (``queries`` is 1): how many vectors of the query axis belong together, which are
+            normalised for themselves; each row adds up to ``query_len``. Not for ``norm="softmax"``.
 
     Returns:
         Weights that add up to 1 over the context; 0 where it is padded, of no meaning at padded queries.
@@ -85,13 +89,13 @@ def attention_weights(
     Differs:
         The options ``l1norm`` and ``clipped_l1norm`` are left out: the original's code for them fails.
     """
-    logits = _logits(raw, sharpness, norm, query_mask)
+    logits = _logits(raw, sharpness, norm, query_mask, segments)
     if context_mask is not None:
         logits = logits.masked_fill(~context_mask[:, None, None, :], -torch.inf)
     return logits.softmax(dim=-1)
 
 
-def _logits(raw: Tensor, sharpness: float, norm: RawNorm, query_mask: Tensor | None) -> Tensor:
+def _logits(raw: Tensor, sharpness: float, norm: RawNorm, query_mask: Tensor | None, segments: Tensor | None) -> Tensor:
     if norm not in get_args(RawNorm):
         raise ValueError(f"norm must be one of {get_args(RawNorm)}, got {norm!r}")
     if norm.startswith("clipped"):
@@ -102,8 +106,10 @@ def _logits(raw: Tensor, sharpness: float, norm: RawNorm, query_mask: Tensor | N
         raw = raw.softmax(dim=2)
     if not norm.endswith("l2norm"):
         return raw * sharpness
-    squares = raw.square().sum(dim=2, keepdim=True)  # linalg.vector_norm over this axis is ten times slower
-    return raw * (sharpness / (squares.clamp(min=_SMALLEST_SQUARE).sqrt() + EPSILON))
+    squares = raw.square()  # linalg.vector_norm over the query axis is ten times slower
+    sums = squares.sum(dim=2, keepdim=True) if segments is None else segment_sums(squares.flatten(0, 2), segments)
+    scale = sharpness / (sums.clamp(min=_SMALLEST_SQUARE).sqrt() + EPSILON)
+    return raw * (scale if segments is None else scale.repeat_interleave(segments.flatten(), dim=0).view_as(raw))
 
 
 def attended_cosines(

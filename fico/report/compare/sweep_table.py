@@ -52,10 +52,12 @@ def write_sweep(folder: Path) -> None:
     writer = csv.writer(text, lineterminator="\n")
     spans = [f"{name}{end}" for name in METRICS for end in ("", " low", " high")]
     writer.writerow(["folder", "model", "bits", "data", "seed", *spans, "bytes_per_item", "encode_seconds"])
-    for results in _sorted(folder):
+    runs = _sorted(folder)
+    names = {id(run): group.name for group in group_seeds(runs) for run in group.runs}
+    for results in runs:
         metrics = [results.metric(name) for name in METRICS]
         values = [getattr(metric, end, "") for metric in metrics for end in ("value", "low", "high")]
-        model = (results.name, results.model.name, results.model.bits or "", results.data.name, results.seed)
+        model = (results.name, names[id(results)], results.model.bits or "", results.data.name, results.seed)
         writer.writerow([*model, *values, bytes_per_item(results), results.efficiency.get("encode_seconds", "")])
     with atomic_write(folder / "sweep.csv") as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="")

@@ -19,7 +19,7 @@ from fico.report.mteb.tasks import CUTS, WAYS, file_of, task_of
 from fico.report.results.schema import Results
 from fico.util.atomic import atomic_write
 
-_SIMILARITY = {"cosine": "cosine", "inner": "dot", "euclidean": "euclidean"}  # ours -> theirs
+_SIMILARITY = {"cosine": "cosine", "inner": "dot"}  # ours -> theirs; they refuse any other name, and take null
 _NAMES = {"ndcg": "nDCG", "map": "mAP", "precision": "P", "cv_recall": "R"}  # theirs -> ours
 Evaluate = Callable[..., RetrievalResult]
 
@@ -57,7 +57,7 @@ def export_run(results: Results, evaluate: Evaluate, out: Path, *, language: str
     shared: dict[str, Any] = {"tasks": ("instance",), "ties": "index", "bootstrap": 0, "folds": 1, "positives": {}}
     whole = evaluate(**shared, metrics=_metrics())
     fractions = evaluate(**shared, metrics=[Recall(k, "fraction") for k in CUTS])
-    folder = out / _folder_name(results) / _revision(results)
+    folder = out / _name(results).replace("/", "__") / _revision(results)
     task, files = task_of(results.data), {}
     for way in WAYS:
         if f"instance/{way}/nDCG@10" in whole.metrics:
@@ -115,21 +115,22 @@ def _model(results: Results, language: str) -> dict[str, Any]:
         "superseded_by", "loader",
     )  # fmt: skip
     return {
-        "name": f"fico/{results.name}",
+        "name": _name(results),
         "revision": _revision(results),
         "languages": [language],
         "embed_dim": model.dim,
         "framework": ["PyTorch"],
-        "similarity_fn_name": _SIMILARITY.get(str(similarity), "custom"),
+        "similarity_fn_name": _SIMILARITY.get(str(similarity)),
         "use_instructions": False,
         "modalities": ["image", "text"],
-        "is_cross_encoder": model.query_time_attention,
+        "model_type": ["cross-encoder" if model.query_time_attention else "dense"],
         **dict.fromkeys(unknown),
     }
 
 
-def _folder_name(results: Results) -> str:
-    return f"fico__{re.sub(r'[^A-Za-z0-9._-]+', '-', results.name)}"
+def _name(results: Results) -> str:
+    """Of the model, of which mteb makes the folder's name."""
+    return f"fico/{re.sub(r'[^A-Za-z0-9._-]+', '-', results.name)}"
 
 
 def _revision(results: Results) -> str:

@@ -16,7 +16,7 @@ from fico.report.results.schema import Results
 MODELS = ("blip2", "blip2_nf", "beit3", "xvlm", "xvlm_nf", "imram", "vsrn", "scan", "adv", "ucch", "dadh")
 LONGEST_DIFFERENCE = 3  # keys that a label spells out
 # Sizes that a network takes from its features, and what names those again: they follow from another key.
-_FOLLOWING = ("image_dim", "text_dim", "vocab_size", "classes", "regions", "train_pairs", "loss.source")
+_FOLLOWING = ("image_dim", "text_dim", "vocab_size", "classes", "regions", "train_pairs", "loss.source", "loss.kind")
 _STARTED = re.compile(r"(\d\d-\d\d-\d\d-\d+|\d+)-")  # time or number before the name of a run's folder
 
 

@@ -168,4 +168,5 @@ def test_encode_seconds_are_the_networks_alone(context, monkeypatch):
     trainer.test(Identity(), datamodule=Data(), verbose=False)
     assert context.outputs.result.metrics["instance/i2t/R@1"] == 1
     assert context.outputs.encode_seconds < 0.2
+    assert 0 < context.outputs.encode_cpu_seconds < 0.2
     assert context.outputs.encode_wall_seconds > 0.4

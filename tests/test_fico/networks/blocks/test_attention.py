@@ -47,6 +47,28 @@ def test_scan_scores_all_pairs_as_a_loop_over_captions_does(direction, norm, agg
     torch.testing.assert_close(network.score(images, texts, LENGTHS), wanted, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("norm", ["clipped_l2norm", "l2norm", "clipped", "no_norm"])
+@pytest.mark.parametrize("aggregation", ["LogSumExp", "Mean", "Max", "Sum"])
+def test_packed_words_are_scored_as_padded_captions_are(norm, aggregation):
+    network, (images, texts) = _scan(norm=norm, aggregation=aggregation), _vectors(images=3)
+    candidates = [[0, 1, 3], [4], [2, 0]]  # 17, 1 and 7 words
+    words = torch.full((3, 17, 8), 1e3, dtype=torch.float64)  # anything behind the last
+    lengths = torch.zeros(3, 3, dtype=torch.int64)
+    for row, numbers in enumerate(candidates):
+        real = torch.cat([texts[number, : LENGTHS[number]] for number in numbers])
+        words[row, : len(real)] = real
+        lengths[row, : len(numbers)] = LENGTHS[numbers]
+    scores = network.score(images, texts, LENGTHS)
+    wanted = torch.cat([scores[row, numbers] for row, numbers in enumerate(candidates)])
+    assert network.takes_packed
+    torch.testing.assert_close(network.score_packed(images, words, lengths), wanted, rtol=1e-10, atol=1e-12)
+
+
+def test_captions_are_packed_only_where_each_word_is_a_query_of_its_own():
+    assert not _scan(direction="i2t").takes_packed
+    assert not _scan(norm="softmax").takes_packed
+
+
 @pytest.mark.parametrize("mode", ["full", "text", "image"])
 @pytest.mark.parametrize(("steps", "normalise"), [(1, False), (2, True), (3, False)])
 def test_imram_scores_all_pairs_as_a_loop_over_captions_does(mode, steps, normalise):

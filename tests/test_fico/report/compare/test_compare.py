@@ -288,6 +288,18 @@ def test_a_sweep_has_one_row_for_each_setting_with_its_seeds_averaged(tmp_path):
     assert len((tmp_path / "sweep.csv").read_text().splitlines()) == 5
 
 
+def test_a_sweep_over_losses_names_the_loss_in_the_table_and_in_the_file(tmp_path):
+    for loss in ("contrast", "proxy"):
+        model = {"name": "clip_hash", "loss": loss, "module": {"loss": {"kind": loss}}}
+        config = {"model": model, "metric": {"ties": "expected"}, "stage": ["fit", "test"]}
+        write(tmp_path / loss, "clip_hash", config=config, bits=16)
+    wanted = ["clip_hash (loss=contrast)", "clip_hash (loss=proxy)"]
+    table = sweep_table("mine", [read_results(folder) for folder in sorted(tmp_path.iterdir())])
+    assert [row.texts[0] for row in table.rows] == wanted
+    write_sweep(tmp_path)
+    assert [row["model"] for row in csv.DictReader((tmp_path / "sweep.csv").open())] == wanted
+
+
 class TestRefusals:
     def test_other_contents_are_refused_with_both_runs_and_fingerprints(self, tmp_path):
         write(tmp_path / "a", "scan")
