@@ -417,11 +417,12 @@ def test_a_factory_whose_index_drops_the_metric_is_refused(factory, metric):
         ("IDMap,BFlat", "inner", "cannot build"),
         ("L2norm,Flat", "inner", "brings rows to length 1, but 'inner' was requested"),
         ("L2norm,SQ8,RFlat", "euclidean", "brings rows to length 1"),
-        ("ITQ16,Flat", "inner", "brings rows to length 1"),
+        ("ITQ16,Flat", "inner", "moves rows by their mean"),
+        ("ITQ32,Flat", "cosine", "moves rows by their mean"),
         ("PCAW16,Flat", "cosine", "whitens rows"),
         ("PCAWR16,Flat", "euclidean", "whitens rows"),
         ("LSHrt", "euclidean", "scores by signs"),
-        ("IVF8,ITQ16,SH1", "euclidean", "scores by signs|brings rows to length 1"),
+        ("IVF8,ITQ16,SH1", "euclidean", "scores by signs|moves rows by their mean"),
         ("Residual8,PQ4", "euclidean", "cannot be searched"),
     ],
 )
@@ -449,3 +450,37 @@ def test_a_factory_that_knows_the_euclidean_distance_alone_serves_it():
     searcher = FaissSearch("HNSW32,PQ4", "euclidean", threads=1)
     searcher.add(items)
     assert (np.diff(searcher.search(items[:20], 10).scores, axis=1) <= 0).all()
+
+
+@pytest.mark.parametrize("metric", ["cosine", "inner", "euclidean"])
+@pytest.mark.parametrize("factory", ["PCA32,Flat", "PCAR32,Flat", "PCA32,IVF4,Flat"])
+def test_a_rotation_changes_no_metric_wherever_the_items_lie(factory, metric, tmp_path):
+    items = rows_of_many_lengths() + 3 * np.random.default_rng(31).normal(size=32).astype(np.float32)
+    searcher, exact = FaissSearch(factory, metric, threads=1), ExactSearch(metric)
+    if "IVF" in factory:
+        searcher.search_params["nprobe"] = 4
+    for one in (searcher, exact):
+        one.add(items)
+    searcher.save(tmp_path / "index")
+    wanted = exact.search(-items[:20], 10)
+    for one in (searcher, FaissSearch.load(tmp_path / "index", threads=1)):
+        assert np.allclose(one.search(-items[:20], 10).scores, wanted.scores, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("factory", ["RR32,RaBitQ", "RR32,RaBitQfs"])
+def test_scores_of_one_bit_are_estimates_without_bias_that_refining_replaces(factory, metric):
+    items = rows_of_many_lengths()[:1000]
+    bare, exact = FaissSearch(factory, metric, threads=1), ExactSearch(metric)
+    refined = FaissSearch(f"{factory},RFlat", metric, search_params={"k_factor_rf": 100}, threads=1)
+    for one in (bare, exact, refined):
+        one.add(items)
+    found, wanted = (one.search(items[:100], 1000) for one in (bare, exact))
+    scores = np.empty_like(found.scores)
+    np.put_along_axis(scores, found.indices, found.scores, axis=1)
+    true = np.take_along_axis(wanted.scores, np.argsort(wanted.indices, axis=1), axis=1)
+    if metric == "euclidean":
+        scores, true = scores**2, true**2  # the square is what is estimated
+    assert abs((scores - true).mean()) < 0.02 * true.std()
+    assert np.corrcoef(scores.ravel(), true.ravel())[0, 1] > 0.8
+    assert np.allclose(refined.search(items[:100], 10).scores, wanted.scores[:, :10], atol=1e-2)
