@@ -73,6 +73,19 @@ class EpochOutputs:
             raise RuntimeError("no embeddings yet: RetrievalEvaluation must stand before the callbacks that read them")
         return self.encoded
 
+    @property
+    def needed_shards(self) -> EncodedShards:
+        """The shards of a run whose rows are kept nowhere else.
+
+        Raises:
+            RuntimeError: The run has no folder for them.
+        """
+        if self.shards is None:
+            raise RuntimeError(
+                "no shards: a run that encodes without evaluating requires the mark of an unfinished run"
+            )
+        return self.shards
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunContext:
@@ -89,6 +102,7 @@ class RunContext:
         key: Digest of config, data and code.
         outputs: Filled by the callbacks.
         positives: Sources of further positives of the test split, by the name of their task.
+        is_evaluated: Whether the encoded test split is evaluated; False where it is encoded and stored alone.
     """
 
     folder: Path
@@ -101,6 +115,7 @@ class RunContext:
     key: str = ""
     outputs: EpochOutputs = field(default_factory=EpochOutputs)
     positives: Mapping[str, str] = field(default_factory=dict)
+    is_evaluated: bool = True
 
     @property
     def similarity(self) -> Similarity:

@@ -57,7 +57,8 @@ def build_data(config: DictConfig) -> RetrievalDataModule:
     if config.model.get("vocabulary"):
         readers["text"] = AuthorsWords(config.model.vocabulary)
     inputs = model_inputs(dataset, list(splits), **readers)
-    if (copies := config.dataset.get("copies")) is not None:
+    copies, is_encoded = config.dataset.get("copies"), "encode" in config.stage
+    if copies is not None and not is_encoded:
         if "fit" in config.stage and tested in ("train", "val"):
             raise UsageError(
                 f"dataset.copies repeats split {tested}, which the training uses too; take dataset.split=test"
@@ -65,7 +66,14 @@ def build_data(config: DictConfig) -> RetrievalDataModule:
         splits[tested] = copied_split(splits[tested], copies)
         own = {**inputs.splits, tested: copied_inputs(inputs.splits[tested], copies)}
         inputs = replace(inputs, splits=own)
-    return RetrievalDataModule(splits, inputs, test_split=tested, batch_size=config.model.batch_size, seed=config.seed)
+    return RetrievalDataModule(
+        splits,
+        inputs,
+        test_split=tested,
+        batch_size=config.model.batch_size,
+        seed=config.seed,
+        copies=copies if is_encoded else None,
+    )
 
 
 def _check_positives(config: DictConfig, split: RetrievalSplit) -> None:

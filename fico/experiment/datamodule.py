@@ -1,7 +1,7 @@
 """The splits of a data set as Lightning's loaders."""
 
 import pytorch_lightning as L
-from torch.utils.data import Dataset, DistributedSampler
+from torch.utils.data import DistributedSampler
 
 from fico.datasets.base import RetrievalSplit
 from fico.errors import UsageError
@@ -22,6 +22,8 @@ class RetrievalDataModule(L.LightningDataModule):
         test_split: Name of the split that is tested.
         batch_size: Caption pairs per training batch and process.
         seed: Seed of the shuffling.
+        copies: How often the tested split is encoded, where it is not evaluated: every row of a copy has an id of its
+            own. None: once.
         workers: Processes that load rows; 0 loads in the training process. None: one per core, 8 at most, where each
             row is read from a file, else 0.
 
@@ -43,6 +45,7 @@ class RetrievalDataModule(L.LightningDataModule):
         test_split: str,
         batch_size: int,
         seed: int,
+        copies: int | None = None,
         workers: int | None = None,
     ) -> None:
         super().__init__()
@@ -51,6 +54,7 @@ class RetrievalDataModule(L.LightningDataModule):
         self.test_split = test_split
         self.batch_size = batch_size
         self.seed = seed
+        self.copies = copies
         self.workers = workers
         self.encoded_batches = 0
         """First batches of this process that its test leaves out, as a killed process encoded them; never the last."""
@@ -76,40 +80,42 @@ class RetrievalDataModule(L.LightningDataModule):
 
     def val_dataloader(self) -> Loader:
         """Images of the validation split with all their captions."""
-        return self._evaluation("val")
+        return self._evaluation(self._groups("val"))
 
     def test_dataloader(self) -> Loader:
-        """Images of the tested split with all their captions."""
-        return self._evaluation(self.test_split, self.encoded_batches)
+        """Images of the tested split with all their captions, as often as there are copies."""
+        groups = self._groups(self.test_split)
+        return self._evaluation(
+            groups if self.copies is None else CopiedGroups(groups, self.copies), self.encoded_batches
+        )
 
     def bank_dataloader(self) -> Loader:
         """Images of the training split with all their captions, in order; the same in every process."""
-        groups = self._groups("train")
-        return self._in_order(groups, self._workers(groups.inputs))
+        return self._in_order(self._groups("train"))
 
     def copies_dataloader(self, copies: int) -> Loader:
         """Images of the tested split with all their captions, ``copies`` times, in order; the same in every process."""
-        groups = self._groups(self.test_split)
-        return self._in_order(CopiedGroups(groups, copies), self._workers(groups.inputs))
+        return self._in_order(CopiedGroups(self._groups(self.test_split), copies))
 
     def _groups(self, name: str) -> ImageGroups:
         return ImageGroups(self.splits[name], self.inputs.splits[name])
 
-    def _in_order(self, samples: Dataset[PairSample], workers: int) -> Loader:
-        sampler = ShardedBatchSampler(len(samples), self.MOST_IMAGES, 0, 1)  # type: ignore[arg-type]
-        return Loader(samples, batch_sampler=sampler, collate_fn=collate, num_workers=workers)
+    def _in_order(self, groups: ImageGroups | CopiedGroups) -> Loader:
+        return self._loader(groups, ShardedBatchSampler(len(groups), self.MOST_IMAGES))
 
-    def _evaluation(self, name: str, encoded: int = 0) -> Loader:
-        groups = self._groups(name)
+    def _evaluation(self, groups: ImageGroups | CopiedGroups, encoded: int = 0) -> Loader:
         images = max(1, min(self.MOST_IMAGES, len(groups) // self.LEAST_BATCHES))
         if len(groups) < images * self._world_size:  # Lightning skips the epoch's end on a rank without a batch
             raise UsageError(
-                f"{self._world_size} processes cannot share the {len(groups)} images of split {name}; use fewer devices"
+                f"{self._world_size} processes cannot share the {len(groups)} images of split {groups.name}; use fewer "
+                "devices"
             )
         sampler = ShardedBatchSampler(len(groups), images, self._rank, self._world_size)
         sampler.starts = sampler.starts[encoded:]
-        workers = self._workers(groups.inputs)
-        return Loader(groups, batch_sampler=sampler, collate_fn=collate, num_workers=workers)
+        return self._loader(groups, sampler)
+
+    def _loader(self, groups: ImageGroups | CopiedGroups, sampler: ShardedBatchSampler) -> Loader:
+        return Loader(groups, batch_sampler=sampler, collate_fn=collate, num_workers=self._workers(groups.inputs))
 
     def _workers(self, inputs: SplitInputs) -> int:
         if self.workers is not None:

@@ -92,7 +92,7 @@ def train_and_test(
             notes.append(f"no epoch was validated by {context.monitor}, so the last weights are the run's")
         if unfinished is not None and trainer.is_global_zero:
             record_training(unfinished, tested, notes)
-    if "test" in config.stage:
+    if "test" in config.stage or "encode" in config.stage:
         notes.append(_load_tested(module, tested, config.model.weights))
         use_test_precision(trainer, config.model.get("precision"))
         if unfinished is not None:
@@ -180,9 +180,12 @@ def _load_tested(module: L.LightningModule, path: Path | None, weights: str | No
 def _test(trainer: L.Trainer, module: L.LightningModule, data: RetrievalDataModule, context: RunContext) -> None:
     """Run the test epoch. What fails after the metrics are there costs what follows it, but not them."""
     split = data.splits[data.test_split]
-    counts = f"{len(split.image_ids):,} images, {len(split.caption_ids):,} captions"
+    times = data.copies or 1
+    counts = f"{times * len(split.image_ids):,} images, {times * len(split.caption_ids):,} captions"
     if trainer.is_global_zero:
-        log.info("testing on %s %s: %s", split.dataset, split.name, counts)
+        log.info(
+            "%s %s %s: %s", "testing on" if context.is_evaluated else "encoding", split.dataset, split.name, counts
+        )
     try:
         with _all_processes(trainer):
             trainer.test(module, datamodule=data, verbose=False)

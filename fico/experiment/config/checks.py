@@ -21,7 +21,7 @@ from fico.external.positives import source_problems
 from fico.util.zip_records import is_weights_file
 
 SPLITS = ("train", "val", "test")
-STAGES = ("fit", "test")
+STAGES = ("fit", "test", "encode")
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".tar", ".ckpt")
 
 MODEL_KEYS = frozenset(
@@ -162,10 +162,12 @@ def _wrong_values(config: DictConfig) -> Iterator[str]:
     if not is_known and not config.get("bench"):
         example = stage if stage in STAGES else "test"
         yield f"stage is {stage}, but must be a list out of {', '.join(STAGES)}, such as stage=[{example}]"
+    elif is_known and {"test", "encode"} <= set(stage):
+        yield f"stage is {stage}, but a test encodes and stores the split already; leave encode out"
     elif is_known and _is_untrained(config):
         yield (
-            "stage=[test] without weights would test an untrained network; set model.checkpoint=FILE (of a run) or "
-            "model.weights=FILE (of the authors), or train it with stage=[fit,test]"
+            f"stage=[{stage[0]}] without weights would test an untrained network; set model.checkpoint=FILE (of a run) "
+            "or model.weights=FILE (of the authors), or train it with stage=[fit,test]"
         )
     yield from _wrong_protocol(config)
     bits = OmegaConf.select(config, "model.bits")
