@@ -23,7 +23,7 @@ FIXED = ("stage=[encode]", "+untrained=true", "logger=none", "trainer=cpu")
 
 
 def run(folder: Path, overrides: Sequence[str], killed_after: float | None = None) -> tuple[int, int, float, float]:
-    """Exit code, peak bytes, wall-clock and processor seconds of one run; killed after some seconds where they are given."""
+    """Exit code, peak bytes, wall-clock and processor seconds of one run, which may be killed."""
     command = [sys.executable, str(ROOT / "run.py"), *FIXED, f"hydra.run.dir={folder}", *overrides]
     begin = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(ROOT)})

@@ -28,7 +28,7 @@ def copied_split(split: RetrievalSplit, copies: int) -> RetrievalSplit:
     images, captions = len(split.image_ids), len(split.captions)
     note = (
         f"split {split.name}: {copies:,} copies of {images:,} images and {captions:,} captions (dataset.copies); an "
-        " item ties with its copies, so that instance metrics are lower than on the split itself"
+        "item ties with its copies, so that instance metrics are lower than on the split itself"
     )
     return replace(
         split,
