@@ -1,6 +1,5 @@
 """Evaluates an epoch as retrieval, in both directions, by `fico.RetrievalMetrics`."""
 
-import sys
 from dataclasses import fields, replace
 from typing import Any
 
@@ -84,7 +83,7 @@ class RetrievalEvaluation(L.Callback):
 
     def _start(self, trainer: L.Trainer, module: L.LightningModule, scores: PairScores, **changed: Any) -> None:
         split, context = trainer.datamodule.evaluated_split(trainer), self._context
-        options = {"progress": trainer.is_global_zero and sys.stderr.isatty(), **context.metric, **changed}
+        options = {"progress": trainer.is_global_zero, **context.metric, **changed}
         self._scores = scores
         comparison = {"score_pairs": scores} if scores.are_needed else {"similarity": context.similarity}
         self._metric = RetrievalMetrics(
