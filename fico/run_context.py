@@ -42,6 +42,7 @@ class EpochOutputs:
         peak_process_memory_bytes: Of the process where ``peak_memory_bytes`` is the GPU's.
         flops_per_item: Floating-point operations to encode an image or caption, on average; None: not counted.
         encoding: Times of encoding growing numbers of copies of the split, where they are measured.
+        attention: Times of attention at query time on growing query sets, where they are measured.
         search_rows: Rows of ``search`` in `results.json`.
         history: Of each epoch of the training, the first first.
         shards: Encoded batches of the test on disk, with which a killed run goes on; None stores none.
@@ -58,6 +59,7 @@ class EpochOutputs:
     peak_process_memory_bytes: int | None = None
     flops_per_item: float | None = None
     encoding: list[dict[str, Any]] = field(default_factory=list)
+    attention: list[dict[str, Any]] = field(default_factory=list)
     search_rows: list[dict[str, Any]] = field(default_factory=list)
     history: list[EpochValues] = field(default_factory=list)
     shards: EncodedShards | None = None
