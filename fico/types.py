@@ -1,6 +1,6 @@
 """Values that cross a border between the parts of the library."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from torch import Tensor
@@ -33,6 +33,11 @@ class PairBatch:
     text_ids: Tensor
     lengths: Tensor | None = None
     labels: Tensor | None = None
+
+    def pin_memory(self) -> "PairBatch":
+        """The same in page-locked memory; PyTorch's loader calls it, as it knows no dataclasses."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return PairBatch(**{name: None if value is None else value.pin_memory() for name, value in values.items()})
 
 
 @dataclass(slots=True)

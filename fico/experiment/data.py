@@ -14,6 +14,7 @@ from fico.errors import UsageError
 from fico.experiment.build import build
 from fico.experiment.config.pairing import input_nodes, without_labels
 from fico.experiment.config.targets import DATASET_EXTRAS, PROTOCOL_KEYS
+from fico.experiment.config.throughput import AUTO, DEFAULTS
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.external.positives import further_positives
 from fico.features import model_inputs
@@ -66,6 +67,8 @@ def build_data(config: DictConfig) -> RetrievalDataModule:
         splits[tested] = copied_split(splits[tested], copies)
         own = {**inputs.splits, tested: copied_inputs(inputs.splits[tested], copies)}
         inputs = replace(inputs, splits=own)
+    speed = config.throughput
+    batch = DEFAULTS["evaluation_batch"] if speed.evaluation_batch == AUTO else speed.evaluation_batch
     return RetrievalDataModule(
         splits,
         inputs,
@@ -73,6 +76,9 @@ def build_data(config: DictConfig) -> RetrievalDataModule:
         batch_size=config.model.batch_size,
         seed=config.seed,
         copies=copies if is_encoded else None,
+        workers=speed.workers,
+        evaluation_batch=batch,
+        pin_memory=speed.pin_memory,
     )
 
 

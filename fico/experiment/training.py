@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as L
+import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
@@ -19,6 +20,7 @@ from fico.errors import UsageError
 from fico.experiment.best_checkpoint import BestCheckpoint, LastCheckpoint
 from fico.experiment.build import build
 from fico.experiment.checkpoint import build_module, check_checkpoint, load_checkpoint, tested_state
+from fico.experiment.config.throughput import AUTO
 from fico.experiment.context import build_callbacks
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.experiment.notes import training_notes
@@ -27,6 +29,7 @@ from fico.experiment.resume.checkpoint_file import AtomicCheckpoints
 from fico.experiment.resume.random_state import RandomState
 from fico.experiment.resume.stages import record_training, resumed_checkpoint, store_encoded
 from fico.experiment.resume.unfinished import Unfinished
+from fico.experiment.throughput import compile_network, fit_evaluation_batch
 from fico.networks.checkpoint_io.load import load_strictly
 from fico.run_context import RunContext
 from fico.util.quiet import is_quiet
@@ -67,7 +70,10 @@ def train_and_test(
     Raises:
         FicoError: Whatever the user can fix.
     """
+    torch.set_float32_matmul_precision(config.throughput.matmul_precision)
     module = build_module(config.model)
+    if config.throughput.compile is not None:
+        compile_network(module.network, config.throughput.compile)
     tested = resumed_checkpoint(context, unfinished) or (
         Path(config.model.checkpoint) if config.model.checkpoint else None
     )
@@ -95,6 +101,8 @@ def train_and_test(
     if "test" in config.stage or "encode" in config.stage:
         notes.append(_load_tested(module, tested, config.model.weights))
         use_test_precision(trainer, config.model.get("precision"))
+        if config.throughput.evaluation_batch == AUTO:
+            fit_evaluation_batch(trainer, module, data)
         if unfinished is not None:
             store_encoded(trainer, module, data, context)
         _test(trainer, module, data, context)
