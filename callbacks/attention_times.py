@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,6 +13,7 @@ import pytorch_lightning as L
 import torch
 from torch import Tensor
 
+from fico.bench.timing import Timing, once
 from fico.errors import UsageError
 from fico.protocols import Matcher, PairScorer
 from fico.run_context import RunContext
@@ -85,28 +87,28 @@ class AttentionTimes(L.Callback):
                     break
                 log.info("attention on %s images, about %s", f"{images:,}", seconds_text(predicted))
             encoded = part(self._context.outputs.embeddings, owners, images)
-            scored, seconds = self._timed(module, encoded, k)
-            left -= seconds
+            begin = time.perf_counter()
+            scored, timing = self._timed(module, encoded, k)
+            left -= time.perf_counter() - begin
             rows.append(
                 {
                     "images": images, "captions": len(encoded.texts), "rule": rule, "k": k, "pairs": scored,
-                    "seconds": seconds,
+                    "seconds": timing.seconds, "cpu_seconds": timing.cpu_seconds,
                 }
             )  # fmt: skip
         return rows
 
-    def _timed(self, module: L.LightningModule, encoded: EncodedBatch, k: int | None) -> tuple[int, float]:
-        """Pairs that were scored, and the seconds of it; first stage and writing are not counted for candidates."""
-        if k is not None:
+    def _timed(self, module: L.LightningModule, encoded: EncodedBatch, k: int | None) -> tuple[int, Timing]:
+        """Pairs that were scored, and the time of it; of candidates the first stage is not counted."""
+        with TemporaryDirectory(dir=self._context.folder) as folder:  # a matrix may be larger than the memory
+            scores = partial(score_matrix, module, encoded, path=Path(folder) / "scores.npy")
+            if k is None:
+                found, timing = once(scores)
+                return found.size, timing
             assert isinstance(module, Matcher | PairScorer)
-            first = candidates(encoded.images, encoded.texts, k)
-            begin = time.perf_counter()
-            Rerank(module, k).score_pairs(encoded, first.pairs)
-            return len(first.pairs), time.perf_counter() - begin
-        with TemporaryDirectory(dir=self._context.folder) as folder:
-            begin = time.perf_counter()
-            scores = score_matrix(module, encoded, path=Path(folder) / "scores.npy")  # may be larger than the memory
-            return scores.size, time.perf_counter() - begin
+            first = candidates(encoded.images, encoded.texts, k, scores() if isinstance(module, PairScorer) else None)
+            _, timing = once(partial(Rerank(module, k).score_pairs, encoded, first.pairs))
+            return len(first.pairs), timing
 
 
 def most_pairs(images: int, captions: int, k: int | None) -> int:

@@ -66,6 +66,23 @@ def test_a_matcher_has_fixed_and_scaled_candidates(tmp_path, encoded, trainer, m
     assert all(row["pairs"] <= most_pairs(row["images"], row["captions"], row["k"]) for row in run.outputs.attention)
 
 
+def test_candidates_of_several_vectors_an_image_come_from_the_first_stages_scores(tmp_path, encoded, trainer):
+    class Both(Scorer, Matching):
+        pass
+
+    encoded.images = encoded.images[:, None]  # one query token an image, as BLIP-2 has 32
+
+    def score(images, texts, lengths=None):
+        return images[:, 0] @ texts.T
+
+    module = Both()
+    module.score = score
+    run = context(tmp_path, encoded, {"k": 2, "rule": "itm"})
+    encoded.text_states = encoded.text_states[:, 0]
+    AttentionTimes(run, images=(3,), k=2).on_test_epoch_end(trainer, module)
+    assert [row["pairs"] <= 18 for row in run.outputs.attention] == [True, True]
+
+
 def test_what_does_not_fit_into_the_budget_is_left_out_and_the_first_is_not(tmp_path, encoded, trainer, caplog):
     run = context(tmp_path, encoded)
     with caplog.at_level("INFO"):

@@ -31,6 +31,7 @@ class AttentionTimes:
         start: Seconds that any size takes, of the line.
         per_pair: Seconds of a scored pair, of the line.
         error: Largest relative difference of a measured size from the line; None with a single size.
+        cpu_per_pair: Processor seconds of a pair, of the largest measured size.
     """
 
     rule: str
@@ -39,6 +40,7 @@ class AttentionTimes:
     start: float
     per_pair: float
     error: float | None
+    cpu_per_pair: float
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]]) -> "AttentionTimes":
@@ -51,7 +53,8 @@ class AttentionTimes:
         if rule == "scaled":
             k = max(1, round(k * _PER / images[-1]))
         measured = dict(zip(images, seconds.tolist(), strict=True))
-        return cls(rule, k, measured, start, per_pair, error)
+        cpu = _median(rows, images[-1], "cpu_seconds") / pairs[-1]
+        return cls(rule, k, measured, start, per_pair, error, float(cpu))
 
     def at(self, images: int) -> TimeOfSize:
         """Seconds of a size with five captions an image; one that was not measured from the most pairs it can have."""
@@ -88,7 +91,7 @@ def attention_sizes_table(runs: Sequence[Results]) -> Table | None:
     columns = (
         *(Column(title, is_text=True) for title in ("model", "size", "scored")),
         *(Column(size, "attention") for size in SIZES),
-        *(Column(title) for title in ("µs per pair", "exponent", "error, %")),
+        *(Column(title) for title in ("µs per pair", "CPU µs per pair", "exponent", "error, %")),
     )
     notes = (
         "Wall clock of scoring, both directions; the first stage is not counted. ~ not measured: start + pairs x "
@@ -104,12 +107,13 @@ def _rows(name: tuple[str, str], times: AttentionTimes, run: Results) -> list[Ro
     sizes = [times.at(images) for images in SIZES.values()]
     exponent = fitted_exponent(list(SIZES.values()), [size.seconds for size in sizes])
     error = NOTHING if times.error is None else f"{100 * times.error:.1f}"
-    rest = text_cells(f"{1e6 * times.per_pair:.2f}", f"{exponent:.2f}", error)
+    costs = (f"{1e6 * seconds:.2f}" for seconds in (times.per_pair, times.cpu_per_pair))
+    rest = text_cells(*costs, f"{exponent:.2f}", error)
     rows = [Row((*text_cells(*name, _RULES[times.rule].format(k=times.k)), *map(_cell, sizes), *rest))]
     theirs = ATTENTION.get(paper_model(run) or "")
     if theirs is not None and times.rule != "scaled":
         known = [Cell(NOTHING) if value is None else Cell(seconds_text(value), numbers={"": value}) for value in theirs]
-        rows.append(Row((*text_cells("paper", "", ""), *known, *[Cell(NOTHING)] * 3), "paper"))
+        rows.append(Row((*text_cells("paper", "", ""), *known, *[Cell(NOTHING)] * 4), "paper"))
     return rows
 
 
