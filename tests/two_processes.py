@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # a process with threads of OpenMP cannot be forked
-ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 SMALL = (
     "dataset.images=40", "metric.bootstrap=0", "index=[]", "logger=none", "trainer=cpu", "stage=[test]",
     "+untrained=true", "+trainer.enable_progress_bar=false",
@@ -24,18 +24,15 @@ TWO = ("trainer=ddp", "trainer.accelerator=cpu")
 def tested(folder: Path, *overrides: str) -> dict[str, Any]:
     """Metrics, embeddings and scores of a test."""
     import pytorch_lightning as L
-    from hydra import compose, initialize_config_dir
 
     from fico.experiment.checkpoint import fill_sizes
-    from fico.experiment.config.resolvers import register_resolvers
     from fico.experiment.context import run_context
     from fico.experiment.data import build_data
     from fico.experiment.resume.unfinished import Unfinished
     from fico.experiment.training import train_and_test
+    from tests.configs import composed
 
-    register_resolvers()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = compose("config", [*SMALL, *overrides])
+    config = composed(*SMALL, *overrides)
     L.seed_everything(0, verbose=False)
     data = build_data(config)
     config.model.module = fill_sizes(config.model.module, data.inputs.sizes)

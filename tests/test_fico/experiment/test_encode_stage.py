@@ -1,24 +1,20 @@
 """A split that is encoded without being evaluated is stored as its test would store it, however often it is killed."""
 
-from pathlib import Path
-
 import pytest
 import pytorch_lightning as L
-from hydra import compose, initialize_config_dir
 
 from fico.embeddings import encoded_shards
 from fico.embeddings.store import EmbeddingStore
 from fico.errors import DataError, UsageError
 from fico.experiment.checkpoint import fill_sizes
 from fico.experiment.config.checks import check_config
-from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.context import run_context
 from fico.experiment.data import build_data
 from fico.experiment.quiet import quiet
 from fico.experiment.resume.unfinished import Unfinished
 from fico.experiment.training import train_and_test
+from tests.configs import composed
 
-CONF = Path(__file__).parents[3] / "conf"
 SMALL = (
     "dataset.images=40", "metric=instance", "metric.bootstrap=0", "index=[]", "logger=none", "trainer=cpu",
     "+trainer.enable_progress_bar=false", "+untrained=true",
@@ -44,12 +40,6 @@ class Killer(L.Callback):
             raise Killed
 
 
-def composed(*overrides):
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", [*SMALL, *overrides])
-
-
 @pytest.fixture
 def store(tmp_path, monkeypatch):
     """Runs the stages of a command, killed after some batches where it is told to; returns the folder of the store."""
@@ -62,7 +52,7 @@ def store(tmp_path, monkeypatch):
         folder.mkdir()
         for kill in (*kills, None):
             add = () if kill is None else (f"+callbacks.kill={{_target_: {__name__}.Killer, count: {kill}}}",)
-            config = composed(*overrides, *add)
+            config = composed(*SMALL, *overrides, *add)
             L.seed_everything(0, verbose=False)
             data = build_data(config)
             config.model.module = fill_sizes(config.model.module, data.inputs.sizes)
@@ -116,4 +106,4 @@ def test_a_network_that_gives_nan_is_named_before_the_end(store, monkeypatch):
 
 def test_encoding_beside_a_test_is_refused():
     with pytest.raises(UsageError, match="leave encode out"):
-        check_config(composed("model=ucch", "stage=[test,encode]"))
+        check_config(composed(*SMALL, "model=ucch", "stage=[test,encode]"))

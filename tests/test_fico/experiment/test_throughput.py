@@ -1,27 +1,24 @@
 """Every key under ``throughput`` does something, and none of them changes what a run computes but for rounding."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import pytorch_lightning as L
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch import nn
 
 from fico.errors import UsageError
 from fico.experiment.config.checks import check_config
-from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.config.throughput import DEFAULTS, throughput_problems
 from fico.experiment.data import build_data
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.experiment.throughput import compile_network, fit_evaluation_batch
 from fico.features.base import SplitInputs
 from fico.types import Correspondence, EncodedBatch, PairBatch
+from tests.configs import composed
 
-CONF = Path(__file__).parents[3] / "conf"
 IMAGES = 4096
 
 
@@ -122,17 +119,11 @@ def test_compiled_methods_give_the_same_and_keep_the_names_of_weights():
         compile_network(network, "no_such_backend")
 
 
-def composed(*overrides):
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", ["logger=none", "index=[]", *overrides])
-
-
 def test_the_keys_reach_the_loaders_and_torch(monkeypatch):
     from fico.experiment import training
 
-    config = composed("model=vsrn", "dataset.images=40", "throughput.workers=1", "throughput.evaluation_batch=3",
-                      "throughput.pin_memory=false", "throughput.matmul_precision=high")  # fmt: skip
+    keys = ("workers=1", "evaluation_batch=3", "pin_memory=false", "matmul_precision=high")
+    config = composed("logger=none", "model=vsrn", "dataset.images=40", *(f"throughput.{key}" for key in keys))
     data = build_data(config)
     assert (data.workers, data.evaluation_batch, data.pin_memory) == (1, 3, False)
     assert data.train_dataloader().num_workers == 1

@@ -5,14 +5,12 @@ from types import SimpleNamespace
 import faiss
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 
 from fico.errors import UsageError
-from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.config.start import wrong_start
 from fico.search import faiss_gpu
 from fico.search.faiss_index import FaissSearch
-from tests.conftest import ROOT
+from tests.configs import composed
 
 ROWS = np.random.default_rng(0).normal(size=(300, 16)).astype(np.float32)
 needs_cpu_build = pytest.mark.skipif(hasattr(faiss, "StandardGpuResources"), reason="this build has a GPU part")
@@ -62,9 +60,7 @@ def gpu(monkeypatch):
 @needs_cpu_build
 @pytest.mark.parametrize("index", ["flat", "binary_flat", "cagra"])
 def test_a_build_without_a_gpu_part_is_told_before_the_data_are_read(index):
-    register_resolvers()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = compose("config", [f"index=[{index}]", f"index.{index}.device=cuda", "logger=none"])
+    config = composed(f"index=[{index}]", f"index.{index}.device=cuda", "logger=none")
     (problem,) = wrong_start(config)
     assert problem.startswith(f"index.{index}.device: device is 'cuda', but this build of FAISS")
     assert "\n" not in problem
