@@ -1,6 +1,7 @@
 """Values that cross a border between the parts of the library."""
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -36,8 +37,11 @@ class PairBatch:
 
     def pin_memory(self) -> "PairBatch":
         """The same in page-locked memory; PyTorch's loader calls it, as it knows no dataclasses."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return PairBatch(**{name: None if value is None else value.pin_memory() for name, value in values.items()})
+        pinned: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            pinned[field.name] = None if value is None else value.pin_memory()
+        return PairBatch(**pinned)
 
 
 @dataclass(slots=True)

@@ -72,8 +72,9 @@ def train_and_test(
     """
     torch.set_float32_matmul_precision(config.throughput.matmul_precision)
     module = build_module(config.model)
+    network: Any = module.network
     if config.throughput.compile is not None:
-        compile_network(module.network, config.throughput.compile)
+        compile_network(network, config.throughput.compile)
     tested = resumed_checkpoint(context, unfinished) or (
         Path(config.model.checkpoint) if config.model.checkpoint else None
     )
@@ -88,7 +89,6 @@ def train_and_test(
     notes: list[str] = list((unfinished and unfinished.fitted or {}).get("notes", ()))
     if not is_trained:
         if not (config.model.checkpoint or config.model.weights) and config.model.get("warm_start"):
-            network: Any = module.network
             notes.append(build(config.model.warm_start).apply(network, data.splits["train"], data.inputs))
         _fit(trainer, module, data, tested)
         notes += training_notes(trainer)

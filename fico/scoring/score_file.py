@@ -201,11 +201,10 @@ def score_key(scorer: PairScorer | Matcher, encoded: EncodedBatch, device: str, 
     weights = weights_digest(scorer) if isinstance(scorer, nn.Module) else None
     settings = (scorer, weights, device, tile, precision, torch.__version__, torch.get_num_threads())
     digest = hashlib.sha256(repr(settings).encode())
-    tensors = {"images": encoded.images, "texts": encoded.texts, "lengths": encoded.text_lengths}
-    for name, tensor in tensors.items():
+    for name, tensor in (("images", encoded.images), ("texts", encoded.texts), ("lengths", encoded.text_lengths)):
         if tensor is not None:
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
