@@ -2,6 +2,7 @@
 
 import logging
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from fico.embeddings.collect import Collector
 from fico.errors import UsageError
 from fico.run_context import RunContext
 from fico.util.duration import seconds_of
+from fico.util.progress import track
 from fico.util.units import seconds_text
 
 log = logging.getLogger(__name__)
@@ -105,7 +107,11 @@ class EncodingTimes(L.Callback):
         collector = Collector(*counts, self._context.folder)
         begin = last = time.perf_counter()
         network = loading = collecting = 0.0
-        for index, batch in enumerate(trainer.datamodule.copies_dataloader(copies)):
+        batches = trainer.datamodule.copies_dataloader(copies)
+        is_shown = not sys.stderr.isatty()  # a terminal has Lightning's bar already
+        for index, batch in enumerate(
+            track(batches, len(batches), f"encoding {counts[0]:,} images", is_shown=is_shown)
+        ):
             moved = trainer.strategy.batch_to_device(batch)
             loaded = _now()
             with torch.inference_mode(), trainer.precision_plugin.test_step_context():

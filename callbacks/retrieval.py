@@ -1,6 +1,5 @@
 """Evaluates an epoch as retrieval, in both directions, by `fico.RetrievalMetrics`."""
 
-import sys
 from dataclasses import fields, replace
 from typing import Any
 
@@ -43,6 +42,8 @@ class RetrievalEvaluation(L.Callback):
         self._start(trainer, module, scores, bootstrap=1, hubness_correction=None)
 
     def on_test_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if not self._context.is_evaluated:
+            return
         context, progress = self._context, trainer.is_global_zero
         scores = PairScores(trainer, module, folder=context.folder, rerank=context.rerank, progress=progress)
         split = trainer.datamodule.evaluated_split(trainer)
@@ -60,6 +61,8 @@ class RetrievalEvaluation(L.Callback):
         self._started.update(_without_states(outputs))  # a validation epoch is judged by its embeddings
 
     def on_test_batch_end(self, trainer: L.Trainer, module: L.LightningModule, outputs: EncodedBatch, *_: Any) -> None:
+        if not self._context.is_evaluated:
+            return
         batch = _without_states(outputs) if self._context.rerank is None else outputs
         shards = self._context.outputs.shards
         self._started.update(batch)
@@ -70,6 +73,8 @@ class RetrievalEvaluation(L.Callback):
         self._log(module, "val", self._finish())
 
     def on_test_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if not self._context.is_evaluated:
+            return
         outputs = self._context.outputs
         if outputs.shards is not None and self._scores.are_needed:  # which may take hours, and need the same rows
             outputs.shards.flush(outputs.encode_seconds or 0.0)
@@ -78,7 +83,7 @@ class RetrievalEvaluation(L.Callback):
 
     def _start(self, trainer: L.Trainer, module: L.LightningModule, scores: PairScores, **changed: Any) -> None:
         split, context = trainer.datamodule.evaluated_split(trainer), self._context
-        options = {"progress": trainer.is_global_zero and sys.stderr.isatty(), **context.metric, **changed}
+        options = {"progress": trainer.is_global_zero, **context.metric, **changed}
         self._scores = scores
         comparison = {"score_pairs": scores} if scores.are_needed else {"similarity": context.similarity}
         self._metric = RetrievalMetrics(

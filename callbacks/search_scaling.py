@@ -34,6 +34,8 @@ class SearchScaling(L.Callback):
         self._context = context
 
     def on_test_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if not self._context.is_evaluated:
+            return
         context, embeddings = self._context, self._context.outputs.embeddings
         is_indexable = embeddings.images.ndim == 2  # a pair scorer has no single vector that an index could hold
         if trainer.is_global_zero and context.indexes and is_indexable:

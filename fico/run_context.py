@@ -43,6 +43,7 @@ class EpochOutputs:
         peak_process_memory_bytes: Of the process where ``peak_memory_bytes`` is the GPU's.
         flops_per_item: Floating-point operations to encode an image or caption, on average; None: not counted.
         encoding: Times of encoding growing numbers of copies of the split, where they are measured.
+        attention: Times of attention at query time on growing query sets, where they are measured.
         search_rows: Rows of ``search`` in `results.json`.
         history: Of each epoch of the training, the first first.
         shards: Encoded batches of the test on disk, with which a killed run goes on; None stores none.
@@ -60,6 +61,7 @@ class EpochOutputs:
     peak_process_memory_bytes: int | None = None
     flops_per_item: float | None = None
     encoding: list[dict[str, Any]] = field(default_factory=list)
+    attention: list[dict[str, Any]] = field(default_factory=list)
     search_rows: list[dict[str, Any]] = field(default_factory=list)
     history: list[EpochValues] = field(default_factory=list)
     shards: EncodedShards | None = None
@@ -74,6 +76,19 @@ class EpochOutputs:
         if self.encoded is None:
             raise RuntimeError("no embeddings yet: RetrievalEvaluation must stand before the callbacks that read them")
         return self.encoded
+
+    @property
+    def needed_shards(self) -> EncodedShards:
+        """The shards of a run whose rows are kept nowhere else.
+
+        Raises:
+            RuntimeError: The run has no folder for them.
+        """
+        if self.shards is None:
+            raise RuntimeError(
+                "no shards: a run that encodes without evaluating requires the mark of an unfinished run"
+            )
+        return self.shards
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,6 +106,7 @@ class RunContext:
         key: Digest of config, data and code.
         outputs: Filled by the callbacks.
         positives: Sources of further positives of the test split, by the name of their task.
+        is_evaluated: Whether the encoded test split is evaluated; False where it is encoded and stored alone.
     """
 
     folder: Path
@@ -103,6 +119,7 @@ class RunContext:
     key: str = ""
     outputs: EpochOutputs = field(default_factory=EpochOutputs)
     positives: Mapping[str, str] = field(default_factory=dict)
+    is_evaluated: bool = True
 
     @property
     def similarity(self) -> Similarity:

@@ -1,6 +1,7 @@
 """Values that cross a border between the parts of the library."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -33,6 +34,14 @@ class PairBatch:
     text_ids: Tensor
     lengths: Tensor | None = None
     labels: Tensor | None = None
+
+    def pin_memory(self) -> "PairBatch":
+        """The same in page-locked memory; PyTorch's loader calls it, as it knows no dataclasses."""
+        pinned: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            pinned[field.name] = None if value is None else value.pin_memory()
+        return PairBatch(**pinned)
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fico.embeddings.store import read_manifest
+from fico.embeddings.manifest import read_manifest
 from fico.errors import UsageError
 from fico.inference.inputs import StoredInputs
 from fico.report.compare.compare import compare

@@ -18,24 +18,28 @@ from fico.util.digests.digest import DIGEST, arrays_digest
 
 log = logging.getLogger(__name__)
 FLUSH_SECONDS = 20.0  # a killed run encodes at most this long again; a shorter encoding is not stored
+FLUSH_BYTES = 2**26  # rows that wait in memory
 
 
 class EncodedShards:
-    """The encoded batches of one process, in shards of ``FLUSH_SECONDS`` of work each.
+    """The encoded batches of one process, in shards of ``FLUSH_SECONDS`` of work or ``FLUSH_BYTES`` each.
 
     A shard is a safetensors file ``<rank>-<first batch>.safetensors``, written whole or not at all, whose header holds
     the key, the number of its batches, the seconds of the network so far and a digest; one that differs from it is not
-    read. A full disk costs the shards alone.
+    read.
 
     Args:
         folder: Of the shards of all processes.
         key: What the rows depend on; shards of another key are not read.
         rank: Of this process.
+        is_only_copy: Whether the rows are kept nowhere else, so that a disk that refuses them is an error; else it
+            costs the shards alone.
     """
 
-    def __init__(self, folder: Path, key: str, rank: int = 0) -> None:
-        self._folder, self._key, self._rank = folder, key, rank
+    def __init__(self, folder: Path, key: str, rank: int = 0, *, is_only_copy: bool = False) -> None:
+        self._folder, self._key, self._rank, self._is_only_copy = folder, key, rank, is_only_copy
         self._pending: list[dict[str, Tensor | None]] = []
+        self._pending_bytes = 0
         self._flushed = time.monotonic()
         self._is_failed = False
         self.batches = 0
@@ -54,15 +58,23 @@ class EncodedShards:
                 yield EncodedBatch(**{name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
         self._flushed = time.monotonic()
 
+    def rows(self) -> Iterator[EncodedBatch]:
+        """All rows so far, those on disk first."""
+        yield from self.stored()
+        for batch in self._pending:
+            yield EncodedBatch(**batch)  # type: ignore[arg-type]
+
     def add(self, batch: EncodedBatch, seconds: float) -> None:
-        """Keep a batch; every ``FLUSH_SECONDS`` those kept are written.
+        """Keep a batch; every ``FLUSH_SECONDS`` and ``FLUSH_BYTES`` those kept are written.
 
         Args:
             batch: Copied where it is not on the CPU; its tensors are not changed later.
             seconds: Of the network since the test began, with those of the stored batches.
         """
-        self._pending.append({field.name: _on_cpu(getattr(batch, field.name)) for field in fields(batch)})
-        if time.monotonic() - self._flushed >= FLUSH_SECONDS:
+        kept = {field.name: _on_cpu(getattr(batch, field.name)) for field in fields(batch)}
+        self._pending.append(kept)
+        self._pending_bytes += sum(value.nbytes for value in kept.values() if value is not None)
+        if time.monotonic() - self._flushed >= FLUSH_SECONDS or self._pending_bytes >= FLUSH_BYTES:
             self.flush(seconds)
 
     def flush(self, seconds: float) -> None:
@@ -72,10 +84,13 @@ class EncodedShards:
             try:
                 self._write(written, seconds)
             except (OSError, SafetensorError) as error:
+                if self._is_only_copy:
+                    raise
                 self._is_failed = True
                 log.warning("the encoded rows cannot be stored, so a killed run encodes them again: %s", error)
                 shutil.rmtree(self._folder, ignore_errors=True)
         self._pending, self._flushed = [last] if last else [], time.monotonic()
+        self._pending_bytes = sum(value.nbytes for value in last.values() if value is not None)
 
     def _write(self, batches: list[dict[str, Tensor | None]], seconds: float) -> None:
         values: dict[str, Tensor] = {}
@@ -87,6 +102,7 @@ class EncodedShards:
         header[DIGEST] = _digest(header, values)
         with atomic_write(self._path(self.batches)) as temporary:
             save_file(values, temporary, header)
+        self._paths.append(self._path(self.batches))
         self.batches += len(batches)
 
     def _path(self, batch: int) -> Path:

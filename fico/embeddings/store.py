@@ -1,6 +1,5 @@
 """Embeddings on disk: two safetensors files, and a manifest with their origin and checksums."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +12,23 @@ from safetensors.numpy import load_file
 from torch import Tensor
 
 from fico.codes import HashCodes
+from fico.embeddings.manifest import (
+    FILES,
+    MANIFEST,
+    StoredSide,
+    read_manifest,
+    stored_correspondence,
+    stored_ids,
+    write_manifest,
+)
 from fico.embeddings.safetensors_stream import save_tensors
 from fico.errors import DataError
 from fico.types import Correspondence
 from fico.util.arrays import as_numpy
-from fico.util.atomic import atomic_write, sha256
+from fico.util.atomic import atomic_write
 from fico.util.damaged import readable
-from fico.util.digests.digest import check_file, is_sealed, sealed
+from fico.util.digests.digest import check_file
 
-SCHEMA_VERSION = 1
-MANIFEST = "manifest.json"
-FILES = {"images": "images.safetensors", "texts": "texts.safetensors"}
 CHECKED_ROWS = 65_536  # rows checked at once, so that mapped ones are never in memory as a whole
 NAMED = 3  # ids that an error spells out before it only counts
 
@@ -105,8 +110,8 @@ class EmbeddingStore:
         """
         model = str(origin.get("model", "model"))
         store = cls(
-            _stored(images, image_ids, "image", model, bits),
-            _stored(texts, caption_ids, "caption", model, bits),
+            stored_rows(images, image_ids, "image", model, bits),
+            stored_rows(texts, caption_ids, "caption", model, bits),
             tuple(map(str, image_ids)),
             tuple(map(str, caption_ids)),
             correspondence,
@@ -126,8 +131,12 @@ class EmbeddingStore:
         for side, file in FILES.items():
             with atomic_write(folder / file) as temporary:
                 save_tensors(tensors[side], temporary)
-        with atomic_write(folder / MANIFEST) as temporary:
-            temporary.write_text(json.dumps(sealed(store._manifest(folder)), indent=1), encoding="utf-8")
+        sides = {
+            "images": StoredSide(store.images.shape, str(store.images.dtype), store.image_ids),
+            "texts": StoredSide(store.texts.shape, str(store.texts.dtype), store.caption_ids),
+        }
+        classes = None if labels is None else labels.shape[1]
+        write_manifest(folder, sides, correspondence, origin=store.origin, bits=bits, classes=classes)
         return store
 
     @classmethod
@@ -154,9 +163,9 @@ class EmbeddingStore:
         return cls(
             sides["images"]["images"],
             sides["texts"]["texts"],
-            tuple(manifest["images"]["ids"]),
-            tuple(manifest["texts"]["ids"]),
-            _correspondence(manifest),
+            stored_ids(manifest, "images"),
+            stored_ids(manifest, "texts"),
+            stored_correspondence(manifest),
             manifest["bits"],
             labels,
             manifest["origin"],
@@ -179,40 +188,6 @@ class EmbeddingStore:
             )
         if self.labels is not None and len(self.labels) != len(self.images):
             raise DataError(f"there are {len(self.labels)} label rows for {len(self.images)} images; each needs one")
-
-    def _manifest(self, folder: Path) -> dict[str, Any]:
-        sides = {
-            "images": (self.images, self.image_ids),
-            "texts": (self.texts, self.caption_ids),
-        }
-        described = {
-            side: {
-                "file": FILES[side],
-                "sha256": sha256(folder / FILES[side]),
-                "shape": list(rows.shape),
-                "dtype": str(rows.dtype),
-                "ids": ids,
-            }
-            for side, (rows, ids) in sides.items()
-        }
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "origin": self.origin,
-            "bits": self.bits,
-            "packed": self.bits is not None,
-            "stored_bytes": self.stored_bytes,
-            "unpacked_bytes": self.unpacked_bytes,
-            "classes": None if self.labels is None else self.labels.shape[1],
-            **described,
-            "caption_to_image": self.correspondence.caption_to_image.tolist(),
-            "positives": self.correspondence.plain_pairs(),
-            "database": None if self.correspondence.database is None else self.correspondence.database.tolist(),
-        }
-
-
-def _correspondence(manifest: dict[str, Any]) -> Correspondence:
-    found = Correspondence.from_plain(manifest["caption_to_image"], manifest.get("positives"))
-    return found if manifest.get("database") is None else found.with_database(manifest["database"])
 
 
 def check_finite(embeddings: Embeddings, ids: Sequence[str], side: str, model: str) -> None:
@@ -245,7 +220,19 @@ def _array(embeddings: Embeddings) -> np.ndarray:
     return as_numpy(embeddings) if isinstance(embeddings, Tensor) else np.asarray(embeddings)
 
 
-def _stored(embeddings: Embeddings, ids: Sequence[str], side: str, model: str, bits: int | None) -> np.ndarray:
+def stored_rows(embeddings: Embeddings, ids: Sequence[str], side: str, model: str, bits: int | None) -> np.ndarray:
+    """Rows as they are stored: floats as they are, codes packed.
+
+    Args:
+        embeddings: One row per item; of a pair scorer one vector per region or word.
+        ids: Name of each row.
+        side: ``"image"`` or ``"caption"``, for messages.
+        model: Name of the model that encoded them, for messages.
+        bits: Code length; None for floats.
+
+    Raises:
+        DataError: Another shape or number of rows, a value that is NaN or infinite, or a code with a third value.
+    """
     rows = _array(embeddings)
     if rows.ndim not in ((2, 3) if bits is None else (2,)) or not rows.size:
         raise DataError(f"the {side} embeddings have shape {rows.shape}; expected one row per {side}")
@@ -257,28 +244,6 @@ def _stored(embeddings: Embeddings, ids: Sequence[str], side: str, model: str, b
     if rows.shape[1] != bits:
         raise DataError(f"the {side} codes have {rows.shape[1]} bits, but bits is {bits}; pass the length of the codes")
     return HashCodes.of(rows, bits, f"the code of {side}", ids).packed()
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of an embedding store, without its arrays, which may be large.
-
-    Raises:
-        DataError: It is missing, damaged, changed or of another version.
-    """
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise DataError(f"{folder} has no {MANIFEST}; it is not an embedding store, or writing it was interrupted")
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        version = manifest["schema_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is damaged or no manifest of an embedding store; write the store again") from error
-    if version != SCHEMA_VERSION:
-        raise DataError(
-            f"{path} has schema_version {version}, this release reads {SCHEMA_VERSION}; write the store again"
-        )
-    is_sealed(manifest, path, "copy it again or repeat the run")
-    return dict(manifest)
 
 
 def _read_side(folder: Path, side: str, manifest: dict[str, Any]) -> dict[str, np.ndarray]:

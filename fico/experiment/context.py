@@ -47,6 +47,7 @@ def run_context(folder: Path, config: DictConfig, data: RetrievalDataModule, key
         },
         fingerprint=data.splits["train"].fingerprint,
         key=key,
+        is_evaluated="encode" not in config.stage,
     )
 
 

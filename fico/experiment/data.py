@@ -14,6 +14,7 @@ from fico.errors import UsageError
 from fico.experiment.build import build
 from fico.experiment.config.pairing import input_nodes, without_labels
 from fico.experiment.config.targets import DATASET_EXTRAS, PROTOCOL_KEYS
+from fico.experiment.config.throughput import AUTO, DEFAULTS
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.external.positives import further_positives
 from fico.features import model_inputs
@@ -57,7 +58,8 @@ def build_data(config: DictConfig) -> RetrievalDataModule:
     if config.model.get("vocabulary"):
         readers["text"] = AuthorsWords(config.model.vocabulary)
     inputs = model_inputs(dataset, list(splits), **readers)
-    if (copies := config.dataset.get("copies")) is not None:
+    copies, is_encoded = config.dataset.get("copies"), "encode" in config.stage
+    if copies is not None and not is_encoded:
         if "fit" in config.stage and tested in ("train", "val"):
             raise UsageError(
                 f"dataset.copies repeats split {tested}, which the training uses too; take dataset.split=test"
@@ -65,7 +67,19 @@ def build_data(config: DictConfig) -> RetrievalDataModule:
         splits[tested] = copied_split(splits[tested], copies)
         own = {**inputs.splits, tested: copied_inputs(inputs.splits[tested], copies)}
         inputs = replace(inputs, splits=own)
-    return RetrievalDataModule(splits, inputs, test_split=tested, batch_size=config.model.batch_size, seed=config.seed)
+    speed = config.throughput
+    batch = DEFAULTS["evaluation_batch"] if speed.evaluation_batch == AUTO else speed.evaluation_batch
+    return RetrievalDataModule(
+        splits,
+        inputs,
+        test_split=tested,
+        batch_size=config.model.batch_size,
+        seed=config.seed,
+        copies=copies if is_encoded else None,
+        workers=speed.workers,
+        evaluation_batch=batch,
+        pin_memory=speed.pin_memory,
+    )
 
 
 def _check_positives(config: DictConfig, split: RetrievalSplit) -> None:

@@ -1,7 +1,7 @@
 """The splits of a data set as Lightning's loaders."""
 
 import pytorch_lightning as L
-from torch.utils.data import Dataset, DistributedSampler
+from torch.utils.data import DistributedSampler
 
 from fico.datasets.base import RetrievalSplit
 from fico.errors import UsageError
@@ -10,6 +10,7 @@ from fico.features import ModelInputs
 from fico.features.base import ReadRows, SplitInputs
 from fico.loading.batches import CaptionPairs, CopiedGroups, ImageGroups, PairSample, collate
 from fico.loading.sampler import ShardedBatchSampler
+from fico.types import PairBatch
 from fico.util.resources import cores
 
 
@@ -22,17 +23,20 @@ class RetrievalDataModule(L.LightningDataModule):
         test_split: Name of the split that is tested.
         batch_size: Caption pairs per training batch and process.
         seed: Seed of the shuffling.
+        copies: How often the tested split is encoded, where it is not evaluated: every row of a copy has an id of its
+            own. None: once.
         workers: Processes that load rows; 0 loads in the training process. None: one per core, 8 at most, where each
             row is read from a file, else 0.
+        evaluation_batch: Images of an evaluation batch, each with all of its captions; at most an eighth of a split.
+        pin_memory: Whether batches are put into page-locked memory, from which a GPU copies faster. None: where there
+            is a GPU.
 
     Differs:
         Lightning's distributed sampler repeats samples until the shards are equal, which spoils recall. Here whole
         batches are sharded and none is repeated, so that any number of processes encodes the same batches.
     """
 
-    # Images per evaluation batch, each with all of its captions; the same for any number of processes.
-    MOST_IMAGES = 64
-    LEAST_BATCHES = 8
+    LEAST_BATCHES = 8  # of an evaluation, so that as many processes have one each
     MOST_WORKERS = 8
 
     def __init__(
@@ -43,7 +47,10 @@ class RetrievalDataModule(L.LightningDataModule):
         test_split: str,
         batch_size: int,
         seed: int,
+        copies: int | None = None,
         workers: int | None = None,
+        evaluation_batch: int = 64,
+        pin_memory: bool | None = None,
     ) -> None:
         super().__init__()
         self.splits = splits
@@ -51,7 +58,10 @@ class RetrievalDataModule(L.LightningDataModule):
         self.test_split = test_split
         self.batch_size = batch_size
         self.seed = seed
+        self.copies = copies
         self.workers = workers
+        self.evaluation_batch = evaluation_batch
+        self.pin_memory = pin_memory
         self.encoded_batches = 0
         """First batches of this process that its test leaves out, as a killed process encoded them; never the last."""
 
@@ -72,50 +82,73 @@ class RetrievalDataModule(L.LightningDataModule):
             drop_last=len(sampler) >= self.batch_size,
             collate_fn=collate,
             num_workers=self._workers(pairs.inputs),
+            pin_memory=self._pins,
         )
 
     def val_dataloader(self) -> Loader:
         """Images of the validation split with all their captions."""
-        return self._evaluation("val")
+        return self._evaluation(self._groups("val"))
 
     def test_dataloader(self) -> Loader:
-        """Images of the tested split with all their captions."""
-        return self._evaluation(self.test_split, self.encoded_batches)
+        """Images of the tested split with all their captions, as often as there are copies."""
+        groups = self._groups(self.test_split)
+        return self._evaluation(
+            groups if self.copies is None else CopiedGroups(groups, self.copies), self.encoded_batches
+        )
 
     def bank_dataloader(self) -> Loader:
         """Images of the training split with all their captions, in order; the same in every process."""
-        groups = self._groups("train")
-        return self._in_order(groups, self._workers(groups.inputs))
+        return self._in_order(self._groups("train"))
 
     def copies_dataloader(self, copies: int) -> Loader:
         """Images of the tested split with all their captions, ``copies`` times, in order; the same in every process."""
+        return self._in_order(CopiedGroups(self._groups(self.test_split), copies))
+
+    @property
+    def most_evaluation_batch(self) -> int:
+        """Images of the largest batch that leaves as many batches of the tested split as there must be."""
+        return (self.copies or 1) * len(self.splits[self.test_split].image_ids) // self.LEAST_BATCHES
+
+    def longest_batch(self, images: int) -> PairBatch:
+        """An evaluation batch of the tested split of those images whose captions have the most words together."""
         groups = self._groups(self.test_split)
-        return self._in_order(CopiedGroups(groups, copies), self._workers(groups.inputs))
+        tokens = self.splits[self.test_split].tokens
+        words = [sum(len(tokens[row]) for row in rows) for rows in groups.text_rows]
+        order = sorted(range(len(groups)), key=lambda row: -words[row])
+        return collate([groups[order[row % len(order)]] for row in range(images)])
 
     def _groups(self, name: str) -> ImageGroups:
         return ImageGroups(self.splits[name], self.inputs.splits[name])
 
-    def _in_order(self, samples: Dataset[PairSample], workers: int) -> Loader:
-        sampler = ShardedBatchSampler(len(samples), self.MOST_IMAGES, 0, 1)  # type: ignore[arg-type]
-        return Loader(samples, batch_sampler=sampler, collate_fn=collate, num_workers=workers)
+    def _in_order(self, groups: ImageGroups | CopiedGroups) -> Loader:
+        return self._loader(groups, ShardedBatchSampler(len(groups), self.evaluation_batch))
 
-    def _evaluation(self, name: str, encoded: int = 0) -> Loader:
-        groups = self._groups(name)
-        images = max(1, min(self.MOST_IMAGES, len(groups) // self.LEAST_BATCHES))
+    def _evaluation(self, groups: ImageGroups | CopiedGroups, encoded: int = 0) -> Loader:
+        images = max(1, min(self.evaluation_batch, len(groups) // self.LEAST_BATCHES))
         if len(groups) < images * self._world_size:  # Lightning skips the epoch's end on a rank without a batch
             raise UsageError(
-                f"{self._world_size} processes cannot share the {len(groups)} images of split {name}; use fewer devices"
+                f"{self._world_size} processes cannot share the {len(groups)} images of split {groups.name}; use fewer "
+                "devices"
             )
         sampler = ShardedBatchSampler(len(groups), images, self._rank, self._world_size)
         sampler.starts = sampler.starts[encoded:]
+        return self._loader(groups, sampler)
+
+    def _loader(self, groups: ImageGroups | CopiedGroups, sampler: ShardedBatchSampler) -> Loader:
         workers = self._workers(groups.inputs)
-        return Loader(groups, batch_sampler=sampler, collate_fn=collate, num_workers=workers)
+        return Loader(groups, batch_sampler=sampler, collate_fn=collate, num_workers=workers, pin_memory=self._pins)
 
     def _workers(self, inputs: SplitInputs) -> int:
         if self.workers is not None:
             return self.workers
         is_lazy = isinstance(inputs.images, ReadRows) and inputs.images.is_lazy
         return min(cores(), self.MOST_WORKERS) if is_lazy else 0
+
+    @property
+    def _pins(self) -> bool:
+        if self.pin_memory is not None or self.trainer is None:
+            return bool(self.pin_memory)
+        return bool(self.trainer.strategy.root_device.type == "cuda")
 
     @property
     def _rank(self) -> int:

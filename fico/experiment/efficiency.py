@@ -18,7 +18,8 @@ def efficiency(outputs: EpochOutputs, data: RetrievalDataModule, bits: int | Non
 
     Returns:
         Sizes always; times and peak memory where they were measured; ``encoding``, a row for each number of copies,
-        where `callbacks.encoding_times` measured it. Codes count eight bits a byte as
+        and ``attention``, one for each size and rule, where `callbacks.encoding_times` and
+        `callbacks.attention_times` measured them. Codes count eight bits a byte as
         ``embedding_bytes``, and one byte a bit, as the paper stores them, as ``unpacked_embedding_bytes``.
     """
     embeddings = outputs.embeddings
@@ -39,6 +40,8 @@ def efficiency(outputs: EpochOutputs, data: RetrievalDataModule, bits: int | Non
     values = embeddings.images.numel() + embeddings.texts.numel()
     if outputs.encoding:
         times["encoding"] = outputs.encoding
+    if outputs.attention:
+        times["attention"] = outputs.attention
     unpacked = values if bits else values * embeddings.images.element_size()
     return times | {
         "embedding_bytes": values // 8 if bits else unpacked,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as L
+import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
@@ -19,6 +20,7 @@ from fico.errors import UsageError
 from fico.experiment.best_checkpoint import BestCheckpoint, LastCheckpoint
 from fico.experiment.build import build
 from fico.experiment.checkpoint import build_module, check_checkpoint, load_checkpoint, tested_state
+from fico.experiment.config.throughput import AUTO
 from fico.experiment.context import build_callbacks
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.experiment.notes import training_notes
@@ -27,6 +29,7 @@ from fico.experiment.resume.checkpoint_file import AtomicCheckpoints
 from fico.experiment.resume.random_state import RandomState
 from fico.experiment.resume.stages import record_training, resumed_checkpoint, store_encoded
 from fico.experiment.resume.unfinished import Unfinished
+from fico.experiment.throughput import compile_network, fit_evaluation_batch
 from fico.networks.checkpoint_io.load import load_strictly
 from fico.run_context import RunContext
 from fico.util.quiet import is_quiet
@@ -67,7 +70,11 @@ def train_and_test(
     Raises:
         FicoError: Whatever the user can fix.
     """
+    torch.set_float32_matmul_precision(config.throughput.matmul_precision)
     module = build_module(config.model)
+    network: Any = module.network
+    if config.throughput.compile is not None:
+        compile_network(network, config.throughput.compile)
     tested = resumed_checkpoint(context, unfinished) or (
         Path(config.model.checkpoint) if config.model.checkpoint else None
     )
@@ -82,7 +89,6 @@ def train_and_test(
     notes: list[str] = list((unfinished and unfinished.fitted or {}).get("notes", ()))
     if not is_trained:
         if not (config.model.checkpoint or config.model.weights) and config.model.get("warm_start"):
-            network: Any = module.network
             notes.append(build(config.model.warm_start).apply(network, data.splits["train"], data.inputs))
         _fit(trainer, module, data, tested)
         notes += training_notes(trainer)
@@ -92,9 +98,11 @@ def train_and_test(
             notes.append(f"no epoch was validated by {context.monitor}, so the last weights are the run's")
         if unfinished is not None and trainer.is_global_zero:
             record_training(unfinished, tested, notes)
-    if "test" in config.stage:
+    if "test" in config.stage or "encode" in config.stage:
         notes.append(_load_tested(module, tested, config.model.weights))
         use_test_precision(trainer, config.model.get("precision"))
+        if config.throughput.evaluation_batch == AUTO:
+            fit_evaluation_batch(trainer, module, data)
         if unfinished is not None:
             store_encoded(trainer, module, data, context)
         _test(trainer, module, data, context)
@@ -180,9 +188,12 @@ def _load_tested(module: L.LightningModule, path: Path | None, weights: str | No
 def _test(trainer: L.Trainer, module: L.LightningModule, data: RetrievalDataModule, context: RunContext) -> None:
     """Run the test epoch. What fails after the metrics are there costs what follows it, but not them."""
     split = data.splits[data.test_split]
-    counts = f"{len(split.image_ids):,} images, {len(split.caption_ids):,} captions"
+    times = data.copies or 1
+    counts = f"{times * len(split.image_ids):,} images, {times * len(split.caption_ids):,} captions"
     if trainer.is_global_zero:
-        log.info("testing on %s %s: %s", split.dataset, split.name, counts)
+        log.info(
+            "%s %s %s: %s", "testing on" if context.is_evaluated else "encoding", split.dataset, split.name, counts
+        )
     try:
         with _all_processes(trainer):
             trainer.test(module, datamodule=data, verbose=False)

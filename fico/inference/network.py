@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from fico.embeddings.store import read_manifest
+from fico.embeddings.manifest import read_manifest
 from fico.errors import DataError, FicoError
 from fico.networks.checkpoint_io.load import load_strictly
 from fico.run_context import STAMP

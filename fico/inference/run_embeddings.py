@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from fico.datasets.base import RetrievalSplit
-from fico.embeddings.store import read_manifest
+from fico.embeddings.manifest import read_manifest
 from fico.errors import UsageError
 from fico.features.cache import cached_rows
 from fico.features.precomputed import Features

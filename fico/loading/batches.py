@@ -72,7 +72,7 @@ class ImageGroups(Dataset[PairSample]):
 
     def __init__(self, split: RetrievalSplit, inputs: SplitInputs) -> None:
         _check_rows(split, inputs)
-        self.inputs = inputs
+        self.name, self.inputs = split.name, inputs
         self.text_rows: list[list[int]] = [[] for _ in split.image_ids]
         for caption, image in enumerate(split.correspondence.caption_to_image):
             self.text_rows[image].append(caption)
@@ -93,6 +93,7 @@ class CopiedGroups(Dataset[PairSample]):
     """
 
     def __init__(self, groups: ImageGroups, copies: int) -> None:
+        self.name, self.inputs = groups.name, groups.inputs
         self.groups, self.copies = groups, copies
         self.captions = sum(map(len, groups.text_rows))
 

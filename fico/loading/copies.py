@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 
 from fico.datasets.base import RetrievalSplit
+from fico.embeddings.manifest import copied_correspondence, copied_ids
 from fico.errors import UsageError
 from fico.features.base import ReadRows, SplitInputs
-from fico.types import Correspondence
-
-SEPARATOR = "~"  # between an id and the number of its copy
 
 
 def copied_split(split: RetrievalSplit, copies: int) -> RetrievalSplit:
@@ -27,24 +25,29 @@ def copied_split(split: RetrievalSplit, copies: int) -> RetrievalSplit:
     """
     if type(copies) is not int or copies < 1:
         raise UsageError(f"dataset.copies is {copies!r}; give a whole number of copies of at least 1")
-    owners, images = split.correspondence.caption_to_image, len(split.image_ids)
+    images, captions = len(split.image_ids), len(split.captions)
     note = (
-        f"split {split.name}: {copies:,} copies of {images:,} images and {len(owners):,} captions (dataset.copies); "
-        "an item ties with its copies, so that instance metrics are lower than on the split itself"
+        f"split {split.name}: {copies:,} copies of {images:,} images and {captions:,} captions (dataset.copies); an "
+        "item ties with its copies, so that instance metrics are lower than on the split itself"
     )
     return replace(
         split,
         dataset=f"{split.dataset}(x{copies})",
-        image_ids=_numbered(split.image_ids, copies),
+        image_ids=copied_ids(split.image_ids, copies),
         image_paths=split.image_paths * copies,
-        caption_ids=_numbered(split.caption_ids, copies),
+        caption_ids=copied_ids(split.caption_ids, copies),
         captions=split.captions * copies,
         tokens=split.tokens * copies,
-        correspondence=Correspondence(np.concatenate([owners + images * copy for copy in range(copies)])),
+        correspondence=copied_correspondence(split.correspondence, images, copies),
         labels=None if split.labels is None else np.tile(split.labels, (copies, 1)),
-        fingerprint=hashlib.sha256(f"{split.fingerprint} x{copies}".encode()).hexdigest(),
+        fingerprint=copied_fingerprint(split.fingerprint, copies),
         notes=(*split.notes, note),
     )
+
+
+def copied_fingerprint(fingerprint: str, copies: int) -> str:
+    """Fingerprint of a split several times over."""
+    return hashlib.sha256(f"{fingerprint} x{copies}".encode()).hexdigest()
 
 
 def copied_inputs(inputs: SplitInputs, copies: int) -> SplitInputs:
@@ -87,7 +90,3 @@ class CopiedRows(Sequence[np.ndarray]):
         if not 0 <= row < len(self):
             raise IndexError(row)
         return np.asarray(self._rows[row % len(self._rows)])
-
-
-def _numbered(ids: tuple[str, ...], copies: int) -> tuple[str, ...]:
-    return tuple(f"{name}{SEPARATOR}{copy}" for copy in range(copies) for name in ids)

@@ -12,9 +12,10 @@ from typing import Any, Self
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from fico.errors import DataError
+from fico.networks.checkpoint_io.load import weights_digest
 from fico.protocols import Matcher, PairScorer
 from fico.types import EncodedBatch
 from fico.util.disk_errors import map_new_file, map_npy
@@ -197,14 +198,13 @@ def score_key(scorer: PairScorer | Matcher, encoded: EncodedBatch, device: str, 
         64 hexadecimal digits.
     """
     precision = str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else None
-    settings = (scorer, device, tile, precision, torch.__version__, torch.get_num_threads())
+    weights = weights_digest(scorer) if isinstance(scorer, nn.Module) else None
+    settings = (scorer, weights, device, tile, precision, torch.__version__, torch.get_num_threads())
     digest = hashlib.sha256(repr(settings).encode())
-    weights = scorer.state_dict() if isinstance(scorer, nn.Module) else {}
-    tensors: dict[str, Tensor | None] = {"images": encoded.images, "texts": encoded.texts}
-    for name, tensor in (tensors | {"lengths": encoded.text_lengths} | weights).items():
+    for name, tensor in (("images", encoded.images), ("texts", encoded.texts), ("lengths", encoded.text_lengths)):
         if tensor is not None:
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from fico.errors import UsageError
 from fico.search.base import import_faiss
+from fico.search.faiss_gpu import Cagra
 
 _PLACE = re.compile(r"^Error in .*?\.cpp:\d+: (Error: '.*?' failed: )?", re.DOTALL)  # in the source, before the reason
 _USUAL_WIDTHS = (64, 512, 2520)  # the last is a multiple of every number up to 10
@@ -27,7 +28,7 @@ def build_index(factory: str, width: int, metric: str | None) -> Any:
         if metric is None:
             index = faiss.index_binary_factory(8 * width, factory)
         else:
-            index = faiss.index_factory(width, factory, _faiss_metric(metric))
+            index = faiss.index_factory(width, factory, faiss_metric(metric))
     except RuntimeError as error:
         raise UsageError(
             f"FAISS cannot build {factory!r} for {width} columns ({_PLACE.sub('', str(error))}); take another factory, "
@@ -100,7 +101,8 @@ def _check_transforms(stage: Any, factory: str, metric: str) -> None:
             raise UsageError(f"{factory!r} whitens rows, which changes every metric; take PCA or PCAR")
 
 
-def _faiss_metric(metric: str) -> int:
+def faiss_metric(metric: str) -> int:
+    """FAISS's number of a metric; all but ``euclidean`` are inner products of prepared rows."""
     faiss = import_faiss()
     return int(faiss.METRIC_L2 if metric == "euclidean" else faiss.METRIC_INNER_PRODUCT)
 
@@ -110,7 +112,7 @@ def _check_metric(stage: Any, factory: str, metric: str) -> None:
 
     FAISS drops the metric in silence for some factories, such as a graph over product quantisation.
     """
-    if stage.metric_type != _faiss_metric(metric):
+    if stage.metric_type != faiss_metric(metric):
         raise UsageError(
             f"FAISS searches {factory!r} by Euclidean distance, whatever the metric, but {metric!r} was requested; "
             "take another factory, or metric='euclidean', which orders rows of one length as cosine does"
@@ -138,7 +140,12 @@ def set_parameters(index: Any, parameters: Mapping[str, float]) -> None:
     faiss = import_faiss()
     for name, value in parameters.items():
         try:
-            if isinstance(index, faiss.IndexBinary):
+            if isinstance(index, Cagra):
+                getattr(index, name)
+                setattr(index, name, value)
+            elif hasattr(index, "resources"):
+                faiss.GpuParameterSpace().set_index_parameter(index, name, value)
+            elif isinstance(index, faiss.IndexBinary):
                 owner = index if hasattr(index, name) else index.hnsw
                 getattr(owner, name)
                 setattr(owner, name, value)

@@ -10,8 +10,9 @@ import numpy as np
 from fico.codes import HashCodes
 from fico.errors import UsageError
 from fico.search.base import Ids, check_k, faiss_threads, import_faiss, to_floats
-from fico.search.faiss_factory import build_index, bytes_per_item, check_complete, set_parameters
+from fico.search.faiss_factory import build_index, bytes_per_item, check_complete, faiss_metric, set_parameters
 from fico.search.faiss_filter import nearest_allowed
+from fico.search.faiss_gpu import MOST_K, Cagra, check_gpu, to_cpu, to_gpu
 from fico.search.faiss_shards import FaissShards, copies, from_bytes, parts_of, to_bytes
 from fico.search.faiss_training import train
 from fico.search.hash_encoder import HashEncoder
@@ -51,9 +52,13 @@ class FaissSearch:
             is already, for instance on images and texts.
         seed: Of the training draw and of ITQ.
         shards: Indexes that the items are distributed to, each searched in a thread of its own (``IndexShards``).
+        device: ``cpu``, or ``cuda`` or ``cuda:<number>``, where ``Flat``, ``IVF`` with ``Flat``, ``PQ`` or ``SQ``,
+            ``BFlat`` and, with cuVS, ``CAGRA<degree>`` are searched; at most 2,048 items of a query. Such an index is
+            trained on the CPU, and a saved one is read on the CPU.
 
     Raises:
-        UsageError: Unknown metric, ``bits`` is not a positive multiple of 8, or ``shards`` is below 1.
+        UsageError: Unknown metric, ``bits`` is not a positive multiple of 8, ``shards`` is below 1, or FAISS cannot use
+            the device.
     """
 
     def __init__(
@@ -67,14 +72,16 @@ class FaissSearch:
         itq: ITQ | None = None,
         seed: int = 1234,
         shards: int = 1,
+        device: str = "cpu",
     ) -> None:
         if metric not in METRICS:
             raise UsageError(f"metric is {metric!r}; choose one of {', '.join(METRICS)}")
         if shards < 1:
             raise UsageError(f"shards is {shards}; give 1 or more")
+        check_gpu(factory, device, shards)
         self.factory, self.metric = factory, metric
         self.search_params, self.threads = dict(search_params or {}), threads
-        self.train_rows, self.seed, self.shards = train_rows, seed, shards
+        self.train_rows, self.seed, self.shards, self.device = train_rows, seed, shards, device
         are_codes = metric == "hamming" or (bits is not None and not self.is_binary)
         self._encoder = HashEncoder(bits, itq, seed, are_codes)
         self._index: Any = None
@@ -101,6 +108,8 @@ class FaissSearch:
         """Bytes of the index as FAISS would write it; counted, not written."""
         if self._index is None:
             return 0
+        if isinstance(self._index, Cagra):
+            return self._index.size_bytes + self._ids.nbytes
         faiss, written = import_faiss(), 0
 
         def count(block: bytes) -> int:
@@ -110,7 +119,7 @@ class FaissSearch:
 
         write = faiss.write_index_binary if self.is_binary else faiss.write_index
         for part in parts_of(self._index):
-            write(part, faiss.PyCallbackIOWriter(count))
+            write(to_cpu(part), faiss.PyCallbackIOWriter(count))
         return written + self._ids.nbytes
 
     def fit(self, items: Embeddings | HashCodes, queries: Embeddings | None = None) -> "FaissSearch":
@@ -131,7 +140,10 @@ class FaissSearch:
             index = self._build(len(rows), self._rows(rows[:1], "items").shape[1])
             if not index.is_trained:
                 train(index, self._rows(self._training_rows(rows), "items"), self.factory, self.metric)
-        self._index = index if self.shards == 1 else FaissShards([index, *copies(index, self.shards - 1)])
+        if self.shards == 1:
+            self._index = to_gpu(index, self.device)
+        else:
+            self._index = FaissShards([index, *copies(index, self.shards - 1)])
         return self
 
     def _training_rows(self, rows: np.ndarray | HashCodes) -> np.ndarray | HashCodes:
@@ -149,12 +161,12 @@ class FaissSearch:
         if self._index is not None:
             if self._index.ntotal:
                 raise UsageError("FAISS cannot take the items out of an index again; call clone_empty() before add()")
-            parts = copies(parts_of(self._index)[0], self.shards)
-            clone._index = parts[0] if self.shards == 1 else FaissShards(parts)
+            parts = copies(to_cpu(parts_of(self._index)[0]), self.shards)
+            clone._index = to_gpu(parts[0], self.device) if self.shards == 1 else FaissShards(parts)
         return clone
 
     def _clone(self) -> "FaissSearch":
-        names = ("factory", "metric", "search_params", "threads", "train_rows", "seed", "shards")
+        names = ("factory", "metric", "search_params", "threads", "train_rows", "seed", "shards", "device")
         clone = FaissSearch(**{name: getattr(self, name) for name in names})
         clone._encoder = self._encoder
         return clone
@@ -175,12 +187,13 @@ class FaissSearch:
         with self._ids.changing(), faiss_threads(self.threads):
             if self._index is None:
                 self.fit(rows)
-            require_memory(
-                len(rows) * bytes_per_item(parts_of(self._index)[0]),
-                f"{len(rows)} items in {self.factory}",
-                "add fewer, or choose an index that compresses them",
-            )
-            step = max(1, _ADD_BYTES // (4 * int(self._index.d)))
+            if self.device == "cpu":
+                require_memory(
+                    len(rows) * bytes_per_item(parts_of(self._index)[0]),
+                    f"{len(rows)} items in {self.factory}",
+                    "add fewer, or choose an index that compresses them",
+                )
+            step = max(1, _ADD_BYTES // (4 * int(self._index.d))) if not isinstance(self._index, Cagra) else len(rows)
             blocks = [rows[start : start + step] for start in range(0, len(rows), step)]
             first = self._rows(blocks[0], "items")
             for block in blocks[1:]:  # all are checked before the first is added
@@ -209,11 +222,17 @@ class FaissSearch:
                 may be, so the result is exact where the index is.
 
         Raises:
-            UsageError: Nothing was added, or k is below 1 or above the number of items that may be found.
+            UsageError: Nothing was added, or k is below 1 or above the number of items that may be found; on a GPU also
+                a k above 2,048, or items that may not be found.
             DataError: Queries of another width, or with NaN.
         """
         with self._ids.searching(k, allowed) as (k, mask), faiss_threads(self.threads):
             rows = self._rows(queries, "queries")
+            if self.device != "cpu" and (k > MOST_K or mask is not None):
+                raise UsageError(
+                    f"FAISS finds at most {MOST_K} items of a query on a GPU, and any of its items; ask for fewer, or "
+                    "take device=cpu"
+                )
             if mask is None:
                 values, items = self._index.search(rows, k)
             else:
@@ -260,8 +279,12 @@ class FaissSearch:
             UsageError: Nothing was added.
         """
         check_k(1, self._ids.rows)
+        if isinstance(self._index, Cagra):
+            raise UsageError("FAISS does not write a CAGRA graph; build it again, or take HNSW32")
         (encoder, arrays), (ids, id_arrays) = self._encoder.state(), self._ids.state()
-        arrays |= id_arrays | {f"index{number}": to_bytes(part) for number, part in enumerate(parts_of(self._index))}
+        arrays |= id_arrays | {
+            f"index{number}": to_bytes(to_cpu(part)) for number, part in enumerate(parts_of(self._index))
+        }
         names = ("factory", "metric", "search_params", "train_rows", "seed", "shards")
         settings = {name: getattr(self, name) for name in names}
         ranges = self._index.ranges.state() if isinstance(self._index, FaissShards) else None
@@ -292,7 +315,10 @@ class FaissSearch:
     def _build(self, items: int, width: int) -> Any:
         lists = max(1, min(round(4 * math.sqrt(items)), items // 39))
         self.factory = self.factory.replace("{lists}", str(lists))
-        index = build_index(self.factory, width, None if self.is_binary else self.metric)
+        if self.factory.startswith("CAGRA"):
+            index = Cagra(width, faiss_metric(self.metric), int(self.factory.removeprefix("CAGRA")), self.device)
+        else:
+            index = build_index(self.factory, width, None if self.is_binary else self.metric)
         set_parameters(index, self.search_params)
         return index
 

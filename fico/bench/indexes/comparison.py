@@ -1,6 +1,7 @@
 """Indexes compared on embeddings: recall relative to exact search, time and bytes."""
 
 import logging
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -22,8 +23,10 @@ from fico.search.hybrid.hybrid import HybridSearch
 from fico.search.itq import ITQ
 from fico.types import Ranking
 from fico.util.arrays import Embeddings, to_array
+from fico.util.progress import ProgressBar
 
 log = logging.getLogger(__name__)
+_Variant = tuple[str, Ranking, dict[str, Any]]  # name, ranking and row of an index
 TaskMetric = Callable[[Direction, Ranking], Mapping[str, float]]
 
 _EXACT_BYTES = 2**28  # for the exact scores of the sampled queries with every item
@@ -80,22 +83,34 @@ def compare_indexes(
         "i2t": (images, database[1] if database else texts),
         "t2i": (texts, database[0] if database else images),
     }
-    rows = []
-    for direction, (queries, items) in sides.items():
-        declared = [_declared(side, similarity, bits, what) for side, what in ((queries, "queries"), (items, "items"))]
-        gallery = _SearchedGallery(declared[0], declared[1], similarity, ks, recall_queries)
-        for name, make in makers.items():
-            try:
-                variants = gallery.compare(name, make, repeats, budget_seconds, both_sides=both_sides and bits is None)
-            except Exception as error:  # an index can refuse in any way; the others are compared all the same
-                reason = " ".join(str(error).split()) or type(error).__name__
-                log.warning("index %s is left out of %s: %s", name, direction, reason)
-                log.debug("index %s", name, exc_info=error)
-                continue
-            for label, found, row in variants:
-                task = {"task": dict(judge(direction, found))} if judge else {}
-                rows.append({"index": label, "direction": direction} | row | task)
+    rows: list[dict[str, Any]] = []
+    total = len(sides) * len(makers)
+    with ProgressBar(total, "comparing indexes", is_shown=not sys.stderr.isatty()) as bar:  # a terminal has one already
+        for direction, (queries, items) in sides.items():
+            declared = [
+                _declared(side, similarity, bits, what) for side, what in ((queries, "queries"), (items, "items"))
+            ]
+            gallery = _SearchedGallery(declared[0], declared[1], similarity, ks, recall_queries)
+            for name, make in makers.items():
+                compare = partial(gallery.compare, name, make, repeats, budget_seconds)
+                for label, found, row in _compared(compare, name, direction, both_sides=both_sides and bits is None):
+                    task = {"task": dict(judge(direction, found))} if judge else {}
+                    rows.append({"index": label, "direction": direction} | row | task)
+                bar.advance()
     return rows
+
+
+def _compared(
+    compare: Callable[..., list[_Variant]], name: str, direction: Direction, *, both_sides: bool
+) -> list[_Variant]:
+    """What an index reached; nothing of one that refuses, in any way: the others are compared all the same."""
+    try:
+        return compare(both_sides=both_sides)
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        log.warning("index %s is left out of %s: %s", name, direction, reason)
+        log.debug("index %s", name, exc_info=error)
+        return []
 
 
 def check_indexes(makers: Mapping[str, Callable[..., Searcher]], bits: int | None = None) -> None:
@@ -139,7 +154,7 @@ class _SearchedGallery:
 
     def compare(
         self, name: str, make: Callable[..., Searcher], repeats: int, budget_seconds: float, *, both_sides: bool
-    ) -> list[tuple[str, Ranking, dict[str, Any]]]:
+    ) -> list[_Variant]:
         """Name, ranking and row of an index, and of its variant with codes learnt from both sides."""
         searcher = self.empty(make)
         found, row = self.run(searcher, repeats, budget_seconds)

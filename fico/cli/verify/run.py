@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from fico.cli.verify.sources import evaluate_sources
-from fico.embeddings.store import EmbeddingStore, read_manifest
+from fico.embeddings.manifest import read_manifest
+from fico.embeddings.store import EmbeddingStore
 from fico.errors import DataError
 from fico.evaluation.evaluate import evaluate, evaluate_scores
 from fico.evaluation.result import RetrievalResult

@@ -10,7 +10,19 @@ from fico.errors import UsageError
 from fico.experiment.config.hydra_errors import right_key
 
 KEYS = frozenset({"name", "screen", "rank", "k", "index", "weights"})
-UNUSED = ("dataset", "features", "metric", "index", "callbacks", "trainer", "stage", "bench", "debug", "experiment")
+UNUSED = (
+    "dataset",
+    "features",
+    "metric",
+    "index",
+    "callbacks",
+    "trainer",
+    "throughput",
+    "stage",
+    "bench",
+    "debug",
+    "experiment",
+)
 
 
 def is_cascade(config: DictConfig) -> bool:

@@ -17,11 +17,12 @@ from fico.experiment.config.hydra_errors import right_key
 from fico.experiment.config.resolvers import features_name
 from fico.experiment.config.start import wrong_start
 from fico.experiment.config.targets import PROTOCOL_KEYS, wrong_targets
+from fico.experiment.config.throughput import DEFAULTS, throughput_problems
 from fico.external.positives import source_problems
 from fico.util.zip_records import is_weights_file
 
 SPLITS = ("train", "val", "test")
-STAGES = ("fit", "test")
+STAGES = ("fit", "test", "encode")
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".tar", ".ckpt")
 
 MODEL_KEYS = frozenset(
@@ -95,7 +96,7 @@ def check_config(config: DictConfig, *, is_start: bool = False) -> None:
 def _unknown_keys(config: DictConfig) -> Iterator[str]:
     known = {
         "model", "dataset", "features", "metric", "index", "callbacks", "trainer", "logger", "bench", "stage", "seed",
-        "name", "run", "untrained",
+        "name", "run", "untrained", "throughput",
     }  # fmt: skip
     for prefix, node, keys in (("", config, known), ("model.", config.get("model") or {}, MODEL_KEYS)):
         for key in node:
@@ -162,11 +163,14 @@ def _wrong_values(config: DictConfig) -> Iterator[str]:
     if not is_known and not config.get("bench"):
         example = stage if stage in STAGES else "test"
         yield f"stage is {stage}, but must be a list out of {', '.join(STAGES)}, such as stage=[{example}]"
+    elif is_known and {"test", "encode"} <= set(stage):
+        yield f"stage is {stage}, but a test encodes and stores the split already; leave encode out"
     elif is_known and _is_untrained(config):
         yield (
-            "stage=[test] without weights would test an untrained network; set model.checkpoint=FILE (of a run) or "
-            "model.weights=FILE (of the authors), or train it with stage=[fit,test]"
+            f"stage=[{stage[0]}] without weights would test an untrained network; set model.checkpoint=FILE (of a run) "
+            "or model.weights=FILE (of the authors), or train it with stage=[fit,test]"
         )
+    yield from throughput_problems(config.get("throughput") or {})
     yield from _wrong_protocol(config)
     bits = OmegaConf.select(config, "model.bits")
     if bits is not None and not (_is_whole(bits) and bits > 0 and bits % 8 == 0):
@@ -252,6 +256,8 @@ def _unused_by_a_bench(config: DictConfig) -> list[str]:
     for group in ("model", "dataset", "metric", "index", "callbacks", "trainer"):
         if any(value is not None for value in (config.get(group) or {}).values()):  # dataset.subset is null everywhere
             return [f"a bench runs without {group}, which would have no effect; leave it out, or use experiment=BENCH"]
+    if dict((config.get("throughput") or {}).items()) != DEFAULTS:
+        return ["a bench runs without throughput, which would have no effect; leave it out"]
     if features_name(config):
         return ["a bench runs without features, which would have no effect; leave it out, or use experiment=BENCH"]
     return [f"a bench has no stages, but stage is {config.stage}; leave it out"] if config.stage else []

@@ -59,7 +59,15 @@ def _wrong_factories(config: DictConfig) -> Iterator[str]:
         if not isinstance(factory, str):
             continue
         from fico.search.faiss_factory import check_factory
+        from fico.search.faiss_gpu import check_gpu
 
+        try:
+            check_gpu(factory, str(node.get("device", "cpu")), node.get("shards", 1))
+        except UsageError as error:
+            yield f"index.{name}.device: {error}"
+            continue
+        if factory.startswith("CAGRA"):  # FAISS has no factory string of it
+            continue
         try:
             metric = None if factory.startswith("B") else node.get("metric", "cosine")
             check_factory(factory.replace("{lists}", str(_LISTS)), metric)

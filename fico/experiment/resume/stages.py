@@ -50,8 +50,10 @@ def store_encoded(
     trainer: L.Trainer, module: L.LightningModule, data: RetrievalDataModule, context: RunContext
 ) -> None:
     """Let the test skip the batches that a killed process encoded, and store those that follow."""
-    key = hashlib.sha256(f"{context.key} {weights_digest(module)} {trainer.world_size}".encode()).hexdigest()
-    shards = EncodedShards(context.folder / ENCODED, key, trainer.global_rank)
+    settings = f"{context.key} {weights_digest(module)} {trainer.world_size} {data.evaluation_batch}"
+    key = hashlib.sha256(settings.encode()).hexdigest()
+    only_copy = not context.is_evaluated
+    shards = EncodedShards(context.folder / ENCODED, key, trainer.global_rank, is_only_copy=only_copy)
     context.outputs.shards, data.encoded_batches = shards, shards.batches
     if shards.batches:
         log.info("%d batches are encoded already", shards.batches)

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -179,12 +180,24 @@ def first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0].rstrip(".")[:200]
 
 
+_DIGESTS: WeakKeyDictionary[nn.Module, tuple[tuple[tuple[str, int, int], ...], str]] = WeakKeyDictionary()
+
+
 def weights_digest(module: nn.Module) -> str:
-    """SHA-256 over the names and values of a module's state dict, as the cache key of what the module computes."""
+    """SHA-256 over the names and values of a module's state dict, as the cache key of what the module computes.
+
+    Hashed once for as long as no tensor is written or moved: gigabytes of weights would cost seconds for each file.
+    """
+    state = sorted(module.state_dict().items())
+    marks = tuple((key, value.data_ptr(), value._version) for key, value in state)
+    known = _DIGESTS.get(module)
+    if known is not None and known[0] == marks:
+        return known[1]
     digest = hashlib.sha256()
-    for key, value in sorted(module.state_dict().items()):
+    for key, value in state:
         digest.update(key.encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    _DIGESTS[module] = marks, digest.hexdigest()
     return digest.hexdigest()
 
 

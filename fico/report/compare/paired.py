@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from fico.embeddings.store import read_manifest
+from fico.embeddings.manifest import read_manifest
 from fico.errors import DataError, UsageError
 from fico.metrics.bootstrap import ClusteredValues, percentile_intervals, replicates
 from fico.metrics.significance import PairedTest, sign_flip_test

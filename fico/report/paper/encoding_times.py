@@ -57,7 +57,7 @@ class EncodingTimes:
         measured = {images: _median(sizes[images]) for images in sorted(sizes)}
         x = np.array(list(measured), dtype=float)
         y = np.array([time.seconds for time in measured.values()])
-        start, per_image = _line(x, y)
+        start, per_image = relative_line(x, y)
         error = float(np.max(np.abs((start + per_image * x) / y - 1))) if len(x) > 1 else None
         return cls(measured, start, per_image, error)
 
@@ -86,8 +86,13 @@ def _median(rows: Sequence[Mapping[str, Any]]) -> TimeOfSize:
     return TimeOfSize(seconds, fastest, max(row.get("slowest_seconds", row["seconds"]) for row in rows))
 
 
-def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Start and slope of least relative squares, the start at least 0; a single size gives a line through zero."""
+def relative_line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Start and slope of least relative squares, the start at least 0; a single size gives a line through zero.
+
+    Args:
+        x: Sizes, above 0.
+        y: Seconds of each, above 0.
+    """
     if len(x) > 1:
         (start, slope), *_ = np.linalg.lstsq(np.column_stack([1 / y, x / y]), np.ones_like(y), rcond=None)
         if start > 0 and slope > 0:

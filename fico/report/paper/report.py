@@ -9,6 +9,7 @@ from fico.report.figures.files import write_figures
 from fico.report.html.environment import page_environment
 from fico.report.paper.architecture_table import architecture_table
 from fico.report.paper.article import article, named
+from fico.report.paper.attention_times import attention_sizes_table
 from fico.report.paper.cost_figures import attention_figure, code_length_figure, hubness_figure
 from fico.report.paper.cost_tables import attention_table, encoding_table
 from fico.report.paper.figures import precision_recall_figure, trade_off_figure
@@ -76,7 +77,7 @@ def paper_report(runs: Sequence[Results], repeats: Sequence[Results] = ()) -> Pa
     tables += [hashing_table(protocol, found, keys[protocol]) for protocol, found in protocols.items()]
     tables += [further_table(protocol, found, keys[protocol]) for protocol, found in protocols.items()]
     tables += [encoding_table(protocol, found, keys[protocol]) for protocol, found in protocols.items()]
-    tables.append(attention_table(runs))
+    tables += [attention_table(runs), attention_sizes_table(runs)]
     tables += [index_table(protocol, found, keys[protocol]) for protocol, found in searched.items()]
     figures, captions = {}, {}
     for protocol, found in protocols.items():

@@ -1,5 +1,6 @@
 """Encoded batches on disk: what a killed encoding goes on with."""
 
+import pytest
 import torch
 
 from fico.embeddings import encoded_shards
@@ -68,3 +69,23 @@ def test_a_disk_that_refuses_costs_the_shards_alone(tmp_path, caplog):
     shards.flush(1.0)
     assert "cannot be stored" in caplog.text
     assert shards.batches == 0
+
+
+def test_rows_that_wait_in_memory_are_bounded(tmp_path, monkeypatch):
+    one = sum(getattr(batch(0), name).nbytes for name in ("images", "image_ids", "texts", "text_ids", "text_lengths"))
+    monkeypatch.setattr(encoded_shards, "FLUSH_BYTES", 3 * one)
+    shards = EncodedShards(tmp_path, "key")
+    for number in range(9):
+        shards.add(batch(2 * number), seconds=1.0)
+        assert shards._pending_bytes < 4 * one
+    assert shards.batches > 4
+    assert torch.cat([part.image_ids for part in shards.rows()]).tolist() == list(range(18))  # the last ones too
+
+
+def test_a_disk_that_refuses_the_only_copy_is_an_error(tmp_path):
+    (tmp_path / "encoded").write_text("a file where the folder should be")
+    shards = EncodedShards(tmp_path / "encoded", "key", is_only_copy=True)
+    for number in range(3):
+        shards.add(batch(number), seconds=1.0)
+    with pytest.raises(OSError, match="encoded"):
+        shards.flush(1.0)

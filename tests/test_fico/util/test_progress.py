@@ -1,3 +1,6 @@
+import re
+import time
+
 import pytest
 
 from fico.util import progress
@@ -20,16 +23,37 @@ def test_slow_work_draws_a_bar_on_standard_error_if_shown(capsys, monkeypatch, i
     assert ("count" in err and "100%" in err) is is_shown
 
 
-def test_in_a_pipe_slow_work_is_one_line(capsys, monkeypatch):
-    monkeypatch.setattr(progress, "PATIENCE_SECONDS", -1)
+def test_in_a_pipe_slow_work_writes_a_line_and_then_how_much_is_done_and_left(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.03)
+    with ProgressBar(4, "Counting") as bar:
+        time.sleep(0.1)  # no unit is done, and it says so
+        bar.advance(1)
+        time.sleep(0.1)
+        bar.advance(3)  # all are
+        time.sleep(0.1)
+        lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "Counting"
+    assert re.fullmatch(r"Counting: [\d.]+ ms so far", lines[1])
+    assert re.fullmatch(r"Counting: 25 %, about [\d.]+ (ms|s) left", lines[-1])
+    assert all(re.search("so far|25 %", line) for line in lines[1:])
+    assert capsys.readouterr() == ("", "")
+
+
+def test_in_a_pipe_quick_work_writes_nothing(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "PATIENCE_SECONDS", 0.05)
     assert list(track(range(5), 5, "Counting")) == [0, 1, 2, 3, 4]
-    assert capsys.readouterr() == ("", "Counting\n")
+    with pytest.raises(KeyError), ProgressBar(5, "Failing"):
+        raise KeyError
+    time.sleep(0.1)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_user_who_wants_quiet_sees_no_progress(capsys, monkeypatch):
     monkeypatch.setattr(progress, "PATIENCE_SECONDS", -1)
     monkeypatch.setenv("FICO_QUIET", "1")
-    assert list(track(range(5), 5, "Counting")) == [0, 1, 2, 3, 4]
+    with ProgressBar(5, "Counting"):
+        time.sleep(0.05)
     assert capsys.readouterr() == ("", "")
 
 
