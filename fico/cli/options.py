@@ -1,7 +1,7 @@
 """Options that several commands share: each type and help text is written once, and so is each group of them."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fico.errors import DataError
+from fico.errors import PathError, UsageError
 from fico.util.quiet import is_quiet
 
 if TYPE_CHECKING:
@@ -91,6 +91,28 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
     return flat
 
 
+def check_new(folders: Iterable[Path], *, overwrite: bool) -> None:
+    """Refuse folders that hold a finished run, which a command would write over.
+
+    Args:
+        folders: Where the command will write.
+        overwrite: The user wants it.
+
+    Raises:
+        UsageError: One does, and ``overwrite`` is not set.
+    """
+    held = next((folder for folder in folders if (folder / "results.json").exists()), None)
+    if held is not None and not overwrite:
+        raise UsageError(f"{held} holds the results of a run already; give --overwrite or another --out")
+
+
+def say(text: str) -> None:
+    """Prints a result on standard output: on a terminal wrapped between words, so that a path stays whole."""
+    from fico.report.table.terminal import console_of, hanging
+
+    typer.echo(hanging(text, 2, console_of()))
+
+
 def tell(text: str) -> None:
     """Reports a step on standard error, unless the user wants results alone."""
     if not is_quiet():
@@ -109,6 +131,6 @@ def check_folders(runs: Sequence[Path], images: Path | None) -> None:
     """
     for run in runs:
         if not run.is_dir():
-            raise DataError(f"there is no folder {run}; give the folder that a run printed last")
+            raise PathError(f"there is no folder {run}; give the folder that a run printed last")
     if images is not None and not images.is_dir():
-        raise DataError(f"there is no folder {images}; give one with images")
+        raise PathError(f"there is no folder {images}; give one with images")

@@ -1,15 +1,17 @@
 """What this machine, FAISS or the weights cannot do is told before the data are read and Lightning is loaded."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from lightning_fabric.connector import _convert_precision_to_unified_args
+from safetensors.torch import load_file, save_file
 
 from fico.errors import UsageError
-from fico.experiment.config import start
+from fico.experiment.config import checks, start
 from fico.experiment.config.checks import check_config
 from fico.experiment.config.pairing import check_data
 from fico.experiment.config.start import wrong_start
@@ -50,6 +52,23 @@ def test_weights_of_another_model_are_refused_and_its_own_pass(files, model, of,
     if model != of:
         assert f"{of}.{suffix}, which holds weights of another model: the model here has no" in found[0]
         assert f"give a file of {model}, or set model=" in found[0]
+
+
+def test_weights_that_a_training_loop_wrapped_come_with_the_line_that_unwraps_them(files, tmp_path):
+    state = load_file(files / "scan.safetensors")
+    torch.save({"state_dict": state}, tmp_path / "nested.pth")
+    torch.save({f"module.{name}": value for name, value in state.items()}, tmp_path / "parallel.pth")
+    for name, what in (("nested", "the weights lie under 'state_dict'"), ("parallel", "every name begins with 'mod")):
+        (message,) = wrong_start(composed("model=scan", f"model.weights={tmp_path / name}.pth"))
+        assert message.startswith(f"model.weights is {tmp_path / name}.pth: {what}")
+        line = re.search(r"torch\.save\((.*), NEW\) with state", message)[1]
+        assert eval(line, {"state": torch.load(tmp_path / f"{name}.pth")}).keys() == state.keys()
+
+
+def test_a_checkpoint_of_a_run_given_as_weights_is_told(files, tmp_path):
+    torch.save(torch.load(files / "scan.ckpt") | {"fico": {"data": "x"}}, tmp_path / "best.ckpt")
+    (message,) = wrong_start(composed("model=scan", f"model.weights={tmp_path / 'best.ckpt'}"))
+    assert message.endswith(f"which a run wrote; give it as model.checkpoint={tmp_path / 'best.ckpt'}")
 
 
 @pytest.mark.parametrize("model", trained())
@@ -99,8 +118,15 @@ def test_an_index_that_cannot_be_built_is_told(overrides, message):
 
 
 @pytest.mark.parametrize("factory", ["'PQ7,RFlat'", "'IVF{lists},Flat'", "'BIVF{lists}'", "'PCA256,Flat'", "HNSW32"])
-def test_an_index_that_some_width_allows_passes(factory):
-    assert not list(wrong_start(composed(f"index.flat.factory={factory}")))
+def test_an_index_that_some_width_allows_passes_where_only_the_data_know_the_width(factory):
+    assert not list(wrong_start(composed("model=cca", f"index.flat.factory={factory}")))
+
+
+@pytest.mark.parametrize(("model", "width"), [("vsrn", 128), ("ucch", 64), ("clip", 96), ("xvlm_nf", 64)])
+def test_an_index_that_the_width_of_the_model_does_not_allow_is_told(model, width):
+    (message,) = wrong_start(composed(f"model={model}", "index.flat.factory='PQ7,RFlat'"))
+    assert message.startswith(f"index.flat.factory: FAISS cannot build 'PQ7,RFlat' for {width} columns")
+    assert not list(wrong_start(composed(f"model={model}", "index.flat.factory='PQ8,RFlat'")))
 
 
 @pytest.mark.parametrize("scarce", ["memory", "disk"])
@@ -127,9 +153,15 @@ def test_labels_that_are_missing_are_told_by_the_folder(tmp_path, dataset):
 
 @pytest.mark.parametrize(
     ("overrides", "is_torch_loaded"),
-    [(["dataset.images=1000000000"], False), (["trainer=gpu"], True), (["index.flat.factory=Foo"], True)],
+    [
+        (["dataset.images=1000000000"], False),
+        (["trainer=gpu"], True),
+        (["index.flat.factory=Foo"], True),
+        (["model=vsrn", "model.weights=scan.pth.tar"], True),
+    ],
 )
-def test_the_command_line_tells_it_before_lightning_is_loaded(tmp_path, overrides, is_torch_loaded):
+def test_the_command_line_tells_it_before_lightning_is_loaded(tmp_path, files, overrides, is_torch_loaded):
+    overrides = [each.replace("=scan.", f"={files}/scan.") for each in overrides]
     if overrides == ["trainer=gpu"] and torch.cuda.is_available():
         pytest.skip("there is a GPU")
     command = [sys.executable, "-X", "importtime", "run.py", "model=ucch", *overrides, f"hydra.run.dir={tmp_path}/r"]
@@ -139,7 +171,7 @@ def test_the_command_line_tells_it_before_lightning_is_loaded(tmp_path, override
     assert done.returncode == 2
     assert len(lines) == 1, lines
     assert ("torch" in imported) == is_torch_loaded
-    assert not {"pytorch_lightning", "torchmetrics", "transformers"} & imported
+    assert not {"pytorch_lightning", "torchmetrics", "transformers", "torch._dynamo"} & imported
 
 
 def test_a_value_with_a_comma_says_how_to_quote_it(tmp_path):
@@ -154,3 +186,14 @@ def test_a_metric_that_cannot_be_imported_is_one_line():
         check_config(composed("+metric.metrics.x._target_=fico.metrics.Foo"))
     assert "\n" not in str(refusal.value)
     assert "Are you sure" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("precision", ["fp8", "64-mixed", "true"])
+def test_a_precision_that_no_trainer_has_is_told_with_those_that_there_are(precision):
+    with pytest.raises(UsageError, match=f"trainer.precision is '{precision}', but must be one of 64-true, 32-true"):
+        check_config(composed(f"trainer.precision='{precision}'"))
+
+
+@pytest.mark.parametrize("precision", [*checks.PRECISIONS, *checks._SHORT_PRECISIONS[1:]])
+def test_the_precisions_are_lightnings(precision):
+    assert _convert_precision_to_unified_args(precision)  # raises for another

@@ -292,7 +292,7 @@ class TestRefusals:
                 ],
             ),
             (
-                1,
+                2,
                 "does not exist",
                 ["--images", "images.npy", "--texts", "texts.npy", "--pairs", "pairs.json", "--labels", "none.npz"],
             ),
@@ -336,6 +336,14 @@ class TestRefusals:
         assert done.exit_code == 2
         assert arguments[0] in done.stderr
 
+    def test_a_run_is_replaced_only_if_asked(self, tmp_path, files):
+        (tmp_path / "results.json").write_text("of another run")
+        done = fico("evaluate", *floats(files), "--bootstrap", 0, "--out", tmp_path)
+        assert done.exit_code == 2
+        assert f"{tmp_path} holds the results of a run already; give --overwrite or another --out" in done.stderr
+        assert fico("evaluate", *floats(files), "--bootstrap", 0, "--out", tmp_path, "--overwrite").exit_code == 0
+        assert read_results(tmp_path).metrics
+
     def test_without_resamples_there_are_no_intervals(self, tmp_path, files):
         done = fico("evaluate", *floats(files), "--bootstrap", 0, "--out", tmp_path)
         assert done.exit_code == 0, done.stderr
@@ -361,7 +369,7 @@ class TestVerify:
         assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["test/instance/i2t/R@5"]
 
     def test_changed_embeddings_and_an_unfinished_run_are_refused(self, tmp_path, files):
-        refuses(1, "results.json", "verify", tmp_path)
+        refuses(2, "results.json", "verify", tmp_path)
         evaluate(tmp_path, *floats(files))
         path = tmp_path / "embeddings" / "texts.safetensors"
         path.write_bytes(path.read_bytes()[:-1])
