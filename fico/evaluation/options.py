@@ -58,7 +58,8 @@ class EvaluationOptions:
             512 MiB on the CPU, and on a GPU half of what is free there, 8 GiB at most.
         block: Queries per block; None plans it from the limit.
         progress: Show a progress bar with the remaining time.
-        shard: ``(rank, world size)``: evaluate the queries of this process alone; ``merge_results`` joins them.
+        shard: ``(rank, world size)``: evaluate the queries of this process alone; ``merge_results`` joins them. The
+            metrics of a shard without queries are NaN.
 
     Raises:
         UsageError: An option has a value that it cannot have; all of them are named.
