@@ -20,7 +20,7 @@ from fico.embeddings.encoded_shards import EncodedShards
 from fico.embeddings.store import EmbeddingStore
 from fico.errors import DataError
 from fico.evaluation.evaluate import evaluate, evaluate_scores
-from fico.experiment.checkpoint import read_checkpoint
+from fico.experiment.checkpoints.module import read_checkpoint
 from fico.experiment.resume.checkpoint_file import AtomicCheckpoints
 from fico.experiment.resume.unfinished import MARK, Unfinished
 from fico.external.model_outputs import ModelOutputs

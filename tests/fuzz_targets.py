@@ -278,7 +278,7 @@ def checkpoint(folder: Path) -> None:
 
 
 def read_checkpoint(folder: Path) -> Any:
-    from fico.experiment.checkpoint import load_checkpoint
+    from fico.experiment.checkpoints.module import load_checkpoint
 
     return load_checkpoint(folder / "last.ckpt")["state_dict"]
 

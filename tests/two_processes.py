@@ -25,7 +25,7 @@ def tested(folder: Path, *overrides: str) -> dict[str, Any]:
     """Metrics, embeddings and scores of a test."""
     import pytorch_lightning as L
 
-    from fico.experiment.checkpoint import fill_sizes
+    from fico.experiment.checkpoints.module import fill_sizes
     from fico.experiment.context import run_context
     from fico.experiment.data import build_data
     from fico.experiment.resume.unfinished import Unfinished

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from fico.search.hamming.cpu import run_parts
-from fico.util.matmul import one_blas_thread
 from fico.util.resources import cores
+from fico.util.threads import one_blas_thread
 
 _ROWS_ON_DEVICE = 2**17  # rows that a device makes at a time
 _ROWS_TOGETHER = 1024  # that a core makes

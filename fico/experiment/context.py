@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fico.errors import UsageError
 from fico.experiment.build import build
-from fico.experiment.checkpoint import weights_origin
+from fico.experiment.checkpoints.module import weights_origin
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.experiment.metrics import chosen_monitor, metric_options
 from fico.run_context import RunContext

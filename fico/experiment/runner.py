@@ -9,7 +9,7 @@ from typing import Any
 import pytorch_lightning as L
 from omegaconf import DictConfig, OmegaConf
 
-from fico.experiment.checkpoint import fill_sizes, weights_origin
+from fico.experiment.checkpoints.module import fill_sizes, weights_origin
 from fico.experiment.config.pairing import input_nodes
 from fico.experiment.context import run_context
 from fico.experiment.data import build_data

@@ -17,9 +17,9 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.precision import MixedPrecision
 
 from fico.errors import UsageError
-from fico.experiment.best_checkpoint import BestCheckpoint, LastCheckpoint
 from fico.experiment.build import build
-from fico.experiment.checkpoint import build_module, check_checkpoint, load_checkpoint, tested_state
+from fico.experiment.checkpoints.kept import BestCheckpoint, LastCheckpoint
+from fico.experiment.checkpoints.module import build_module, check_checkpoint, load_checkpoint, tested_state
 from fico.experiment.config.throughput import AUTO
 from fico.experiment.context import build_callbacks
 from fico.experiment.datamodule import RetrievalDataModule

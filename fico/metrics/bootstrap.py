@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float64, Int32, Int64
 
 from fico.metrics.kernels.resampling import weighted_medians
-from fico.util.matmul import one_blas_thread
+from fico.util.threads import one_blas_thread
 
 RESAMPLING_BYTES = 8 * 2**20  # counts of drawn images at a time, in all pieces
 PIECES = 8  # of the resamples, so that threads can share them

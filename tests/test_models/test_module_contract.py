@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import DataLoader
 
-from fico.experiment.checkpoint import fill_sizes
+from fico.experiment.checkpoints.module import fill_sizes
 from fico.experiment.config.resolvers import register_resolvers
 from fico.types import PairBatch
 

@@ -5,7 +5,7 @@ import torch
 
 from fico.embeddings.encode import encode
 from fico.errors import DataError
-from fico.experiment.checkpoint import check_checkpoint
+from fico.experiment.checkpoints.module import check_checkpoint
 from fico.losses.triplet import TripletHinge
 from fico.networks.imram import IMRAM
 from fico.networks.scan import SCAN

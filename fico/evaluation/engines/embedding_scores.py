@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fico.similarity import Side, Similarity, share_power
-from fico.util.matmul import matmul
+from fico.util.threads import matmul
 
 
 class EmbeddingScores:

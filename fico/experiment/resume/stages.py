@@ -8,8 +8,8 @@ from pathlib import Path
 import pytorch_lightning as L
 
 from fico.embeddings.encoded_shards import EncodedShards
-from fico.experiment.best_checkpoint import LAST
-from fico.experiment.checkpoint import load_checkpoint
+from fico.experiment.checkpoints.kept import LAST
+from fico.experiment.checkpoints.module import load_checkpoint
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.experiment.resume.unfinished import ENCODED, Unfinished
 from fico.networks.checkpoint_io.load import weights_digest

@@ -11,7 +11,7 @@ from fico.search.hybrid.inverted_lists import InvertedLists
 from fico.search.hybrid.stored_rows import StoredRows
 from fico.search.index_file import Arrays, Settings
 from fico.types import Ranking
-from fico.util.matmul import one_blas_thread
+from fico.util.threads import one_blas_thread
 
 _MEASURES = {"inner": 0, "cosine": 1, "euclidean": 2}  # as the kernel counts them
 _ROWS = 65_536

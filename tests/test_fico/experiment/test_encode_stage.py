@@ -6,7 +6,7 @@ import pytorch_lightning as L
 from fico.embeddings import encoded_shards
 from fico.embeddings.store import EmbeddingStore
 from fico.errors import DataError, UsageError
-from fico.experiment.checkpoint import fill_sizes
+from fico.experiment.checkpoints.module import fill_sizes
 from fico.experiment.config.checks import check_config
 from fico.experiment.context import run_context
 from fico.experiment.data import build_data

@@ -9,7 +9,7 @@ import torch
 
 from fico.embeddings import encoded_shards
 from fico.errors import DataError
-from fico.experiment.checkpoint import fill_sizes, load_checkpoint
+from fico.experiment.checkpoints.module import fill_sizes, load_checkpoint
 from fico.experiment.context import run_context
 from fico.experiment.data import build_data
 from fico.experiment.quiet import quiet

@@ -9,8 +9,8 @@ from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from fico.errors import UsageError
-from fico.experiment.best_checkpoint import BestCheckpoint
-from fico.experiment.checkpoint import fill_sizes, load_checkpoint
+from fico.experiment.checkpoints.kept import BestCheckpoint
+from fico.experiment.checkpoints.module import fill_sizes, load_checkpoint
 from fico.experiment.config.checks import check_config
 from fico.experiment.context import run_context
 from fico.experiment.data import build_data

@@ -5,7 +5,7 @@ import torch
 from omegaconf import OmegaConf
 
 from fico.errors import DataError, UsageError
-from fico.experiment.checkpoint import check_checkpoint, fill_sizes, read_checkpoint, weights_origin
+from fico.experiment.checkpoints.module import check_checkpoint, fill_sizes, read_checkpoint, weights_origin
 from fico.losses.contrastive_hashing import ContrastiveHashing
 from fico.util.atomic import sha256
 

@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from fico.errors import UsageError
-from fico.experiment.checkpoint import load_checkpoint
+from fico.experiment.checkpoints.module import load_checkpoint
 from fico.run_context import STAMP
 from fico.util.atomic import atomic_write
 

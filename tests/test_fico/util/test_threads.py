@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from fico.util.matmul import matmul
+from fico.util.threads import matmul
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 101])

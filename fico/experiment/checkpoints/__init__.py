@@ -1,0 +1,1 @@
+"""Checkpoints of a run: which are kept, how modules are built from them, and whether they fit."""
