@@ -1,0 +1,58 @@
+"""A sweep over several grids: which jobs it has, and that those of `experiment=mini` compose."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from omegaconf import OmegaConf
+
+from fico.experiment.config.resolvers import register_resolvers
+
+CONF = Path(__file__).parents[2] / "conf"
+MINI = OmegaConf.to_container(OmegaConf.load(CONF / "experiment" / "mini.yaml"))["hydra"]["sweeper"]
+
+
+def jobs(arguments, params, further, batch=None):
+    """Batches of a sweep's jobs, as Hydra asks for them."""
+    sweeper = Plugins.instance().class_name_to_class["hydra_plugins.grids.GridSweeper"](batch, params, further)
+    sweeper.hydra_context, sweeper._arguments = SimpleNamespace(config_loader=None), arguments
+    overrides = OverridesParser.create().parse_overrides([*(f"{k}={v}" for k, v in params.items()), *arguments])
+    return sweeper.split_arguments(overrides, batch)
+
+
+def test_a_sweep_runs_the_product_of_each_grid():
+    found = jobs(["experiment=all"], {"model": "a,b"}, [{"model": "a", "bits": "1,2"}, {"experiment": "other"}])
+    first = [["model=a", "experiment=all"], ["model=b", "experiment=all"]]
+    bits = [["model=a", "bits=1", "experiment=all"], ["model=a", "bits=2", "experiment=all"]]
+    assert found == [[*first, *bits, ["experiment=other"]]]
+
+
+def test_what_the_command_line_sets_holds_in_every_grid_but_in_those_that_sweep_over_it():
+    grids = [{"model": "a", "bits": "1"}, {"experiment": "other", "items": 5}]
+    each = ["model=a"], ["model=a", "bits=1"], ["experiment=other", "items=5"]
+    assert jobs(["seed=0,1"], {"model": "a"}, grids) == [[[*job, f"seed={seed}"] for job in each for seed in (0, 1)]]
+    assert jobs(["model=b"], {"model": "a"}, grids[:1]) == [[["model=b"]]]
+
+
+def test_the_jobs_come_in_batches_over_all_grids():
+    assert [len(each) for each in jobs([], {"model": "a,b"}, [{"model": "c"}], 2)] == [2, 1]
+
+
+def test_mini_has_every_code_length_of_table_3_and_two_sizes_of_table_6():
+    (found,) = jobs(["experiment=mini"], MINI["params"], MINI["further"])
+    assert {job[1] for job in found if job[0] == "model=ucch"} == {
+        "experiment=mini", "model.bits=16", "model.bits=32", "model.bits=128"
+    }  # fmt: skip
+    attending = {job[1] for job in found if "experiment=table6" in job}
+    assert attending == {"model=blip2", "model=imram", "model=scan", "model=xvlm"}
+
+
+@pytest.mark.parametrize("grid", MINI["further"], ids=str)
+def test_the_further_jobs_of_mini_compose(grid):
+    register_resolvers()
+    job = jobs(["experiment=mini"], {}, [grid])[0][-1]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        assert OmegaConf.to_container(compose("config", job), resolve=True)
