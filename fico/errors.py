@@ -15,3 +15,9 @@ class UsageError(FicoError):
 
 class DataError(FicoError):
     """A data set, feature, label or embedding file is missing or broken; the path or id is named."""
+
+
+class PathError(DataError):
+    """A file or folder that the user named is not there. Exit code 2, as of any other wrong value."""
+
+    exit_code = UsageError.exit_code

@@ -1,5 +1,6 @@
 """Hydra plugin: a sweep over several grids, as the union of what each of them alone would run."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,12 +8,14 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
+EVERYWHERE = {"experiment", "hydra", "logger", "run", "seed"}  # what the config of any experiment has
+
 
 class GridSweeper(BasicSweeper):
     """Hydra's basic sweeper over ``params``, then over each further grid.
 
-    What the command line sets holds in every grid. A further grid that sweeps over such a key is left out, except that
-    it may choose an ``experiment`` of its own.
+    What the command line sets holds in every grid. A further grid that sweeps over such a key is left out; one that
+    chooses an ``experiment`` of its own, too, where the command line sets more than what every run has.
 
     Args:
         max_batch_size: Jobs that are launched together; None: all.
@@ -38,9 +41,11 @@ class GridSweeper(BasicSweeper):
     def split_arguments(self, overrides: list[Override], max_batch_size: int | None) -> list[list[list[str]]]:
         """Batches of jobs: those of ``overrides``, which are the first grid's, and those of the further grids."""
         given = self._parsed(self._arguments)
+        keys = {each.get_key_element().lstrip("+~") for each in given} - {"experiment"}
+        special = {key for key in keys if re.split("[./]", key)[0] not in EVERYWHERE}
         jobs = BasicSweeper.split_arguments(overrides, None)[0]
         for grid in self._further:
-            if grid.keys().isdisjoint({each.get_key_element() for each in given} - {"experiment"}):
+            if keys.isdisjoint(grid) and not ("experiment" in grid and special):
                 kept = [each for each in given if each.get_key_element() not in grid]
                 own = self._parsed([f"{key}={value}" for key, value in grid.items()])
                 jobs += BasicSweeper.split_arguments([*own, *kept], None)[0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fico.errors import DataError
+from fico.errors import PathError
 from fico.util.quiet import is_quiet
 
 if TYPE_CHECKING:
@@ -109,6 +109,6 @@ def check_folders(runs: Sequence[Path], images: Path | None) -> None:
     """
     for run in runs:
         if not run.is_dir():
-            raise DataError(f"there is no folder {run}; give the folder that a run printed last")
+            raise PathError(f"there is no folder {run}; give the folder that a run printed last")
     if images is not None and not images.is_dir():
-        raise DataError(f"there is no folder {images}; give one with images")
+        raise PathError(f"there is no folder {images}; give one with images")

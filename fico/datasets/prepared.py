@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fico.datasets.recipes import find_recipe
-from fico.errors import DataError
+from fico.errors import DataError, PathError
 
 
 def check_prepared(name: str, root: str | Path) -> None:
@@ -19,7 +19,7 @@ def check_prepared(name: str, root: str | Path) -> None:
     recipe, folder = find_recipe(name), Path(root).expanduser()
     if recipe is None:
         if name != "shapes" and not folder.exists():
-            raise DataError(f"there is no folder {folder} with the data set {name}; correct dataset.root")
+            raise PathError(f"there is no folder {folder} with the data set {name}; correct dataset.root")
         return
     missing = [] if folder.is_file() else recipe.layout.missing(folder)
     if missing:

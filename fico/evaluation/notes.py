@@ -28,7 +28,8 @@ def notes(state: EvaluationState, folds: list[list[TaskQueries]]) -> Iterator[st
         recalls = [metric for metric in first.columns.metrics if isinstance(metric, Recall)]
         high = [metric.name for metric in recalls if metric.k > first.items]
         if high:
-            yield f"{name}: {', '.join(high)} reach beyond the gallery of {first.items}"
+            verb = "reaches" if len(high) == 1 else "reach"
+            yield f"{name}: {', '.join(high)} {verb} beyond the gallery of {first.items}"
 
 
 def _empty_queries(several: tuple[TaskQueries, ...], state: EvaluationState) -> Iterator[str]:

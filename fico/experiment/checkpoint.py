@@ -10,7 +10,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from fico.errors import DataError, UsageError
+from fico.errors import DataError, PathError, UsageError
 from fico.experiment.build import build
 from fico.experiment.config.checks import WEIGHT_SUFFIXES
 from fico.networks.checkpoint_io.load import load_strictly
@@ -139,7 +139,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         DataError: The file is missing, damaged or cannot be read.
     """
     if not path.is_file():
-        raise DataError(f"there is no checkpoint {path}; model.checkpoint takes a .ckpt that a run wrote")
+        raise PathError(f"there is no checkpoint {path}; model.checkpoint takes a .ckpt that a run wrote")
     check_records(path)
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fico.errors import DataError, UsageError
+from fico.errors import PathError, UsageError
 
 SUFFIXES = (".npy", ".npz", ".safetensors", ".mat", ".h5", ".hdf5", ".h5py")
 
@@ -20,7 +20,7 @@ def split_source(source: str) -> tuple[Path, str | None]:
         if Path(source[:cut]).is_file():
             return Path(source[:cut]), source[cut + 1 :]
     wanted = f"give the path of a file ({', '.join(SUFFIXES)})"
-    raise DataError(f"{source} {'is a folder' if Path(source).is_dir() else 'does not exist'}; {wanted}")
+    raise PathError(f"{source} {'is a folder' if Path(source).is_dir() else 'does not exist'}; {wanted}")
 
 
 def array_file(source: str) -> tuple[Path, str | None]:

@@ -6,7 +6,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from fico.errors import DataError
+from fico.errors import DataError, PathError
 
 
 def read_text(path: Path) -> str:
@@ -18,7 +18,7 @@ def read_text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError as error:
-        raise DataError(f"there is no file {path}; put it there") from error
+        raise PathError(f"there is no file {path}; put it there") from error
     except UnicodeDecodeError as error:
         data = path.read_bytes()
         line, byte = data[: error.start].count(b"\n") + 1, data[error.start]
@@ -71,6 +71,6 @@ def read_json(path: Path) -> Any:
         data = path.read_bytes()
         return json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)  # bytes may start with a mark
     except FileNotFoundError as error:
-        raise DataError(f"there is no file {path}; put it there") from error
+        raise PathError(f"there is no file {path}; put it there") from error
     except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
         raise DataError(f"{path} is not readable JSON ({error}); fetch or make it again") from error

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fico.errors import DataError
+from fico.errors import DataError, PathError
 from fico.inference.gallery import Images
 from fico.util.atomic import atomic_write
 from fico.util.cache import cache_dir
@@ -71,7 +71,7 @@ def index_folder(folder: Path, encode: Encode, key: str, *, progress: bool = Tru
 
 def _image_files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}; give one with images")
+        raise PathError(f"there is no folder {folder}; give one with images")
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not found:
         raise DataError(f"there is no image in {folder}, nor below it ({', '.join(sorted(SUFFIXES))})")

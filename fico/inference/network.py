@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from fico.embeddings.store import read_manifest
-from fico.errors import DataError, FicoError
+from fico.errors import DataError, FicoError, PathError
 from fico.networks.checkpoint_io.load import load_strictly
 from fico.run_context import STAMP
 from fico.util.zip_records import check_records
@@ -91,7 +91,7 @@ def _network_node(model: Mapping[str, Any], run: Path) -> Mapping[str, Any]:
 def _checkpoint(run: Path) -> Path | None:
     """The checkpoint that was tested; None where the authors' weights were."""
     if not run.is_dir():
-        raise DataError(f"there is no folder {run}; give the folder that a run printed last")
+        raise PathError(f"there is no folder {run}; give the folder that a run printed last")
     path = run / CHECKPOINT
     if path.is_file():
         return path

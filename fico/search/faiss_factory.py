@@ -41,19 +41,20 @@ def build_index(factory: str, width: int, metric: str | None) -> Any:
     return index
 
 
-def check_factory(factory: str, metric: str | None) -> None:
-    """Refuses a factory that FAISS can build for no usual number of columns.
+def check_factory(factory: str, metric: str | None, width: int | None = None) -> None:
+    """Refuses a factory that FAISS cannot build for a number of columns, or, where that is not known, for no usual one.
 
     Args:
         factory: FAISS factory string, without ``{lists}``.
         metric: As in `build_index`.
+        width: Columns, as in `build_index`.
 
     Raises:
         UsageError: FAISS knows no such factory, or searches it by another metric.
     """
-    for width in _USUAL_WIDTHS:
+    for columns in (width,) if width else _USUAL_WIDTHS:
         try:
-            build_index(factory, width, metric)
+            build_index(factory, columns, metric)
         except UsageError as error:
             refusal = error
         else:

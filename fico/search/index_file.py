@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fico.errors import DataError
+from fico.errors import DataError, PathError
 from fico.util.atomic import atomic_write
 from fico.util.damaged import readable
 from fico.util.digests.digest import DIGEST, arrays_digest
@@ -92,7 +92,7 @@ def _read(path: Path, with_arrays: bool) -> tuple[dict[str, str], Arrays]:
     except DataError:
         raise
     except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist; save an index there first") from error
+        raise PathError(f"{path} does not exist; save an index there first") from error
     except (SafetensorError, OSError) as error:
         raise DataError(f"{path} is cut off or no index file ({error}); build the index again") from error
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fico.errors import DataError, FicoError
+from fico.errors import DataError, FicoError, PathError
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def readable(path: Path | str, remedy: str) -> Iterator[None]:
     except FicoError:
         raise
     except FileNotFoundError as error:
-        raise DataError(f"there is no file {error.filename or path}; put it there, or {remedy}") from error
+        raise PathError(f"there is no file {error.filename or path}; put it there, or {remedy}") from error
     except Exception as error:
         if Path(path).is_dir():
             raise DataError(f"{path} is a folder; give the path of a file") from error

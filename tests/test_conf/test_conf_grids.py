@@ -37,6 +37,13 @@ def test_what_the_command_line_sets_holds_in_every_grid_but_in_those_that_sweep_
     assert jobs(["model=b"], {"model": "a"}, grids[:1]) == [[["model=b"]]]
 
 
+def test_a_grid_with_an_experiment_of_its_own_takes_only_what_every_experiment_has():
+    grids = [{"experiment": "other"}]
+    assert jobs(["model.epochs=1"], {"model": "a"}, grids) == [[["model=a", "model.epochs=1"]]]
+    common = ["logger=none", "run.resume=never"]
+    assert jobs(common, {"model": "a"}, grids) == [[["model=a", *common], ["experiment=other", *common]]]
+
+
 def test_the_jobs_come_in_batches_over_all_grids():
     assert [len(each) for each in jobs([], {"model": "a,b"}, [{"model": "c"}], 2)] == [2, 1]
 

@@ -1,12 +1,13 @@
 """What this machine, FAISS or the weights cannot do is told before the data are read and Lightning is loaded."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from fico.errors import UsageError
 from fico.experiment.config import start
@@ -50,6 +51,23 @@ def test_weights_of_another_model_are_refused_and_its_own_pass(files, model, of,
     if model != of:
         assert f"{of}.{suffix}, which holds weights of another model: the model here has no" in found[0]
         assert f"give a file of {model}, or set model=" in found[0]
+
+
+def test_weights_that_a_training_loop_wrapped_come_with_the_line_that_unwraps_them(files, tmp_path):
+    state = load_file(files / "scan.safetensors")
+    torch.save({"state_dict": state}, tmp_path / "nested.pth")
+    torch.save({f"module.{name}": value for name, value in state.items()}, tmp_path / "parallel.pth")
+    for name, what in (("nested", "the weights lie under 'state_dict'"), ("parallel", "every name begins with 'mod")):
+        (message,) = wrong_start(composed("model=scan", f"model.weights={tmp_path / name}.pth"))
+        assert message.startswith(f"model.weights is {tmp_path / name}.pth: {what}")
+        line = re.search(r"torch\.save\((.*), NEW\) with state", message)[1]
+        assert eval(line, {"state": torch.load(tmp_path / f"{name}.pth")}).keys() == state.keys()
+
+
+def test_a_checkpoint_of_a_run_given_as_weights_is_told(files, tmp_path):
+    torch.save(torch.load(files / "scan.ckpt") | {"fico": {"data": "x"}}, tmp_path / "best.ckpt")
+    (message,) = wrong_start(composed("model=scan", f"model.weights={tmp_path / 'best.ckpt'}"))
+    assert message.endswith(f"which a run wrote; give it as model.checkpoint={tmp_path / 'best.ckpt'}")
 
 
 @pytest.mark.parametrize("model", trained())
@@ -99,8 +117,15 @@ def test_an_index_that_cannot_be_built_is_told(overrides, message):
 
 
 @pytest.mark.parametrize("factory", ["'PQ7,RFlat'", "'IVF{lists},Flat'", "'BIVF{lists}'", "'PCA256,Flat'", "HNSW32"])
-def test_an_index_that_some_width_allows_passes(factory):
-    assert not list(wrong_start(composed(f"index.flat.factory={factory}")))
+def test_an_index_that_some_width_allows_passes_where_only_the_data_know_the_width(factory):
+    assert not list(wrong_start(composed("model=cca", f"index.flat.factory={factory}")))
+
+
+@pytest.mark.parametrize(("model", "width"), [("vsrn", 128), ("ucch", 64), ("clip", 96), ("xvlm_nf", 64)])
+def test_an_index_that_the_width_of_the_model_does_not_allow_is_told(model, width):
+    (message,) = wrong_start(composed(f"model={model}", "index.flat.factory='PQ7,RFlat'"))
+    assert message.startswith(f"index.flat.factory: FAISS cannot build 'PQ7,RFlat' for {width} columns")
+    assert not list(wrong_start(composed(f"model={model}", "index.flat.factory='PQ8,RFlat'")))
 
 
 @pytest.mark.parametrize("scarce", ["memory", "disk"])

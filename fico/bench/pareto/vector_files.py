@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fico.errors import DataError, UsageError
+from fico.errors import DataError, PathError, UsageError
 from fico.util.damaged import readable
 from fico.util.disk_errors import map_npy
 from fico.util.optional import requires_extra
@@ -69,7 +69,7 @@ def open_vectors(data: str, query_data: str | None) -> tuple[RowsOnDisk, RowsOnD
 
 def _open(path: Path, key: str) -> RowsOnDisk:
     if not path.is_file():
-        raise DataError(f"{path} does not exist; give a file ({', '.join(_SUFFIXES)}) as bench.data")
+        raise PathError(f"{path} does not exist; give a file ({', '.join(_SUFFIXES)}) as bench.data")
     if path.suffix not in _SUFFIXES:
         raise UsageError(f"{path} has none of the suffixes {', '.join(_SUFFIXES)}; write the vectors in one of them")
     with readable(path, "fetch it again"):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fico.embeddings.store import EmbeddingStore
-from fico.errors import DataError
+from fico.errors import DataError, PathError
 from fico.formats.text import read_json
 from fico.inference.inputs import check_inputs
 from fico.report.results.runs import is_run
@@ -75,7 +75,7 @@ def check_other(path: Path) -> str | None:
         DataError: It is not what was written, or there is no such path.
     """
     if not path.exists():
-        raise DataError(f"{path} does not exist; give the folder of a finished run, or an index, store or cache")
+        raise PathError(f"{path} does not exist; give the folder of a finished run, or an index, store or cache")
     if path.is_file() or (path / "shards.index").is_file():
         from fico.search.sharded.saved import load_index
 

@@ -13,7 +13,7 @@ from fico.datasets.feature_sets.arrays import Arrays, Files, read_arrays
 from fico.datasets.feature_sets.fingerprint import fingerprint
 from fico.datasets.feature_sets.standardise import standardised
 from fico.datasets.splits import hash_order
-from fico.errors import DataError, UsageError
+from fico.errors import DataError, PathError, UsageError
 from fico.formats.arrays import check_finite
 from fico.types import Correspondence
 
@@ -81,7 +81,7 @@ class FeatureFiles(SplitReader):
     ) -> None:
         super().__init__(Path(root).expanduser(), name)
         if not self.root.is_dir():
-            raise DataError(f"there is no folder {self.root}; set dataset.root to the folder of the feature files")
+            raise PathError(f"there is no folder {self.root}; set dataset.root to the folder of the feature files")
         if order not in get_args(Order):
             raise UsageError(f"dataset.order is {order!r}; give {', '.join(get_args(Order))}")
         check_validation(validation)

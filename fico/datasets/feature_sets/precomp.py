@@ -11,7 +11,7 @@ from fico.datasets.base import CaptionsPerImage, RetrievalSplit, SplitReader, ch
 from fico.datasets.feature_sets.fingerprint import fingerprint
 from fico.datasets.labels import LabelFile
 from fico.datasets.words import caption_words
-from fico.errors import DataError
+from fico.errors import DataError, PathError
 from fico.formats.arrays import check_finite
 from fico.formats.text import read_items, read_json
 from fico.types import Correspondence
@@ -61,7 +61,7 @@ class Precomp(SplitReader):
         check_captions_per_image(captions_per_image)
         super().__init__(Path(root).expanduser(), name)
         if not self.root.is_dir():
-            raise DataError(f"there is no folder {self.root}; set dataset.root to one with train_ims.npy and so on")
+            raise PathError(f"there is no folder {self.root}; set dataset.root to one with train_ims.npy and so on")
         self.captions_per_image = captions_per_image
         self.files = {"train": "train", "val": "dev", "test": test_files}
         self.expected = dict(expected or {})

@@ -12,7 +12,7 @@ from jaxtyping import Float32, Int64
 from fico.datasets.base import RetrievalSplit, SplitReader, check_validation
 from fico.datasets.feature_sets.standardise import standardised
 from fico.datasets.splits import hash_order
-from fico.errors import DataError
+from fico.errors import DataError, PathError
 from fico.types import Correspondence
 from fico.util.arrays import read_npz
 
@@ -55,7 +55,7 @@ class Wikipedia(SplitReader):
         path = Path(root).expanduser()
         self.path = path / FILE if path.is_dir() else path
         if not self.path.is_file():
-            raise DataError(f"there is no {self.path}; set dataset.root to {FILE} or to the folder that holds it")
+            raise PathError(f"there is no {self.path}; set dataset.root to {FILE} or to the folder that holds it")
         super().__init__(self.path.parent, name)
         self.validation = validation
 

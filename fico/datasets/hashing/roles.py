@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from fico.datasets.splits import hash_order
-from fico.errors import DataError, UsageError
+from fico.errors import DataError, PathError, UsageError
 from fico.util.damaged import readable
 
 FILES = ("queries", "database", "train", "val")
@@ -145,7 +145,7 @@ def _read_rows(file: Path, root: Path, ids: Sequence[str]) -> Int64[np.ndarray, 
     path = file.expanduser()
     path = path if path.is_file() else root / path
     if not path.is_file():
-        raise DataError(f"there is no index file {file}; give a .txt with an image id a line, or a .npy of ids")
+        raise PathError(f"there is no index file {file}; give a .txt with an image id a line, or a .npy of ids")
     with readable(path, "give a .txt with an image id a line, or a .npy of ids"):
         if path.suffix == ".npy":
             names = [str(item) for item in np.load(path, allow_pickle=False).ravel().tolist()]

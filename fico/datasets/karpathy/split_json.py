@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fico.datasets.words import caption_words
-from fico.errors import DataError
+from fico.errors import DataError, PathError
 from fico.formats.text import read_json
 
 SPLIT_NAMES = frozenset({"train", "restval", "val", "dev", "test"})
@@ -42,7 +42,7 @@ def find_json(root: Path) -> Path:
     if root.is_file():
         return root
     if not root.is_dir():
-        raise DataError(f"there is no folder {root}; prepare the data set there, or correct its path")
+        raise PathError(f"there is no folder {root}; prepare the data set there, or correct its path")
     for pattern in ("dataset*.json", "*.json"):
         found = sorted([*root.glob(pattern), *root.glob(f"{pattern}.gz")])
         if len(found) > 1:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fico.datasets.pairs.pair import IMAGE_SUFFIXES
-from fico.errors import DataError
+from fico.errors import PathError
 from fico.util.atomic import sha256
 from fico.util.cache import cache_dir
 from fico.util.cached_folder import ensure_folder
@@ -71,7 +71,7 @@ def stored_images(path: Path, settings: str, read: Callable[[], Iterator[Embedde
         _write(work, read())
 
     if not path.is_file():
-        raise DataError(f"there is no file {path}; put it there")
+        raise PathError(f"there is no file {path}; put it there")
     folder = cache_dir() / "pairs" / digest(f"{sha256(path)} {settings}".encode()).hexdigest()[:24]
     ensure_folder(folder, write)
     rows: list[dict[str, Any]] = json.loads((folder / ROWS).read_bytes())

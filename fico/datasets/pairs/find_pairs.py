@@ -12,7 +12,7 @@ from fico.datasets.pairs.pair import SPLIT_WORDS, Pair, named_split
 from fico.datasets.pairs.parquet import ParquetFile
 from fico.datasets.pairs.tables import Table, read_delimited, read_json_lines, read_json_list
 from fico.datasets.pairs.webdataset import read_samples
-from fico.errors import DataError
+from fico.errors import DataError, PathError
 
 _LOG = logging.getLogger(__name__)
 TEXT_TABLES = {
@@ -38,7 +38,7 @@ def find_files(root: Path) -> list[Path]:
     if root.is_file():
         return [root]
     if not root.is_dir():
-        raise DataError(f"there is no file or folder {root}; correct the path of the data set")
+        raise PathError(f"there is no file or folder {root}; correct the path of the data set")
     for folders in (
         [root],
         [root / "data"],

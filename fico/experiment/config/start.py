@@ -60,11 +60,26 @@ def _wrong_factories(config: DictConfig) -> Iterator[str]:
             continue
         from fico.search.faiss_factory import check_factory
 
+        is_binary = factory.startswith("B")
         try:
-            metric = None if factory.startswith("B") else node.get("metric", "cosine")
-            check_factory(factory.replace("{lists}", str(_LISTS)), metric)
+            check_factory(
+                factory.replace("{lists}", str(_LISTS)),
+                None if is_binary else node.get("metric", "cosine"),
+                _width(config, is_binary=is_binary),
+            )
         except UsageError as error:
             yield f"index.{name}.factory: {error}"
+
+
+def _width(config: DictConfig, *, is_binary: bool) -> int | None:
+    """Columns that an index will see: dimensions of floats, bytes of codes; None where only the data know them."""
+    if bits := OmegaConf.select(config, "model.bits"):
+        return int(bits) // 8 if is_binary else int(bits)
+    if is_binary or config.model.query_time_attention:  # codes of floats are as long as ITQ can make them
+        return None
+    network = OmegaConf.select(config, "model.module.network") or {}
+    known = [network.get(name) for name in ("embed_dim", "dim")]
+    return next((int(dim) for dim in known if isinstance(dim, int)), None)
 
 
 def _wrong_weights(config: DictConfig, key: str) -> Iterator[str]:
@@ -73,22 +88,31 @@ def _wrong_weights(config: DictConfig, key: str) -> Iterator[str]:
     node = OmegaConf.select(config, "model.module.network")
     if not given or not Path(given).is_file() or not isinstance(node, DictConfig):
         return
-    from fico.networks.checkpoint_io.load import first_few, read_checkpoint
+    from fico.networks.checkpoint_io.load import first_few, read_checkpoint, wrapping
+    from fico.run_context import STAMP
 
     try:
         content = read_checkpoint(Path(given))
+        if key == "model.weights" and STAMP in content:
+            yield f"{key} is {given}, which a run wrote; give it as model.checkpoint={given}"
+            return
         network = _without_values(node)
-        names = _of_run(content) if key == "model.checkpoint" else _of_authors(content, network, given)
+        state = _of_run(content) if key == "model.checkpoint" else _of_authors(content, network, given)
     except FicoError as error:
         yield str(error)
         return
-    expected = set(network.state_dict())
+    names, expected = set(state), set(network.state_dict())
     extra = {name for name in names - expected if not name.startswith(_FROZEN)}
     if 2 * len(names & expected) < len(expected | extra):
+        advice = wrapping(state)
         yield (
-            f"{key} is {given}, which holds weights of another model: the model here has no "
-            f"{first_few(sorted(extra)) or 'such names'}; give a file of {config.model.name}, or set model= to the "
-            "model of the file"
+            f"{key} is {given}: {advice}"
+            if advice
+            else (
+                f"{key} is {given}, which holds weights of another model: the model here has no "
+                f"{first_few(sorted(extra)) or 'such names'}; give a file of {config.model.name}, or set model= to the "
+                "model of the file"
+            )
         )
 
 
@@ -101,11 +125,15 @@ def _without_values(node: DictConfig) -> Any:
         return build(plain | {name: size for name, size in _SIZES.items() if name in plain and plain[name] is None})
 
 
-def _of_run(checkpoint: Mapping[str, Any]) -> set[str]:
-    names = (str(name).partition("network.") for name in checkpoint.get("state_dict", {}))
-    return {name for before, is_network, name in names if is_network and not before}
+def _of_run(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name.removeprefix("network."): value
+        for name, value in checkpoint.get("state_dict", {}).items()
+        if name.startswith("network.")
+    }
 
 
-def _of_authors(checkpoint: Mapping[str, Any], network: Any, path: str) -> set[str]:
+def _of_authors(checkpoint: Mapping[str, Any], network: Any, path: str) -> Mapping[str, Any]:
     remap = getattr(network, "remap_state_dict", None)
-    return set(checkpoint if remap is None else remap(checkpoint, path))
+    state: Mapping[str, Any] = checkpoint if remap is None else remap(checkpoint, path)
+    return state

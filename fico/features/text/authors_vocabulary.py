@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from fico.datasets.base import RetrievalSplit
-from fico.errors import DataError
+from fico.errors import DataError, PathError
 from fico.features.text.treebank import tokenize
 from fico.features.vocabulary import MOST_UNKNOWN, SPECIAL, Vocabulary
 from fico.formats.text import read_json
@@ -32,7 +32,7 @@ def read_authors_vocabulary(path: Path | str, *, words: int | None = None) -> Vo
     """
     file = Path(path)
     if not file.is_file():
-        raise DataError(f"there is no vocabulary {file}; give the file that belongs to the checkpoint")
+        raise PathError(f"there is no vocabulary {file}; give the file that belongs to the checkpoint")
     content = read_json(file) if file.suffix == ".json" else _from_pickle(file)
     vocabulary = _checked(content, file)
     if words is not None and len(vocabulary) != words:

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from fico.errors import DataError
+from fico.errors import DataError, PathError
 from fico.util.optional import requires_extra
 
 _HUB_NAME = re.compile(r"[\w.\-]+/[\w.\-]+")
@@ -27,7 +27,7 @@ def find_file(source: str | Path, name: str, key: str) -> Path:
     if path.is_file():
         return path
     if not _HUB_NAME.fullmatch(str(source)):
-        raise DataError(f"there is no tokeniser file {path}; give {key}=FILE, the {name} that belongs to the weights")
+        raise PathError(f"there is no tokeniser file {path}; give {key}=FILE, the {name} that belongs to the weights")
     with requires_extra("models"):
         from huggingface_hub import hf_hub_download
 

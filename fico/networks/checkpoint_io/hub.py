@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from fico.errors import DataError
+from fico.errors import DataError, PathError
 from fico.networks.checkpoint_io.load import read_checkpoint
 from fico.util.optional import requires_extra
 
@@ -36,7 +36,7 @@ def released_folder(source: str | Path) -> Path | None:
         return _complete(path)
     name = path.as_posix()
     if not _HUB_NAME.fullmatch(name) or name.endswith(_WEIGHT_FILES):
-        raise DataError(f"there is no weights file or folder {path}; give the path of released weights, or a hub name")
+        raise PathError(f"there is no weights file or folder {path}; give the path of released weights, or a hub name")
     return _fetched(name)
 
 

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from fico.errors import DataError
+from fico.errors import DataError, PathError
 from fico.util.digests.beside import check_digest_file
 
 # What the authors' scripts stored with the tensors: their options and scores. None of it runs code.
@@ -25,6 +25,7 @@ _HARMLESS: list[Any] = [
     (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),  # type: ignore[attr-defined]
     (np._core.multiarray.scalar, "numpy._core.multiarray.scalar"),  # type: ignore[attr-defined]
 ]
+_WRAPPERS = ("state_dict", "model_state_dict", "model")  # under which training loops save weights
 _NAMED = 3  # as many names as one sentence can hold
 
 
@@ -48,7 +49,7 @@ def read_checkpoint(path: Path | str, *, trust: bool = False) -> dict[str, Any]:
     """
     file = Path(path)
     if not file.is_file():
-        raise DataError(f"there is no weights file {file}; give the path of a released checkpoint")
+        raise PathError(f"there is no weights file {file}; give the path of a released checkpoint")
     try:
         if file.suffix == ".safetensors":
             check_digest_file(file)
@@ -104,12 +105,25 @@ def load_strictly(module: nn.Module, state: Mapping[str, Any], path: Path | str)
         if name in state and _shape(state[name]) != _shape(expected[name])
     ]
     if mismatches:
-        raise DataError(
-            f"{path} does not fit {type(module).__name__}: {first_few(mismatches)}; "
-            "give a checkpoint of this model and of these sizes"
-        )
+        advice = wrapping(state) or "give a checkpoint of this model and of these sizes"
+        raise DataError(f"{path} does not fit {type(module).__name__}: {first_few(mismatches)}; {advice}")
     refuse_non_finite(state, path)
     module.load_state_dict(dict(state))
+
+
+def wrapping(state: Mapping[str, Any]) -> str:
+    """How to take the weights out of what a training loop saved around them; empty where it saved them bare.
+
+    Args:
+        state: Of `read_checkpoint`, under the names that a network would load.
+    """
+    take = "give a file of {0}: torch.save({1}, NEW) with state = torch.load(FILE, weights_only=True)"
+    if key := next((key for key in _WRAPPERS if isinstance(state.get(key), Mapping)), None):
+        return f"the weights lie under {key!r}; " + take.format("these alone", f"state[{key!r}]")
+    if state and all(str(name).startswith("module.") for name in state):
+        bare = "{name[7:]: value for name, value in state.items()}"
+        return "every name begins with 'module.', as DataParallel saves them; " + take.format("bare names", bare)
+    return ""
 
 
 def refuse_non_finite(state: Mapping[str, Any], path: Path | str) -> None:

@@ -194,7 +194,7 @@ def _notes(contenders: Sequence[Contender], tests: Tests) -> tuple[str, ...]:
         f"Holm for {len(tests)} tests; {NOTHING} where the metric is not a mean over queries or values are not stored."
     )
     return distinct([
-        f"Metrics in percent, MedR in items. Differences are to {contenders[0].label}, in points; the best is bold.",
+        f"Metrics in percent, MedR in items. Differences are to {contenders[0].label}, in points.",
         "After the value of one run: its 95 % interval (bootstrap over queries, captions of one image together); after "
         "a difference that of the paired differences.",
         "±: standard deviation over seeds. p tests the mean over the seeds: whether another sample of queries could "

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from fico.errors import DataError, FicoError
+from fico.errors import DataError, FicoError, PathError
 from fico.report.results.metric import Metric, check_metric
 from fico.report.results.per_query import QUERIES, QueryTable, queries_csv
 from fico.report.results.wording_0_1 import reworded
@@ -257,7 +257,7 @@ def read_results(path: Path, *, is_checked: bool = True) -> Results:
     """
     path = Path(path)
     if not path.exists() and path.name != RESULTS:
-        raise DataError(f"there is no file or folder {path}; give the folder that a run printed last")
+        raise PathError(f"there is no file or folder {path}; give the folder that a run printed last")
     if path.is_dir() and not any((path / name).exists() for name in (RESULTS, "config.yaml", "run.log")):
         raise DataError(
             f"{path} is no folder of a run: it has neither results.json nor config.yaml; give the folder that a run "

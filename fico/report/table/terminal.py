@@ -38,7 +38,10 @@ def print_table(table: Table, file: TextIO | None = None) -> None:
     for number, part in enumerate(fitted(table, console)):
         if number:
             console.print()
-        console.print(as_rich(part))
+        with console.capture() as captured:
+            console.print(as_rich(part))
+        for line in captured.get().splitlines():
+            console.file.write(f"{line.rstrip()}\n")
     for note in notes(table):
         print_text(console, note)
     console.print()
