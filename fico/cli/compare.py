@@ -8,6 +8,8 @@ from fico.embeddings.store import read_manifest
 from fico.errors import UsageError
 from fico.inference.inputs import StoredInputs
 from fico.report.compare.compare import compare
+from fico.report.mteb.read import read_folder
+from fico.report.mteb.table import mteb_tables
 from fico.report.results.runs import FinishedRun, find_runs, is_run
 from fico.report.results.schema import RESULTS, read_results
 from fico.report.table.comma_separated import as_csv
@@ -63,6 +65,22 @@ def read_runs(folders: Sequence[Path]) -> tuple[list[FinishedRun], tuple[tuple[P
             for run in found.runs:
                 runs.setdefault(run.folder, run)
     return list(runs.values()), tuple(left_out)
+
+
+def beside_mteb(runs: Sequence[FinishedRun], folder: Path) -> list[Table]:
+    """The runs beside the models of a folder in mteb's layout, a table for each task of both.
+
+    Raises:
+        UsageError: There is no such folder, or it has no task of the runs' data.
+        DataError: A file in it is broken.
+    """
+    results = [run.results for run in runs]
+    tables = mteb_tables(results, read_folder(folder))
+    shared = [table for table in tables if any(row.kind == "run" for row in table.rows)]
+    if not shared:
+        data = ", ".join(sorted({f"{run.data.name} {run.data.split}" for run in results}))
+        raise UsageError(f"{folder} has no results of mteb on {data}; leave --mteb out")
+    return shared
 
 
 def captions_of(runs: Sequence[FinishedRun]) -> dict[str, str]:

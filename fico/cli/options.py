@@ -91,6 +91,13 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
     return flat
 
 
+def say(text: str) -> None:
+    """Prints a result on standard output: on a terminal wrapped between words, so that a path stays whole."""
+    from fico.report.table.terminal import console_of, hanging
+
+    typer.echo(hanging(text, 2, console_of()))
+
+
 def tell(text: str) -> None:
     """Reports a step on standard error, unless the user wants results alone."""
     if not is_quiet():

@@ -9,9 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fico.cli.options import say
 from fico.errors import UsageError
 from fico.inference.results import Hit, SearchResults
 from fico.inference.run import load_run
+from fico.report.table.terminal import print_stripped
 from fico.util.units import seconds_text
 
 NARROWEST = 80  # columns, where standard output is no terminal
@@ -135,8 +137,8 @@ def print_hits(found: Found) -> None:
     if not console.is_terminal:
         widest = max(len(str(hit.path or hit.caption or hit.id)) for hit in found.hits)
         console.width = max(NARROWEST, widest + 20)  # a path in a pipe stays whole
-    console.print(table)
-    console.print(found.summary, soft_wrap=True, markup=False)
+    print_stripped(console, table)
+    say(found.summary)
 
 
 def write_html(path: Path, query: Query, found: Found) -> None:

@@ -1,5 +1,6 @@
 """A sweep over several grids: which jobs it has, and that those of `experiment=mini` compose."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -53,6 +54,8 @@ def test_mini_has_every_code_length_of_table_3_and_two_sizes_of_table_6():
     assert {job[1] for job in found if job[0] == "model=ucch"} == {
         "experiment=mini", "model.bits=16", "model.bits=32", "model.bits=128"
     }  # fmt: skip
+    (number,) = re.findall(r"experiment-mini/(\d+)-ucch-64", (CONF.parent / "docs" / "faq.md").read_text())
+    assert found[int(number)] == ["model=ucch", "experiment=mini"]
     attending = {job[1] for job in found if "experiment=table6" in job}
     assert attending == {"model=blip2", "model=imram", "model=scan", "model=xvlm"}
 

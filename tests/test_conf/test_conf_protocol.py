@@ -4,6 +4,7 @@ import pytest
 
 from fico.errors import UsageError
 from fico.experiment.config.checks import check_config
+from fico.experiment.config.pairing import check_data
 from fico.experiment.data import build_data
 from tests.configs import composed
 
@@ -23,6 +24,14 @@ from tests.configs import composed
 def test_wrong_keys_are_one_sentence(overrides, wanted):
     with pytest.raises(UsageError, match=wanted):
         check_config(composed("model=ucch", "logger=none", *overrides))
+
+
+@pytest.mark.parametrize("key", ["queries", "train", "validation"])
+def test_more_drawn_images_than_there_are_scenes_are_refused_before_anything_is_made(tmp_path, key):
+    overrides = ["dataset.protocol=hashing", "dataset.images=60", "dataset.subset=50", f"dataset.root={tmp_path}"]
+    with pytest.raises(UsageError, match=f"protocol_{key} is 91, but there are 90 images to draw from"):
+        check_data(composed("model=ucch", "logger=none", *overrides, f"dataset.protocol_{key}=91"))
+    check_data(composed("model=ucch", "logger=none", *overrides, f"dataset.protocol_{key}=90"))
 
 
 def test_the_run_has_queries_and_a_database_and_says_so_in_its_name(tmp_path):

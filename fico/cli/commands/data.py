@@ -23,15 +23,16 @@ def data_show(
 ) -> None:
     """Write a page with sample images, captions and labels, statistics and chance levels of a data set."""
     from fico.cli.data.show import show
+    from fico.cli.options import say
 
     options = {} if split_key is None else {"split_key": split_key}
     path, numbers, notes = show(name, root, split=split, samples=samples, out=out, options=options)
     for found in numbers:
         labels = "" if found.density is None else f", relevance density {found.density:.4f}"
-        typer.echo(f"{found.name}: {found.images:,} images, {found.captions:,} captions{labels}")
+        say(f"{found.name}: {found.images:,} images, {found.captions:,} captions{labels}")
     for note in notes:
-        typer.echo(note)
-    typer.echo(f"wrote {path}")
+        say(note)
+    say(f"wrote {path}")
 
 
 @data_app.command("overlap")

@@ -24,6 +24,7 @@ def recommend(
     sizes = None if memory is None else parse_bytes(memory, "--memory")
     seconds = None if latency is None else seconds_of(latency, "--latency")
     from fico.cli.compare import write_comparison
+    from fico.cli.options import say
     from fico.report.recommend.recommend import Limits
     from fico.report.recommend.recommend import recommend as choose
     from fico.report.results.runs import find_runs
@@ -35,6 +36,6 @@ def recommend(
     if out is not None:
         write_comparison(out, recommendation.table)
     print_table(recommendation.table)
-    typer.echo(recommendation.answer)
+    say(recommendation.answer)
     for path, reason in found.left_out:
         typer.echo(f"fico: left out: {path}: {reason}", err=True)

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from fico.datasets.pairs.columns import ColumnNames
 from fico.datasets.pairs.find_pairs import check_columns
 from fico.datasets.prepared import check_prepared
-from fico.datasets.shapes.size import FEWEST_IMAGES, require_room, shapes_folder
+from fico.datasets.shapes.size import FEWEST_IMAGES, require_room, shapes_folder, split_counts
 from fico.errors import UsageError
 from fico.experiment.config.cascade import cascade_request, is_cascade
 from fico.experiment.config.resolvers import dataset_name, features_name
@@ -31,6 +31,7 @@ def check_data(config: DictConfig) -> None:
     _check_source(config)
     if dataset_name(config) == "shapes":
         _check_room(config.dataset)
+        _check_drawn(config.dataset)
     root = OmegaConf.select(config, "dataset.root")
     if root and isinstance(root, str):  # anything else is refused with the other values
         check_prepared(dataset_name(config), root)
@@ -53,6 +54,18 @@ def _check_room(dataset: DictConfig) -> None:
     images, root = dataset.get("images"), dataset.get("root")
     if type(images) is int and images >= FEWEST_IMAGES and isinstance(root, str | None):
         require_room(images, shapes_folder(images, dataset.get("seed"), root))
+
+
+def _check_drawn(dataset: DictConfig) -> None:
+    """Refuse more images for a role of the hashing protocol than the scenes are; all of them are labelled."""
+    images, subset = dataset.get("images"), dataset.get("subset")
+    if type(images) is not int or dataset.get("protocol") != "hashing":
+        return
+    most = subset if type(subset) is int else images  # anything else is refused with the other values
+    total = sum(min(count, most) for count in split_counts(images).values())
+    for key in ("protocol_queries", "protocol_train", "protocol_validation"):
+        if type(count := dataset.get(key)) is int and count > total:
+            raise UsageError(f"dataset.{key} is {count}, but there are {total} images to draw from; lower it")
 
 
 def _check_labels(dataset: DictConfig, name: str) -> None:

@@ -38,13 +38,18 @@ def print_table(table: Table, file: TextIO | None = None) -> None:
     for number, part in enumerate(fitted(table, console)):
         if number:
             console.print()
-        with console.capture() as captured:
-            console.print(as_rich(part))
-        for line in captured.get().splitlines():
-            console.file.write(f"{line.rstrip()}\n")
+        print_stripped(console, as_rich(part))
     for note in notes(table):
         print_text(console, note)
     console.print()
+
+
+def print_stripped(console: Console, renderable: RenderableType) -> None:
+    """Prints without the blanks with which Rich fills each line."""
+    with console.capture() as captured:
+        console.print(renderable)
+    for line in captured.get().splitlines():
+        console.file.write(f"{line.rstrip()}\n")
 
 
 def print_text(console: Console, text: str, style: str = "") -> None:

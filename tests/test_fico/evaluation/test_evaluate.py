@@ -580,8 +580,8 @@ def test_a_result_prints_as_a_table_of_both_directions():
         "instance nDCG@10   1.0000    1.000-1.000  0.7907  0.8770    0.631-1.000  0.8155\n"
         "hubness i2t: skew of N_3 0.00, never found 0.0 %, Robin Hood 0.0 %\n"
         "hubness t2i: skew of N_2 0.00, never found 0.0 %, Robin Hood 0.0 %\n"
-        "note: instance i2t: R@100 reach beyond the gallery of 3\n"
-        "note: instance t2i: R@100 reach beyond the gallery of 2"
+        "note: instance i2t: R@100 reaches beyond the gallery of 3\n"
+        "note: instance t2i: R@100 reaches beyond the gallery of 2"
     )
     only = evaluate_scores(i2t=None, t2i=texts @ images.T, correspondence=pairs, recall_at=(1,), bootstrap=0)
     assert str(only).splitlines()[1] == (

@@ -1,6 +1,7 @@
 """mteb's layout: what a run writes, by a slow second version, and what a folder of theirs becomes."""
 
 import json
+import shutil
 from functools import partial
 from unittest import mock
 
@@ -157,3 +158,14 @@ def test_the_command_exports_and_the_report_takes_it_back(run, tmp_path):
     assert done.exit_code == 0, done.output
     assert "mteb: FiCoExternalData" in done.output
     assert "fico/embeddings" in (tmp_path / "out" / "report.md").read_text()
+    two = [str(shutil.copytree(run / "run", tmp_path / name)) for name in ("one", "two")]
+    done = CliRunner().invoke(app, ["compare", *two, "--examples", "0", "--mteb", str(tmp_path / "mteb")])
+    assert done.exit_code == 0, done.output
+    assert "fico/embeddings" in done.output[done.output.index("mteb: FiCoExternalData") :]
+
+
+def test_a_comparison_refuses_a_folder_of_other_tasks(run, tmp_path):
+    theirs(tmp_path, "MSCOCOT2IRetrieval.json", {"scores": {"test": [{"main_score": 0.5}]}})
+    done = CliRunner().invoke(app, ["compare", str(run / "run"), str(run / "run"), "--mteb", str(tmp_path)])
+    assert done.exit_code == 2
+    assert f"{tmp_path} has no results of mteb on external data" in done.output
