@@ -1,7 +1,7 @@
 """Options that several commands share: each type and help text is written once, and so is each group of them."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fico.errors import PathError
+from fico.errors import PathError, UsageError
 from fico.util.quiet import is_quiet
 
 if TYPE_CHECKING:
@@ -89,6 +89,21 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
     flat.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return flat
+
+
+def check_new(folders: Iterable[Path], *, overwrite: bool) -> None:
+    """Refuse folders that hold a finished run, which a command would write over.
+
+    Args:
+        folders: Where the command will write.
+        overwrite: The user wants it.
+
+    Raises:
+        UsageError: One does, and ``overwrite`` is not set.
+    """
+    held = next((folder for folder in folders if (folder / "results.json").exists()), None)
+    if held is not None and not overwrite:
+        raise UsageError(f"{held} holds the results of a run already; give --overwrite or another --out")
 
 
 def say(text: str) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from fico.cli.options import Overwrite, check_new
 from fico.formats.sources import array_file, require_one_of_pairs, split_source
 
 
@@ -91,6 +92,7 @@ def evaluate(
     name: Annotated[str, typer.Option(help="Name of the model in the results.")] = "embeddings",
     split: Annotated[str, typer.Option(help="Name in front of the metrics.")] = "test",
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the files of a run here.")] = None,
+    overwrite: Overwrite = False,
     trec: Annotated[Path | None, typer.Option(metavar="DIR", help="Write TREC runs and qrels here.")] = None,
     trec_depth: Annotated[int, typer.Option(min=1, help="Items of each query in a TREC run.")] = 1000,
 ) -> None:
@@ -100,6 +102,7 @@ def evaluate(
     """
     from fico.cli.metric_options import further_options
 
+    check_new(() if out is None else out.glob("*") if results_data else (out,), overwrite=overwrite)
     if images and texts and qrels is None:  # a missing file or option is told before anything heavy is imported
         for source in (images, texts, labels):
             _ = source and array_file(str(source))

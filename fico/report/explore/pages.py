@@ -9,6 +9,7 @@ from fico.report.explore.content import explored
 from fico.report.explore.page import write_explore
 from fico.report.results.runs import FinishedRun
 from fico.report.results.schema import DataInfo
+from fico.report.results.seeds import is_untrained
 
 
 def write_explore_pages(folder: Path, runs: Sequence[FinishedRun]) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -23,7 +24,7 @@ def write_explore_pages(folder: Path, runs: Sequence[FinishedRun]) -> tuple[dict
     """
     groups: dict[tuple[str, str, str], list[FinishedRun]] = {}
     for run in runs:
-        if run.results.metrics:
+        if run.results.metrics and not is_untrained(run.results):
             data = run.results.data
             groups.setdefault((data.name, data.split, data.fingerprint), []).append(run)
     pages: dict[str, str] = {}

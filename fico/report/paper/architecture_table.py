@@ -11,18 +11,20 @@ FAMILIES = {"vlp": "vision-language pre-trained", "fine": "fine-grained", "coars
 
 
 def architecture_table(runs: Sequence[Results]) -> Table:
-    """One row for each model and size, with the paper's widths where they are known.
+    """One row for each model and size, with the paper's widths where a run has one of its models and sizes.
 
     Args:
         runs: Finished runs on any data.
     """
-    columns = (
-        *(Column(name, is_text=True) for name in ("model", "size", "family", "embedding", "attention at query time")),
-        *(Column(name, "paper", is_text=True) for name in ("embedding", "image feature", "text feature")),
-    )
+    names = ("model", "size", "family", "embedding", "attention at query time")
+    columns = [Column(name, is_text=True) for name in names]
     rows = dict.fromkeys(_texts(group.first) for group in group_seeds(runs))
-    note = "paper: FiCo-ITR, arXiv 2407.20114, Table 1; – has none."
-    return Table("table1", "Table 1: architecture", columns, tuple(Row(text_cells(*texts)) for texts in rows), (note,))
+    notes = []
+    if any(text != NOTHING for texts in rows for text in texts[len(names) :]):
+        columns += [Column(name, "paper", is_text=True) for name in ("embedding", "image feature", "text feature")]
+        notes.append("paper: FiCo-ITR, arXiv 2407.20114, Table 1; – has none.")
+    cells = (Row(text_cells(*texts[: len(columns)])) for texts in rows)
+    return Table("table1", "Table 1: architecture", tuple(columns), tuple(cells), tuple(notes))
 
 
 def _texts(results: Results) -> tuple[str, ...]:

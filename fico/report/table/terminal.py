@@ -8,7 +8,7 @@ from typing import TextIO
 
 import rich.table
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleDimensions, Group, RenderableType
 from rich.text import Text
 
 from fico.report.table.table import Cell, Column, Emphasis, Row, Table
@@ -24,7 +24,10 @@ def console_of(file: TextIO | None = None) -> Console:
         file: Where to print; standard output if not given.
     """
     console = Console(file=file, highlight=False)
-    return console if console.is_terminal else Console(file=file, highlight=False, width=_UNBOUNDED)
+    if not console.is_terminal:
+        return Console(file=file, highlight=False, width=_UNBOUNDED)
+    console.size = ConsoleDimensions(console.width, console.height)  # of COLUMNS without LINES Rich heeds half
+    return console
 
 
 def print_table(table: Table, file: TextIO | None = None) -> None:
@@ -54,7 +57,7 @@ def print_stripped(console: Console, renderable: RenderableType) -> None:
 
 def print_text(console: Console, text: str, style: str = "") -> None:
     """Prints a sentence, wrapped at words on a terminal and in one line elsewhere."""
-    console.print(Text(text, style=style), soft_wrap=not console.is_terminal)
+    print_stripped(console, Text(text, style=style))
 
 
 def hanging(text: str, indent: int, console: Console) -> str:

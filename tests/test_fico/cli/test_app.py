@@ -336,6 +336,14 @@ class TestRefusals:
         assert done.exit_code == 2
         assert arguments[0] in done.stderr
 
+    def test_a_run_is_replaced_only_if_asked(self, tmp_path, files):
+        (tmp_path / "results.json").write_text("of another run")
+        done = fico("evaluate", *floats(files), "--bootstrap", 0, "--out", tmp_path)
+        assert done.exit_code == 2
+        assert f"{tmp_path} holds the results of a run already; give --overwrite or another --out" in done.stderr
+        assert fico("evaluate", *floats(files), "--bootstrap", 0, "--out", tmp_path, "--overwrite").exit_code == 0
+        assert read_results(tmp_path).metrics
+
     def test_without_resamples_there_are_no_intervals(self, tmp_path, files):
         done = fico("evaluate", *floats(files), "--bootstrap", 0, "--out", tmp_path)
         assert done.exit_code == 0, done.stderr

@@ -2,7 +2,8 @@
 
 import io
 import json
-from dataclasses import replace
+from contextlib import redirect_stdout
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ import pytest
 from fico.cli.app import app
 from fico.cli.search import Found, print_hits
 from fico.inference.results import Hit, SearchResults
-from fico.report.results.schema import read_results, write_results
+from fico.report.results.schema import write_results
 from tests.corruption_kinds import EXAMPLES
 from tests.test_fico.report.recommend.test_recommend import CASCADE, LONG, VSRN
+
+GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "runs"
 
 
 class Terminal(io.StringIO):
@@ -31,13 +34,13 @@ def printed(request, monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
     file = Terminal()
     file.columns = request.param or 0
-    monkeypatch.setattr("sys.stdout", file)
 
-    def run(*words):
-        app([str(word) for word in words], standalone_mode=False)
-        return checked()
+    def command(*words):
+        return run(lambda: app([str(word) for word in words], standalone_mode=False))
 
-    def checked():
+    def run(work):
+        with redirect_stdout(file):
+            work()
         lines = file.getvalue().splitlines()
         assert lines
         assert [line for line in lines if line != line.rstrip()] == []
@@ -47,8 +50,8 @@ def printed(request, monkeypatch):
         assert wide == []
         return lines
 
-    run.checked, run.is_pipe = checked, request.param is None
-    return run
+    command.run, command.is_pipe = run, request.param is None
+    return command
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +82,8 @@ def test_verify(printed, folder):
         assert len(lines) == 2
 
 
-def test_compare(printed, folder, tmp_path):
-    write_results(tmp_path, replace(read_results(folder / "run"), name="other", seed=1))
-    assert any(line.startswith("instance/") for line in printed("compare", folder / "run", tmp_path))
+def test_compare(printed):
+    assert any(line.startswith("instance/") for line in printed("compare", GOLDEN / "ucch", GOLDEN / "vsrn"))
 
 
 def test_recommend(printed, tmp_path):
@@ -102,8 +104,8 @@ def test_search(printed, tmp_path):
         Hit(1, "a", 0.5, tmp_path / ("deep/" * 40) / "a.jpg", None),
         Hit(2, "b", 0.25, None, "a caption of many words " * 12),
     ]
-    print_hits(Found("vsrn", "12 images of its test split", SearchResults((tuple(hits),), ((),), {}, 12)))
-    lines = printed.checked()
+    found = Found("vsrn", "12 images of its test split", SearchResults((tuple(hits),), ((),), {"search": 0.1}, 12))
+    lines = printed.run(lambda: print_hits(found))
     assert sum(line.split()[0] in "12" for line in lines if line.split()) == 2
 
 
