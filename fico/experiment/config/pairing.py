@@ -178,14 +178,20 @@ def check_sweep(params: Mapping[str, Any] | None, overrides: Sequence[str]) -> N
         )
 
 
-def check_swept_processes(config: DictConfig) -> None:
-    """Refuse a job of a sweep in several processes: those that Lightning starts would start the whole sweep again.
+def check_strategy(config: DictConfig, *, is_sweep: bool) -> None:
+    """Refuse processes that cannot run the job.
+
+    Args:
+        config: The composed config.
+        is_sweep: The job is one of several: processes that Lightning starts would start the whole sweep again.
 
     Raises:
-        UsageError: The strategy of the trainer is one of several processes.
+        UsageError: The trainer's strategy pickles the run, or is one of several processes in a sweep.
     """
     strategy = str(OmegaConf.select(config, "trainer.strategy"))
-    if strategy.startswith("ddp"):
+    if strategy.startswith("ddp_") and strategy.split("_")[1] in ("spawn", "fork", "notebook"):
+        raise UsageError(f"trainer.strategy={strategy} copies a run into its processes, which is not possible; take ddp")
+    if is_sweep and strategy.startswith("ddp"):
         raise UsageError(
             f"trainer.strategy={strategy} does not work in a sweep (-m); sweep in one process (trainer=auto), or start "
             "one run per job"

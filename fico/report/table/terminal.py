@@ -135,7 +135,7 @@ def _part(table: Table, numbers: Iterable[int], *, is_first: bool = True) -> Tab
 
 def _width(table: Table) -> int:
     """Columns that the table needs without wrapping; its title may wrap."""
-    measured = Console(width=_UNBOUNDED).measure(as_rich(replace(table, title="")))
+    measured = Console(width=_UNBOUNDED, height=1).measure(as_rich(replace(table, title="")))
     return measured.maximum
 
 
