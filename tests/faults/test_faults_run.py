@@ -31,6 +31,7 @@ def finish(folder, *arguments):
     [
         ("modle=ucch", "modle"),
         ("model=nothing", "available: "),
+        ("index=[flat,flatt]", "available: binary_flat, "),
         ("model.bit=16", "did you mean bits"),
         ("model.bits=12", "model.bits is 12"),
         ("model.bits=0", "model.bits is 0"),

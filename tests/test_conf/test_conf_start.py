@@ -152,9 +152,15 @@ def test_labels_that_are_missing_are_told_by_the_folder(tmp_path, dataset):
 
 @pytest.mark.parametrize(
     ("overrides", "is_torch_loaded"),
-    [(["dataset.images=1000000000"], False), (["trainer=gpu"], True), (["index.flat.factory=Foo"], True)],
+    [
+        (["dataset.images=1000000000"], False),
+        (["trainer=gpu"], True),
+        (["index.flat.factory=Foo"], True),
+        (["model=vsrn", "model.weights=scan.pth.tar"], True),
+    ],
 )
-def test_the_command_line_tells_it_before_lightning_is_loaded(tmp_path, overrides, is_torch_loaded):
+def test_the_command_line_tells_it_before_lightning_is_loaded(tmp_path, files, overrides, is_torch_loaded):
+    overrides = [each.replace("=scan.", f"={files}/scan.") for each in overrides]
     if overrides == ["trainer=gpu"] and torch.cuda.is_available():
         pytest.skip("there is a GPU")
     command = [sys.executable, "-X", "importtime", "run.py", "model=ucch", *overrides, f"hydra.run.dir={tmp_path}/r"]
@@ -164,7 +170,7 @@ def test_the_command_line_tells_it_before_lightning_is_loaded(tmp_path, override
     assert done.returncode == 2
     assert len(lines) == 1, lines
     assert ("torch" in imported) == is_torch_loaded
-    assert not {"pytorch_lightning", "torchmetrics", "transformers"} & imported
+    assert not {"pytorch_lightning", "torchmetrics", "transformers", "torch._dynamo"} & imported
 
 
 def test_a_value_with_a_comma_says_how_to_quote_it(tmp_path):

@@ -11,6 +11,7 @@ from fico.datasets.pairs.located import ImageLocator
 from fico.datasets.pairs.pair import SPLIT_WORDS, Pair, named_split
 from fico.datasets.pairs.parquet import ParquetFile
 from fico.datasets.pairs.tables import Table, read_delimited, read_json_lines, read_json_list
+from fico.datasets.pairs.text_files import read_folder
 from fico.datasets.pairs.webdataset import read_samples
 from fico.errors import DataError, PathError
 
@@ -75,12 +76,17 @@ def _check_together(root: Path, files: list[Path]) -> None:
 def check_columns(root: Path, names: ColumnNames) -> None:
     """Refuse columns that the first table does not have, by its header alone: before anything heavy is imported.
 
+    Without a table, each image must have a file of captions.
+
     Raises:
         UsageError: There is no such column.
-        DataError: As for `find_files` and `read_file`.
+        DataError: As for `find_files`, `read_file` and `read_folder`.
     """
     files = find_files(root)
-    kind = _kind(files[0]) if files else ""
+    if not files:
+        next(read_folder(root))
+        return
+    kind = _kind(files[0])
     if kind == "parquet":
         find_columns(files[0], ParquetFile(files[0]).columns, names)
     elif kind == "read_delimited":

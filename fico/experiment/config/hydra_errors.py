@@ -3,6 +3,7 @@
 import difflib
 import re
 import traceback
+from pathlib import Path
 from typing import Any
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
@@ -28,6 +29,8 @@ INSTEAD = {
     "resume": "run.resume",
 }
 
+CONF = Path(__file__).resolve().parents[3] / "conf"
+_LISTED = re.compile(r"Could not load '(\w+)/")
 _AMBIGUOUS = re.compile(r"Ambiguous value for argument '(.*?)=(.*?)'\n")
 _OWN = (ConfigCompositionException, HydraException, OmegaConfBaseException)
 _COMPOSING = ("hydra._internal.defaults_list", "hydra._internal.config_loader_impl", "hydra.core.override_parser")
@@ -61,6 +64,9 @@ def sentence(error: Exception) -> str:
     if isinstance(cause, UsageError):
         return str(cause)
     if isinstance(error, MissingConfigException):
+        if listed := _LISTED.search(lines[0]):  # one of several of a group, of which Hydra names no options
+            group = CONF / listed[1]
+            return f"{lines[0].rstrip('.')}; available: {', '.join(sorted(path.stem for path in group.glob('*.yaml')))}"
         options = lines[2 : lines.index("Config search path:")] if "Config search path:" in lines else []
         return f"{lines[0]}; available: {', '.join(options)}" if options else lines[0]
     if isinstance(cause, ConfigKeyError | ConfigAttributeError):  # its advice to append the key would mislead

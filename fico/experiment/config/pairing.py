@@ -190,7 +190,7 @@ def check_strategy(config: DictConfig, *, is_sweep: bool) -> None:
     """
     strategy = str(OmegaConf.select(config, "trainer.strategy"))
     if strategy.startswith("ddp_") and strategy.split("_")[1] in ("spawn", "fork", "notebook"):
-        raise UsageError(f"trainer.strategy={strategy} copies a run into its processes, which is not possible; take ddp")
+        raise UsageError(f"trainer.strategy={strategy} copies a run into its processes, which cannot be; take ddp")
     if is_sweep and strategy.startswith("ddp"):
         raise UsageError(
             f"trainer.strategy={strategy} does not work in a sweep (-m); sweep in one process (trainer=auto), or start "

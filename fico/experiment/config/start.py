@@ -118,10 +118,10 @@ def _wrong_weights(config: DictConfig, key: str) -> Iterator[str]:
 
 def _without_values(node: DictConfig) -> Any:
     """The network on the device of torch that holds no values, with a size in place of each that the data will give."""
-    import torch
+    from fico.networks.checkpoint_io.without_values import without_values
 
     plain: Any = OmegaConf.to_container(node, resolve=True)
-    with torch.device("meta"):
+    with without_values():
         return build(plain | {name: size for name, size in _SIZES.items() if name in plain and plain[name] is None})
 
 

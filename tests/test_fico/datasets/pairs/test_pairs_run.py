@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fico.errors import DataError
 from fico.experiment.config.checks import check_config
 from fico.experiment.config.pairing import check_data
 from fico.experiment.data import build_data
@@ -46,6 +47,14 @@ def test_wrong_columns_and_paths_are_told_before_torch_is_imported(override, tol
     assert done.returncode in (1, 2)
     assert told in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_images_without_captions_are_told_at_once(tmp_path):
+    (tmp_path / "1.jpg").touch()
+    with pytest.raises(DataError, match="1 of 1 images in .* have no .txt with captions beside them"):
+        check_data(composed(f"dataset.root={tmp_path}"))
+    (tmp_path / "1.txt").write_text("a caption\n")
+    check_data(composed(f"dataset.root={tmp_path}"))
 
 
 @pytest.mark.slow
