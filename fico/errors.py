@@ -18,6 +18,6 @@ class DataError(FicoError):
 
 
 class PathError(DataError):
-    """A file or folder that the user named is not there. Exit code 2, as of any other wrong value."""
+    """A file or folder that the user named is not there, or is another thing. Exit code 2, as of any wrong value."""
 
     exit_code = UsageError.exit_code

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Bool
 
-from fico.errors import DataError, FicoError, UsageError
+from fico.errors import DataError, FicoError, PathError, UsageError
 from fico.external.model_outputs import ModelOutputs, Orientation, consecutive_captions, oriented, reduce_square
 from fico.formats.arrays import load_array, load_labels
 from fico.similarity import Similarity
@@ -53,7 +53,7 @@ def find_published(folder: Path) -> list[tuple[str, Dataset]]:
         DataError: The folder is missing, or holds no file of the published names.
     """
     if not folder.is_dir():
-        raise DataError(
+        raise PathError(
             f"{folder} is not a folder; give the one with the published outputs (<model>_<dataset>_img.npy, ...)"
         )
     found = [(m, d) for d in get_args(Dataset) for m in MODELS if _files(folder, m, d)]

@@ -70,7 +70,7 @@ def test_help_and_config_answer_within_3_seconds(tmp_path, arguments):
 
 def test_a_missing_folder_is_named(tmp_path):
     code, _, err = finish(tmp_path / "run", "dataset=karpathy", f"dataset.root={tmp_path / 'nowhere'}")
-    assert code == 1
+    assert code == 2
     assert str(tmp_path / "nowhere") in err
     assert "Traceback" not in err
     assert not (tmp_path / "run" / "results.json").exists()

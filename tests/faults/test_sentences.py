@@ -60,7 +60,7 @@ def test_a_missing_file_is_told_before_numpy_is_imported(tmp_path):
         "import sys\nfrom typer.testing import CliRunner\nfrom fico.cli.app import app\n"
         f"files = ['--images', '{tmp_path}/no.npy', '--texts', '{tmp_path}/no.npy']\n"
         "done = CliRunner().invoke(app, ['evaluate', *files])\n"
-        "assert done.exit_code == 1, done.output\nassert 'no.npy does not exist' in done.output\n"
+        "assert done.exit_code == 2, done.output\nassert 'no.npy does not exist' in done.output\n"
         "print([name for name in ('torch', 'numba') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from fico.cli.options import check_folders
 from fico.errors import UsageError
 
 
@@ -21,6 +22,7 @@ def growth(
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to write. Default: the run.")] = None,
 ) -> None:
     """R@K and cost while real distractors join the gallery: embeddings of other splits or other data sets."""
+    check_folders([run, *distractors], None)
     from fico.cli.growth import FILES, grow_run, growth_table
     from fico.report.table.terminal import print_table
 

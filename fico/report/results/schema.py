@@ -259,7 +259,7 @@ def read_results(path: Path, *, is_checked: bool = True) -> Results:
     if not path.exists() and path.name != RESULTS:
         raise PathError(f"there is no file or folder {path}; give the folder that a run printed last")
     if path.is_dir() and not any((path / name).exists() for name in (RESULTS, "config.yaml", "run.log")):
-        raise DataError(
+        raise PathError(
             f"{path} is no folder of a run: it has neither results.json nor config.yaml; give the folder that a run "
             "printed last"
         )

@@ -292,7 +292,7 @@ class TestRefusals:
                 ],
             ),
             (
-                1,
+                2,
                 "does not exist",
                 ["--images", "images.npy", "--texts", "texts.npy", "--pairs", "pairs.json", "--labels", "none.npz"],
             ),
@@ -369,7 +369,7 @@ class TestVerify:
         assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["test/instance/i2t/R@5"]
 
     def test_changed_embeddings_and_an_unfinished_run_are_refused(self, tmp_path, files):
-        refuses(1, "results.json", "verify", tmp_path)
+        refuses(2, "results.json", "verify", tmp_path)
         evaluate(tmp_path, *floats(files))
         path = tmp_path / "embeddings" / "texts.safetensors"
         path.write_bytes(path.read_bytes()[:-1])
