@@ -55,7 +55,9 @@ def run(config: DictConfig, unfinished: Unfinished) -> Path:
     if unfinished.is_resumed and is_finished(folder, key):
         log.info("%s holds the results of the same config, data and code; nothing to do", folder)
         return print_folder(folder)
-    (folder / RESULTS).unlink(missing_ok=True)  # of another run; these are there for a finished one alone
+    if (folder / RESULTS).exists():  # of another run; these are there for a finished one alone
+        log.warning("%s holds the results of another run, which this one replaces (hydra.run.dir)", folder)
+        (folder / RESULTS).unlink()
     _begin(unfinished, key)
     write_config(folder, config)
     write_inputs(folder, data.splits["train"], data.splits[data.test_split], data.inputs, _readers(config))

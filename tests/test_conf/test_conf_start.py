@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning_fabric.connector import _convert_precision_to_unified_args
 from safetensors.torch import load_file, save_file
 
 from fico.errors import UsageError
-from fico.experiment.config import start
+from fico.experiment.config import checks, start
 from fico.experiment.config.checks import check_config
 from fico.experiment.config.pairing import check_data
 from fico.experiment.config.start import wrong_start
@@ -185,3 +186,14 @@ def test_a_metric_that_cannot_be_imported_is_one_line():
         check_config(composed("+metric.metrics.x._target_=fico.metrics.Foo"))
     assert "\n" not in str(refusal.value)
     assert "Are you sure" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("precision", ["fp8", "64-mixed", "true"])
+def test_a_precision_that_no_trainer_has_is_told_with_those_that_there_are(precision):
+    with pytest.raises(UsageError, match=f"trainer.precision is '{precision}', but must be one of 64-true, 32-true"):
+        check_config(composed(f"trainer.precision='{precision}'"))
+
+
+@pytest.mark.parametrize("precision", [*checks.PRECISIONS, *checks._SHORT_PRECISIONS[1:]])
+def test_the_precisions_are_lightnings(precision):
+    assert _convert_precision_to_unified_args(precision)  # raises for another

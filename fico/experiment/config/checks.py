@@ -42,6 +42,8 @@ TRAINER_KEYS = {
     "use_distributed_sampler": "leave it out: the data module shards the batches without repeating a sample",
     "num_sanity_val_steps": "leave it out: a sanity check of some batches has no metrics of a whole split",
 }
+PRECISIONS = ("64-true", "32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true")
+_SHORT_PRECISIONS = ("None", "64", "32", "16", "bf16", "transformer-engine", "transformer-engine-float16")
 REQUIRED_CALLBACKS = ("retrieval",)  # without it there is nothing to select or to report
 # Arguments of the trainer under which an epoch would not see the whole split, with what to set instead.
 PART_OF_SPLIT = {
@@ -150,6 +152,8 @@ def _run_keys(config: DictConfig) -> Iterator[str]:
     if not MONITOR.fullmatch(str(monitor)):
         yield f"model.monitor is {monitor!r}, but must be val/TASK/DIRECTION/METRIC, such as val/instance/mean/R@10"
     test, training = OmegaConf.select(config, "model.precision"), OmegaConf.select(config, "trainer.precision")
+    if str(training) not in PRECISIONS + _SHORT_PRECISIONS:
+        yield f"trainer.precision is {training!r}, but must be one of {', '.join(PRECISIONS)}"
     if test is not None and str(training) not in ("32-true", "32"):
         yield f"model.precision={test} and trainer.precision={training} both set the test's precision; leave one out"
     if str(training) in ("bf16-true", "16-true") and OmegaConf.select(config, "model.query_time_attention"):
