@@ -33,7 +33,7 @@ def build_index(factory: str, width: int, metric: str | None) -> Any:
             f"FAISS cannot build {factory!r} for {width} columns ({_PLACE.sub('', str(error))}); take another factory, "
             "such as Flat, HNSW32 or BFlat"
         ) from error
-    for stage in _stages(index):
+    for stage in stages(index):
         _check_kind(stage, factory)
         if metric is not None:
             _check_metric(stage, factory, metric)
@@ -61,7 +61,7 @@ def check_factory(factory: str, metric: str | None) -> None:
     raise refusal
 
 
-def _stages(index: Any) -> Iterator[Any]:
+def stages(index: Any) -> Iterator[Any]:
     """An index and those that it wraps or refines with."""
     faiss = import_faiss()
     stage = index if isinstance(index, faiss.IndexBinary) else faiss.downcast_index(index)
@@ -69,7 +69,7 @@ def _stages(index: Any) -> Iterator[Any]:
     for name in ("base_index", "refine_index", "index", "storage"):
         inner = getattr(stage, name, None)
         if inner is not None:
-            yield from _stages(inner)
+            yield from stages(inner)
 
 
 def _check_kind(stage: Any, factory: str) -> None:
@@ -92,7 +92,11 @@ def _check_transforms(stage: Any, factory: str, metric: str) -> None:
     faiss = import_faiss()
     for number in range(stage.chain.size() if hasattr(stage, "chain") else 0):
         transform = faiss.downcast_VectorTransform(stage.chain.at(number))
-        if isinstance(transform, faiss.NormalizationTransform | faiss.ITQTransform) and metric != "cosine":
+        if isinstance(transform, faiss.ITQTransform):
+            raise UsageError(
+                f"{factory!r} moves rows by their mean, which changes every metric; take RR, or BFlat's codes"
+            )
+        if isinstance(transform, faiss.NormalizationTransform) and metric != "cosine":
             raise UsageError(f"{factory!r} brings rows to length 1, but {metric!r} was requested; take metric='cosine'")
         if isinstance(transform, faiss.PCAMatrix) and transform.eigen_power:
             raise UsageError(f"{factory!r} whitens rows, which changes every metric; take PCA or PCAR")

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from fico.codes import HashCodes
-from fico.errors import DataError, UsageError
+from fico.errors import UsageError
 from fico.search.base import Ids, check_k, faiss_threads, import_faiss, to_floats
 from fico.search.faiss_factory import build_index, bytes_per_item, check_complete, set_parameters
 from fico.search.faiss_filter import nearest_allowed
 from fico.search.faiss_shards import FaissShards, copies, from_bytes, parts_of, to_bytes
+from fico.search.faiss_training import train
 from fico.search.hash_encoder import HashEncoder
 from fico.search.id_ranges import IdRanges
 from fico.search.index_file import read_index, write_index
@@ -129,7 +130,7 @@ class FaissSearch:
         with faiss_threads(self.threads):
             index = self._build(len(rows), self._rows(rows[:1], "items").shape[1])
             if not index.is_trained:
-                self._train(index, self._rows(self._training_rows(rows), "items"))
+                train(index, self._rows(self._training_rows(rows), "items"), self.factory, self.metric)
         self._index = index if self.shards == 1 else FaissShards([index, *copies(index, self.shards - 1)])
         return self
 
@@ -137,15 +138,6 @@ class FaissSearch:
         if isinstance(rows, HashCodes):
             return HashCodes(draw_rows([rows.words], self.train_rows, self.seed), rows.bits)
         return draw_rows([rows], self.train_rows, self.seed)
-
-    def _train(self, index: Any, rows: np.ndarray) -> None:
-        try:
-            index.train(rows)
-        except RuntimeError as error:  # more lists or centroids than rows; FAISS counts them
-            raise DataError(
-                f"FAISS cannot train {self.factory!r} on {len(rows)} items: {error}; "
-                "give more items or a factory with fewer lists"
-            ) from error
 
     def clone_empty(self) -> "FaissSearch":
         """A searcher with the same parameters and all that was trained, without items.

@@ -1,8 +1,7 @@
 """Every rival over its search parameters on the same data: speed, recall and memory, and the Pareto frontier."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from statistics import median
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -13,22 +12,14 @@ from fico.bench.outcome import Outcome, Report
 from fico.bench.pareto.figure import draw
 from fico.bench.pareto.frontier import dominated
 from fico.bench.pareto.gpu_rivals import GPU_RIVALS
-from fico.bench.pareto.rivals import (
-    RIVALS,
-    BuildContext,
-    SearchParams,
-    SharedBinarisers,
-    absent,
-    params_text,
-    tune,
-)
+from fico.bench.pareto.rival import BuildContext, SharedBinarisers, params_text
+from fico.bench.pareto.rivals import RIVALS, absent
 from fico.bench.pareto.tables import settings_table, speed_up_table
+from fico.bench.pareto.trial import Built, Trial
 from fico.bench.pareto.vectors import Modality, VectorsSource
 from fico.bench.timing import Timing, once
 from fico.bench.truth import exact_by_stream, recalls_by_item
 from fico.errors import UsageError
-from fico.search.base import Searcher
-from fico.types import Ranking
 from fico.util.progress import track
 from fico.util.resources import require_memory
 
@@ -141,8 +132,8 @@ class Pareto:
         for modality, queries in vectors.queries.items():
             blocks = (items[at : at + _BLOCK] for at in range(0, self.items, _BLOCK))
             exact[modality] = exact_by_stream(blocks, queries, self.k).indices
-        context = BuildContext(self.items, self.threads, SharedBinarisers(items))
-        reasons = {name: absent(name) for name in self.rivals}
+        context = BuildContext(self.items, self.dim, self.threads, SharedBinarisers(items))
+        reasons = {name: absent(name) or _unfit(name, items) for name in self.rivals}
         built = [self._built(name, context, items, report) for name in self.rivals if not reasons.get(name)]
         trials = [
             Trial(rival, params, modality)
@@ -157,7 +148,7 @@ class Pareto:
             _mark([row for row in rows if row["query_modality"] == modality], self.k)
         return self._outcome(rows, {name: reason for name, reason in reasons.items() if reason}, vectors.notes)
 
-    def _built(self, name: str, context: BuildContext, items: np.ndarray, report: Report) -> "Built":
+    def _built(self, name: str, context: BuildContext, items: np.ndarray, report: Report) -> Built:
         report(f"building {name}")
         context.binariser.fit_times.clear()
         searcher = RIVALS[name].make(context)
@@ -166,14 +157,14 @@ class Pareto:
         seconds, cpu_seconds = sum(step.seconds for step in steps), sum(step.cpu_seconds for step in steps)
         return Built(name, searcher, Timing(seconds, cpu_seconds, 0.0, 1))
 
-    def _measure(self, trials: Sequence["Trial"], queries: Mapping[Modality, np.ndarray]) -> None:
+    def _measure(self, trials: Sequence[Trial], queries: Mapping[Modality, np.ndarray]) -> None:
         parts = {modality: np.array_split(rows, 1 + self.rounds) for modality, rows in queries.items()}
         turns = 1 + self.rounds
         steps = [(trial, number + turn) for turn in range(turns) for number, trial in enumerate(trials)]
         for trial, part in track(steps, len(steps), "settings"):
             trial.measure(parts[trial.modality], part % turns, self.k)
 
-    def _row(self, trial: "Trial", exact: np.ndarray) -> dict[str, Any]:
+    def _row(self, trial: Trial, exact: np.ndarray) -> dict[str, Any]:
         ks = sorted({1, self.k})
         top1, overlap = recalls_by_item(trial.ranking, exact, ks)
         build, wall_us, cpu_us = trial.built.build, *trial.medians
@@ -211,46 +202,11 @@ class Pareto:
         return Outcome(rows, (settings_table(rows, self.k), *speed_ups), figures, details, tuple(notes))
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
-    """A built index with what building took."""
-
-    name: str
-    searcher: Searcher
-    build: Timing
-
-
-@dataclass(slots=True)
-class Trial:
-    """One setting of a built index, with what it found and took so far."""
-
-    built: Built
-    params: SearchParams
-    modality: Modality
-    name: str = ""
-    found: dict[int, Ranking] = field(default_factory=dict)
-    times: list[tuple[float, float]] = field(default_factory=list)
-
-    def measure(self, parts: Sequence[np.ndarray], part: int, k: int) -> None:
-        """Searches one part of the queries."""
-        tune(self.built.searcher, self.params)
-        self.found[part], timing = once(lambda: self.built.searcher.search(parts[part], k))
-        self.name = self.built.searcher.name
-        self.times.append((1e6 * timing.seconds / len(parts[part]), 1e6 * timing.cpu_seconds / len(parts[part])))
-
-    @property
-    def ranking(self) -> Ranking:
-        """What was found for all queries."""
-        found = [self.found[part] for part in sorted(self.found)]
-        return Ranking(
-            np.concatenate([part.scores for part in found]), np.concatenate([part.indices for part in found])
-        )
-
-    @property
-    def medians(self) -> tuple[float, float]:
-        """Microseconds per query, wall clock and CPU time, of the rounds after the warm-up."""
-        wall, cpu = zip(*self.times[1:], strict=True)
-        return median(wall), median(cpu)
+def _unfit(name: str, items: np.ndarray) -> str | None:
+    """Why a rival cannot search these items; None where it can."""
+    if RIVALS[name].needs_unit_rows and not np.allclose(np.linalg.norm(items[:_BLOCK], axis=1), 1, atol=1e-3):
+        return "it knows Euclidean distance alone, and the items are not of length 1"
+    return None
 
 
 def _measures(k: int) -> list[tuple[str, int]]:

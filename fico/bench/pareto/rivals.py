@@ -1,85 +1,16 @@
 """The indexes that are compared, each with the search parameters that trade time for recall."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
-
-import numpy as np
 
 from fico.bench.pareto.gpu_rivals import GPU_RIVALS, gpu_absent
 from fico.bench.pareto.library_rivals import LIBRARY_RIVALS, library_absent
-from fico.bench.timing import Timing, once
+from fico.bench.pareto.rival import BuildContext, Rival, SearchParams
 from fico.search.base import Searcher
 from fico.search.faiss_index import FaissSearch
 from fico.search.hamming.popcount import PopcountSearch
 from fico.search.hybrid.hybrid import HybridSearch
-from fico.search.itq import ITQ
-
-SearchParams = Mapping[str, float]
-
-
-class SharedBinarisers:
-    """ITQ of each code length, fitted once on the items and shared by all indexes that use it.
-
-    Args:
-        items: Floats to learn from.
-    """
-
-    def __init__(self, items: np.ndarray) -> None:
-        self._items = items
-        self._learnt: dict[int, tuple[ITQ, Timing]] = {}
-        self.fit_times: list[Timing] = []
-        """Time of fitting, once for each index that uses it: every index is charged for it."""
-
-    def __call__(self, bits: int) -> ITQ:
-        """The fitted binariser."""
-        if bits not in self._learnt:
-            self._learnt[bits] = once(lambda: ITQ(bits).fit(self._items))
-        binariser, timing = self._learnt[bits]
-        self.fit_times.append(timing)
-        return binariser
-
-
-@dataclass(frozen=True, slots=True)
-class BuildContext:
-    """What the maker of an index needs to know.
-
-    Args:
-        items: That will be added.
-        threads: Cores.
-        binariser: Gives the ITQ of a code length.
-    """
-
-    items: int
-    threads: int
-    binariser: SharedBinarisers
-
-
-@dataclass(frozen=True, slots=True)
-class Rival:
-    """One kind of index.
-
-    Args:
-        make: Makes the empty index.
-        search_params: What is tried on the one built index, by the names of its library.
-        vector_bytes: Bytes of one item, from its dimensions, for the prediction.
-        microseconds: A query's cost, from items and dimensions, for the prediction.
-    """
-
-    make: Callable[[BuildContext], Searcher]
-    search_params: Sequence[SearchParams]
-    vector_bytes: Callable[[int], float]
-    microseconds: Callable[[int, int], float]
-
-
-def tune(searcher: Searcher, params: SearchParams) -> None:
-    """Sets search parameters of a built index."""
-    if isinstance(searcher, FaissSearch):
-        searcher.set_search_params(params)
-        return
-    for name, value in params.items():
-        setattr(searcher, name, value)
 
 
 def absent(name: str) -> str | None:
@@ -89,19 +20,14 @@ def absent(name: str) -> str | None:
     return library_absent(name) if name in LIBRARY_RIVALS else None
 
 
-def params_text(params: SearchParams) -> str:
-    """``nprobe=16 k_factor_rf=5``."""
-    return " ".join(f"{name}={value:g}" for name, value in params.items())
-
-
-def _faiss(factory: str, bits: int | None = None) -> Callable[[BuildContext], Searcher]:
-    """A FAISS index; ``{lists}`` in the factory is left to the index, ``{few}`` stands for 1.2 sqrt(n)."""
+def _faiss(factory: str, bits: int | None = None, metric: str = "inner") -> Callable[[BuildContext], Searcher]:
+    """A FAISS index; ``{lists}`` is left to it, ``{few}`` stands for 1.2 sqrt(n), ``{dim}`` for the dimensions."""
 
     def make(context: BuildContext) -> Searcher:
         few = max(1, min(round(1.2 * math.sqrt(context.items)), context.items // 39))
         binariser = None if bits is None else context.binariser(bits)
-        name = factory.replace("{few}", str(few))
-        return FaissSearch(name, "inner", bits=bits, threads=context.threads, itq=binariser)
+        name = factory.replace("{few}", str(few)).replace("{dim}", str(context.dim))
+        return FaissSearch(name, metric, bits=bits, threads=context.threads, itq=binariser)
 
     return make
 
@@ -111,7 +37,7 @@ def _gpu(name: str) -> Callable[[BuildContext], Searcher]:
 
 
 def _library(name: str) -> Callable[[BuildContext], Searcher]:
-    return lambda context: LIBRARY_RIVALS[name](context.threads)
+    return lambda context: LIBRARY_RIVALS[name][1](context.threads)
 
 
 def _popcount(bits: int) -> Callable[[BuildContext], Searcher]:
@@ -162,6 +88,19 @@ RIVALS: dict[str, Rival] = {
     "rabitq_fastscan_fp16": Rival(
         _faiss("PCA256,IVF{few},RaBitQfs,Refine(SQfp16)"), _REFINED, lambda d: 2 * d + 56, lambda n, d: 0.1 * d
     ),
+    "rabitq_fastscan_4": Rival(
+        _faiss("RR{dim},IVF{few},RaBitQfs4"), _NPROBE, lambda d: d / 2 + 24, lambda n, d: 0.2 * d
+    ),
+    "rabitq_fastscan_4_fp16": Rival(
+        _faiss("RR{dim},IVF{few},RaBitQfs4,Refine(SQfp16)"),
+        _grid(nprobe=(4, 8, 16, 32), k_factor_rf=(2, 5, 10)),
+        lambda d: 2.5 * d + 24,
+        lambda n, d: 0.2 * d,
+    ),
+    "hnsw_rabitq": Rival(
+        _faiss("HNSW32,RaBitQ4", metric="euclidean"), _EF, lambda d: d / 2 + 300, lambda n, d: 0.5 * d, True
+    ),
+    "ivf_panorama": Rival(_faiss("PCA{dim},IVF{few},FlatPanorama8"), _NPROBE, _floats(48), lambda n, d: n * d * 1e-5),
     "binary_flat": Rival(_faiss("BFlat", 256), [{}], _codes(256), lambda n, d: 1e-3 * n),
     "binary_ivf": Rival(_faiss("BIVF{lists}", 256), _grid(nprobe=(4, 16, 64)), _codes(256), lambda n, d: 1e-4 * n),
     "binary_hnsw": Rival(_faiss("BHNSW32", 256), _grid(efSearch=(16, 32, 64, 128)), lambda d: 320, lambda n, d: 60.0),
@@ -175,11 +114,16 @@ RIVALS: dict[str, Rival] = {
     "rabitq_ivf_4": Rival(_library("rabitq_ivf_4"), _NPROBE, lambda d: d / 2 + 24, lambda n, d: 0.1 * d),
     "rabitq_ivf_7": Rival(_library("rabitq_ivf_7"), _NPROBE, lambda d: d + 24, lambda n, d: 0.1 * d),
     "rabitq_ivf_raw": Rival(_library("rabitq_ivf_raw"), _NPROBE, _floats(72), lambda n, d: 0.1 * d),
+    "rabitq_hnsw": Rival(_library("rabitq_hnsw"), _grid(ef=(16, 32, 64, 128)), lambda d: d + 200, lambda n, d: 0.1 * d),
     "symphony_qg": Rival(
         _library("symphony_qg"), _grid(ef=(10, 20, 40, 80, 160)), lambda d: 12 * d, lambda n, d: 0.1 * d
     ),
     "usearch_int8": Rival(
         _library("usearch_int8"), _grid(ef=(16, 32, 64, 128)), lambda d: d + 300, lambda n, d: 0.3 * d
+    ),
+    "hnswlib": Rival(_library("hnswlib"), _grid(ef=(16, 32, 64, 128)), _floats(150), lambda n, d: 0.2 * d),
+    "svs_vamana": Rival(
+        _library("svs_vamana"), _grid(window=(10, 20, 40, 80)), lambda d: 4 * d + 270, lambda n, d: 0.2 * d
     ),
     "scann": Rival(
         _library("scann"),

@@ -417,11 +417,12 @@ def test_a_factory_whose_index_drops_the_metric_is_refused(factory, metric):
         ("IDMap,BFlat", "inner", "cannot build"),
         ("L2norm,Flat", "inner", "brings rows to length 1, but 'inner' was requested"),
         ("L2norm,SQ8,RFlat", "euclidean", "brings rows to length 1"),
-        ("ITQ16,Flat", "inner", "brings rows to length 1"),
+        ("ITQ16,Flat", "inner", "moves rows by their mean"),
+        ("ITQ32,Flat", "cosine", "moves rows by their mean"),
         ("PCAW16,Flat", "cosine", "whitens rows"),
         ("PCAWR16,Flat", "euclidean", "whitens rows"),
         ("LSHrt", "euclidean", "scores by signs"),
-        ("IVF8,ITQ16,SH1", "euclidean", "scores by signs|brings rows to length 1"),
+        ("IVF8,ITQ16,SH1", "euclidean", "scores by signs|moves rows by their mean"),
         ("Residual8,PQ4", "euclidean", "cannot be searched"),
     ],
 )
@@ -449,3 +450,18 @@ def test_a_factory_that_knows_the_euclidean_distance_alone_serves_it():
     searcher = FaissSearch("HNSW32,PQ4", "euclidean", threads=1)
     searcher.add(items)
     assert (np.diff(searcher.search(items[:20], 10).scores, axis=1) <= 0).all()
+
+
+@pytest.mark.parametrize("metric", ["cosine", "inner", "euclidean"])
+@pytest.mark.parametrize("factory", ["PCA32,Flat", "PCAR32,Flat", "PCA32,IVF4,Flat"])
+def test_a_rotation_changes_no_metric_wherever_the_items_lie(factory, metric, tmp_path):
+    items = rows_of_many_lengths() + 3 * np.random.default_rng(31).normal(size=32).astype(np.float32)
+    searcher, exact = FaissSearch(factory, metric, threads=1), ExactSearch(metric)
+    if "IVF" in factory:
+        searcher.search_params["nprobe"] = 4
+    for one in (searcher, exact):
+        one.add(items)
+    searcher.save(tmp_path / "index")
+    wanted = exact.search(-items[:20], 10)
+    for one in (searcher, FaissSearch.load(tmp_path / "index", threads=1)):
+        assert np.allclose(one.search(-items[:20], 10).scores, wanted.scores, rtol=1e-4, atol=1e-4)

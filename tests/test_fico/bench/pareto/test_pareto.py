@@ -8,8 +8,10 @@ import pytest
 from fico.bench.pareto import library_rivals
 from fico.bench.pareto.frontier import cost_at_recall, dominated
 from fico.bench.pareto.library_rivals import LIBRARY_RIVALS
-from fico.bench.pareto.pareto import Pareto, Trial
-from fico.bench.pareto.rivals import RIVALS, BuildContext, SharedBinarisers, absent, tune
+from fico.bench.pareto.pareto import Pareto
+from fico.bench.pareto.rival import BuildContext, SharedBinarisers, tune
+from fico.bench.pareto.rivals import RIVALS, absent
+from fico.bench.pareto.trial import Trial
 from fico.bench.pareto.two_maps import TwoMaps
 from fico.errors import DataError, UsageError
 from fico.search.exact import ExactSearch
@@ -101,7 +103,7 @@ def _check_rows(rows):
 
 def test_a_setting_changes_what_a_built_index_finds(untrained_itq):
     items = np.random.default_rng(0).normal(size=(600, 256)).astype(np.float32)
-    context = BuildContext(len(items), 1, SharedBinarisers(items))
+    context = BuildContext(*items.shape, 1, SharedBinarisers(items))
     for name in ("ivf_sq8", "multi_hash", "scan_rerank"):
         searcher = RIVALS[name].make(context)
         searcher.add(items)
@@ -174,7 +176,7 @@ def test_a_rival_of_another_library_finds_what_is_near(name):
     if absent(name):
         pytest.skip(absent(name))
     maps, exact = TwoMaps(64), ExactSearch("inner")
-    rival, items, queries = LIBRARY_RIVALS[name](1), maps.rows(2000, 0), maps.rows(20, 1)
+    rival, items, queries = LIBRARY_RIVALS[name][1](1), maps.rows(2000, 0), maps.rows(20, 1)
     for params in RIVALS[name].search_params[-1:]:
         tune(rival, params)
     for one in (rival, exact):
