@@ -93,9 +93,7 @@ def _check_transforms(stage: Any, factory: str, metric: str) -> None:
     for number in range(stage.chain.size() if hasattr(stage, "chain") else 0):
         transform = faiss.downcast_VectorTransform(stage.chain.at(number))
         if isinstance(transform, faiss.ITQTransform):
-            raise UsageError(
-                f"{factory!r} moves rows by their mean, which changes every metric; take RR, or BFlat's codes"
-            )
+            raise UsageError(f"{factory!r} moves rows by their mean, which changes every metric; take RR or BFlat")
         if isinstance(transform, faiss.NormalizationTransform) and metric != "cosine":
             raise UsageError(f"{factory!r} brings rows to length 1, but {metric!r} was requested; take metric='cosine'")
         if isinstance(transform, faiss.PCAMatrix) and transform.eigen_power:

@@ -1,14 +1,13 @@
-"""The CPU path of the Hamming search: codes in memory, scanned by the compiled kernel, or by FAISS without numba."""
+"""The CPU path of the Hamming search: codes in memory, scanned by the compiled kernel."""
 
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fico.codes import HashCodes
-from fico.search.base import faiss_threads, import_faiss
 from fico.search.hamming.layout import ID_BITS, SHARED
 from fico.search.sampling import STRIDE, sampled_rank
 from fico.types import Ranking
@@ -19,31 +18,6 @@ if TYPE_CHECKING:
 _TILE = 256  # queries that share one pass over the codes
 _SCRATCH = 2**22  # integers that a tile works in, at most: 32 MB
 _SAMPLED_K = 100  # from here the hits before the limit has tightened cost more than a sample does
-
-
-class CodeIndex(Protocol):
-    """Codes that can be searched; ids count from 0 in the order in which the codes were added."""
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of the codes as they lie in memory."""
-        ...
-
-    def add(self, codes: HashCodes) -> None:
-        """Adds codes, whose words no other code may write to."""
-        ...
-
-    def prepare(self) -> None:
-        """Puts the added codes in order; after it several threads may search, until codes are added."""
-        ...
-
-    def search(self, queries: HashCodes, k: int, mask: np.ndarray | None = None) -> Ranking:
-        """The k nearest codes of each query, ties by lowest id; of those that ``mask`` allows, at least k."""
-        ...
-
-    def codes(self) -> HashCodes:
-        """All codes."""
-        ...
 
 
 class ScannedCodes:
@@ -156,45 +130,6 @@ class ScannedCodes:
         return np.asarray(found[:, -1] >> ID_BITS)
 
 
-class FaissCodes:
-    """Codes for FAISS's exhaustive search: wide ones, and where numba is missing.
-
-    Args:
-        threads: Cores to use.
-    """
-
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
-        self._added: list[HashCodes] = []
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of the codes as they lie in memory."""
-        return sum(codes.nbytes for codes in self._added)
-
-    def add(self, codes: HashCodes) -> None:
-        """Adds codes, whose words no other code may write to."""
-        self._added.append(codes)
-
-    def codes(self) -> HashCodes:
-        """All codes."""
-        self._added = [HashCodes.joined(self._added)]
-        return self._added[0]
-
-    def prepare(self) -> None:
-        """Joins the added codes."""
-        self.codes()
-
-    def search(self, queries: HashCodes, k: int, mask: np.ndarray | None = None) -> Ranking:
-        """The k nearest codes of each query, ties by lowest id; of those that ``mask`` allows, at least k."""
-        codes = self.codes() if mask is None else self.codes()[mask]
-        with faiss_threads(self.threads):
-            distances, items = import_faiss().knn_hamming(_bytes(queries), _bytes(codes), k)
-        order = np.lexsort((items, distances), axis=1)
-        items = np.take_along_axis(items, order, 1)
-        return Ranking(-np.take_along_axis(distances, order, 1), items if mask is None else np.flatnonzero(mask)[items])
-
-
 def tile_height(queries: int, k: int, threads: int) -> int:
     """Queries of a tile: as many as its scratch allows, and as many tiles for one thread as for another."""
     most = min(_TILE, max(1, _SCRATCH // (4 * k)))
@@ -258,8 +193,3 @@ def _scan(
         again = np.empty((int((~filled).sum()), out.shape[1]), np.int64)
         scan(planes.arrays, *part, allowed, queries[~filled], _widest(queries[~filled]), again)
         out[~filled] = again
-
-
-def _bytes(codes: HashCodes) -> np.ndarray:
-    """Words as FAISS's bytes; the zeros after a code add nothing to a distance."""
-    return codes.words.view(np.uint8)

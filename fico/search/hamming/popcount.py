@@ -8,7 +8,9 @@ from fico.codes import HashCodes
 from fico.errors import UsageError
 from fico.search.base import Ids, check_k
 from fico.search.gpu.device import check_device, fuses_kernels, on
-from fico.search.hamming.cpu import CodeIndex, FaissCodes, ScannedCodes, scratch_bytes
+from fico.search.hamming.code_index import CodeIndex
+from fico.search.hamming.cpu import ScannedCodes, scratch_bytes
+from fico.search.hamming.faiss_codes import FaissCodes
 from fico.search.hash_encoder import HashEncoder
 from fico.search.index_file import read_index, write_index
 from fico.search.item_ids import ItemIds

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -10,19 +10,18 @@ from torch import Tensor
 from fico.codes import HashCodes, code_length
 from fico.errors import DataError, UsageError
 from fico.search.base import Ids, check_k, import_faiss, to_floats
-from fico.search.gpu.device import check_device, on, require_device_memory, to_tensor
-from fico.search.hamming.gpu import bytes_on_device
+from fico.search.gpu.device import on, to_tensor
 from fico.search.hybrid.cpu import HybridOnCpu
 from fico.search.hybrid.gpu import HybridOnDevice
-from fico.search.hybrid.stored_rows import ROW_BYTES, RowType, StoredRows
+from fico.search.hybrid.parameters import Metric, check_parameters
+from fico.search.hybrid.room import require_room
+from fico.search.hybrid.stored_rows import RowType, StoredRows
 from fico.search.index_file import read_index, write_index
 from fico.search.item_ids import ItemIds
 from fico.search.itq import ITQ, draw_rows
 from fico.types import Ranking
 from fico.util.arrays import Embeddings, owned
-from fico.util.resources import cores, require_disk, require_memory
-
-Metric = Literal["cosine", "inner", "euclidean"]
+from fico.util.resources import cores
 
 
 class HybridSearch:
@@ -68,15 +67,8 @@ class HybridSearch:
         seed: int = 1234,
         device: str = "cpu",
     ) -> None:
-        _choice("metric", metric, get_args(Metric))
-        _choice("rows", rows, get_args(RowType))
         counts = {"nprobe": nprobe, "candidates": candidates, "lists": lists, "train_rows": train_rows}
-        for name, value in {**counts, "threads": threads}.items():
-            if value is not None and value < 1:
-                raise UsageError(f"{name} is {value}; give 1 or more")
-        if not 8 <= bits <= 512 or bits % 8:
-            raise UsageError(f"bits is {bits}; give a multiple of 8 from 8 to 512")
-        check_device(device)
+        check_parameters(metric, rows, bits, {**counts, "threads": threads}, device)
         if device != "cpu" and (rows_path is not None or rows == "int8" or lists not in (None, 1)):
             raise UsageError(f"on {device} the floats lie on the device, as float32 or float16, and there is one list")
         self.metric, self.bits, self.lists, self.device = metric, bits, lists, device
@@ -182,7 +174,9 @@ class HybridSearch:
         with self._ids.changing(), on(self.device):
             floats = self._floats(items, "items")
             own, bits = self._own_codes(codes, len(floats), "items")
-            self._check_resources(len(floats), floats.shape[1], bits, is_mapped=isinstance(items, np.memmap))
+            waits_for_training = 0 if self._held is not None else self.train_rows
+            is_mapped = isinstance(items, np.memmap)
+            require_room(floats.shape, bits, self._rows, self._length, self.device, waits_for_training, is_mapped)
             if self._held is None:
                 self.fit(floats)
             assert self._held is not None
@@ -218,23 +212,6 @@ class HybridSearch:
         if len(own) != rows:
             raise DataError(f"there are {len(own)} codes for {rows} {what}; each row needs its code")
         return own, bits
-
-    def _check_resources(self, items: int, dim: int, bits: int, is_mapped: bool = False) -> None:
-        """Refuses what memory, device or disk cannot hold."""
-        floats = items * dim * ROW_BYTES[self._rows.kind]
-        what = f"{items} items of {dim} dimensions as {self._rows.kind}"
-        if self.device != "cpu":
-            require_device_memory(self.device, floats + items * (bytes_on_device(bits) + 4), what)
-            return
-        # Codes are held three times while they are put into their lists; list, position, item and norm of each.
-        memory = (items + self._length) * (3 * bits // 8 + 48)
-        if self._rows.path is not None:
-            require_disk(self._rows.path, floats, what)
-        elif self._rows.kind != "float32" or self._length or not is_mapped:  # the first mapped rows stay there
-            memory += floats + self._rows.memory_bytes
-        if self._held is None:
-            memory += 3 * 4 * dim * min(items, self.train_rows)
-        require_memory(memory, what, "keep the floats in a file (rows_path), narrower (rows), or add fewer items")
 
     def search(
         self,
@@ -324,14 +301,8 @@ class HybridSearch:
             return searcher
         on_device = HybridOnDevice(device, searcher.metric, searcher._rows.kind, searcher._projection)
         bits = searcher._learned or searcher.bits
-        items, dim = settings["rows"]["shape"]
-        searcher._check_resources(items, dim, bits)
+        require_room(tuple(settings["rows"]["shape"]), bits, searcher._rows, 0, device)
         with on(device):
             on_device.restore(searcher._rows.whole(), arrays, bits)
         searcher._held, searcher._rows = on_device, StoredRows(searcher._rows.kind, None)
         return searcher
-
-
-def _choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise UsageError(f"{name} is {value!r}; choose one of {', '.join(choices)}")

@@ -43,11 +43,12 @@ def test_exact_searches_find_everything_and_rows_say_what_was_measured(no_gpu):
 
 def test_the_paper_stands_beside_its_sizes(no_gpu):
     row = {name: 1.0 for name in ("build_seconds", "encode_seconds", "search_seconds", "roofline_seconds")}
-    row |= {"index": "popcount", "settings": "p", "gpu": "g", "index_bytes": 1}
+    row |= {"index": "popcount", "settings": "p", "gpu": "g", "index_bytes": 1, "queries": 1000}
     row |= {kind: {1: 0.5, 100: 0.5, 1000: 0.5} for kind in ("top1_in_k", "overlap_at_k")}
     table = table7_gpu.gpu_table([row], 1_000_000, 5_000_000, (1, 100, 1000))
-    assert table.rows[1].texts[:4] == ("paper", "0.02", "", "692.80")
-    assert table.rows[1].texts[7:10] == ("6.9", "56.1", "84.3")
+    assert table.rows[0].texts[:2] == ("p", "1,000")
+    assert table.rows[1].texts[:5] == ("paper", "1,000,000", "0.02", "", "692.80")
+    assert table.rows[1].texts[8:11] == ("6.9", "56.1", "84.3")
 
 
 @pytest.mark.parametrize(
