@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,19 @@ def dominated(gains: np.ndarray, costs: np.ndarray) -> np.ndarray:
     no_worse = (values[:, None] >= values[None]).all(axis=2)  # row: the beater
     better = (values[:, None] > values[None]).any(axis=2)
     return np.asarray((no_worse & better).any(axis=0))
+
+
+def mark_dominated(rows: Sequence[dict[str, Any]], k: int) -> None:
+    """Sets ``is_dominated``: another row has no less of either recall, no more time or memory, and is better in one.
+
+    Args:
+        rows: Of the comparison, of queries of one modality.
+        k: Items per query.
+    """
+    gains = np.array([[row["top1_in_k"][1], row["overlap_at_k"][k]] for row in rows])
+    costs = np.array([[row["cpu_us"], row["index_bytes"]] for row in rows])
+    for row, is_out in zip(rows, dominated(gains, costs), strict=True):
+        row["is_dominated"] = bool(is_out)
 
 
 def cost_at_recall(recalls: Sequence[float], costs: Sequence[float], recall: float) -> float | None:

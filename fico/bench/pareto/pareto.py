@@ -10,7 +10,7 @@ from fico.bench.checks import check_counts, check_names
 from fico.bench.machine import conditions
 from fico.bench.outcome import Outcome, Report
 from fico.bench.pareto.figure import draw
-from fico.bench.pareto.frontier import dominated
+from fico.bench.pareto.frontier import mark_dominated
 from fico.bench.pareto.gpu_rivals import GPU_RIVALS
 from fico.bench.pareto.rival import BuildContext, SharedBinarisers, params_text
 from fico.bench.pareto.rivals import RIVALS, absent
@@ -145,7 +145,7 @@ class Pareto:
         self._measure(trials, vectors.queries)
         rows = [self._row(trial, exact[trial.modality]) for trial in trials]
         for modality in vectors.queries:
-            _mark([row for row in rows if row["query_modality"] == modality], self.k)
+            mark_dominated([row for row in rows if row["query_modality"] == modality], self.k)
         return self._outcome(rows, {name: reason for name, reason in reasons.items() if reason}, vectors.notes)
 
     def _built(self, name: str, context: BuildContext, items: np.ndarray, report: Report) -> Built:
@@ -211,13 +211,3 @@ def _unfit(name: str, items: np.ndarray) -> str | None:
 
 def _measures(k: int) -> list[tuple[str, int]]:
     return [("top1_in_k", 1), ("overlap_at_k", k)]
-
-
-def _mark(rows: list[dict[str, Any]], k: int) -> None:
-    """Marks dominated rows: another one has no less of either recall, no more time or memory, and is better in one."""
-    if not rows:
-        return
-    gains = np.array([[row["top1_in_k"][1], row["overlap_at_k"][k]] for row in rows])
-    costs = np.array([[row["cpu_us"], row["index_bytes"]] for row in rows])
-    for row, is_out in zip(rows, dominated(gains, costs), strict=True):
-        row["is_dominated"] = bool(is_out)

@@ -465,3 +465,22 @@ def test_a_rotation_changes_no_metric_wherever_the_items_lie(factory, metric, tm
     wanted = exact.search(-items[:20], 10)
     for one in (searcher, FaissSearch.load(tmp_path / "index", threads=1)):
         assert np.allclose(one.search(-items[:20], 10).scores, wanted.scores, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("factory", ["RR32,RaBitQ", "RR32,RaBitQfs"])
+def test_scores_of_one_bit_are_estimates_without_bias_that_refining_replaces(factory, metric):
+    items = rows_of_many_lengths()[:1000]
+    bare, exact = FaissSearch(factory, metric, threads=1), ExactSearch(metric)
+    refined = FaissSearch(f"{factory},RFlat", metric, search_params={"k_factor_rf": 100}, threads=1)
+    for one in (bare, exact, refined):
+        one.add(items)
+    found, wanted = (one.search(items[:100], 1000) for one in (bare, exact))
+    scores = np.empty_like(found.scores)
+    np.put_along_axis(scores, found.indices, found.scores, axis=1)
+    true = np.take_along_axis(wanted.scores, np.argsort(wanted.indices, axis=1), axis=1)
+    if metric == "euclidean":
+        scores, true = scores**2, true**2  # the square is what is estimated
+    assert abs((scores - true).mean()) < 0.02 * true.std()
+    assert np.corrcoef(scores.ravel(), true.ravel())[0, 1] > 0.8
+    assert np.allclose(refined.search(items[:100], 10).scores, wanted.scores[:, :10], atol=1e-2)

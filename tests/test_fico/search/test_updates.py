@@ -138,6 +138,19 @@ def test_a_filter_of_few_items_is_exact_whatever_lists_are_probed():
     assert np.array_equal(found.indices, wanted.indices)
 
 
+@pytest.mark.parametrize("factory", ["Flat", "IVF4,Flat", "BFlat"])
+def test_a_filter_of_the_farthest_items_is_exact_in_faiss(factory):
+    is_binary, items, queries = factory == "BFlat", np.sign(rows(900)), np.sign(rows(5, seed=8))
+    metric = "hamming" if is_binary else "inner"
+    parameters = {"nprobe": 4} if "IVF" in factory else None
+    searcher, exact = FaissSearch(factory, metric, search_params=parameters, threads=1), ExactSearch(metric)
+    for one in (searcher, exact):
+        one.add(items)
+    farthest = exact.search(queries[:1], 900).indices[0, -30:]
+    found, wanted = (one.search(queries, 20, allowed=farthest) for one in (searcher, exact))
+    assert np.array_equal(found.scores, wanted.scores)
+
+
 @pytest.mark.parametrize("name", MAKERS)
 def test_threads_search_while_items_come_and_go(name):
     searcher, items, queries = MAKERS[name](), rows(900), rows(4, seed=7)

@@ -171,6 +171,15 @@ def test_a_rival_whose_library_is_not_there_is_named(monkeypatch):
     assert {row["index"] for row in found.rows} == {"hnsw"}
 
 
+def test_a_rival_that_knows_the_euclidean_distance_alone_needs_rows_of_one_length(tmp_path):
+    np.save(tmp_path / "items.npy", np.random.default_rng(0).normal(size=(640, 256)).astype(np.float32))
+    files = {"data": str(tmp_path / "items.npy"), "query_data": str(tmp_path / "items.npy")}
+    few = SMALL | {"rivals": ["hnsw", "hnsw_rabitq"]}
+    found = Pareto(**few, **files).run(lambda step: None)
+    assert "hnsw_rabitq is absent: it knows Euclidean distance alone, and the items are not of length 1." in found.notes
+    assert {row["index"] for row in Pareto(**few).run(lambda step: None).rows} == {"hnsw", "hnsw_rabitq"}
+
+
 @pytest.mark.parametrize("name", LIBRARY_RIVALS)
 def test_a_rival_of_another_library_finds_what_is_near(name):
     if absent(name):
