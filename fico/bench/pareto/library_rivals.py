@@ -49,7 +49,7 @@ def library_absent(name: str) -> str | None:
     return None if importlib.util.find_spec(package) else f"{package} is not installed (extra rivals)"
 
 
-LIBRARY_RIVALS: dict[str, tuple[str, Callable[[int], BuiltOnce]]] = {
+LIBRARY_RIVALS: dict[str, tuple[str, Callable[[int], Any]]] = {
     "rabitq_ivf_7": ("rabitqlib", lambda threads: IvfRabitq(7, threads)),
     "rabitq_ivf_4": ("rabitqlib", lambda threads: IvfRabitq(4, threads)),
     "rabitq_ivf_raw": ("rabitqlib", lambda threads: IvfRabitq(32, threads)),
