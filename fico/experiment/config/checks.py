@@ -260,7 +260,7 @@ def _unused_by_a_bench(config: DictConfig) -> list[str]:
     for group in ("model", "dataset", "metric", "index", "callbacks", "trainer"):
         if any(value is not None for value in (config.get(group) or {}).values()):  # dataset.subset is null everywhere
             return [f"a bench runs without {group}, which would have no effect; leave it out, or use experiment=BENCH"]
-    if dict((config.get("throughput") or {}).items()) != DEFAULTS:
+    if any(value != DEFAULTS.get(key) for key, value in (config.get("throughput") or {}).items()):
         return ["a bench runs without throughput, which would have no effect; leave it out"]
     if features_name(config):
         return ["a bench runs without features, which would have no effect; leave it out, or use experiment=BENCH"]
