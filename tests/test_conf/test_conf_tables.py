@@ -8,6 +8,7 @@ from tests.configs import CONF, composed
 
 TABLES = ("table2", "table3", "table4", "table5", "table6", "figure3")
 MODELS = {"blip2", "blip2_nf", "beit3", "xvlm", "xvlm_nf", "imram", "vsrn", "scan", "adv", "ucch", "dadh"}
+OURS = {"clip", "mith", "clip_hash", "cca"}  # none of the paper's, whose costs stand beside
 
 
 def jobs(table):
@@ -31,7 +32,8 @@ def test_every_job_composes_and_fits_what_it_configures(table):
 
 @pytest.mark.parametrize("table", ["table2", "table5", "figure3"])
 def test_the_tables_over_all_models_hold_all_of_them(table):
-    assert set(composed(f"experiment={table}", with_hydra=True).hydra.sweeper.params.model.split(",")) == MODELS
+    listed = set(composed(f"experiment={table}", with_hydra=True).hydra.sweeper.params.model.split(","))
+    assert listed == (MODELS | OURS if table == "table5" else MODELS)
 
 
 @pytest.mark.parametrize("model", sorted(MODELS))
