@@ -1,11 +1,14 @@
 """Folders of the cache: written whole by one process, with a digest of every file, or made again."""
 
 import json
+import random
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from fico.util.atomic import sha256
 from fico.util.digests.digest import DIGEST, content_digest, sealed
@@ -29,7 +32,8 @@ def ensure_folder(folder: Path, write: Callable[[Path], None], about: Mapping[st
             return
         _remove(folder)
     with _renamed_at_end(folder) as work:
-        write(work)
+        with _random_state_kept():
+            write(work)
         files = {path.relative_to(work).as_posix(): sha256(path) for path in sorted(work.rglob("*")) if path.is_file()}
         manifest = sealed({**(about or {}), "files": files})
         (work / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
@@ -46,6 +50,20 @@ def changed_files(folder: Path) -> list[str]:
         return [MANIFEST]
     found = file_digests([folder / name for name in files], label=f"Checking {folder.name}")
     return [name for name, digest in zip(files, found, strict=True) if digest != files[name]]
+
+
+@contextmanager
+def _random_state_kept() -> Iterator[None]:
+    """Gives the global generators back as they were: a run draws the same numbers whether or not a cache is filled."""
+    import torch  # not where a folder is there already
+
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  the global generator
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
 
 
 @contextmanager
