@@ -11,7 +11,7 @@ from fico.report.table.table import Table
 from fico.report.table.terminal import console_of, print_table, print_text
 from fico.util.units import bytes_text, seconds_text
 
-NAMES = {"flops_per_item": "FLOPs per item"}  # that no rule spells
+NAMES = {"flops_per_item": "FLOPs per item", "encode_cpu": "Encode CPU"}  # that no rule spells
 
 
 def print_results(results: Results, file: TextIO | None = None) -> None:
