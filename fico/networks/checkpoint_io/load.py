@@ -203,9 +203,10 @@ def weights_digest(module: nn.Module) -> str:
     Hashed once for as long as no tensor is written or moved: gigabytes of weights would cost seconds for each file.
     """
     state = sorted(module.state_dict().items())
-    marks = tuple((key, value.data_ptr(), value._version) for key, value in state)
+    is_tracked = not any(value.is_inference() for _, value in state)  # torch counts no writes to inference tensors
+    marks = tuple((key, value.data_ptr(), value._version) for key, value in state) if is_tracked else ()
     known = _DIGESTS.get(module)
-    if known is not None and known[0] == marks:
+    if is_tracked and known is not None and known[0] == marks:
         return known[1]
     digest = hashlib.sha256()
     for key, value in state:

@@ -261,7 +261,7 @@ class TestRefusals:
             (2, "got --images, --texts, --i2t", ["--images", "images.npy", "--texts", "texts.npy", "--i2t", "i2t.npy"]),
             (2, "either --pairs or --captions-per-image", ["--images", "images.npy", "--texts", "texts.npy"]),
             (
-                1,
+                2,
                 "absent.npy does not exist",
                 ["--images", "absent.npy", "--texts", "texts.npy", "--pairs", "pairs.json"],
             ),

@@ -181,7 +181,7 @@ def test_weights_alone_run_no_code_and_give_no_warning_with_trust_either(tmp_pat
         (("best.t7", "--model", "clip"), 2, "give one of adv, beit3, blip2, dadh, imram, scan, ucch, vsrn, xvlm"),
         (("best.t7", "--model", "ucch", "--out", "weights.pt"), 2, "ends with .safetensors"),
         (("best.safetensors", "--model", "ucch"), 2, "another --out"),
-        (("nowhere.t7", "--model", "ucch"), 1, "no weights file nowhere.t7"),
+        (("nowhere.t7", "--model", "ucch"), 2, "no weights file nowhere.t7"),
     ],
 )
 def test_wrong_arguments_are_named(tmp_path, monkeypatch, arguments, code, message):

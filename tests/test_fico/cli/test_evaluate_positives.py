@@ -78,7 +78,7 @@ def test_qrels_alone_say_what_belongs_together_and_those_that_are_written_can_be
             2,
         ),
         ("--positives counts every image once", ("--positives", "pairs.npz", "--layout", "square"), 2),
-        ("does not exist", ("--positives", "absent.csv"), 1),
+        ("does not exist", ("--positives", "absent.csv"), 2),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_one_sentence(files, words, arguments, code):

@@ -88,5 +88,5 @@ def test_a_folder_that_is_not_there_is_refused_before_torch_is_imported(command)
     code = "import sys; sys.modules['torch'] = None; from fico.cli.app import app; app()"  # its import would fail
     for words in (["nowhere"], [str(ROOT), "--images", "nowhere"]):
         done = subprocess.run([sys.executable, "-c", code, command, *words], capture_output=True, text=True, cwd=ROOT)
-        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
         assert "there is no folder nowhere" in done.stderr

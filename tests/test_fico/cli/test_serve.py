@@ -40,7 +40,7 @@ def test_without_a_port_the_next_free_one_is_taken(taken, monkeypatch):
         server.free_port(None)
 
 
-@pytest.mark.parametrize(("words", "code"), [(["nowhere"], 1), ([], 2), ([".", "--images", "nowhere"], 1)])
+@pytest.mark.parametrize(("words", "code"), [(["nowhere"], 2), ([], 2), ([".", "--images", "nowhere"], 2)])
 def test_what_is_not_there_is_one_sentence(words, code):
     done = CliRunner().invoke(app, ["serve", *words])
     assert done.exit_code == code

@@ -154,4 +154,4 @@ def test_an_index_shards_a_store_and_a_cache_are_checked(tmp_path, runs, monkeyp
 
 def test_a_path_that_is_not_there_is_said(tmp_path):
     done = _verify(tmp_path / "none")
-    assert (done.code, "does not exist" in done.out) == (1, True)
+    assert (done.code, "does not exist" in done.out) == (2, True)

@@ -52,9 +52,9 @@ def test_wrong_columns_and_paths_are_told_before_torch_is_imported(override, tol
 def test_images_without_captions_are_told_at_once(tmp_path):
     (tmp_path / "1.jpg").touch()
     with pytest.raises(DataError, match="1 of 1 images in .* have no .txt with captions beside them"):
-        check_data(composed(f"dataset.root={tmp_path}"))
+        check_data(composed("dataset=pairs", f"dataset.root={tmp_path}"))
     (tmp_path / "1.txt").write_text("a caption\n")
-    check_data(composed(f"dataset.root={tmp_path}"))
+    check_data(composed("dataset=pairs", f"dataset.root={tmp_path}"))
 
 
 @pytest.mark.slow

@@ -36,3 +36,11 @@ def test_every_way_to_change_a_weight_is_seen():
     network.weight.data = torch.full((4,), 8.0)
     digests.append(weights_digest(network))
     assert len(set(digests)) == len(digests)
+
+
+def test_weights_made_in_inference_mode_whose_changes_nobody_counts_are_hashed_each_time():
+    with torch.inference_mode():
+        network = nn.Linear(3, 2)
+        first = weights_digest(network)
+        network.bias.add_(1)
+        assert weights_digest(network) != first
