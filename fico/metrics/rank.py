@@ -94,10 +94,13 @@ def reciprocal_ranks(
 
 def expected_reciprocal(above: Tensor, others: Tensor, hits: Tensor) -> Float[Tensor, " queries"]:
     """Mean of 1 / rank of the first relevant item over the orders of its block: of ``others`` and ``hits`` items."""
-    values, tied = 1 / (above + 1).double(), (others + hits).clamp(min=1)
+    values, is_mixed = 1 / (above + 1).double(), others > 0
+    if not is_mixed.any():
+        return values
+    tied = (others + hits).clamp(min=1)
     one = torch.digamma((above + tied + 1).double()) - torch.digamma((above + 1).double())
-    values = torch.where((others > 0) & (hits == 1), one / tied, values)
-    rows = ((others > 0) & (hits > 1)).nonzero()[:, 0]
+    values = torch.where(is_mixed & (hits == 1), one / tied, values)
+    rows = (is_mixed & (hits > 1)).nonzero()[:, 0]
     if len(rows):
         most = int(others[rows].max()) + 1
         parts = (part[rows, None].double() for part in (above, others, hits))

@@ -62,8 +62,8 @@ def any_found(above: Tensor, others: Tensor, hits: Tensor, k: int | Tensor) -> F
     positions = (k - above).clamp(min=0).minimum(others + hits)
     is_reached = (positions > 0) & (hits > 0)
     found, is_mixed = is_reached.double(), is_reached & (others > 0)
-    parts = [part.expand_as(positions)[is_mixed][:, None].double() for part in (others, hits, positions)]
-    if len(parts[0]):
+    if is_mixed.any():
+        parts = [part.expand_as(positions)[is_mixed][:, None].double() for part in (others, hits, positions)]
         most = int(parts[1].max())
         pieces = zip(*(part.split(max(1, CHUNK // most)) for part in parts), strict=True)
         found[is_mixed] = torch.cat([1 - _none_found(most, *piece) for piece in pieces])

@@ -99,6 +99,7 @@ class KernelOutputs:
         self, task: str, by_index: "KernelOutputs", is_mixed: bool
     ) -> Float[np.ndarray, "orders queries columns"]:
         with one_torch_thread():
-            blocks, indexed = (each.positives[task].ranking(self._tasks.items) for each in (self, by_index))
+            blocks = self.positives[task].ranking(self._tasks.items)
+            indexed = blocks if by_index is self else by_index.positives[task].ranking(self._tasks.items)
             orders = tie_orders(self._tasks.options.ties, blocks, indexed, is_mixed)
             return fused_values(self._tasks.fused, task, orders).numpy()
