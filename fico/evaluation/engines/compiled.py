@@ -20,6 +20,7 @@ from fico.metrics.kernels.average_precision import DENOMINATORS
 from fico.metrics.precision_recall import precision_recall_of_counts
 
 _PIECE = 2**18  # scores per piece of work, whatever the number of threads, so that no sum depends on it
+_JOINED_SCORES = 2**24  # scores of the ranges that make one block of floats, a buffer after the other
 _JOINED = 32  # ranges of queries that make one block of codes, which need no memory for scores
 
 _NO_LABELS = np.zeros((1, 0), dtype=np.uint64)
@@ -49,30 +50,45 @@ class CpuEngine:
         items, is_sorted = self.tasks.items, "category" in self.tasks.names
         scores = np.empty((buffer_rows, items), dtype=source.dtype)
         keys = np.empty((buffer_rows if is_sorted else 0, items), dtype=SIGNED[source.dtype.itemsize])
+        joined = 1 if self.tasks.options.ties == "index" else max(1, _JOINED_SCORES // max(1, scores.size))
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            for start, stop in ranges or [(0, 0)]:
-                block = scores[: stop - start]
-                if stop > start:
-                    source.block(self.tasks.direction, start, stop, block)
-                yield self._float_block(pool, source, block, keys, start)
+            for n in range(0, max(1, len(ranges)), joined):
+                yield self._float_block(pool, source, scores, keys, ranges[n : n + joined] or [(0, 0)])
 
     def _float_block(
-        self, pool: ThreadPoolExecutor, source: ScoreSource, scores: np.ndarray, keys: np.ndarray, start: int
+        self,
+        pool: ThreadPoolExecutor,
+        source: ScoreSource,
+        buffer: np.ndarray,
+        keys: np.ndarray,
+        ranges: list[tuple[int, int]],
     ) -> BlockValues:
-        output = KernelOutputs(self.tasks, start, len(scores))
+        """One block of several ranges: the formulas over its tied blocks cost much the same for few queries."""
+        origin = ranges[0][0]
+        output, scored = KernelOutputs(self.tasks, origin, ranges[-1][1] - origin), []
+        for start, stop in ranges:
+            scores = buffer[: stop - start]
+            if stop > start:
+                source.block(self.tasks.direction, start, stop, scores)
 
-        def work(first: int, last: int) -> None:
-            source.finish(self.tasks.direction, start + first, scores[first:last])
-            lowest = self._float_rows(scores[first:last], keys[first:last], start + first, output, first, last)
-            self.occurrences.add_scores(scores[first:last], lowest)
+            def work(first: int, last: int, start: int = start, scores: np.ndarray = scores) -> None:
+                source.finish(self.tasks.direction, start + first, scores[first:last])
+                rows, done = (scores[first:last], keys[first:last]), start - origin
+                lowest = self._float_rows(*rows, start + first, output, done + first, done + last)
+                self.occurrences.add_scores(scores[first:last], lowest)
 
-        _each(pool, _pieces(0, len(scores), self.piece_rows), work)
-        self._fill_others(output, start, lambda first, last: scores[first:last])
-        scored = count_scored(scores) if self.find_fills else None
+            _each(pool, _pieces(0, len(scores), self.piece_rows), work)
+            self._fill_others(
+                output,
+                start,
+                stop,
+                lambda first, last, scores=scores: scores[first:last],  # type: ignore[misc]
+            )
+            scored.append(count_scored(scores) if self.find_fills else np.empty(0, np.int64))
         by_index = output
         if self.tasks.options.ties == "index" and output.mixed.any():
-            by_index = self._break_ties(pool, scores, keys, start, output.mixed)
-        return BlockValues(start, output.task_values(by_index), scored)
+            by_index = self._break_ties(pool, scores, keys, origin, output.mixed)
+        return BlockValues(origin, output.task_values(by_index), np.concatenate(scored) if self.find_fills else None)
 
     def _float_rows(
         self, scores: np.ndarray, keys: np.ndarray, start: int, output: KernelOutputs, first: int, last: int
@@ -136,7 +152,8 @@ class CpuEngine:
         sums = _each(
             pool, [piece for first, last in ranges for piece in _pieces(first - start, last - start, step)], work
         )
-        self._fill_others(output, start, lambda first, last: hamming_scores(queries[first:last], words))
+        stop = start + len(queries)
+        self._fill_others(output, start, stop, lambda first, last: hamming_scores(queries[first:last], words))
         by_index = output
         if self.tasks.options.ties == "index":
             by_index = self._rank_codes(queries, words, bits, start)
@@ -190,13 +207,17 @@ class CpuEngine:
             self._float_rows(scores[rows], keys[rows], start + first, again, first, last)
         return again
 
-    def _fill_others(self, output: KernelOutputs, start: int, scores: Callable[[int, int], np.ndarray]) -> None:
-        """Fills the columns of metrics that the kernels do not have."""
-        for task, values in output.others.items():
+    def _fill_others(
+        self, output: KernelOutputs, start: int, stop: int, scores: Callable[[int, int], np.ndarray]
+    ) -> None:
+        """Fills the columns of metrics that the kernels do not have, for some of the queries."""
+        rows = slice(start - output.start, stop - output.start)
+        for task, of_all in output.others.items():
+            values = of_all[:, rows]
             columns = self.tasks.columns[task]
             count = len(columns.others)
             if columns.by_distance and self.distances is not None:
-                output.mixed |= self.distances.fill(scores, start, values[:, :, count:])
+                output.mixed[rows] |= self.distances.fill(scores, start, values[:, :, count:])
             if count:
                 relevance, plain = self.tasks.relevance(task), values[:, :, :count]
 

@@ -62,7 +62,7 @@ class KernelOutputs:
     """
 
     def __init__(self, tasks: DirectionTasks, start: int, queries: int) -> None:
-        self._tasks, rows = tasks, queries if "category" in tasks.names else 0
+        self._tasks, self.start, rows = tasks, start, queries if "category" in tasks.names else 0
         self.positives: dict[str, PositiveBlocks] = {}
         for task, instance in tasks.positives.items():
             starts, items = instance.positives(tasks.direction)
