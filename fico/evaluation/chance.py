@@ -7,6 +7,10 @@ from jaxtyping import Float64, Int64
 
 from fico.evaluation.columns import FusedColumns, TaskColumns
 from fico.evaluation.engines.fused_values import fused_values
+from fico.evaluation.engines.kernel_outputs import category_values
+from fico.metrics.kernels import blocks
+from fico.metrics.kernels.average_precision import DENOMINATORS
+from fico.metrics.kernels.orders import EXPECTED
 from fico.metrics.metric import random_ranking
 from fico.util.threads import one_torch_thread
 
@@ -45,6 +49,21 @@ def _levels(
     fused: FusedColumns, task: str, relevant: tuple[int, ...], items: int
 ) -> Float64[np.ndarray, "relevant columns"]:
     """Fused values for each number of relevant items; kept, because a loop evaluates the same split every epoch."""
+    if task == "category":
+        return _category_levels(fused, np.array(relevant, dtype=np.int64)[:, None], items)
     with one_torch_thread():
         values = fused_values(fused, task, [random_ranking(np.array(relevant), items)])[0]
     return values.nan_to_num(nan=0).numpy()
+
+
+def _category_levels(
+    fused: FusedColumns, relevant: Int64[np.ndarray, "relevant 1"], items: int
+) -> Float64[np.ndarray, "relevant columns"]:
+    """By the kernel for scores of few values, of which a random ranking has one."""
+    cuts = np.array([*(min(k, items) for k in fused.map_at), items], dtype=np.int64)
+    values = category_values(len(relevant), fused.count("category"))
+    blocks.category_of_counts(
+        np.full_like(relevant, items), relevant, cuts, DENOMINATORS[fused.ap], blocks.tables(items), values,
+        np.zeros(len(relevant), dtype=np.bool_), np.empty((4, 1), dtype=np.int64),
+    )  # fmt: skip
+    return np.asarray(np.nan_to_num(values[EXPECTED], nan=0))

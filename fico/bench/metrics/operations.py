@@ -138,16 +138,11 @@ def count_operations(
     data = make(images // scale, captions // scale, dim, bits)
     sides = (data.image_codes, data.text_codes) if is_codes else (data.images, data.texts)
     limit = scaled_room(images, captions, scale, width, room, is_codes)
-
-    def run() -> None:
+    with OperationCount() as count:
         evaluate(
             *sides, Correspondence(data.pairs), labels=data.labels, similarity="hamming" if is_codes else "cosine",
             engine="torch", device="cpu", memory_limit=limit,
         )  # fmt: skip
-
-    run()  # the levels of chance are computed on the CPU, and kept
-    with OperationCount() as count:
-        run()
     blocks = sum(block_counts(images, captions, width, room, is_codes))
     return Operations(work, images, captions, blocks, count.operations)
 

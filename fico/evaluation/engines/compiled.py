@@ -20,8 +20,8 @@ from fico.metrics.kernels.average_precision import DENOMINATORS
 from fico.metrics.precision_recall import precision_recall_of_counts
 
 _PIECE = 2**18  # scores per piece of work, whatever the number of threads, so that no sum depends on it
-_JOINED_SCORES = 2**24  # scores of the ranges that make one block of floats, a buffer after the other
-_JOINED = 32  # ranges of queries that make one block of codes, which need no memory for scores
+_JOINED = 32  # ranges of queries that make one block of values at most
+_JOINED_SCORES = 2**24  # scores of such ranges, where they are floats and pass through one buffer
 
 _NO_LABELS = np.zeros((1, 0), dtype=np.uint64)
 
@@ -50,7 +50,8 @@ class CpuEngine:
         items, is_sorted = self.tasks.items, "category" in self.tasks.names
         scores = np.empty((buffer_rows, items), dtype=source.dtype)
         keys = np.empty((buffer_rows if is_sorted else 0, items), dtype=SIGNED[source.dtype.itemsize])
-        joined = 1 if self.tasks.options.ties == "index" else max(1, _JOINED_SCORES // max(1, scores.size))
+        fitting = min(_JOINED, max(1, _JOINED_SCORES // max(1, scores.size)))
+        joined = 1 if self.tasks.options.ties == "index" else fitting
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             for n in range(0, max(1, len(ranges)), joined):
                 yield self._float_block(pool, source, scores, keys, ranges[n : n + joined] or [(0, 0)])
@@ -71,6 +72,9 @@ class CpuEngine:
             if stop > start:
                 source.block(self.tasks.direction, start, stop, scores)
 
+            def rows_of(first: int, last: int, scores: np.ndarray = scores) -> np.ndarray:
+                return scores[first:last]
+
             def work(first: int, last: int, start: int = start, scores: np.ndarray = scores) -> None:
                 source.finish(self.tasks.direction, start + first, scores[first:last])
                 rows, done = (scores[first:last], keys[first:last]), start - origin
@@ -78,12 +82,7 @@ class CpuEngine:
                 self.occurrences.add_scores(scores[first:last], lowest)
 
             _each(pool, _pieces(0, len(scores), self.piece_rows), work)
-            self._fill_others(
-                output,
-                start,
-                stop,
-                lambda first, last, scores=scores: scores[first:last],  # type: ignore[misc]
-            )
+            self._fill_others(output, start, stop, rows_of)
             scored.append(count_scored(scores) if self.find_fills else np.empty(0, np.int64))
         by_index = output
         if self.tasks.options.ties == "index" and output.mixed.any():

@@ -52,6 +52,11 @@ class PositiveBlocks:
         return blocks_of_positives(starts, above, tied, relevant, items)
 
 
+def category_values(queries: int, columns: int) -> Float[np.ndarray, "3 queries columns"]:
+    """What the kernels of the category task fill; not contiguous, as a part is not: one layout is compiled."""
+    return np.zeros((3, queries + 1, columns))[:, :queries]
+
+
 class KernelOutputs:
     """Values of every task for a block of queries.
 
@@ -67,7 +72,7 @@ class KernelOutputs:
         for task, instance in tasks.positives.items():
             starts, items = instance.positives(tasks.direction)
             self.positives[task] = PositiveBlocks.allocate(starts[start : start + queries + 1], items)
-        self.category = np.empty((3, rows, tasks.fused.count("category")))
+        self.category = category_values(rows, tasks.fused.count("category"))
         """Fused values of the category task, ``orders queries columns``."""
         self.relevant_counts = np.zeros(rows, dtype=np.int64)
         """Relevant items of each query of the category task."""
