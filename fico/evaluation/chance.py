@@ -64,6 +64,6 @@ def _category_levels(
     values = category_values(len(relevant), fused.count("category"))
     blocks.category_of_counts(
         np.full_like(relevant, items), relevant, cuts, DENOMINATORS[fused.ap], blocks.tables(items), values,
-        np.zeros(len(relevant), dtype=np.bool_), np.empty((4, 1), dtype=np.int64),
+        np.zeros(len(relevant), dtype=np.bool_), np.zeros((2, 1)), np.empty((4, 1), dtype=np.int64),
     )  # fmt: skip
     return np.asarray(np.nan_to_num(values[EXPECTED], nan=0))

@@ -1,9 +1,10 @@
 """Bootstrap over images: all queries of one image are drawn together, because their scores depend on each other."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -47,18 +48,16 @@ def replicates(
     Returns:
         Per sample the means and the medians; NaN where a resample holds no query of the sample.
     """
-    generator = np.random.default_rng(list(seed))
     ordered = [[_ordered(sample, column) for column in sample.medians] for sample in samples]
     sums = np.concatenate([_sums(s, o, images) for s, o in zip(samples, ordered, strict=True)])
     means = [np.empty((resamples, sample.values.shape[1])) for sample in samples]
     medians = [np.empty((resamples, len(sample.medians))) for sample in samples]
     step = max(1, min(resamples // PIECES, RESAMPLING_BYTES // (8 * PIECES * images)))
 
-    def work(first: int, draws: Int32[np.ndarray, "resamples images"]) -> None:
-        cells = draws + images * np.arange(len(draws))[:, None]
-        counts = np.bincount(cells.ravel(), minlength=cells.size).reshape(draws.shape).astype(np.float64)
+    def work(first: int, resampled: Callable[[], Float64[np.ndarray, "resamples images"]]) -> None:
+        counts = resampled()
         totals = counts @ sums.T
-        rows, column = slice(first, first + len(draws)), 0
+        rows, column = slice(first, first + len(counts)), 0
         for n, sample in enumerate(samples):
             width = sample.values.shape[1]
             mine = totals[:, column : column + width + 1 + len(sample.medians)]
@@ -71,14 +70,45 @@ def replicates(
 
     with one_blas_thread(), ThreadPoolExecutor(torch.get_num_threads()) as pool:
         waiting: deque[Future[None]] = deque()
-        for first in range(0, resamples, step):
-            shape = (min(step, resamples - first), images)
-            waiting.append(pool.submit(work, first, generator.integers(0, images, size=shape, dtype=np.int32)))
+        for n, resampled in enumerate(_resampled(images, resamples, tuple(seed), step)):
+            waiting.append(pool.submit(work, n * step, resampled))
             if len(waiting) > PIECES:
                 waiting.popleft().result()
         for piece in waiting:
             piece.result()
     return list(zip(means, medians, strict=True))
+
+
+def _resampled(
+    images: int, resamples: int, seed: tuple[int, ...], step: int
+) -> Iterator[Callable[[], Float64[np.ndarray, "resamples images"]]]:
+    """How often each image was drawn, by ``step`` resamples at a time; few enough are kept for the next call."""
+    if not 0 < 8 * resamples * images <= RESAMPLING_BYTES:
+        yield from (partial(_counted, draws) for draws in _draws(images, resamples, seed, step))
+        return
+    kept = _kept_counts(images, resamples, seed, step)
+    for first in range(0, resamples, step):
+        yield partial(kept.__getitem__, slice(first, first + step))
+
+
+@lru_cache(maxsize=1)
+def _kept_counts(
+    images: int, resamples: int, seed: tuple[int, ...], step: int
+) -> Float64[np.ndarray, "resamples images"]:
+    return np.concatenate([_counted(draws) for draws in _draws(images, resamples, seed, step)])
+
+
+def _draws(
+    images: int, resamples: int, seed: tuple[int, ...], step: int
+) -> Iterator[Int32[np.ndarray, "resamples images"]]:
+    generator = np.random.default_rng(seed)
+    for first in range(0, resamples, step):
+        yield generator.integers(0, images, size=(min(step, resamples - first), images), dtype=np.int32)
+
+
+def _counted(draws: Int32[np.ndarray, "resamples images"]) -> Float64[np.ndarray, "resamples images"]:
+    cells = draws + draws.shape[1] * np.arange(len(draws))[:, None]
+    return np.bincount(cells.ravel(), minlength=cells.size).reshape(draws.shape).astype(np.float64)
 
 
 def percentile_intervals(

@@ -67,8 +67,9 @@ def blocks_of_positives(
     items: int,
 ) -> TiedBlocks:
     """Tied blocks that are listed where the positives of their query are; entries without relevant items are none."""
-    rows = relevant.nonzero()[:, 0]
-    offsets = torch.searchsorted(rows, starts)
+    kept = relevant > 0
+    rows = kept.nonzero()[:, 0]
+    offsets = torch.nn.functional.pad(kept.cumsum(0), (1, 0))[starts]
     above, tied, relevant = above[rows], tied[rows], relevant[rows]
     found = torch.nn.functional.pad(relevant.cumsum(0), (1, 0))
     earlier = found[offsets]

@@ -55,7 +55,7 @@ def recall_at_k(
 def any_found(above: Tensor, others: Tensor, hits: Tensor, k: int | Tensor) -> Float[Tensor, "..."]:
     """Probability that the first relevant item ranks among the first ``k``, over the orders of its block.
 
-    Arguments broadcast: columns of queries with a row of cut-offs give a table.
+    Arguments broadcast: rows of queries with a column of cut-offs give a table.
 
     None does with the probability C(n, m) / C(n + r, m), the product of (n - m + i) / (n + i) for i from 1 to r.
     """

@@ -63,7 +63,7 @@ class TiedBlocks:
         """Some of the blocks of each query."""
         rows = kept.nonzero()[:, 0]
         above, tied, relevant, before = (part[rows] for part in (self.above, self.tied, self.relevant, self.before))
-        offsets = torch.searchsorted(rows, self.offsets)
+        offsets = torch.nn.functional.pad(kept.cumsum(0), (1, 0))[self.offsets]
         return TiedBlocks(offsets, above, tied, relevant, before, self.all_relevant, self.items)
 
     def first(self) -> tuple[Int[Tensor, " queries"], Int[Tensor, " queries"], Int[Tensor, " queries"]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import UInt64
+from jaxtyping import Float64, UInt64
 
 from fico.evaluation.engines.direction import DirectionTasks
 from fico.evaluation.engines.kernel_outputs import KernelOutputs
@@ -17,7 +17,6 @@ from fico.evaluation.engines.sources import CodeSource, ScoreSource, count_score
 from fico.evaluation.state import BlockValues
 from fico.metrics.kernels import blocks, codes, floats, hits
 from fico.metrics.kernels.average_precision import DENOMINATORS
-from fico.metrics.precision_recall import precision_recall_of_counts
 
 _PIECE = 2**18  # scores per piece of work, whatever the number of threads, so that no sum depends on it
 _JOINED = 32  # ranges of queries that make one block of values at most
@@ -144,7 +143,7 @@ class CpuEngine:
         start = ranges[0][0]
         output = KernelOutputs(self.tasks, start, len(queries))
 
-        def work(first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+        def work(first: int, last: int) -> Float64[np.ndarray, "2 radii"]:
             return self._code_rows(queries[first:last], words, bits, start + first, output, first, last)
 
         step = max(8, _PIECE // words.shape[1])
@@ -157,7 +156,7 @@ class CpuEngine:
         if self.tasks.options.ties == "index":
             by_index = self._rank_codes(queries, words, bits, start)
         has_curves = "category" in self.tasks.names
-        curves = np.array(sums).reshape(-1, 2, bits + 1).transpose(1, 0, 2) if has_curves else None
+        curves = np.reshape(sums, (-1, 2, bits + 1)).transpose(1, 0, 2) if has_curves else None
         return BlockValues(start, output.task_values(by_index), None, curves)
 
     def _code_rows(
@@ -169,7 +168,7 @@ class CpuEngine:
         output: KernelOutputs,
         first: int,
         last: int,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> Float64[np.ndarray, "2 radii"]:
         """Fills the values of some queries; returns their sums of precision and of recall within each radius."""
         items, mixed, occurrences = self.tasks.items, output.mixed[first:last], np.zeros_like(self.occurrences.counts)
         counts = np.empty((len(queries), bits + 1), np.int64)
@@ -187,13 +186,12 @@ class CpuEngine:
                 relevant if is_own else relevant[:0], occurrences, distances, ways, by_image, found,
             )  # fmt: skip
         self.occurrences.add(occurrences)
+        curves = np.zeros((2, bits + 1))
         if len(relevant):
             output.relevant_counts[first:last] = relevant.sum(axis=1)
-            tied = np.empty((4, bits + 1), np.int64)
-            blocks.category_of_counts(counts, relevant, *self.category, output.category[:, first:last], mixed, tied)
-        curves = precision_recall_of_counts(torch.from_numpy(counts[: len(relevant)]), torch.from_numpy(relevant))
-        precision, recall = (curve.numpy().sum(axis=0) for curve in curves)
-        return precision, recall
+            values, tied = output.category[:, first:last], np.empty((4, bits + 1), np.int64)
+            blocks.category_of_counts(counts, relevant, *self.category, values, mixed, curves, tied)
+        return curves
 
     def _rank_codes(self, queries: np.ndarray, words: np.ndarray, bits: int, start: int) -> KernelOutputs:
         """Evaluates the queries again, by scores that are ranks, equal distances by index."""

@@ -89,22 +89,22 @@ class KernelOutputs:
             by_index: Outputs of the same queries with equal scores in the order of their index, for ``ties="index"``;
                 else these.
         """
-        tasks, is_mixed, found = self._tasks, bool(self.mixed.any()), {}
+        tasks, several, found = self._tasks, 3 if self.mixed.any() else 1, {}
         for task in tasks.names:
             if task == "category":
                 chosen = by_index.category[ORDERS.get(tasks.options.ties, EXPECTED)]
                 fused, counts = np.stack([chosen, *self.category[[PESSIMISTIC, OPTIMISTIC]]]), self.relevant_counts
             else:
-                fused, counts = self._of_positives(task, by_index, is_mixed), np.diff(self.positives[task].start)
-            several, others = 3 if is_mixed else 1, self.others.get(task)
+                fused, counts = self._of_positives(task, by_index), np.diff(self.positives[task].start)
+            others = self.others.get(task)
             found[task] = tasks.values(task, counts, fused[:several], None if others is None else others[:several])
         return found
 
-    def _of_positives(
-        self, task: str, by_index: "KernelOutputs", is_mixed: bool
-    ) -> Float[np.ndarray, "orders queries columns"]:
+    def _of_positives(self, task: str, by_index: "KernelOutputs") -> Float[np.ndarray, "3 queries columns"]:
         with one_torch_thread():
             blocks = self.positives[task].ranking(self._tasks.items)
+            is_mixed = bool(blocks.is_mixed.any())  # else one order serves all three
             indexed = blocks if by_index is self else by_index.positives[task].ranking(self._tasks.items)
             orders = tie_orders(self._tasks.options.ties, blocks, indexed, is_mixed)
-            return fused_values(self._tasks.fused, task, orders).numpy()
+            values = fused_values(self._tasks.fused, task, orders)
+            return values.expand(3, *values.shape[1:]).numpy()

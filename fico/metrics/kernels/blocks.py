@@ -64,9 +64,12 @@ def category_of_counts(
     tables: Reals,
     values: NDArray[np.float64],
     mixed: NDArray[np.bool_],
+    curves: NDArray[np.float64],
     blocks: NDArray[np.int64],
 ) -> None:
     """AP at each cut, eleven interpolated precisions and nDCG@10 in every order of the tied items.
+
+    Scores that are distances have curves too: 0 where nothing lies within the radius, or nothing is relevant.
 
     Args:
         counts: ``queries values``: items of each score, best first.
@@ -76,6 +79,7 @@ def category_of_counts(
         tables: As `tables` makes them.
         values: Receives ``orders queries columns``.
         mixed: Set for queries with relevant and non-relevant items of one score.
+        curves: ``2 values``: to which precision and recall of the items up to each score are added.
         blocks: Working memory, ``4 values``.
     """
     n, (above, others, tied, hits) = len(cuts), (blocks[0], blocks[1], blocks[2], blocks[3])
@@ -89,6 +93,13 @@ def category_of_counts(
                 all_relevant += relevant[q, value]
                 groups += 1
             seen += counts[q, value]
+        seen, found = 0, 0
+        for value in range(counts.shape[1]):
+            seen += counts[q, value]
+            found += relevant[q, value]
+            if found > 0:
+                curves[0, value] += found / seen
+                curves[1, value] += found / all_relevant
         for order in range(3):
             for g in range(groups):
                 tied[g] = hits[g] + (others[g] if order == EXPECTED else 0)

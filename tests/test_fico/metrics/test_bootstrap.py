@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fico.evaluation.evaluate import evaluate, evaluate_scores
+from fico.metrics import bootstrap
 from fico.metrics.bootstrap import ClusteredValues, percentile_intervals, replicates
 from fico.types import Correspondence
 
@@ -15,7 +16,10 @@ def sample(seed=0, images=40, queries=150, valid=1.0):
     return ClusteredValues(values, generator.random(queries) < valid, generator.integers(0, images, queries), (2,))
 
 
-def test_replicates_are_those_of_a_plain_loop():
+@pytest.mark.parametrize("kept_bytes", [bootstrap.RESAMPLING_BYTES, 4000])
+def test_replicates_are_those_of_a_plain_loop(kept_bytes, monkeypatch):
+    """Whether the counts of drawn images are few enough to be kept or not."""
+    monkeypatch.setattr(bootstrap, "RESAMPLING_BYTES", kept_bytes)
     first, second = sample(1), sample(2, valid=0.7)
     (means, medians), (others, _) = replicates([first, second], 40, 30, (5,))
     draws = np.random.default_rng([5]).integers(0, 40, size=(30, 40), dtype=np.int32)

@@ -12,7 +12,7 @@ from fico.metrics.kernels import blocks, hits
 from fico.metrics.kernels.average_precision import DENOMINATORS
 from fico.metrics.kernels.orders import EXPECTED
 from fico.metrics.ndcg import ndcg_at_k
-from fico.metrics.precision_recall import interpolated_precision, precision_at_k
+from fico.metrics.precision_recall import interpolated_precision, precision_at_k, precision_recall_of_counts
 from fico.metrics.rank import first_hit_ranks, reciprocal_ranks
 from fico.metrics.recall import recall_at_k
 
@@ -67,7 +67,10 @@ def kernel_category(scores, relevant, denominator):
     levels = np.unique(scores)[::-1]
     counts = np.array([[(scores == level).sum() for level in levels]])
     own = np.array([[relevant[scores == level].sum() for level in levels]])
-    blocks.category_of_counts(counts, own, *given, found[0], is_mixed[0], np.zeros((4, len(levels)), np.int64))
+    curves = np.zeros((2, len(levels)))
+    blocks.category_of_counts(counts, own, *given, found[0], is_mixed[0], curves, np.zeros((4, len(levels)), np.int64))
+    wanted = precision_recall_of_counts(torch.from_numpy(counts), torch.from_numpy(own))
+    np.testing.assert_array_equal(curves, torch.cat(wanted).numpy())
     keys = np.sort(np.searchsorted(levels[::-1], scores) * 2 + relevant).astype(np.int32)[None]
     memory = (np.zeros(items + 1, np.int64), np.zeros((4, items), np.int64), np.zeros((2, items)))
     hits.category_of_keys(keys, own.sum(axis=1), *given, found[1], is_mixed[1], *memory)
