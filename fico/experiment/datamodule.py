@@ -1,15 +1,14 @@
 """The splits of a data set as Lightning's loaders."""
 
 import pytorch_lightning as L
-from torch.utils.data import DistributedSampler
 
 from fico.datasets.base import RetrievalSplit
 from fico.errors import UsageError
 from fico.experiment.loader import Loader
 from fico.features import ModelInputs
 from fico.features.base import ReadRows, SplitInputs
-from fico.loading.batches import CaptionPairs, CopiedGroups, ImageGroups, PairSample, collate
-from fico.loading.sampler import ShardedBatchSampler
+from fico.loading.batches import CaptionPairs, CopiedGroups, ImageGroups, collate
+from fico.loading.sampler import ShardedBatchSampler, ShuffledPairs
 from fico.types import PairBatch
 from fico.util.resources import cores
 
@@ -22,7 +21,7 @@ class RetrievalDataModule(L.LightningDataModule):
         inputs: Features of the same splits.
         test_split: Name of the split that is tested.
         batch_size: Caption pairs per training batch and process.
-        seed: Seed of the shuffling.
+        seed: Seed of the shuffling, and of what varies images in training.
         copies: How often the tested split is encoded, where it is not evaluated: every row of a copy has an id of its
             own. None: once.
         workers: Processes that load rows; 0 loads in the training process. None: one per core, 8 at most, where each
@@ -71,10 +70,8 @@ class RetrievalDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> Loader:
         """Shuffled caption pairs; an incomplete last batch is dropped unless it is the only one."""
-        pairs = CaptionPairs(self.splits["train"], self.inputs.splits["train"])
-        sampler: DistributedSampler[PairSample] = DistributedSampler(
-            pairs, self._world_size, self._rank, shuffle=True, seed=self.seed, drop_last=self._world_size > 1
-        )
+        pairs = CaptionPairs(self.splits["train"], self.inputs.splits["train"], self.seed)
+        sampler = ShuffledPairs(pairs, self._rank, self._world_size)
         return Loader(
             pairs,
             batch_size=self.batch_size,

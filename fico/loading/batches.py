@@ -38,25 +38,36 @@ class PairSample:
 class CaptionPairs(Dataset[PairSample]):
     """For training: sample ``i`` is caption ``i`` of the split with its image.
 
+    What varies an image is drawn from seed, epoch and ``i``: the same in every process, with any number of them.
+
     Args:
         split: Its correspondence pairs captions with images.
         inputs: Features of the same split.
+        seed: Of the training.
+
+    Attributes:
+        epoch: Set by the sampler.
 
     Raises:
         DataError: The number of feature rows is not that of the split.
     """
 
-    def __init__(self, split: RetrievalSplit, inputs: SplitInputs) -> None:
+    def __init__(self, split: RetrievalSplit, inputs: SplitInputs, seed: int = 0) -> None:
         _check_rows(split, inputs)
-        images = inputs.images
-        self.inputs = replace(inputs, images=images.for_training()) if isinstance(images, ReadRows) else inputs
+        self._read = inputs.images.for_training() if isinstance(inputs.images, ReadRows) else None
+        self.inputs = inputs if self._read is None else replace(inputs, images=self._read)
         self.image_rows = split.correspondence.caption_to_image
+        self.seed, self.epoch = seed, 0
 
     def __len__(self) -> int:
         return len(self.image_rows)
 
     def __getitem__(self, index: int) -> PairSample:
-        return _sample(self.inputs, int(self.image_rows[index]), (index,))
+        row = int(self.image_rows[index])
+        if self._read is None:
+            return _sample(self.inputs, self.inputs.images[row], row, (index,))
+        random = np.random.default_rng([self.seed, self.epoch, index])
+        return _sample(self.inputs, self._read.varied(row, random), row, (index,))
 
 
 class ImageGroups(Dataset[PairSample]):
@@ -81,7 +92,7 @@ class ImageGroups(Dataset[PairSample]):
         return len(self.text_rows)
 
     def __getitem__(self, index: int) -> PairSample:
-        return _sample(self.inputs, index, tuple(self.text_rows[index]))
+        return _sample(self.inputs, self.inputs.images[index], index, tuple(self.text_rows[index]))
 
 
 class CopiedGroups(Dataset[PairSample]):
@@ -141,9 +152,9 @@ def _padded(texts: Sequence[Int64[np.ndarray, " words"]]) -> Int64[np.ndarray, "
     return rows
 
 
-def _sample(inputs: SplitInputs, image_row: int, text_rows: tuple[int, ...]) -> PairSample:
+def _sample(inputs: SplitInputs, image: np.ndarray, image_row: int, text_rows: tuple[int, ...]) -> PairSample:
     return PairSample(
-        image=inputs.images[image_row],
+        image=image,
         image_row=image_row,
         texts=tuple(inputs.texts[row] for row in text_rows),
         text_rows=text_rows,

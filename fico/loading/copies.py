@@ -79,9 +79,14 @@ class CopiedRows(Sequence[np.ndarray]):
         return self._rows.row_bytes if isinstance(self._rows, ReadRows) else int(self._rows[0].nbytes)
 
     def for_training(self) -> "CopiedRows":
-        """The same rows, perhaps varied at every access."""
+        """The same rows, which `varied` perhaps varies."""
         rows = self._rows.for_training() if isinstance(self._rows, ReadRows) else self._rows
         return CopiedRows(rows, self._copies)
+
+    def varied(self, row: int, random: np.random.Generator) -> np.ndarray:
+        """A row as a training takes it."""
+        rows = self._rows
+        return rows.varied(row % len(rows), random) if isinstance(rows, ReadRows) else self[row]
 
     def __len__(self) -> int:
         return len(self._rows) * self._copies

@@ -1,8 +1,29 @@
-"""The sampler for several processes: shards an evaluation's batches over them without repeating a row."""
+"""Samplers for several processes: of the shuffled pairs of a training, and of the whole batches of an evaluation."""
 
 from collections.abc import Iterator
 
-from torch.utils.data import Sampler
+from torch.utils.data import DistributedSampler, Sampler
+
+from fico.loading.batches import CaptionPairs, PairSample
+
+
+class ShuffledPairs(DistributedSampler[PairSample]):
+    """torch's distributed sampler, which tells the pairs too of which epoch they are.
+
+    Args:
+        pairs: To shuffle.
+        rank: Rank of this process, from 0.
+        world_size: Number of processes; with several, the rows that do not go round are left out.
+    """
+
+    def __init__(self, pairs: CaptionPairs, rank: int = 0, world_size: int = 1) -> None:
+        super().__init__(pairs, world_size, rank, shuffle=True, seed=pairs.seed, drop_last=world_size > 1)
+        self._pairs = pairs
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called before the epoch's first batch, and before any process that reads rows starts."""
+        super().set_epoch(epoch)
+        self._pairs.epoch = epoch
 
 
 class ShardedBatchSampler(Sampler[list[int]]):

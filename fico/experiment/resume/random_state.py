@@ -15,7 +15,7 @@ class RandomState(L.Callback):
     A checkpoint of fewer or more processes restores nothing: its batches are others anyway.
 
     Differs:
-        Lightning's checkpoints hold no random state, so that dropout and augmentation differ after a resume.
+        Lightning's checkpoints hold no random state, so that dropout and drawn negatives differ after a resume.
     """
 
     def __init__(self) -> None:

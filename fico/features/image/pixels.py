@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-import torch
 from jaxtyping import Float32, UInt8
 
 from fico.datasets.base import RetrievalSplit
@@ -96,11 +95,11 @@ class Pixels:
         scaled = (square.astype(np.float32) / np.float32(255) - mean) / std
         return np.ascontiguousarray(scaled.transpose(2, 0, 1), dtype=np.float32)
 
-    def varied(self, image: Image.Image) -> Image.Image:
-        """A random part of the image, perhaps mirrored; drawn from torch's generator, which each worker has its own."""
-        box = _random_box(*image.size)
+    def varied(self, image: Image.Image, random: np.random.Generator) -> Image.Image:
+        """A random part of the image, perhaps mirrored."""
+        box = _random_box(*image.size, random)
         part = image.crop(box)
-        return ImageOps.mirror(part) if torch.rand(()).item() < 0.5 else part
+        return ImageOps.mirror(part) if random.random() < 0.5 else part
 
 
 class PixelRows(Sequence[np.ndarray]):
@@ -111,7 +110,7 @@ class PixelRows(Sequence[np.ndarray]):
         image_ids: Named in errors.
         paths: One file per image.
         squares: Bytes of the squashed images, where they were decoded already.
-        is_varied: Vary each image, as `Pixels.augment` says.
+        is_varied: `varied` varies each image, as `Pixels.augment` says.
     """
 
     def __init__(
@@ -137,17 +136,23 @@ class PixelRows(Sequence[np.ndarray]):
         return 0
 
     def for_training(self) -> "PixelRows":
-        """The same images, each varied at every access where the model wants that."""
+        """The same images, which `varied` varies where the model wants that."""
         return PixelRows(self._pixels, self._ids, self._paths, self._squares, is_varied=self._pixels.augment)
 
     def __len__(self) -> int:
         return len(self._ids)
 
     def __getitem__(self, row: int) -> Float32[np.ndarray, "rgb size size"]:  # type: ignore[override]
-        if self._squares is not None and not self._is_varied:
+        if self._squares is not None:
             return self._pixels.normalise(self._squares[row])
-        image = open_rgb(self._paths[row], self._ids[row])
-        return self._pixels.normalise(self._pixels.square(self._pixels.varied(image) if self._is_varied else image))
+        return self._pixels.normalise(self._pixels.square(open_rgb(self._paths[row], self._ids[row])))
+
+    def varied(self, row: int, random: np.random.Generator) -> Float32[np.ndarray, "rgb size size"]:
+        """An image as a training takes it."""
+        if not self._is_varied:
+            return self[row]
+        image = self._pixels.varied(open_rgb(self._paths[row], self._ids[row]), random)
+        return self._pixels.normalise(self._pixels.square(image))
 
 
 def centre_crop(image: Image.Image, side: int, shorter: int) -> UInt8[np.ndarray, "side side rgb"]:
@@ -166,19 +171,15 @@ def centre_crop(image: Image.Image, side: int, shorter: int) -> UInt8[np.ndarray
     return np.asarray(resized.crop((left, top, left + side, top + side)))
 
 
-def _random_box(width: int, height: int) -> tuple[int, int, int, int]:
+def _random_box(width: int, height: int, random: np.random.Generator) -> tuple[int, int, int, int]:
     """Corners of a part with 0.5 to 1 of the area and sides of 3:4 to 4:3, or of the middle where none fits."""
     for _ in range(10):
-        area = width * height * _uniform(0.5, 1.0)
-        ratio = math.exp(_uniform(math.log(3 / 4), math.log(4 / 3)))
+        area = width * height * random.uniform(0.5, 1.0)
+        ratio = math.exp(random.uniform(math.log(3 / 4), math.log(4 / 3)))
         wide, high = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < wide <= width and 0 < high <= height:
-            left, top = (int(_uniform(0, space + 1)) for space in (width - wide, height - high))
+            left, top = (int(random.integers(space + 1)) for space in (width - wide, height - high))
             return left, top, left + wide, top + high
     wide, high = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
     left, top = (width - wide) // 2, (height - high) // 2
     return left, top, left + wide, top + high
-
-
-def _uniform(least: float, most: float) -> float:
-    return least + (most - least) * float(torch.rand(()))

@@ -108,6 +108,10 @@ class ProcessedRows(Sequence[np.ndarray]):
         """The same images: a processor varies nothing."""
         return self
 
+    def varied(self, row: int, random: np.random.Generator) -> Float32[np.ndarray, "..."]:
+        """The image itself."""
+        return self[row]
+
     def __len__(self) -> int:
         return len(self._files)
 

@@ -61,22 +61,47 @@ def test_a_large_split_is_decoded_late_and_looks_the_same(shapes, monkeypatch):
 def test_only_training_varies_images_and_a_seed_repeats_it(shapes):
     split, inputs = shapes.split("train"), _inputs(shapes, augment=True).splits["train"]
     plain = _inputs(shapes).splits["train"].images[0]
-    pairs, groups = CaptionPairs(split, inputs), ImageGroups(split, inputs)
-    assert np.array_equal(groups[0].image, plain)
-    seen = []
-    for seed in (1, 2, 1):
-        torch.manual_seed(seed)
-        seen.append(pairs[0].image)
-    assert np.array_equal(seen[0], seen[2])
-    assert not np.array_equal(seen[0], seen[1])
-    assert not np.array_equal(seen[0], plain)
+    assert np.array_equal(ImageGroups(split, inputs)[0].image, plain)
+    first, other, again = (CaptionPairs(split, inputs, seed)[0].image for seed in (1, 2, 1))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert not np.array_equal(first, plain)
+
+
+def test_captions_of_one_image_and_epochs_each_have_an_image_of_their_own(shapes):
+    pairs = CaptionPairs(shapes.split("train"), _inputs(shapes, augment=True).splits["train"])
+    assert pairs.image_rows[:2].tolist() == [0, 0]
+    seen = [pairs[0].image, pairs[1].image]
+    pairs.epoch = 1
+    seen.append(pairs[0].image)
+    assert len({image.tobytes() for image in seen}) == 3
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_number_of_processes_that_read_rows_changes_no_varied_image(shapes, workers):
+    inputs = _inputs(shapes, augment=True)
+
+    def epochs(workers):
+        split = {"train": shapes.split("train")}
+        data = RetrievalDataModule(split, inputs, test_split="train", batch_size=32, seed=0, workers=workers)
+        loader = data.train_dataloader()
+        for epoch in (0, 1):
+            loader.sampler.set_epoch(epoch)
+            torch.manual_seed(workers)  # what else was drawn before does not matter either
+            yield torch.cat([batch.images for batch in loader])
+
+    alone, shared = list(epochs(0)), list(epochs(workers))
+    assert torch.equal(alone[0], shared[0])
+    assert torch.equal(alone[1], shared[1])
+    first, second = ({image.numpy().tobytes() for image in images} for images in alone)
+    assert first.isdisjoint(second)
 
 
 def test_a_random_part_has_the_promised_area_and_sides():
-    torch.manual_seed(0)
+    random = np.random.default_rng(0)
     for width, height in ((100, 100), (160, 90), (60, 200), (400, 40)):
         for _ in range(50):
-            left, top, right, bottom = pixels._random_box(width, height)
+            left, top, right, bottom = pixels._random_box(width, height, random)
             assert 0 <= left < right <= width
             assert 0 <= top < bottom <= height
             ratio = (right - left) / (bottom - top)
