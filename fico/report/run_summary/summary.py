@@ -59,6 +59,9 @@ def efficiency_lines(efficiency: dict[str, Any]) -> list[tuple[str, str]]:
         if key == "encoding":
             lines += [(f"Encode {row['images']:,} images", seconds_text(row["seconds"])) for row in value]
             continue
+        if key == "attention":
+            lines += [(_attention_name(row), seconds_text(row["seconds"])) for row in value]
+            continue
         name, _, unit = key.rpartition("_")
         if isinstance(value, int | float) and unit in ("seconds", "bytes"):
             text = seconds_text(value) if unit == "seconds" else bytes_text(value)
@@ -66,6 +69,10 @@ def efficiency_lines(efficiency: dict[str, Any]) -> list[tuple[str, str]]:
             name, text = key, _number_text(value)
         lines.append((NAMES.get(name) or name.replace("_", " ").capitalize(), text))
     return lines
+
+
+def _attention_name(row: dict[str, Any]) -> str:
+    return f"Attention on {row['images']:,} images" + (f", k = {row['k']}" if row["k"] else "")
 
 
 def _number_text(value: Any) -> str:

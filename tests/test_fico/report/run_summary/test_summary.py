@@ -85,3 +85,10 @@ class TestTables:
         text = self.text(replace(results, efficiency={"encode_seconds": 1.5, "attention_seconds": 0.0}))
         assert "Encode 1.50 s" in text
         assert "Attention" not in text
+
+    def test_times_of_several_sizes_are_a_line_each(self, results):
+        sizes = [{"images": 250, "k": None, "seconds": 2.0}, {"images": 1000, "k": 128, "seconds": 0.5}]
+        encoding = [{"images": 500, "seconds": 1.0}]
+        text = self.text(replace(results, efficiency={"encoding": encoding, "attention": sizes}))
+        wanted = "Encode 500 images 1.00 s; Attention on 250 images 2.00 s; Attention on 1,000 images, k = 128 500 ms"
+        assert wanted in " ".join(text.split())
