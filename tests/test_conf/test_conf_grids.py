@@ -5,14 +5,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
-from fico.experiment.config.resolvers import register_resolvers
+from tests.configs import CONF, composed
 
-CONF = Path(__file__).parents[2] / "conf"
 MINI = OmegaConf.to_container(OmegaConf.load(CONF / "experiment" / "mini.yaml"))["hydra"]["sweeper"]
 
 
@@ -62,7 +61,20 @@ def test_mini_has_every_code_length_of_table_3_and_two_sizes_of_table_6():
 
 @pytest.mark.parametrize("grid", MINI["further"], ids=str)
 def test_the_further_jobs_of_mini_compose(grid):
-    register_resolvers()
     job = jobs(["experiment=mini"], {}, [grid])[0][-1]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        assert OmegaConf.to_container(compose("config", job), resolve=True)
+    assert OmegaConf.to_container(composed(*job), resolve=True)
+
+
+def test_models_without_fusion_take_the_weights_of_those_with_it_in_the_same_sweep(tmp_path, monkeypatch):
+    monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
+    monkeypatch.setattr(HydraConfig, "get", lambda: SimpleNamespace(sweep=SimpleNamespace(dir=str(tmp_path))))
+    (found,) = jobs(["experiment=mini"], MINI["params"], MINI["further"])
+    assert [job[:2] for job in found[-2:]] == [["model=blip2_nf", "stage=[test]"], ["model=xvlm_nf", "stage=[test]"]]
+    config = composed("experiment=mini", "model=xvlm_nf", "seed=3")
+    assert composed("experiment=mini", "model=xvlm", "seed=3").model.checkpoint is None
+    assert not Path(config.model.checkpoint).exists()  # refused as any file that is not there
+    for run in ("7-xvlm-shapes-s3", "8-xvlm-shapes-s4", "9-xvlm-shapes-x2-s3"):
+        file = tmp_path / run / "checkpoints" / "best.ckpt"
+        file.parent.mkdir(parents=True)
+        file.touch()
+    assert config.model.checkpoint == str(tmp_path / "7-xvlm-shapes-s3" / "checkpoints" / "best.ckpt")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from fico.errors import UsageError
@@ -18,6 +19,7 @@ def register_resolvers() -> None:
         "by_size": _by_size,
         "stages": _stages,
         "run_name": _run_name,
+        "fused_checkpoint": _fused_checkpoint,
         "console_level": lambda: "WARNING" if is_quiet() else "INFO",
         "file_name": file_name,
     }
@@ -42,6 +44,21 @@ def _run_name(*, _root_: DictConfig) -> str:
     if "screen" in _root_.model:
         return _cascade_name(_root_.model)
     return f"{setting_name(_root_)}-s{_root_.seed}"
+
+
+def _fused_checkpoint(*, _root_: DictConfig) -> str | None:
+    """``${fused_checkpoint:}``: of a model without fusion, the best weights of the one with it in the same sweep.
+
+    Where there is no such run yet, a pattern of its name, which the checks refuse as a file that is not there. None for
+    other models.
+    """
+    name = _run_name(_root_=_root_)
+    if "_nf-" not in name:
+        return None
+    folder = Path(str(HydraConfig.get().sweep.dir) if HydraConfig.initialized() else "multirun")
+    pattern = f"*-{name.replace('_nf-', '-', 1)}/checkpoints/best.ckpt"
+    found = sorted(folder.glob(pattern))
+    return str(found[0] if len(found) == 1 else folder / pattern)
 
 
 def _cascade_name(model: DictConfig) -> str:
