@@ -66,7 +66,10 @@ def attention_figure(runs: Sequence[Results]) -> Figure | None:
         points = sorted((size, sum(found) / len(found)) for size, found in sizes.items())
         axes.plot(*zip(*points, strict=True), color=COLOURS[number % len(COLOURS)], linewidth=1.2, marker="o",
                   markersize=3, label=display_name(name))  # fmt: skip
-    axes.legend(frameon=False, fontsize=TYPE, labelcolor=INK)
+    images = sorted({size for sizes in models.values() for size in sizes})
+    axes.set_xticks(images, [f"{size:,}" for size in images])
+    axes.minorticks_off()
+    figure.legend(loc="outside lower right", ncols=2, frameon=False, fontsize=TYPE, labelcolor=INK)
     return figure
 
 

@@ -20,6 +20,7 @@ with requires_extra("report"):
 DASHES = {"vlp": "-", "fine": (0, (5, 1.5)), "coarse": (0, (1, 1)), None: "-"}
 RECALL = [float(level) for level in LEVELS]
 TASK = "R@10"
+MOST = 12  # settings of a figure; of more the longest code of each model alone, as the figure of code lengths has all
 
 
 def precision_recall_figure(runs: Sequence[Results]) -> Figure | None:
@@ -28,7 +29,7 @@ def precision_recall_figure(runs: Sequence[Results]) -> Figure | None:
     Args:
         runs: Finished runs of one protocol; seeds are averaged, untrained models left out.
     """
-    groups = group_seeds([run for run in runs if not is_untrained(run)])
+    groups = _shown(group_seeds([run for run in runs if not is_untrained(run)]))
     found = [group for group in groups if _curve(group, "i2t") or _curve(group, "t2i")]
     if not found:
         return None
@@ -55,7 +56,7 @@ def trade_off_figure(runs: Sequence[Results]) -> Figure | None:
     Returns:
         None where fewer than two indexes were run.
     """
-    searched = [(group, rows) for group in group_seeds(runs) if (rows := searched_rows(group))]
+    searched = [(group, rows) for group in _shown(group_seeds(runs)) if (rows := searched_rows(group))]
     has_task = any(_task(row) is not None for _, rows in searched for row in rows)
     found = [(group, [row for row in rows if _quality(row, has_task) is not None]) for group, rows in searched]
     found = [(group, rows) for group, rows in found if rows]
@@ -80,6 +81,14 @@ def trade_off_figure(runs: Sequence[Results]) -> Figure | None:
         log_ticks(axes)
     _index_legend(figure, indexes)
     return figure
+
+
+def _shown(groups: Sequence[SeedGroup]) -> Sequence[SeedGroup]:
+    if len(groups) <= MOST:
+        return groups
+    lengths = [(group.name, group.first.model.bits or 0) for group in groups]
+    longest = {name: bits for name, bits in sorted(lengths)}
+    return [group for group, (name, bits) in zip(groups, lengths, strict=True) if bits == longest[name]]
 
 
 def _curve(group: SeedGroup, where: str) -> list[tuple[float, float]]:

@@ -12,7 +12,7 @@ from fico.report.paper.article import article, named
 from fico.report.paper.attention_times import attention_sizes_table
 from fico.report.paper.cost_figures import attention_figure, code_length_figure, hubness_figure
 from fico.report.paper.cost_tables import attention_table, encoding_table
-from fico.report.paper.figures import precision_recall_figure, trade_off_figure
+from fico.report.paper.figures import MOST, precision_recall_figure, trade_off_figure
 from fico.report.paper.further_metrics import further_table
 from fico.report.paper.hashing_table import hashing_table
 from fico.report.paper.metric_tables import TABLES, metric_table
@@ -36,9 +36,10 @@ with requires_extra("report"):
 with requires_extra("report"):
     from matplotlib.figure import Figure
 
+_LONGEST = f" (of more than {MOST} settings the longest code of each model)"
 CAPTIONS = {
-    "figure3": "Figure 3: interpolated precision at eleven recall levels, mean over queries",
-    "figure4": "Figure 4: recall through each index over its search time",
+    "figure3": f"Figure 3: interpolated precision at eleven recall levels, mean over queries{_LONGEST}",
+    "figure4": f"Figure 4: recall through each index over its search time{_LONGEST}",
     "cost": "Quality over the time of a query, items embedded beforehand; the line joins what nothing beats",
     "bits": "mAP@N over the length of a code, with 95 % intervals, or the spread over seeds",
     "hubness": "Hubness of each model",

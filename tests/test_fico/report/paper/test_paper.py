@@ -423,6 +423,14 @@ def test_the_curves_of_a_model_are_the_mean_over_its_seeds():
     assert len(lines["ucch, 64 bits"].get_xdata()) == 11
 
 
+def test_of_many_settings_a_figure_shows_the_longest_code_of_each_model():
+    codes = [results(model, bits=bits) for model in ("ucch", "dadh", "adv") for bits in (16, 128, 32, 64)]
+    few, many = precision_recall_figure(codes), precision_recall_figure([*codes, results("scan")])
+    assert len(few.axes[0].get_lines()) == len(codes) + 1
+    labels = {line.get_label() for line in many.axes[0].get_lines()}
+    assert labels == {"ucch, 128 bits", "dadh, 128 bits", "adv, 128 bits", "scan", "chance"}
+
+
 def test_queries_come_back_with_recalls_and_images(tmp_path):
     table = QueryTable(
         "t2i", ("a", "b"), np.array([1.5, np.nan]), {"10": np.array([0.5, 1 / 3]), "N": np.array([1.0, 0.0])},
