@@ -6,6 +6,8 @@ The public names are loaded on first use, so that ``import fico`` costs nothing 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from fico.util.collector import resting_collector
+
 if TYPE_CHECKING:
     from fico.codes import HashCodes as HashCodes
     from fico.datasets import load_dataset as load_dataset
@@ -66,7 +68,9 @@ __all__ = sorted(_HOME)  # noqa: PLE0605
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
+        with resting_collector():
+            home = import_module(_HOME[name])
+        return getattr(home, name)
     raise AttributeError(f"module 'fico' has no attribute {name!r}")
 
 

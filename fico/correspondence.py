@@ -240,7 +240,9 @@ class Correspondence:
 
 def _whole(rows: ArrayLike, name: str, meaning: str) -> Int64[np.ndarray, " rows"]:
     array = np.asarray(rows)
-    if array.ndim != 1 or array.size == 0:
+    if array.shape == (0,):
+        raise DataError(f"{name} is empty; give one {meaning}, at least one")
+    if array.ndim != 1:
         raise DataError(f"{name} has shape {array.shape}; give one {meaning}, as a list of integers")
     if not np.issubdtype(array.dtype, np.integer):
         raise DataError(f"{name} has dtype {array.dtype}; rows are integers")

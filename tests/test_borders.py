@@ -37,7 +37,7 @@ def test_importing_fico_loads_no_framework_and_no_torch():
 
 def test_evaluating_loads_no_framework():
     frameworks = {"pytorch_lightning", "lightning", "hydra", "omegaconf", "wandb", "faiss"}
-    slow = {"torchmetrics", "transformers", "scipy.signal"}
+    slow = {"torchmetrics", "transformers", "scipy.signal", "scipy.stats", "pandas", "rich.console", "torch._dynamo"}
     script = (
         "import fico, numpy as n; fico.evaluate(n.eye(4), n.eye(4), fico.Correspondence(n.arange(4)), labels=n.eye(4))"
     )

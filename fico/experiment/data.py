@@ -52,7 +52,9 @@ def build_data(config: DictConfig) -> RetrievalDataModule:
     # Text features (vocabulary, Doc2Vec) are fitted on the training split, which a test alone needs too.
     names = dict.fromkeys(("train", "val", tested) if "fit" in config.stage else ("train", tested))
     splits = {name: dataset.split(name) for name in names}
-    _check_labels(config, splits)
+    evaluated = {name: splits[name] for name in (tested, *(["val"] if "fit" in config.stage else []))}
+    _check_labels(config, evaluated)
+    _check_folds(config, evaluated)
     _check_positives(config, splits[tested])
     _check_bank(config, splits["train"])
     if config.model.get("vocabulary"):
@@ -97,9 +99,18 @@ def _check_bank(config: DictConfig, train: RetrievalSplit) -> None:
         raise UsageError(f"metric.nnn_k={config.metric.nnn_k} is more than split train has, {least}; lower it")
 
 
-def _check_labels(config: DictConfig, splits: Mapping[str, RetrievalSplit]) -> None:
+def _check_labels(config: DictConfig, evaluated: Mapping[str, RetrievalSplit]) -> None:
     """Refuse the category task alone where a split that is evaluated has no labels, before anything is trained."""
-    evaluated = [config.dataset.split, *(["val"] if "fit" in config.stage else [])]
-    missing = [name for name in evaluated if splits[name].labels is None]
+    missing = [name for name, split in evaluated.items() if split.labels is None]
     if missing and list(config.metric.tasks) == ["category"]:
-        raise UsageError(without_labels(f"split {missing[0]} of {splits[missing[0]].dataset}"))
+        raise UsageError(without_labels(f"split {missing[0]} of {evaluated[missing[0]].dataset}"))
+
+
+def _check_folds(config: DictConfig, evaluated: Mapping[str, RetrievalSplit]) -> None:
+    """Refuse more folds than a split that is evaluated has images, before anything is trained."""
+    folds, copies = config.metric.get("folds") or 1, config.dataset.get("copies") or 1
+    for name, split in evaluated.items():
+        if folds > len(split.image_ids) * copies:
+            raise UsageError(
+                f"metric.folds={folds} is more than split {name} has images, {len(split.image_ids)}; lower it"
+            )

@@ -5,13 +5,14 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Self, TypeVar
-
-from rich.console import Console
-from rich.progress import Progress
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from fico.util.quiet import is_quiet
 from fico.util.units import seconds_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 Item = TypeVar("Item")
 PATIENCE_SECONDS = 2.0
@@ -32,12 +33,10 @@ class ProgressBar:
 
     def __init__(self, total: int, description: str, *, is_shown: bool = True) -> None:
         self._is_waiting, self._begin = is_shown and not is_quiet(), time.monotonic()
-        self._console, self._description = Console(stderr=True), description
-        self._bar = Progress(console=self._console)
-        self._task = self._bar.add_task(description, total=total)
-        self._total, self._done = total, 0
+        self._description, self._total, self._done = description, total, 0
+        self._bar: Progress | None = None
         self._ended = threading.Event()
-        if self._is_waiting and not self._console.is_terminal:
+        if self._is_waiting:
             threading.Thread(target=self._write_lines, daemon=True).start()
 
     def __enter__(self) -> Self:
@@ -51,7 +50,7 @@ class ProgressBar:
     def close(self) -> None:
         """End the bar, and the lines; once all units are done they have ended already."""
         self._ended.set()
-        if self._bar.live.is_started:  # stopping a bar that never started would print an empty line
+        if self._bar is not None:
             self._bar.stop()
 
     def advance(self, units: int = 1) -> None:
@@ -59,14 +58,24 @@ class ProgressBar:
         self._done += units
         if self._done >= self._total:
             self._ended.set()
-        if self._is_waiting and self._console.is_terminal and time.monotonic() - self._begin > PATIENCE_SECONDS:
+        if self._bar is not None:
+            self._bar.advance(self._task, units)
+        elif self._is_waiting and time.monotonic() - self._begin > PATIENCE_SECONDS:
             self._is_waiting = False
+            self._draw()
+
+    def _draw(self) -> None:
+        """Starts the bar, in a terminal."""
+        if (console := _terminal()) is not None:
+            from rich.progress import Progress
+
+            self._bar = Progress(console=console)
+            self._task = self._bar.add_task(self._description, total=self._total, completed=self._done)
             self._bar.start()
-        self._bar.advance(self._task, units)
 
     def _write_lines(self) -> None:
-        """In a thread of its own, until the work has ended."""
-        if self._ended.wait(PATIENCE_SECONDS):
+        """In a thread of its own, until the work has ended; nothing in a terminal."""
+        if self._ended.wait(PATIENCE_SECONDS) or _terminal() is not None:
             return
         _write(self._description)
         while not self._ended.wait(LINE_SECONDS):
@@ -79,6 +88,14 @@ class ProgressBar:
             return f"{seconds_text(spent)} so far"
         left = spent * (self._total - self._done) / self._done
         return f"{100 * self._done // self._total} %, about {seconds_text(left)} left"
+
+
+def _terminal() -> "Console | None":
+    """What draws on standard error; None where that is no terminal."""
+    from rich.console import Console  # most work ends before anybody asks for it
+
+    console = Console(stderr=True)
+    return console if console.is_terminal else None
 
 
 def _write(line: str) -> None:

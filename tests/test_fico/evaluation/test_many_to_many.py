@@ -226,10 +226,11 @@ def test_pairs_that_cannot_be_are_refused_in_one_sentence():
     bad("pair 1 has image row 3, but there are 3 images", [0, 3], [0, 1])
     bad("pair 0 has caption row -1", [0, 1], [-1, 1])
     bad("2 image rows and 1 caption rows", [0, 1], [0])
-    bad("shape", [], [])
+    bad("image_rows is empty; give one image row per pair, at least one$", [], [])
+    bad(r"image_rows has shape \(1, 1\)", [[0]], [0])
     bad("integers", [0.5], [0])
     bad("none of the 1 image_queries has a pair", [0], [0], image_queries=[1])
-    bad("caption_queries has shape", [0], [0], caption_queries=[])
+    bad("caption_queries is empty", [0], [0], caption_queries=[])
     bad("image_queries names row 5", [0], [0], image_queries=[5])
     bad("belongs to image row 7", [0], [0], caption_to_image=[0, 1, 2, 7])
 

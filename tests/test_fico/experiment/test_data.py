@@ -8,10 +8,13 @@ from omegaconf import OmegaConf
 from fico.errors import UsageError
 from fico.experiment import data
 
+SIZES = {"train": 50, "val": 4, "test": 6}
 
-def config(tasks, stage=("fit", "test")):
+
+def config(tasks, stage=("fit", "test"), **metric):
+    metric = {"tasks": list(tasks), **metric}
     return OmegaConf.create(
-        {"dataset": {"split": "test"}, "metric": {"tasks": list(tasks)}, "stage": list(stage), "model": {"inputs": {}}}
+        {"dataset": {"split": "test"}, "metric": metric, "stage": list(stage), "model": {"inputs": {}}}
     )
 
 
@@ -24,7 +27,8 @@ def unlabelled(monkeypatch):
 
     def make(*names):
         def split(name):
-            return SimpleNamespace(dataset="mine", labels=None if name in names else "some")
+            labels = None if name in names else "some"
+            return SimpleNamespace(dataset="mine", labels=labels, image_ids=range(SIZES[name]))
 
         def model_inputs(*_, **__):
             raise NoFeatures
@@ -55,3 +59,14 @@ def test_the_category_task_alone_needs_labels_before_anything_is_trained(unlabel
 def test_labels_that_nothing_reads_may_be_missing(unlabelled, missing, tasks, stage):
     with pytest.raises(unlabelled(*missing)):  # past the check
         data.build_data(config(tasks, stage))
+
+
+@pytest.mark.parametrize(("stage", "folds", "named"), [(("fit", "test"), 5, "val"), (("test",), 7, "test")])
+def test_more_folds_than_an_evaluated_split_has_images_are_refused_before_anything_is_trained(
+    unlabelled, stage, folds, named
+):
+    fits = unlabelled()
+    with pytest.raises(UsageError, match=f"metric.folds={folds} is more than split {named} has images, {SIZES[named]}"):
+        data.build_data(config(["instance"], stage, folds=folds))
+    with pytest.raises(fits):
+        data.build_data(config(["instance"], stage, folds=folds - 1))

@@ -51,7 +51,7 @@ def test_queries_are_those_of_the_file(tmp_path):
         ("p.csv", "image,caption\na,v\na\n", "1 columns in row 3, expected 2", DataError),
         ("p.csv", "", "must name the columns", DataError),
         ("p.qrels", "a 0 z 1\n", "names the caption z, which is none of the 4 captions", DataError),
-        ("p.qrels", "a 0 v 0\n", "image_rows has shape", DataError),
+        ("p.qrels", "a 0 v 0\n", "image_rows is empty", DataError),
     ],
 )
 def test_a_broken_file_is_named(tmp_path, name, text, words, error):
