@@ -24,6 +24,7 @@ from fico.experiment.quiet import quiet
 from fico.experiment.resume.processes import launched_rank, shared
 from fico.experiment.resume.unfinished import Unfinished
 from fico.experiment.sweep import is_finished, run_key
+from fico.experiment.throughput import torch_settings_kept
 from fico.experiment.training import train_and_test
 from fico.inference.inputs import write_inputs
 from fico.report.results.schema import RESULTS, write_results_text
@@ -62,8 +63,8 @@ def run(config: DictConfig, unfinished: Unfinished) -> Path:
     write_config(folder, config)
     write_inputs(folder, data.splits["train"], data.splits[data.test_split], data.inputs, _readers(config))
     context, is_tested = run_context(folder, config, data, key), "test" in config.stage
-    text = None
-    with collected_warnings() as warned, open_loggers(config.logger, folder, shown(config, context)) as loggers:
+    opened, text = open_loggers(config.logger, folder, shown(config, context)), None
+    with torch_settings_kept(), collected_warnings() as warned, opened as loggers:
         tested = train_and_test(config, data, context, loggers, unfinished)
         if is_tested and tested.trainer.is_global_zero:
             notes, seconds = (*tested.notes, *warned), time.perf_counter() - begin

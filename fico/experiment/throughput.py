@@ -1,7 +1,8 @@
 """What makes a run faster: precision of products, compiled encoders, and the largest evaluation batch that fits."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as L
@@ -12,6 +13,23 @@ from fico.experiment.datamodule import RetrievalDataModule
 
 log = logging.getLogger(__name__)
 _METHODS = ("forward", "encode_images", "encode_texts", "score", "score_lists", "match")
+
+
+@contextmanager
+def torch_settings_kept() -> Iterator[None]:
+    """Restores what a run sets for all of torch, by ``throughput`` or the trainer's ``deterministic``, ``benchmark``.
+
+    The next job of a sweep would take it over, and the features that it makes would stay in the cache.
+    """
+    precision, benchmark = torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark
+    is_deterministic = torch.are_deterministic_algorithms_enabled()
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        torch.backends.cudnn.benchmark = benchmark
+        torch.use_deterministic_algorithms(is_deterministic, warn_only=warns)
 
 
 def compile_network(network: torch.nn.Module, backend: str) -> None:

@@ -10,10 +10,12 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from fico.errors import UsageError
+from fico.experiment import runner
 from fico.experiment.config.checks import check_config
 from fico.experiment.config.throughput import DEFAULTS, throughput_problems
 from fico.experiment.data import build_data
 from fico.experiment.datamodule import RetrievalDataModule
+from fico.experiment.resume.unfinished import Unfinished
 from fico.experiment.throughput import compile_network, fit_evaluation_batch
 from fico.features.base import SplitInputs
 from fico.types import Correspondence, EncodedBatch, PairBatch
@@ -142,6 +144,27 @@ def test_the_keys_reach_the_loaders_and_torch(monkeypatch):
         assert torch.get_float32_matmul_precision() == "high"
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def _settings():
+    is_deterministic = torch.are_deterministic_algorithms_enabled()
+    return torch.get_float32_matmul_precision(), is_deterministic, torch.backends.cudnn.benchmark
+
+
+def test_the_next_job_of_a_sweep_finds_torch_as_this_one_did(monkeypatch, tmp_path):
+    def set_all(config, *_):
+        torch.set_float32_matmul_precision(config.throughput.matmul_precision)
+        L.Trainer(deterministic=True, benchmark=True, accelerator="cpu", logger=False, enable_checkpointing=False)
+        assert _settings() == ("medium", True, True)
+        raise UsageError("stopped")
+
+    monkeypatch.setattr(runner, "train_and_test", set_all)
+    monkeypatch.setattr(runner, "shown", lambda *_: {})  # Hydra's choices, outside of Hydra
+    config = composed("logger=none", "model=cca", "dataset.images=40", "throughput.matmul_precision=medium")
+    before = _settings()
+    with pytest.raises(UsageError, match="stopped"):
+        runner.run(config, Unfinished(tmp_path, "request"))
+    assert _settings() == before
 
 
 def test_the_defaults_are_those_of_the_config():
