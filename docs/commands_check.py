@@ -3,10 +3,8 @@
 import re
 import shlex
 import subprocess
-import sys
 import tomllib
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from blocks import ROOT
@@ -18,19 +16,24 @@ from typer.main import get_command
 from fico.cli.app import app
 from run import check_config, check_pairing, register_resolvers
 
+Python = Callable[..., subprocess.CompletedProcess[str]]
 FILES = ("model.checkpoint", "model.weights", "model.vocabulary", "model.source")
 OTHERS = {"cd", "git", "sphinx-build", "wandb", "tensorboard", "ruff", "mypy", "lint-imports", "ls"}
 
 
-def check(line: str) -> None:
+def check(line: str, python: Python) -> None:
     """Checks each command of a line.
+
+    Args:
+        line: As a shell reads it.
+        python: Runs Python with the arguments it is given.
 
     Raises:
         AssertionError: A command, an option or a file does not exist.
         Exception: What Hydra or the config's own check has to say.
     """
     for words in _split(shlex.split(line, comments=True)):
-        _check_words([words[0].removeprefix(".venv/bin/"), *words[1:]])
+        _check_words([words[0].removeprefix(".venv/bin/"), *words[1:]], python)
 
 
 def _split(words: list[str]) -> Iterator[list[str]]:
@@ -44,7 +47,7 @@ def _split(words: list[str]) -> Iterator[list[str]]:
     yield command
 
 
-def _check_words(words: list[str]) -> None:
+def _check_words(words: list[str], python: Python) -> None:
     match words:
         case ["python", "run.py", *rest]:
             _check_run(rest)
@@ -55,10 +58,10 @@ def _check_words(words: list[str]) -> None:
         case ["pip", "install", *rest]:
             _check_install(rest)
         case ["python", "-m", module, *rest]:
-            _check_options(("-m", module), rest)
+            _check_options(("-m", module), rest, python)
         case ["python", script, *rest]:
             assert (ROOT / script).is_file(), f"{script} does not exist"
-            _check_options((script,), rest)
+            _check_options((script,), rest, python)
         case [name, *_]:
             assert name in OTHERS, f"{name} is not a command that the docs know"
 
@@ -114,12 +117,8 @@ def _check_install(words: list[str]) -> None:
             assert not unknown, f"there is no extra {', '.join(unknown)}"
 
 
-def _check_options(command: tuple[str, ...], words: list[str]) -> None:
+def _check_options(command: tuple[str, ...], words: list[str], python: Python) -> None:
     options = {word.split("=")[0] for word in words if word.startswith("--")}
-    unknown = {option for option in options if not re.search(rf"{option}\b", _help(command))}
+    told = python(*command, "--help").stdout if options else ""
+    unknown = {option for option in options if not re.search(rf"{option}\b", told)}
     assert not unknown, f"python {' '.join(command)} has no option {', '.join(unknown)}"
-
-
-@cache
-def _help(command: tuple[str, ...]) -> str:
-    return subprocess.run([sys.executable, *command, "--help"], cwd=ROOT, capture_output=True, text=True).stdout

@@ -25,6 +25,7 @@ autodoc_mock_imports = ["triton"]  # only GPU builds of torch bring it
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # jaxtyping's shapes are no Python names; the signatures carry them
 autodoc_preserve_defaults = True
+autodoc_use_type_comments = False  # there are none, and the search for them parses every source once more
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False

@@ -45,9 +45,9 @@ def test_every_block_says_what_it_is():
 @pytest.mark.parametrize(
     "block", [block for block in BLOCKS if block.need and block.commands()], ids=lambda block: block.location
 )
-def test_every_command_that_is_not_run_exists(block):
+def test_every_command_that_is_not_run_exists(block, warm_python):
     for command in block.commands():
-        check(command)
+        check(command, warm_python)
 
 
 def has_something_to_run(page):

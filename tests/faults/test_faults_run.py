@@ -26,6 +26,17 @@ def finish(folder, *arguments):
     return process.returncode, out, err
 
 
+@pytest.fixture
+def warm_finish(warm_python):
+    """The same in a process that has the frameworks imported: where neither time nor imports are tested."""
+
+    def finish(folder, *arguments):
+        done = warm_python("run.py", f"hydra.run.dir={folder}", *arguments)
+        return done.returncode, done.stdout, done.stderr
+
+    return finish
+
+
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
@@ -53,8 +64,8 @@ def test_wrong_usage_is_one_sentence_and_exit_2_within_3_seconds(tmp_path, argum
     assert not out
 
 
-def test_a_model_of_floats_has_no_code_length(tmp_path):
-    code, _, err = finish(tmp_path, "model=vsrn", "model.bits=32")
+def test_a_model_of_floats_has_no_code_length(tmp_path, warm_finish):
+    code, _, err = warm_finish(tmp_path, "model=vsrn", "model.bits=32")
     assert code == 2
     assert "this model returns floats, only hashing models such as ucch and clip_hash have a code length" in err
 
@@ -68,8 +79,8 @@ def test_help_and_config_answer_within_3_seconds(tmp_path, arguments):
     assert time.perf_counter() - begin < 3
 
 
-def test_a_missing_folder_is_named(tmp_path):
-    code, _, err = finish(tmp_path / "run", "dataset=karpathy", f"dataset.root={tmp_path / 'nowhere'}")
+def test_a_missing_folder_is_named(tmp_path, warm_finish):
+    code, _, err = warm_finish(tmp_path / "run", "dataset=karpathy", f"dataset.root={tmp_path / 'nowhere'}")
     assert code == 2
     assert str(tmp_path / "nowhere") in err
     assert "Traceback" not in err
@@ -77,8 +88,8 @@ def test_a_missing_folder_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["/proc/run", "/dev/null/run"])
-def test_a_folder_that_cannot_be_made_is_one_sentence(folder):
-    code, out, err = finish(folder, "model=ucch")
+def test_a_folder_that_cannot_be_made_is_one_sentence(folder, warm_finish):
+    code, out, err = warm_finish(folder, "model=ucch")
     assert code == 2
     assert err.startswith(f"{folder}: ")
     assert err.strip().endswith("choose another folder (hydra.run.dir=FOLDER)")
@@ -87,14 +98,14 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(folder):
 
 
 @pytest.mark.parametrize("name", ["a b", "a=b", "größe", "it's", "a(b)&c"])
-def test_a_folder_of_any_name_works(tmp_path, name):
-    code, _, err = finish(tmp_path / name, "model=ucch", f"dataset.root={tmp_path / name}", "dataset.images=5")
+def test_a_folder_of_any_name_works(tmp_path, name, warm_finish):
+    code, _, err = warm_finish(tmp_path / name, "model=ucch", f"dataset.root={tmp_path / name}", "dataset.images=5")
     assert (code, err.strip()) == (2, "dataset.images is 5, but must be a whole number of at least 20")
     assert (tmp_path / name).is_dir()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_while_training_ends_with_its_code_and_no_results(tmp_path, number):
+def test_a_signal_while_training_ends_with_its_code_and_no_results(tmp_path, number, warm_finish):
     process = start(tmp_path, "model=ucch", "dataset.images=60", "model.epochs=100000", "logger=none")
     log = tmp_path / "run.log"
     deadline = time.monotonic() + 100
@@ -103,7 +114,7 @@ def test_a_signal_while_training_ends_with_its_code_and_no_results(tmp_path, num
         assert time.monotonic() < deadline
         time.sleep(0.2)
     same = ("model=ucch", "dataset.images=60", "model.epochs=100000", "logger=none")
-    code, _, told = finish(tmp_path, *same)
+    code, _, told = warm_finish(tmp_path, *same)
     assert code == 2
     assert told.strip().endswith("wait for its end, or give another folder (hydra.run.dir=FOLDER)")
     process.send_signal(number)

@@ -149,9 +149,8 @@ def test_a_bench_that_cannot_run_says_so_before_it_starts(run, tmp_path, overrid
     assert not list(tmp_path.iterdir())
 
 
-def test_the_command_line_ends_with_one_sentence_and_exit_code_2(tmp_path):
-    command = [sys.executable, "run.py", f"hydra.run.dir={tmp_path}", "experiment=table7", "bench.items=500"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=250)
+def test_the_command_line_ends_with_one_sentence_and_exit_code_2(tmp_path, warm_python):
+    done = warm_python("run.py", f"hydra.run.dir={tmp_path}", "experiment=table7", "bench.items=500")
     assert done.returncode == 2
     assert len([line for line in done.stderr.strip().splitlines() if " INFO " not in line]) == 1
     assert "bench.ks" in done.stderr

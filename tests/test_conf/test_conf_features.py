@@ -1,7 +1,5 @@
 """The group ``features``: what takes the place of a model's own inputs, and where nothing would."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -104,18 +102,17 @@ def test_a_bench_has_no_features():
         check_config(composed("experiment=table7", "features=lite0"))
 
 
-def test_without_the_extra_one_sentence_names_it_before_anything_is_read(tmp_path):
+def test_without_the_extra_one_sentence_names_it_before_anything_is_read(tmp_path, warm_python):
     """An empty folder has no split file, and that is not what is told of."""
     code = (
         "import sys, runpy; import importlib.util as u; find = u.find_spec;"
         "u.find_spec = lambda name, *more: None if name.startswith('efficientnet') else find(name, *more);"
         "sys.argv = ['run.py', *sys.argv[1:]]; runpy.run_path('run.py', run_name='__main__')"
     )
-    options = ("model=cca", "features=lite0", "dataset=karpathy", f"dataset.root={tmp_path}")
-    done = subprocess.run(
-        [sys.executable, "-c", code, *options, f"hydra.run.dir={tmp_path}/run"],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    (tmp_path / "empty").mkdir()
+    options = ("model=cca", "features=lite0", "dataset=karpathy", f"dataset.root={tmp_path / 'empty'}")
+    (tmp_path / "without.py").write_text(code)
+    done = warm_python(tmp_path / "without.py", *options, f"hydra.run.dir={tmp_path}/run")
     assert done.returncode == 2, done.stderr[-2000:]
     assert len([line for line in done.stderr.strip().splitlines() if " INFO " not in line]) == 1
     assert 'pip install "fico[photographs]"' in done.stderr

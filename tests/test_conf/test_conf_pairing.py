@@ -1,7 +1,5 @@
 """A model that needs what a data set cannot have is refused before anything is imported."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -48,11 +46,8 @@ def test_a_config_lists_the_features_that_its_data_set_says_it_has(dataset):
     assert bool(listed) == hasattr(made, "features"), "the two names of FeatureDataset"
 
 
-def test_the_command_line_ends_with_one_sentence_and_exit_code_2(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "run.py", "model=scan", "dataset=wikipedia", "dataset.root=x", f"hydra.run.dir={tmp_path}"],
-        cwd=ROOT, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+def test_the_command_line_ends_with_one_sentence_and_exit_code_2(tmp_path, warm_python):
+    done = warm_python("run.py", "model=scan", "dataset=wikipedia", "dataset.root=x", f"hydra.run.dir={tmp_path}")
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert "regions (image), words (text)" in done.stderr

@@ -174,9 +174,8 @@ def test_the_command_line_tells_it_before_lightning_is_loaded(tmp_path, files, o
     assert not {"pytorch_lightning", "torchmetrics", "transformers", "torch._dynamo"} & imported
 
 
-def test_a_value_with_a_comma_says_how_to_quote_it(tmp_path):
-    command = [sys.executable, "run.py", "index.flat.factory=HNSW32,PQ4", f"hydra.run.dir={tmp_path}/r"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+def test_a_value_with_a_comma_says_how_to_quote_it(tmp_path, warm_python):
+    done = warm_python("run.py", "index.flat.factory=HNSW32,PQ4", f"hydra.run.dir={tmp_path}/r")
     assert done.returncode == 2
     assert done.stderr.strip().endswith("""quote it, as "index.flat.factory='HNSW32,PQ4'\"""")
 

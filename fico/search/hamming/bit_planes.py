@@ -67,7 +67,8 @@ class BitPlanes:
 
 
 def _slabs(count: int) -> np.ndarray:
-    return aligned(count * SLAB).reshape(count, BITS, LANES)
+    integers: np.ndarray = aligned(count * SLAB)
+    return integers.reshape(count, BITS, LANES)
 
 
 @njit(nogil=True, cache=True)

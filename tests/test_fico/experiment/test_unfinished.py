@@ -1,8 +1,6 @@
 """The mark of an unfinished run, and how the same command finds it."""
 
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -129,10 +127,8 @@ def test_what_runs_left_that_were_killed_before_their_first_line_is_swept_after_
     assert {path.name for path in (tmp_path / "day").iterdir()} == {"young", "logged", "finished"}
 
 
-def test_a_run_that_is_refused_leaves_no_folder_but_the_one_that_was_chosen(tmp_path):
+def test_a_run_that_is_refused_leaves_no_folder_but_the_one_that_was_chosen(tmp_path, warm_python):
     for chosen in ([], [f"hydra.run.dir={tmp_path / 'mine'}"]):
-        done = subprocess.run(
-            [sys.executable, ROOT / "run.py", "stage=test", *chosen], cwd=tmp_path, capture_output=True, text=True
-        )
+        done = warm_python(ROOT / "run.py", "stage=test", *chosen, cwd=tmp_path)
         assert done.returncode == 2, done.stderr
         assert [path.name for path in tmp_path.glob("*/*") if path.name != "run.log"] == [".hydra"] * bool(chosen)

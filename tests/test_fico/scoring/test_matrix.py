@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -160,15 +158,11 @@ t.score_matrix(Dying(t._network(), -1), t._encoded(), path=sys.argv[1], image_ti
 """
 
 
-def test_a_killed_process_goes_on_from_its_last_flush(tmp_path):
-    path = tmp_path / "scores.npy"
-    dead = subprocess.run(
-        [sys.executable, "-c", KILLED, str(path), str(Path(__file__).parent)],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(torch.get_num_threads())},
-        capture_output=True,
-        text=True,
-    )
+def test_a_killed_process_goes_on_from_its_last_flush(tmp_path, warm_python):
+    path, program = tmp_path / "scores.npy", tmp_path / "killed.py"
+    program.write_text(KILLED)
+    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    dead = warm_python(program, path, Path(__file__).parent, env=environment)
     assert dead.returncode == -signal.SIGKILL, dead.stderr
     assert not path.exists()
     survivor = Mortal(_network(), -1)
