@@ -13,6 +13,8 @@ from fico.util.units import bytes_text, seconds_text
 
 NAMES = {"flops_per_item": "FLOPs per item", "encode_cpu": "Encode CPU"}  # that no rule spells
 
+RULES = {"all": "all pairs", "fixed": "k fixed", "scaled": "k scaled"}
+
 
 def print_results(results: Results, file: TextIO | None = None) -> None:
     """Prints all tables of a run: in colour and within the width of a terminal, whole and as plain text elsewhere.
@@ -58,6 +60,12 @@ def efficiency_lines(efficiency: dict[str, Any]) -> list[tuple[str, str]]:
             continue
         if key == "encoding":
             lines += [(f"Encode {row['images']:,} images", seconds_text(row["seconds"])) for row in value]
+            continue
+        if key == "attention":
+            lines += [
+                (f"Attention, {RULES[row['rule']]}, {row['images']:,} images", seconds_text(row["seconds"]))
+                for row in value
+            ]
             continue
         name, _, unit = key.rpartition("_")
         if isinstance(value, int | float) and unit in ("seconds", "bytes"):
