@@ -109,8 +109,9 @@ def test_released_files_become_tables_and_an_interrupted_command_goes_on(weights
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2 * 3600)
 def test_the_data_sets_at_full_size(tmp_path):
-    """All models on 5,000 and 1,000 test images; killed once. Some 15 minutes of one core."""
+    """All models on the annotations of 123,287 and 31,014 images, whatever of them an hour allows; killed once."""
     for dataset in ("flickr30k", "coco"):
         write_dataset(tmp_path / "data" / dataset, dataset)
         write_weights(tmp_path / "weights", dataset)
@@ -127,4 +128,5 @@ def test_the_data_sets_at_full_size(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=environment, check=False)
     assert done.returncode == 0
     report = (tmp_path / "out" / "report" / "report.md").read_text()
-    assert all(title in report for title in TITLES)
+    assert "5,000 images, 25,010 captions" in report
+    assert "1,000 images, 5,000 captions" in report
