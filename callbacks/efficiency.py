@@ -4,6 +4,8 @@ import logging
 import resource
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +79,29 @@ def synchronize() -> None:
 def _flops(trainer: L.Trainer, module: L.LightningModule, batch: Any) -> int | None:
     """None where an operation cannot be counted, which must not cost the run."""
     try:
-        with trainer.precision_plugin.test_step_context(), FlopCounterMode(display=False) as counter:
+        with (
+            _without_gradients(module),
+            trainer.precision_plugin.test_step_context(),
+            FlopCounterMode(display=False) as counter,
+        ):
             module.test_step(batch, 0)
     except Exception as error:
         log.debug("FLOPs are not counted", exc_info=error)
         return None
     return counter.get_total_flops()
+
+
+@contextmanager
+def _without_gradients(module: L.LightningModule) -> Iterator[None]:
+    """No parameter has gradients: the counter follows those of what layers are handed, and a test has none."""
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
 
 
 def reset_peak_memory() -> None:

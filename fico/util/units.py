@@ -4,6 +4,7 @@ import re
 
 from fico.errors import UsageError
 
+_THOUSANDS = ("", "k", "M", "G", "T")
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -23,6 +24,14 @@ def seconds_text(seconds: float) -> str:
         if seconds < limit:
             return f"{seconds * factor:.3g} {unit}"
     return f"{seconds:.2f} s" if seconds < 600 else f"{seconds / 60:,.1f} min"
+
+
+def count_text(count: float) -> str:
+    """A large count with three digits and its power of a thousand: ``1.23 M``, ``45.6 G``."""
+    power = 0
+    while abs(count) >= 999.5 and power < len(_THOUSANDS) - 1:
+        count, power = count / 1000, power + 1
+    return f"{count:.3g} {_THOUSANDS[power]}".strip()
 
 
 def percent_text(fraction: float, digits: int = 1) -> str:

@@ -236,7 +236,7 @@ def test_flops_are_counted_in_a_pass_that_no_time_contains(context, encoded):
 
     efficiency = Efficiency(context)
     efficiency.on_test_epoch_start(None, None)
-    module = SimpleNamespace(test_step=step)
+    module = SimpleNamespace(test_step=step, parameters=list)
     for rows in (2, 7):  # the last batch counts, which a run that goes on encodes too
         efficiency.on_test_batch_start()
         efficiency.on_test_batch_end(trainer, module, encoded, torch.ones(rows, 3), rows)
@@ -246,13 +246,35 @@ def test_flops_are_counted_in_a_pass_that_no_time_contains(context, encoded):
     assert context.outputs.encode_seconds < context.outputs.encode_wall_seconds < 0.05
 
 
+def test_operations_on_parameters_alone_are_counted(context, encoded):
+    class Queries(torch.nn.Module):  # as BLIP-2's, which are expanded and handed to a layer
+        def __init__(self):
+            super().__init__()
+            self.queries, self.layer = torch.nn.Parameter(torch.ones(1, 3)), torch.nn.Linear(3, 5, bias=False)
+
+        def test_step(self, batch, index):
+            return self.layer(self.queries.expand(len(batch), -1))
+
+    module = Queries()
+    trainer = SimpleNamespace(precision_plugin=SimpleNamespace(test_step_context=contextlib.nullcontext))
+    efficiency = Efficiency(context)
+    with torch.inference_mode():  # as a test has it
+        efficiency.on_test_epoch_start(None, None)
+        efficiency.on_test_batch_start()
+        efficiency.on_test_batch_end(trainer, module, encoded, torch.ones(7, 1), 0)
+        efficiency.on_test_epoch_end(trainer, module)
+    items = len(encoded.images) + len(encoded.texts)
+    assert context.outputs.flops_per_item == pytest.approx(2 * 7 * 3 * 5 / items)
+    assert all(parameter.requires_grad for parameter in module.parameters())
+
+
 def test_what_cannot_be_counted_costs_nothing_else(context, encoded):
     trainer = SimpleNamespace(precision_plugin=SimpleNamespace(test_step_context=contextlib.nullcontext))
     efficiency = Efficiency(context)
     efficiency.on_test_epoch_start(None, None)
     efficiency.on_test_batch_start()
-    efficiency.on_test_batch_end(trainer, SimpleNamespace(), encoded, None, 0)
-    efficiency.on_test_epoch_end(trainer, SimpleNamespace())
+    efficiency.on_test_batch_end(trainer, SimpleNamespace(parameters=list), encoded, None, 0)
+    efficiency.on_test_epoch_end(trainer, SimpleNamespace(parameters=list))
     assert context.outputs.flops_per_item is None
 
 

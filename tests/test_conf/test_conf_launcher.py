@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,5 +53,23 @@ def test_a_sweep_in_local_processes_leaves_what_any_sweep_does(warm_python, tmp_
     assert done.returncode == 0, done.stderr[-3000:]
     assert "deprecated" not in done.stderr
     assert json.loads((tmp_path / "0-ucch-16-shapes-s0" / "results.json").read_text())["model"]["bits"] == 16
+    assert (tmp_path / "sweep.csv").exists()
+    assert done.stdout.strip().splitlines()[-1] == str(tmp_path)
+
+
+def test_a_sweep_on_a_local_ray_leaves_what_any_sweep_does(tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="hydra-ray-launcher is not installed: see .ci/run")
+    done = subprocess.run(
+        [
+            sys.executable, "run.py", "-m", "hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2",
+            "hydra.launcher.ray.remote.num_cpus=1", "model=ucch", "model.bits=16,32", *SMALL,
+            f"hydra.sweep.dir={tmp_path}",
+        ],
+        cwd=CONF.parents[2], env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    for number, bits in enumerate((16, 32)):
+        results = json.loads((tmp_path / f"{number}-ucch-{bits}-shapes-s0" / "results.json").read_text())
+        assert (results["status"], results["model"]["bits"]) == ("finished", bits)
     assert (tmp_path / "sweep.csv").exists()
     assert done.stdout.strip().splitlines()[-1] == str(tmp_path)

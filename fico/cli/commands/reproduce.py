@@ -15,7 +15,7 @@ def reproduce(
     budget: Annotated[str | None, typer.Option(metavar="TIME", help="Such as 1h; what exceeds it is left out.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be measured and what is missing.")] = False,
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE...]", help="For every run, such as trainer=gpu.")
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE...]", help="For every run that has the key: trainer=gpu.")
     ] = None,
 ) -> None:
     """Every table and figure of the paper that the weights and data at hand allow, ours beside theirs."""
@@ -28,13 +28,11 @@ def reproduce(
 
     seconds = None if budget is None else seconds_of(budget, "--budget")
     rows = find_rows(weights, data)
-    steps = plan(rows)
+    steps = plan(rows, overrides or [])
     print_table(plan_table(steps, rows))
     if dry_run:
         return
-    finished, problems = take(
-        steps, out, budget=seconds, overrides=overrides or [], say=lambda line: typer.echo(line, err=True)
-    )
+    finished, problems = take(steps, out, budget=seconds, say=lambda line: typer.echo(line, err=True))
     folder, _, filled = report_runs(finished, out / "report")
     for table in filled.tables:
         typer.echo(table.title)

@@ -1,6 +1,6 @@
 """Which of the paper's weights and data sets are there, by the names that the docs list."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,8 @@ DATASETS = {"flickr30k": 1000, "coco": 5000}  # images of the test split
 ROWS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "ucch": ("ucch", "ucch", ()),
     "dadh": ("dadh", "dadh", ()),
-    "adv(64bit)": ("adv_64", "adv", ("model.bits=64",)),
-    "adv(2048bit)": ("adv_2048", "adv", ("model.bits=2048",)),
+    "adv(64bit)": ("adv_64", "adv", ("model.bits=64", "model.inputs.text=bert")),
+    "adv(2048bit)": ("adv_2048", "adv", ("model.bits=2048", "model.inputs.text=bert")),
     "vsrn": ("vsrn", "vsrn", ()),
     "beit3": ("beit3", "beit3", ()),
     "xvlm(nf)": ("xvlm", "xvlm_nf", ()),
@@ -23,13 +23,31 @@ ROWS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "xvlm": ("xvlm", "xvlm", ()),
     "blip2": ("blip2", "blip2", ()),
 }
-# What a model needs beside its weights: the ending of the file beside them, and the key of the run.
+# Authors' options of a model on one data set, which shapes of weights follow.
+OPTIONS = {
+    ("vsrn", "flickr30k"): (
+        "model.module.network.normalise_regions=false",
+        "model.module.network.final_batch_norm=true",
+    )
+}
+# What a model needs beside its weights: endings of the file beside them, and the key of the run.
+WORDS = ("-vocab.json", "-vocab.pkl")
 BESIDE = {
-    "scan": ("-vocab.json", "model.vocabulary"),
-    "imram": ("-vocab.json", "model.vocabulary"),
-    "vsrn": ("-vocab.json", "model.vocabulary"),
-    "xvlm": ("-vocab.txt", "model.inputs.text.vocab"),
-    "beit3": (".spm", "model.inputs.text.model"),
+    "scan": (WORDS, "model.vocabulary"),
+    "imram": (WORDS, "model.vocabulary"),
+    "vsrn": (WORDS, "model.vocabulary"),
+    "xvlm": (("-vocab.txt",), "model.inputs.text.vocab"),
+    "blip2": (("-vocab.txt",), "model.inputs.text.vocab"),  # a folder has its own
+    "beit3": ((".spm",), "model.inputs.text.model"),
+}
+# Precomputed features of the data set that the weights were trained on.
+FEATURES = {
+    "ucch": ("vgg19", "doc2vec"),
+    "dadh": ("vgg19", "doc2vec"),
+    "adv": ("regions", "bert"),
+    "vsrn": ("regions",),
+    "scan": ("regions",),
+    "imram": ("regions",),
 }
 
 
@@ -80,26 +98,36 @@ def find_rows(weights: Path, data: Path) -> list[Row]:
 
 def _row(name: str, dataset: str, weights: Path, data: Path) -> Row:
     stem, model, more = ROWS[name]
-    missing, overrides = [], [f"model={model}", f"dataset={dataset}", *more]
-    if (data / dataset).is_dir():
+    overrides = [f"model={model}", f"dataset={dataset}", *more, *OPTIONS.get((model, dataset), ())]
+    missing = list(_missing_data(data / dataset, model))
+    if not missing:
         overrides.append(f"dataset.root={(data / dataset).resolve()}")
-    else:
-        missing.append(f"{data.name}/{dataset}/")
-    files = [weights / f"{start}{suffix}" for start in (f"{stem}-{dataset}", stem) for suffix in SUFFIXES]
-    if (found := next((file for file in files if file.exists()), None)) is not None:
-        overrides.append(f"model.weights={found.resolve()}")
-    else:
+    found = _first(weights, stem, dataset, SUFFIXES)
+    if found is None:
         missing.append(f"{weights.name}/{stem}-{dataset}.safetensors")
-    for names, key in _beside(stem, dataset):
-        file = next((weights / each for each in names if (weights / each).is_file()), None)
+    else:
+        overrides.append(f"model.weights={found.resolve()}")
+    if stem in BESIDE and not (found is not None and found.is_dir()):
+        endings, key = BESIDE[stem]
+        file = _first(weights, stem, dataset, endings)
         if file is None:
-            missing.append(f"{weights.name}/{names[0]}")
+            missing.append(f"{weights.name}/{stem}-{dataset}{endings[0]}")
         else:
             overrides.append(f"{key}={file.resolve()}")
     return Row(name, model, dataset, tuple(overrides), tuple(missing))
 
 
-def _beside(stem: str, dataset: str) -> Iterator[tuple[tuple[str, str], str]]:
-    if stem in BESIDE:
-        ending, key = BESIDE[stem]
-        yield (f"{stem}-{dataset}{ending}", f"{stem}{ending}"), key
+def _missing_data(folder: Path, model: str) -> Iterator[str]:
+    """Names of the data set's folder, or of the features of a model in it, that are not there."""
+    if not folder.is_dir():
+        yield f"{folder.parent.name}/{folder.name}/"
+        return
+    for kind in FEATURES.get(model, ()):
+        if not (folder / "features" / f"{kind}.npy").is_file():
+            yield f"{folder.parent.name}/{folder.name}/features/{kind}.npy"
+
+
+def _first(folder: Path, stem: str, dataset: str, endings: Sequence[str]) -> Path | None:
+    """The file of a data set, else that of both, with the first of the endings."""
+    files = (folder / f"{start}{ending}" for start in (f"{stem}-{dataset}", stem) for ending in endings)
+    return next((file for file in files if file.exists()), None)

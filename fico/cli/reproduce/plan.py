@@ -19,6 +19,8 @@ OF_A_ROW = (
     "+callbacks.times.budget=1m",
 )  # fmt: skip
 SEARCH = (100_000, 500_000)  # queries and items of Table 7
+OF_A_MODEL = ("model.", "dataset.", "metric.", "throughput.", "callbacks.")  # keys that the search bench does not have
+OF_THE_SEARCH = ("bench.",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +41,25 @@ class Step:
     predicted: float
 
 
-def plan(rows: Sequence[Row]) -> list[Step]:
-    """The search bench and the rows that can be measured, the quickest first."""
+def plan(rows: Sequence[Row], overrides: Sequence[str] = ()) -> list[Step]:
+    """The search bench and the rows that can be measured, the quickest first.
+
+    Args:
+        rows: Of the paper's tables.
+        overrides: Further ones for every run that has their key, such as ``trainer=gpu``.
+    """
+    more = _without(overrides, OF_THE_SEARCH)
     steps = [
-        Step(f"{row.name} on {row.dataset}", row.folder, (*row.overrides, *OF_A_ROW), _predicted(row))
+        Step(f"{row.name} on {row.dataset}", row.folder, (*row.overrides, *OF_A_ROW, *more), _predicted(row))
         for row in rows
         if not row.missing
     ]
-    return sorted([*steps, _search()], key=lambda step: step.predicted)
+    search = _search(_without(overrides, OF_A_MODEL))
+    return sorted([*steps, search], key=lambda step: step.predicted)
+
+
+def _without(overrides: Sequence[str], starts: tuple[str, ...]) -> list[str]:
+    return [override for override in overrides if not override.lstrip("+~").startswith(starts)]
 
 
 def _predicted(row: Row) -> float:
@@ -58,10 +71,10 @@ def _predicted(row: Row) -> float:
     return START + encoding * times + attention * (times if base in ("blip2", "xvlm") else times**2)
 
 
-def _search() -> Step:
+def _search(more: Sequence[str]) -> Step:
     queries, items = SEARCH
     seconds = sum((row.build_seconds or 0.0) + (row.search_seconds or 0.0) for row in PAPER[SEARCH].values())
-    overrides = ("experiment=table7", f"bench.queries={queries}", f"bench.items={items}", "logger=none")
+    overrides = ("experiment=table7", f"bench.queries={queries}", f"bench.items={items}", "logger=none", *more)
     return Step(f"search of {queries:,} queries in {items:,} items", f"table7-{queries}-{items}", overrides, seconds)
 
 

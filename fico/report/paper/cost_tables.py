@@ -10,7 +10,7 @@ from fico.report.results.runs import machine
 from fico.report.results.schema import Results
 from fico.report.results.seeds import Score, SeedGroup, group_seeds
 from fico.report.table.table import NOTHING, Cell, Column, Row, Table, distinct, text_cells
-from fico.util.units import bytes_text, seconds_text
+from fico.util.units import bytes_text, count_text, seconds_text
 
 SIZES = {"1K / 5K": 1_000, "10K / 50K": 10_000, "100K / 500K": 100_000, "1M / 5M": 1_000_000}
 LARGEST = "1M / 5M"
@@ -42,6 +42,8 @@ def encoding_table(protocol: Protocol, runs: Sequence[Results], key: str) -> Tab
         *(Column(size, "encoding") for size in SIZES),
         *(Column(size, "embeddings") for size in SIZES),
         Column(LARGEST, "for attention"),
+        Column("FLOPs an item"),
+        Column("peak memory"),
     )
     rows: list[Row] = []
     for group in found:
@@ -53,6 +55,9 @@ def encoding_table(protocol: Protocol, runs: Sequence[Results], key: str) -> Tab
         *_fit_notes(times),
         "for attention: region and token vectors that a re-ranking model stores in addition to its embeddings.",
         "After the size of codes: with a byte for each bit, as the paper stores them.",
+        "FLOPs: of matrix products, convolutions and attention, mean of an image and its captions. Peak memory: of the "
+        "test, of the GPU where one is used and after it of the process, else of the process, with what earlier jobs "
+        "of a sweep left in it. The paper gives neither.",
         *(f"Machine {number}: {name}." for number, name in enumerate(machines, start=1)),
     ]
     if len(machines) > 1:
@@ -128,13 +133,29 @@ def _encoding_rows(group: SeedGroup, protocol: Protocol, machines: Sequence[str]
     factors = [size * (1 + CAPTIONS) / items for size in SIZES.values()]
     features = group.cost("feature_bytes") if (first.config.get("model") or {}).get("rerank") else None
     times, sizes = (_time(encoding.at(n)) for n in SIZES.values()), (_size(packed, unpacked, f) for f in factors)
-    rows = [Row((*cells, *times, *sizes, _size(features, None, factors[-1])))]
+    work = _flops(group.cost("flops_per_item")), _memory(group)
+    rows = [Row((*cells, *times, *sizes, _size(features, None, factors[-1]), *work))]
     name = paper_model(first) or ""
     if name in ENCODING or name in STORAGE or name in FEATURES:
         known = [_paper_time(seconds) for seconds in ENCODING.get(name, ())]
         stored = [Cell(NOTHING)] * 3 + [_gib(STORAGE.get(name)), _gib(FEATURES.get(name))]
-        rows.append(Row((*text_cells("paper", *[""] * 5), *(known or [Cell(NOTHING)] * 4), *stored), "paper"))
+        unknown = [Cell(NOTHING)] * len(work)
+        rows.append(Row((*text_cells("paper", *[""] * 5), *(known or [Cell(NOTHING)] * 4), *stored, *unknown), "paper"))
     return rows
+
+
+def _flops(found: Score | None) -> Cell:
+    return Cell(NOTHING) if found is None else Cell(count_text(found.value), numbers={"": found.value})
+
+
+def _memory(group: SeedGroup) -> Cell:
+    """Of the GPU with that of the process after it; of a CPU of the process alone."""
+    peak, process = group.cost("peak_memory_bytes"), group.cost("peak_process_memory_bytes")
+    if peak is None:
+        return Cell(NOTHING)
+    note = "" if process is None else bytes_text(process.value)
+    numbers = {"": peak.value} | ({} if process is None else {"process": process.value})
+    return Cell(bytes_text(peak.value), note, numbers)
 
 
 def _time(found: TimeOfSize) -> Cell:

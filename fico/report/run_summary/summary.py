@@ -13,6 +13,8 @@ from fico.util.units import bytes_text, seconds_text
 
 NAMES = {"flops_per_item": "FLOPs per item", "encode_cpu": "Encode CPU"}  # that no rule spells
 
+RULES = {"all": "all pairs", "fixed": "k fixed", "scaled": "k scaled"}
+
 
 def print_results(results: Results, file: TextIO | None = None) -> None:
     """Prints all tables of a run: in colour and within the width of a terminal, whole and as plain text elsewhere.
@@ -60,7 +62,10 @@ def efficiency_lines(efficiency: dict[str, Any]) -> list[tuple[str, str]]:
             lines += [(f"Encode {row['images']:,} images", seconds_text(row["seconds"])) for row in value]
             continue
         if key == "attention":
-            lines += [(_attention_name(row), seconds_text(row["seconds"])) for row in value]
+            lines += [
+                (f"Attention, {RULES[row['rule']]}, {row['images']:,} images", seconds_text(row["seconds"]))
+                for row in value
+            ]
             continue
         name, _, unit = key.rpartition("_")
         if isinstance(value, int | float) and unit in ("seconds", "bytes"):
@@ -69,10 +74,6 @@ def efficiency_lines(efficiency: dict[str, Any]) -> list[tuple[str, str]]:
             name, text = key, _number_text(value)
         lines.append((NAMES.get(name) or name.replace("_", " ").capitalize(), text))
     return lines
-
-
-def _attention_name(row: dict[str, Any]) -> str:
-    return f"Attention on {row['images']:,} images" + (f", k = {row['k']}" if row["k"] else "")
 
 
 def _number_text(value: Any) -> str:

@@ -272,6 +272,18 @@ class TestCosts:
         assert row.cells[6].note == "1.67 s to 2.50 s"
         assert any("fitted to the measured sizes (1,000, 10,000 images)" in note for note in table.notes)
 
+    def test_work_and_memory_of_an_item_stand_in_table_5_and_the_paper_has_none(self):
+        flickr = DataInfo("flickr30k", "test", 1000, 5000, 80, "ef" * 32)
+        costs = {"encode_seconds": 1.0, "embedding_bytes": 8, "flops_per_item": 1.234e9, "peak_memory_bytes": 2**30}
+        table = filled(results(data=flickr, size="paper", efficiency=costs))["table5-flickr30k"]
+        assert [column.name for column in table.columns[-2:]] == ["FLOPs an item", "peak memory"]
+        assert [[cell.text for cell in row.cells[-2:]] for row in table.rows] == [["1.23 G", "1.0 GiB"], ["–", "–"]]
+        assert all(len(row.cells) == len(table.columns) for row in table.rows)
+        gpu = (
+            filled(results(efficiency=costs | {"peak_process_memory_bytes": 2**31}))["table5-shapes"].rows[0].cells[-1]
+        )
+        assert (gpu.text, gpu.note) == ("1.0 GiB", "2.0 GiB")
+
     def test_the_papers_attention_stands_below_ours_of_the_same_size(self):
         flickr = DataInfo("flickr30k", "test", 1000, 5000, 80, "ef" * 32)
         table = filled(results("scan", data=flickr, size="paper", efficiency={"attention_seconds": 9.0}))["table6"]
