@@ -24,6 +24,7 @@ COUNTS = {"train": 20, "val": 5, "test": 12}
 FAST = (
     "model.size=tiny", "dataset.rerank_k=3", "bench.indexes=[flat,popcount]", "bench.dim=16", "bench.bits=16",
     "metric.bootstrap=2", "+callbacks.times.copies=[1]", "+callbacks.times.repeats=1", "+callbacks.times.seconds=1e-9",
+    "+callbacks.attention.images=[2,4]", "+callbacks.attention.k=2",
 )  # fmt: skip
 FEW = (
     "dataset.expected=null",
@@ -100,6 +101,7 @@ def test_released_files_become_tables_and_an_interrupted_command_goes_on(weights
     assert codes == [0, 143, *[0] * 5]
     report = (folder / "out" / "report" / "report.md").read_text()
     assert all(title in report for title in TITLES)
+    assert "Table 6: attention at query time at the paper's sizes" in report
     assert "| – |" not in report.split("Table 2")[1].split("###")[0].replace("| – | tiny", "")  # n/a has its note
     results = [run.results for run in find_runs([folder / "out"]).runs]
     as_paper = [replace(run, model=replace(run.model, size="paper")) for run in results]
