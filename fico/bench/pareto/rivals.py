@@ -58,10 +58,10 @@ def _grid(**values: Sequence[float]) -> list[SearchParams]:
 
 
 _EF = [{"efSearch": ef} for ef in (10, 16, 24, 32, 48, 64, 96, 128)]
-_NPROBE = _grid(nprobe=(4, 8, 16, 32, 64))
-_REFINED = _grid(nprobe=(8, 16, 32, 64), k_factor_rf=(5, 10, 20, 50))
-_CANDIDATES = (25, 50, 100, 200, 300, 400)
-_HYBRID = _grid(nprobe=(8, 16, 32, 64), candidates=_CANDIDATES)
+_NPROBE = _grid(nprobe=(1, 2, 4, 8, 16, 32, 64))
+_REFINED = _grid(nprobe=(4, 8, 16, 32, 64), k_factor_rf=(5, 10, 20, 50))
+_CANDIDATES = (25, 50, 100, 200, 300, 400, 800, 1600, 3200)
+_HYBRID = _grid(nprobe=(2, 4, 8, 16, 32, 64), candidates=_CANDIDATES)
 
 
 def _scan_us(items: int, dim: int) -> float:
@@ -82,7 +82,7 @@ RIVALS: dict[str, Rival] = {
     "hnsw_fp16": Rival(_faiss("HNSW32,SQfp16"), _EF, lambda d: 2 * d + 272, lambda n, d: 0.3 * d),
     "hnsw_sq8": Rival(_faiss("HNSW32,SQ8"), _EF, lambda d: d + 272, lambda n, d: 0.3 * d),
     "sq8": Rival(_faiss("SQ8"), [{}], float, lambda n, d: n * d * 1e-4),
-    "ivf_sq8": Rival(_faiss("IVF{few},SQ8"), _grid(nprobe=(4, 8, 16, 32, 64)), float, lambda n, d: n * d * 1e-5),
+    "ivf_sq8": Rival(_faiss("IVF{few},SQ8"), _NPROBE, float, lambda n, d: n * d * 1e-5),
     "ivf_pq_fastscan": Rival(_faiss("PCA64,IVF{few},PQ32x4fs,RFlat"), _REFINED, _floats(32), lambda n, d: 0.1 * d),
     "rabitq_fastscan": Rival(_faiss("PCA256,IVF{few},RaBitQfs,RFlat"), _REFINED, _floats(56), lambda n, d: 0.1 * d),
     "rabitq_fastscan_fp16": Rival(
@@ -93,7 +93,7 @@ RIVALS: dict[str, Rival] = {
     ),
     "rabitq_fastscan_4_fp16": Rival(
         _faiss("RR{dim},IVF{few},RaBitQfs4,Refine(SQfp16)"),
-        _grid(nprobe=(4, 8, 16, 32), k_factor_rf=(2, 5, 10)),
+        _grid(nprobe=(2, 4, 8, 16, 32), k_factor_rf=(2, 5, 10)),
         lambda d: 2.5 * d + 24,
         lambda n, d: 0.2 * d,
     ),
@@ -127,7 +127,7 @@ RIVALS: dict[str, Rival] = {
     ),
     "scann": Rival(
         _library("scann"),
-        _grid(leaves=(8, 16, 32, 64), candidates=(50, 100, 200)),
+        _grid(leaves=(4, 8, 16, 32, 64), candidates=(20, 50, 100, 200)),
         lambda d: 4.25 * d,
         lambda n, d: 0.2 * d,
     ),

@@ -268,6 +268,20 @@ def scan(
 
 
 @njit(nogil=True, cache=True)
+def _keep(hits: np.ndarray, limit: int, ties: int, out: np.ndarray) -> int:
+    """Positions of the hits within the limit and of the first ``ties`` just beyond it; returns how many there are."""
+    kept = 0
+    for hit in hits:
+        distance = hit >> ID_BITS
+        is_tie = distance == limit + 1
+        if distance <= limit or (is_tie and ties > 0):
+            out[kept] = hit & ((1 << ID_BITS) - 1)
+            kept += 1
+            ties -= is_tie
+    return kept
+
+
+@njit(nogil=True, cache=True)
 def screen(
     planes: tuple[np.ndarray, ...],
     starts: np.ndarray,
@@ -289,29 +303,30 @@ def screen(
         allowed: ``slabs lanes``: a bit for each code that may be found, as `cpu.lane_masks` makes it; none: all.
         lists: ``queries probes``: lists to scan.
         queries: ``queries words``.
-        out: ``queries candidates``: receives ``distance << ID_BITS | position`` by distance, equal ones in the order of
-            ``lists``.
+        out: ``queries candidates``: receives their positions in the order of the scan; of equally near ones the first
+            are taken.
         held: ``queries``: receives how many there are; fewer where the lists hold fewer.
     """
     rows, candidates = out.shape
     bits, widest = count_bits(planes), BITS * len(planes)
-    histogram = np.zeros((rows, widest + 2), np.int64)
-    hits = np.empty((rows, 4 * candidates + 64), np.int64)
-    taken, limits = np.zeros((rows, 2), np.int64), np.full(rows, widest)
-    offsets, sums = np.empty((rows, bits), np.int64), aligned(rows * bits * LANES).reshape(rows, bits, LANES)
-    found, hit_rows, flips = aligned(bits * LANES).reshape(1, bits, LANES), np.empty(1, np.int64), _flips(queries)
+    # of one query after the other, so that they stay in the cache
+    histogram, hits = np.empty((1, widest + 2), np.int64), np.empty((1, 4 * candidates + 64), np.int64)
+    taken, limits = np.empty((1, 2), np.int64), np.empty(1, np.int64)
+    offsets, sums = np.empty((1, bits), np.int64), aligned(bits * LANES).reshape(1, bits, LANES)
+    found, hit_rows = aligned(bits * LANES).reshape(1, bits, LANES), np.empty(1, np.int64)
     for row in range(rows):
-        _begin_at(offsets, row, widest)
-        held[row] = 0
+        flips = _flips(queries[row : row + 1])
+        histogram[:] = 0
+        taken[:] = 0
+        limits[0] = widest
+        _begin_at(offsets, 0, widest)
         for probe in range(lists.shape[1]):
             begin, stop = starts[lists[row, probe]], stops[lists[row, probe]]
-            held[row] += counts[lists[row, probe]]
             if counts[lists[row, probe]] == 0:
                 continue
             for slab in range(begin // SLAB, (stop + SLAB - 1) // SLAB):
-                lanes = _near_direct(planes, slab, flips, row, offsets, sums, found)
+                lanes = _near_direct(planes, slab, flips, 0, offsets, sums, found)
                 if lanes:
-                    part, hit_rows[0] = (slab * SLAB, begin, stop), row << LANES | lanes
+                    part, hit_rows[0] = (slab * SLAB, begin, stop), lanes
                     _take(found, hit_rows, 1, part, allowed, candidates, limits, offsets, histogram, taken, hits)
-        _emit(hits[row], taken[row, 1], limits[row], histogram[row], out[row])
-        held[row] = min(held[row], candidates)
+        held[row] = _keep(hits[0, : taken[0, 1]], limits[0], candidates - taken[0, 0], out[row])

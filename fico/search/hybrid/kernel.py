@@ -2,7 +2,7 @@
 """The compiled part of the coarse-to-fine search: partial selection and products with stored rows.
 
 Rows may be stored as ``float32``, as the bits of ``float16`` (``uint16``) or as ``int8``; the product widens them in
-registers, sixteen at a time, and prefetches the next row while it works on one: rows lie far apart in memory.
+registers, sixteen at a time, and prefetches a later row while it works on one: rows lie far apart in memory.
 
 Importing this module imports numba; it compiles on first use and keeps the result in numba's cache.
 """
@@ -14,7 +14,6 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.core import cgutils
 
-from fico.search.hamming.layout import ID_BITS
 from fico.search.hamming.llvm_vectors import (
     I8,
     I32,
@@ -26,6 +25,7 @@ from fico.search.hamming.llvm_vectors import (
 
 _LANES = 16
 _STEP = 64  # four accumulators hide the latency of the addition
+_AHEAD = 8192  # bytes of rows between the one that is multiplied and the one that is fetched: memory's latency
 _F32 = ir.FloatType()
 
 
@@ -148,7 +148,7 @@ def rerank(
         norms: Per item 1 / length under cosine, squared length under euclidean.
         measure: 0 inner, 1 cosine, 2 euclidean (score: 2 product - squared length).
         list_items: Item at each position of the inverted lists.
-        hits: ``queries candidates`` of ``screen``.
+        hits: ``queries candidates`` of ``screen``: positions in the lists.
         found: Candidates of each query.
         queries: ``queries dim``, ``float32``, scaled as the stored rows want it.
         shifts: Per query what is added to every product.
@@ -156,12 +156,12 @@ def rerank(
         items: ``queries k``: receives their items.
     """
     k = items.shape[1]
-    mask = (1 << ID_BITS) - 1
+    ahead = 1 + _AHEAD // (dim * rows.itemsize)
     for query in range(queries.shape[0]):
         filled = 0
         for candidate in range(found[query]):
-            item = list_items[hits[query, candidate] & mask]
-            following = list_items[hits[query, min(candidate + 1, found[query] - 1)] & mask]
+            item = list_items[hits[query, candidate]]
+            following = list_items[hits[query, min(candidate + ahead, found[query] - 1)]]
             score = _dot(rows, item * dim, following * dim, queries[query], dim) + shifts[query]
             if measure == 1:
                 score *= norms[item]

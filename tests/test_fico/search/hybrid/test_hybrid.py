@@ -6,12 +6,16 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from threadpoolctl import threadpool_info
 
+from fico.codes import HashCodes
 from fico.errors import DataError, UsageError
 from fico.search.exact import ExactSearch
 from fico.search.faiss_index import FaissSearch
+from fico.search.hamming.cpu import lane_masks
+from fico.search.hamming.kernel import screen
 from fico.search.hamming.popcount import PopcountSearch
 from fico.search.hybrid import stored_rows
 from fico.search.hybrid.hybrid import HybridSearch
+from fico.search.hybrid.inverted_lists import InvertedLists
 from fico.search.itq import ITQ
 
 ITEMS = 1500
@@ -76,6 +80,24 @@ def test_the_candidates_are_the_nearest_codes(bits, untrained_itq):
     nearest = oracle.search(codes[:30], 20).scores[:, -1]
     for row, items in enumerate(searcher.search(rows[:30], 20).indices):
         assert (np.bitwise_count(codes[items] ^ codes[row]).sum(axis=1) <= -nearest[row]).all()
+
+
+def test_the_screen_takes_the_nearest_codes_of_the_lists_and_of_equal_ones_the_first():
+    generator = np.random.default_rng(5)
+    words = generator.integers(0, 2**63, (700, 1), np.uint64) & np.uint64(0b1011)  # few distances, so many ties
+    held = InvertedLists(6)
+    held.add(HashCodes(words, 64), generator.integers(0, 5, len(words)), np.empty(0, np.float32))  # one list is empty
+    held.build()
+    queries, lists = words[:9].view(np.int64), np.tile([4, 5, 0, 2], (9, 1))
+    scanned = np.concatenate([np.arange(held.starts[one], held.stops[one]) for one in lists[0]])
+    distances = np.bitwise_count(words[held.items[scanned]] ^ words[:9].T).T
+    counts = held.stops - held.starts
+    for candidates in (1, 40, 100, 300, len(scanned), len(scanned) + 5):
+        hits, found = np.empty((9, candidates), np.int64), np.empty(9, np.int64)
+        screen(held.planes.arrays, held.starts, held.stops, counts, lane_masks(None), lists, queries, hits, found)
+        nearest = np.sort(np.argsort(distances, axis=1, kind="stable")[:, :candidates], axis=1)
+        assert (found == nearest.shape[1]).all()
+        assert np.array_equal(hits[:, : nearest.shape[1]], scanned[nearest])
 
 
 def test_equal_rows_come_in_order_of_item(data):
