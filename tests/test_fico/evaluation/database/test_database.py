@@ -187,7 +187,7 @@ def test_what_does_not_fit_is_one_sentence(changed, error, wanted):
 
 
 @pytest.mark.parametrize(
-    ("rows", "wanted"), [([0, 0], "names image row 0"), ([-1, 2], "names image row -1"), (np.zeros(0, int), "shape")]
+    ("rows", "wanted"), [([0, 0], "names image row 0"), ([-1, 2], "names image row -1"), (np.zeros(0, int), "is empty")]
 )
 def test_a_database_has_rows_each_once(rows, wanted):
     with pytest.raises(DataError, match=wanted):
