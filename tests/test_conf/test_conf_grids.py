@@ -70,7 +70,8 @@ def test_models_without_fusion_take_the_weights_of_those_with_it_in_the_same_swe
     monkeypatch.setattr(HydraConfig, "get", lambda: SimpleNamespace(sweep=SimpleNamespace(dir=str(tmp_path))))
     (found,) = jobs(["experiment=mini"], MINI["params"], MINI["further"])
     assert [job[:2] for job in found[-2:]] == [["model=blip2_nf", "stage=[test]"], ["model=xvlm_nf", "stage=[test]"]]
-    config = composed("experiment=mini", "model=xvlm_nf", "seed=3")
+    config = composed("experiment=mini", "model=xvlm_nf", "seed=3", "stage=[test]")
+    assert composed("experiment=mini", "model=xvlm_nf", "seed=3").model.checkpoint is None  # trained itself
     assert composed("experiment=mini", "model=xvlm", "seed=3").model.checkpoint is None
     assert not Path(config.model.checkpoint).exists()  # refused as any file that is not there
     for run in ("7-xvlm-shapes-s3", "8-xvlm-shapes-s4", "9-xvlm-shapes-x2-s3"):

@@ -50,10 +50,10 @@ def _fused_checkpoint(*, _root_: DictConfig) -> str | None:
     """``${fused_checkpoint:}``: of a model without fusion, the best weights of the one with it in the same sweep.
 
     Where there is no such run yet, a pattern of its name, which the checks refuse as a file that is not there. None for
-    other models.
+    other models, and where it is trained itself.
     """
     name = _run_name(_root_=_root_)
-    if "_nf-" not in name:
+    if "_nf-" not in name or "fit" in _root_.stage:
         return None
     folder = Path(str(HydraConfig.get().sweep.dir) if HydraConfig.initialized() else "multirun")
     pattern = f"*-{name.replace('_nf-', '-', 1)}/checkpoints/best.ckpt"
