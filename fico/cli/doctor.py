@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from fico.cli.data.dataset_option import DatasetOption
 from fico.cli.data.requirements import Found, read_model, requirements
+from fico.cli.reproduce.inputs import Row, find_rows
 from fico.errors import FicoError
 from fico.util.optional import MissingExtra, requires_extra
 from fico.util.provenance import versions
@@ -37,15 +38,25 @@ class Finding:
     text: str
 
 
-def examine(root: Path, option: DatasetOption | None = None, size: str | None = None) -> list[Finding]:
+def examine(
+    root: Path,
+    option: DatasetOption | None = None,
+    size: str | None = None,
+    of_the_paper: tuple[Path, Path] | None = None,
+) -> list[Finding]:
     """Checks packages, the accelerator, the cache and, in a checkout, what each model config requires.
 
     Args:
         root: Folder of the checkout; without ``conf/model`` in it the models are left out.
         option: A data set to check: what each model requires is then there, made by the run or missing.
         size: ``tiny`` or ``paper``; default as the data set has it, without one ``paper``, which requires more.
+        of_the_paper: Folders of weights and of data sets of ``fico reproduce``, whose rows are then checked.
+
+    Raises:
+        UsageError: One of these folders is none.
     """
-    return [*_packages(), *_clashes(), *_accelerator(), *_cache(), *_models(root, option, size)]
+    rows = [] if of_the_paper is None else [_row(row) for row in find_rows(*of_the_paper)]
+    return [*_packages(), *_clashes(), *_accelerator(), *_cache(), *_models(root, option, size), *rows]
 
 
 def _packages() -> Iterator[Finding]:
@@ -161,6 +172,14 @@ def _model(name: str, config: dict[str, Any], found: Found | None, root: Path, s
     level: Level = "error" if fails else "note" if "made by the run" in states else "ok"
     verb = "requires" if found is None else "takes"
     return Finding(level, f"model {name}", "\n".join([f"at size {size} {verb}", *missing, *map(str, wanted)]))
+
+
+def _row(row: Row) -> Finding:
+    """What a row of the paper's tables lacks: it is left out then, which breaks no other."""
+    subject = f"{row.name} on {row.dataset}"
+    if row.missing:
+        return Finding("note", subject, "\n".join(["left out by fico reproduce, which misses", *row.missing]))
+    return Finding("ok", subject, "weights and data are there")
 
 
 def _size_of(root: Path, option: DatasetOption | None, yaml: Any) -> Any:

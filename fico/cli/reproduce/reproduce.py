@@ -63,7 +63,8 @@ def reproduce(
         if budget is not None and not is_there and time.monotonic() - begin + expected > budget:
             problems.append(f"{step.name}: left out; about {seconds_text(expected)} is more than is left of the budget")
             continue
-        say(f"{position} of {len(steps)}: {step.name}, " + ("finished before" if is_there else seconds_text(expected)))
+        said = "finished before; measured again only if its inputs differ" if is_there else seconds_text(expected)
+        say(f"{position} of {len(steps)}: {step.name}, {said}")
         folder.mkdir(parents=True, exist_ok=True)  # run.py takes a comma for one of a path where that is there
         _wait_for(folder, say)
         started = time.monotonic()

@@ -77,3 +77,29 @@ def test_a_data_set_that_is_not_there_is_an_error_outside_a_checkout_too(tmp_pat
     assert [(finding.level, finding.subject) for finding in found if finding.level == "error"] == [
         ("error", "data set")
     ]
+
+
+def test_files_that_reproduce_lacks_are_named_row_by_row(tmp_path):
+    weights, features = tmp_path / "weights", tmp_path / "data" / "flickr30k" / "features"
+    for folder in (weights, features):
+        folder.mkdir(parents=True)
+    for file in (weights / "ucch.t7", features / "vgg19.npy", features / "doc2vec.npy"):
+        file.touch()
+    found = {
+        finding.subject: finding for finding in doctor.examine(tmp_path, of_the_paper=(weights, tmp_path / "data"))
+    }
+    assert found["ucch on flickr30k"].level == "ok"
+    assert found["ucch on coco"].level == "note"
+    assert found["ucch on coco"].text.endswith("data/coco/")
+    assert "weights/scan-flickr30k-vocab.json" in found["scan on flickr30k"].text
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [(["--weights", "."], "give both"), (["--weights", ".", "--data", "nowhere"], "nowhere is not a folder")],
+)
+def test_folders_of_reproduce_come_in_pairs_and_exist(tmp_path, monkeypatch, options, text):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["doctor", *options])
+    assert done.exit_code == 2
+    assert text in " ".join(done.stderr.split())
