@@ -7,7 +7,7 @@ from pathlib import Path
 from fico.errors import UsageError
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".pth.tar", ".t7", "")  # the last: a folder in the form of transformers
-DATASETS = {"flickr30k": 1000, "coco": 5000}  # images of the test split
+DATASETS = {"flickr30k": (1000, 128), "coco": (5000, 256)}  # images of the test split, candidates of a query
 # Rows of the paper's tables: name of the weights, then the model of the bench and what else it takes.
 ROWS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "ucch": ("ucch", "ucch", ()),
@@ -77,7 +77,12 @@ class Row:
     @property
     def images(self) -> int:
         """Of the test split."""
-        return DATASETS[self.dataset]
+        return DATASETS[self.dataset][0]
+
+    @property
+    def candidates(self) -> int:
+        """Of each query, which re-rankers score."""
+        return DATASETS[self.dataset][1]
 
 
 def find_rows(weights: Path, data: Path) -> list[Row]:

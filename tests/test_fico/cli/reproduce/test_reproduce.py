@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from filelock import FileLock
 from typer.testing import CliRunner
 
@@ -121,6 +122,15 @@ def test_the_plan_takes_the_quickest_first_by_the_papers_times(folders):
     assert steps[-1].predicted == pytest.approx(blip2)
     assert steps[1].predicted == pytest.approx(60 + 60, abs=2)  # encoding alone, in the time that Table 5 has
     assert len({step.folder for step in steps}) == len(steps)
+
+
+def test_the_plan_knows_the_candidates_of_each_data_set(folders):
+    (folders[1] / "coco").mkdir()
+    steps = {step.name: step.predicted for step in plan(find_rows(*folders))}
+    blip2 = 60 + 5 * (5 * 93.27) + 2 * (5 * 2376.89) + 2 * 30  # five times the images, twice the candidates
+    assert steps["blip2 on coco"] == pytest.approx(blip2)
+    for name, (_, candidates) in DATASETS.items():
+        assert yaml.safe_load((ROOT / "conf" / "dataset" / f"{name}.yaml").read_text())["rerank_k"] == candidates
 
 
 def test_finished_runs_are_kept_and_failed_ones_named_with_their_command(stub, tmp_path):
