@@ -29,9 +29,10 @@ from fico.experiment.config.cascade import check_unused, is_cascade
 from fico.experiment.config.checks import check_config
 from fico.experiment.config.hydra_errors import Stop, is_wrong_usage, sentence
 from fico.experiment.config.launcher import check_launcher
-from fico.experiment.config.pairing import check_data, check_pairing, check_strategy, check_sweep
+from fico.experiment.config.pairing import check_data, check_pairing, check_sweep
 from fico.experiment.config.quoting import quoted
 from fico.experiment.config.resolvers import register_resolvers
+from fico.experiment.config.strategy import check_strategy
 from fico.experiment.quiet import quiet
 from fico.experiment.resume.processes import end_with_the_first, is_torchrun, launched_rank
 from fico.experiment.resume.run_folder import open_run, register_run_folder, remove_stub
@@ -64,7 +65,7 @@ def job(config: DictConfig) -> None:
         if hydra_config.mode is RunMode.RUN:
             check_sweep(hydra_config.sweeper.get("params"), hydra_config.overrides.task)
         else:
-            check_launcher(hydra_config.runtime.choices)
+            check_launcher(hydra_config.runtime.choices, config)
         check_strategy(config, is_sweep=hydra_config.mode is RunMode.MULTIRUN)
         if is_cascade(config):
             check_unused(hydra_config.overrides.task)

@@ -57,10 +57,15 @@ def test_sigterm_ends_two_processes_with_143_and_the_same_command_goes_on(tmp_pa
 
 
 @pytest.mark.slow
-def test_torchrun_makes_one_folder(tmp_path):
-    launcher = (sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29731")
-    process = start(tmp_path, *launcher, ROOT / "run.py", "model=ucch", *SMALL, *TWO)
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    assert len(list(tmp_path.glob("outputs/*/*"))) == 1
-    assert results(tmp_path)
+def test_torchrun_on_two_machines_makes_one_folder_with_the_numbers_of_one_process(tmp_path):
+    options = ("model=ucch", *SMALL, "stage=[test]", "+untrained=true")
+    launcher = ("-m", "torch.distributed.run", "--nnodes=2", "--master-addr=127.0.0.1", "--master-port=29731")
+    two = (ROOT / "run.py", *options, *TWO, "trainer.devices=1", "+trainer.num_nodes=2")
+    machines = [start(tmp_path / "two", sys.executable, *launcher, f"--node-rank={rank}", *two) for rank in range(2)]
+    for machine in machines:
+        _, err = machine.communicate(timeout=300)
+        assert machine.returncode == 0, err
+    assert len(list(tmp_path.glob("two/outputs/*/*"))) == 1
+    alone = start(tmp_path / "one", sys.executable, ROOT / "run.py", *options, "trainer=cpu")
+    assert alone.wait(300) == 0
+    assert results(tmp_path / "two") == results(tmp_path / "one")

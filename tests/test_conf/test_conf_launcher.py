@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from fico.errors import UsageError
 from fico.experiment.config import launcher
 from fico.experiment.config.hydra_errors import is_wrong_usage, sentence
+from fico.experiment.config.resolvers import register_resolvers
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "hydra" / "launcher"
 SMALL = ("dataset.images=30", "model.epochs=1", "index=[]", "logger=none", "metric.bootstrap=2")
@@ -38,9 +39,29 @@ def test_a_missing_package_is_named_with_its_extra(package, extra):
 def test_a_launcher_that_hydra_ignores_is_refused(monkeypatch):
     monkeypatch.setenv("FICO_LAUNCHER", "")
     launcher.note_launcher({"hydra/launcher": "basic"})
-    launcher.check_launcher({"hydra/launcher": "basic"})
+    launcher.check_launcher({"hydra/launcher": "basic"}, OmegaConf.create())
     with pytest.raises(UsageError, match="on the command line: -m hydra/launcher=ray"):
-        launcher.check_launcher({"hydra/launcher": "ray"})
+        launcher.check_launcher({"hydra/launcher": "ray"}, OmegaConf.create())
+
+
+@pytest.mark.parametrize("key", ["times", "attention"])
+def test_times_are_not_measured_beside_other_jobs(monkeypatch, key):
+    config = OmegaConf.create({"callbacks": {key: {"budget": 1}}})
+    for name in ("basic", "submitit_slurm", "ray"):
+        monkeypatch.setenv("FICO_LAUNCHER", name)
+        launcher.check_launcher({"hydra/launcher": name}, config)
+    monkeypatch.setenv("FICO_LAUNCHER", "submitit_local")
+    launcher.check_launcher({"hydra/launcher": "submitit_local"}, OmegaConf.create({"callbacks": {key: None}}))
+    with pytest.raises(UsageError, match=f"falsifies the times of callbacks.{key}; sweep without it"):
+        launcher.check_launcher({"hydra/launcher": "submitit_local"}, config)
+
+
+@pytest.mark.parametrize(("count", "all_of_them", "of_a_ray_job"), [(0, 0, 0), (1, 1, 1), (4, 4, 1)])
+def test_jobs_in_other_processes_see_the_gpus(monkeypatch, count, all_of_them, of_a_ray_job):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: count)
+    register_resolvers()
+    assert OmegaConf.load(CONF / "submitit_local.yaml").gpus_per_node == all_of_them
+    assert OmegaConf.load(CONF / "ray.yaml").ray.remote.num_gpus == of_a_ray_job
 
 
 def test_a_sweep_in_local_processes_leaves_what_any_sweep_does(warm_python, tmp_path):

@@ -7,7 +7,7 @@ from hydra.utils import get_class
 from omegaconf import OmegaConf
 
 from fico.errors import UsageError
-from fico.experiment.config.pairing import check_data, check_pairing, check_strategy
+from fico.experiment.config.pairing import check_data, check_pairing
 from tests.configs import composed, options, trained
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,18 +51,3 @@ def test_the_command_line_ends_with_one_sentence_and_exit_code_2(tmp_path, warm_
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert "regions (image), words (text)" in done.stderr
-
-
-@pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_fork", "ddp_notebook_find_unused_parameters_true"])
-@pytest.mark.parametrize("is_sweep", [False, True])
-def test_a_strategy_that_copies_the_run_is_refused_with_one_that_works(strategy, is_sweep):
-    with pytest.raises(UsageError, match=f"{strategy} copies a run into its processes, .*; take ddp$"):
-        check_strategy(composed("trainer=ddp", f"trainer.strategy={strategy}"), is_sweep=is_sweep)
-
-
-@pytest.mark.parametrize("strategy", ["ddp", "ddp_find_unused_parameters_true"])
-def test_several_processes_run_one_job_and_no_sweep(strategy):
-    config = composed("trainer=ddp", f"trainer.strategy={strategy}")
-    check_strategy(config, is_sweep=False)
-    with pytest.raises(UsageError, match=r"does not work in a sweep \(-m\); .* start one run per job"):
-        check_strategy(config, is_sweep=True)

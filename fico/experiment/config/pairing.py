@@ -178,26 +178,6 @@ def check_sweep(params: Mapping[str, Any] | None, overrides: Sequence[str]) -> N
         )
 
 
-def check_strategy(config: DictConfig, *, is_sweep: bool) -> None:
-    """Refuse processes that cannot run the job.
-
-    Args:
-        config: The composed config.
-        is_sweep: The job is one of several: processes that Lightning starts would start the whole sweep again.
-
-    Raises:
-        UsageError: The trainer's strategy pickles the run, or is one of several processes in a sweep.
-    """
-    strategy = str(OmegaConf.select(config, "trainer.strategy"))
-    if strategy.startswith("ddp_") and strategy.split("_")[1] in ("spawn", "fork", "notebook"):
-        raise UsageError(f"trainer.strategy={strategy} copies a run into its processes, which cannot be; take ddp")
-    if is_sweep and strategy.startswith("ddp"):
-        raise UsageError(
-            f"trainer.strategy={strategy} does not work in a sweep (-m); sweep in one process (trainer=auto), or start "
-            "one run per job"
-        )
-
-
 def _kind(side: str, reader: Any) -> Any:
     """Name of a side's features; a node is a reader of the images or captions themselves."""
     return {"image": "pixels", "text": "tokens"}[side] if isinstance(reader, DictConfig) else reader

@@ -22,6 +22,7 @@ def register_resolvers() -> None:
         "fused_checkpoint": _fused_checkpoint,
         "console_level": lambda: "WARNING" if is_quiet() else "INFO",
         "file_name": file_name,
+        "gpus": _gpus,
     }
     for name, resolver in named.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)
@@ -44,6 +45,14 @@ def _run_name(*, _root_: DictConfig) -> str:
     if "screen" in _root_.model:
         return _cascade_name(_root_.model)
     return f"{setting_name(_root_)}-s{_root_.seed}"
+
+
+def _gpus(at_most: int | None = None) -> int:
+    """``${gpus:}``: GPUs of this machine; ``${gpus:1}``: one where there is any."""
+    import torch
+
+    count = torch.cuda.device_count()
+    return count if at_most is None else min(count, at_most)
 
 
 def _fused_checkpoint(*, _root_: DictConfig) -> str | None:
