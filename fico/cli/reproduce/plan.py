@@ -22,9 +22,9 @@ OF_A_ROW = (
     f"+callbacks.times.budget={TABLE5:.0f}", "+callbacks.attention._target_=callbacks.attention_times.AttentionTimes",
     "+callbacks.attention.context=null", f"+callbacks.attention.budget={TABLE6:.0f}",
 )  # fmt: skip
-SEARCH = (100_000, 500_000)  # queries and items of Table 7
 OF_A_MODEL = ("model.", "dataset.", "metric.", "throughput.", "callbacks.")  # keys that the search bench does not have
 OF_THE_SEARCH = ("bench.",)
+SIZE_OF_THE_SEARCH = ("bench.queries=", "bench.items=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,12 @@ class Step:
 
 
 def plan(rows: Sequence[Row], overrides: Sequence[str] = ()) -> list[Step]:
-    """The search bench and the rows that can be measured, the quickest first.
+    """The sizes of the search bench and the rows that can be measured, the quickest first.
 
     Args:
         rows: Of the paper's tables.
-        overrides: Further ones for every run that has their key, such as ``trainer=gpu``.
+        overrides: Further ones for every run that has their key, such as ``trainer=gpu``. Where they set queries or
+            items of the search bench, that is its only size.
     """
     more = _without(overrides, OF_THE_SEARCH)
     steps = [
@@ -58,8 +59,10 @@ def plan(rows: Sequence[Row], overrides: Sequence[str] = ()) -> list[Step]:
         for row in rows
         if not row.missing
     ]
-    search = _search(_without(overrides, OF_A_MODEL))
-    return sorted([*steps, search], key=lambda step: step.predicted)
+    of_the_search = _without(overrides, OF_A_MODEL)
+    is_given = any(override.lstrip("+").startswith(SIZE_OF_THE_SEARCH) for override in overrides)
+    searches = [_search(*size, of_the_search) for size in sorted(PAPER)][: 1 if is_given else None]
+    return sorted([*steps, *searches], key=lambda step: step.predicted)
 
 
 def _without(overrides: Sequence[str], starts: tuple[str, ...]) -> list[str]:
@@ -79,9 +82,9 @@ def _predicted(row: Row) -> float:
     return seconds + attention * times**2 + TABLE6
 
 
-def _search(more: Sequence[str]) -> Step:
-    queries, items = SEARCH
-    seconds = sum((row.build_seconds or 0.0) + (row.search_seconds or 0.0) for row in PAPER[SEARCH].values())
+def _search(queries: int, items: int, more: Sequence[str]) -> Step:
+    rows = PAPER[queries, items].values()
+    seconds = sum((row.build_seconds or 0.0) + (row.search_seconds or 0.0) for row in rows)
     overrides = ("experiment=table7", f"bench.queries={queries}", f"bench.items={items}", "logger=none", *more)
     return Step(f"search of {queries:,} queries in {items:,} items", f"table7-{queries}-{items}", overrides, seconds)
 

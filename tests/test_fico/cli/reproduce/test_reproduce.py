@@ -99,7 +99,7 @@ def test_weights_get_the_options_and_words_that_their_authors_trained_them_with(
 
 def test_overrides_go_to_the_runs_that_have_their_keys(folders):
     steps = plan(find_rows(*folders), ["trainer=gpu", "+model.precision=bf16", "bench.items=10"])
-    (search,) = (step for step in steps if "experiment=table7" in step.overrides)
+    (search,) = (step for step in steps if "experiment=table7" in step.overrides)  # as its items are given
     (ucch,) = (step for step in steps if step.name == "ucch on flickr30k")
     assert search.overrides[-2:] == ("trainer=gpu", "bench.items=10")
     assert ucch.overrides[-2:] == ("trainer=gpu", "+model.precision=bf16")
@@ -117,11 +117,14 @@ def test_the_plan_takes_the_quickest_first_by_the_papers_times(folders):
     predicted = [step.predicted for step in steps]
     assert predicted == sorted(predicted)
     assert [step.name for step in steps[:2]] == ["search of 100,000 queries in 500,000 items", "ucch on flickr30k"]
-    assert steps[-1].name == "blip2 on flickr30k"
+    assert steps[-1].name == "search of 1,000,000 queries in 5,000,000 items"
     blip2 = 60 + 5 * 93.27 + 2376.89 + 2 * 30  # the test and Table 5 encode, the test and Table 6 attend
-    assert steps[-1].predicted == pytest.approx(blip2)
+    assert steps[-2].predicted == pytest.approx(blip2)
     assert steps[1].predicted == pytest.approx(60 + 60, abs=2)  # encoding alone, in the time that Table 5 has
     assert len({step.folder for step in steps}) == len(steps)
+    assert [step.folder for step in steps if "experiment=table7" in step.overrides] == [
+        "table7-100000-500000", "table7-500000-2500000", "table7-1000000-5000000",
+    ]  # fmt: skip
 
 
 def test_the_plan_knows_the_candidates_of_each_data_set(folders):
@@ -195,6 +198,7 @@ def test_the_command_lists_what_is_missing_without_a_run(folders):
     assert done.exit_code == 0, done.output
     assert "weights/vsrn-flickr30k.safetensors" in done.stdout
     assert "search of 100,000 queries in 500,000 items" in done.stdout
+    assert "search of 1,000,000 queries in 5,000,000 items" in done.stdout
     wrong = CliRunner().invoke(app, ["reproduce", *options, "--budget", "soon"])
     assert wrong.exit_code == 2
     assert json.dumps("--budget")[1:-1] in wrong.output
