@@ -22,8 +22,8 @@ LINE_SECONDS = 10.0
 class ProgressBar:
     """A bar on standard error with the remaining time, shown once the work has taken two seconds.
 
-    Where standard error is no terminal, the description is written then, in a line, and every ten seconds how much is
-    done and how long the rest will take, also while a single unit takes longer than that.
+    Where standard error is no terminal, a line says then, and again every ten seconds, how much is done and how long
+    the rest will take, also while a single unit takes longer than that.
 
     Args:
         total: Units of work.
@@ -77,7 +77,7 @@ class ProgressBar:
         """In a thread of its own, until the work has ended; nothing in a terminal."""
         if self._ended.wait(PATIENCE_SECONDS) or _terminal() is not None:
             return
-        _write(self._description)
+        _write(f"{self._description}: {self._state()}" if self._done else self._description)
         while not self._ended.wait(LINE_SECONDS):
             _write(f"{self._description}: {self._state()}")
 

@@ -13,7 +13,7 @@ from fico.experiment.build import build
 from fico.experiment.config.checks import check_config
 from fico.experiment.context import build_callbacks
 from fico.run_context import EpochOutputs, RunContext
-from fico.types import Correspondence, EncodedBatch
+from fico.types import Correspondence, EncodedBatch, PairBatch
 from tests.configs import composed
 
 
@@ -130,13 +130,12 @@ class Pairs(Dataset):
 
     def __getitem__(self, index):
         rows = torch.tensor([2 * index, 2 * index + 1])
-        return torch.eye(4)[rows], rows
+        return PairBatch(torch.eye(4)[rows], rows, torch.eye(4)[rows], rows)
 
 
 class Identity(L.LightningModule):
     def test_step(self, batch, batch_idx):
-        values, rows = batch
-        return EncodedBatch(values, rows, values, rows)
+        return EncodedBatch(batch.images, batch.image_ids, batch.texts, batch.text_ids)
 
 
 class Data(L.LightningDataModule):
