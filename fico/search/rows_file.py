@@ -1,7 +1,7 @@
 """Rows in a file, read where they lie."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ class RowsFile:
     """A matrix in a file.
 
     Args:
-        path: The file; every machine that opens it must see it there.
+        path: The file, absolute; every machine that opens it must see it there.
         dtype: NumPy's name.
         offset: Bytes before the first row.
         shape: ``rows columns``.
@@ -34,9 +34,10 @@ class RowsFile:
         Raises:
             DataError: The file is missing or too short.
         """
+        if not self.path.is_file():
+            raise DataError(f"{self.path} does not exist here; every machine must see it there")
         wanted = self.offset + np.dtype(self.dtype).itemsize * self.shape[0] * self.shape[1]
-        size = self.path.stat().st_size if self.path.is_file() else 0
-        if size < wanted:
+        if (size := self.path.stat().st_size) < wanted:
             raise DataError(f"{self.path} has {size} bytes, but {wanted} are needed; make it again")
         return np.memmap(self.path, self.dtype, "r", self.offset, self.shape)
 
@@ -59,7 +60,7 @@ def rows_file(path: str | Path, name: str | None = None) -> RowsFile:
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} holds no matrix that can be mapped ({error}); give .npy or .safetensors") from error
     found.open()
-    return found
+    return replace(found, path=path.resolve())  # who opens it later may be in another folder
 
 
 def _npy(path: Path) -> RowsFile:

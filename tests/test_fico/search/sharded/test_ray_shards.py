@@ -1,7 +1,9 @@
 """Shards on a local Ray cluster of two workers: what one index gives, and what happens when one fails."""
 
 import importlib.util
+import re
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from fico.search.sharded import ray_shards
 from fico.search.sharded.ray_shards import RayShardedSearch
 from fico.search.sharded.shards import ShardedSearch
 
+PAGE = Path(__file__).resolve().parents[4] / "docs" / "search.md"
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed: the extra ray")
 
 
@@ -24,6 +27,27 @@ def cluster():
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=80 * 2**20)
     yield ray
     ray.shutdown()
+
+
+@needs_ray
+def test_the_documented_search_runs_on_two_nodes_of_one_machine(tmp_path, monkeypatch):
+    import ray
+    from ray.cluster_utils import Cluster
+
+    (block,) = re.findall(r"```python\n((?:(?!```).)*RayShardedSearch.*?)```", PAGE.read_text(), re.DOTALL)
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 80 * 2**20})
+    try:
+        nodes.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+        monkeypatch.chdir(tmp_path)
+        made = {}
+        exec(block.replace('"auto"', repr(nodes.address)), made)
+        with RayShardedSearch(ExactSearch, 2, address=nodes.address) as sharded:
+            sharded.add(made["queries"])
+            assert len({node["NodeID"] for node in ray.nodes() if node["Alive"]}) == 2
+            assert "CPU" not in ray.available_resources()  # each node has a shard on its only core
+    finally:
+        ray.shutdown()
+        nodes.shutdown()
 
 
 @needs_ray

@@ -123,6 +123,17 @@ def test_mapped_rows_are_distributed_where_they_lie(tmp_path):
         assert np.shares_memory(held, mapped)
 
 
+def test_a_file_named_from_here_is_found_from_another_folder(tmp_path, monkeypatch):
+    np.save(tmp_path / "items.npy", np.ones((4, 2)))
+    monkeypatch.chdir(tmp_path)
+    rows = rows_file("items.npy")
+    monkeypatch.chdir("/")  # as a process on another machine stands elsewhere
+    assert rows.open().shape == (4, 2)
+    (tmp_path / "items.npy").unlink()
+    with pytest.raises(DataError, match=r"items\.npy does not exist here"):
+        rows.open()
+
+
 def test_files_that_cannot_be_mapped_are_named(tmp_path):
     np.save(tmp_path / "flat.npy", np.ones(5))
     save_file({"images": np.ones((3, 2))}, tmp_path / "images.safetensors")
