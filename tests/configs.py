@@ -5,6 +5,8 @@ from functools import cache
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from fico.experiment.config.resolvers import register_resolvers
 
@@ -12,13 +14,23 @@ CONF = Path(__file__).resolve().parents[1] / "conf"
 
 
 def composed(*overrides, with_hydra=False):
-    """The config under the overrides; Hydra composes each once, a tenth of a second, and tests get copies."""
+    """The config under the overrides.
+
+    Hydra composes each choice of groups once, a tenth of a second; tests get copies, in which Hydra sets the values.
+    """
     register_resolvers()
-    return copy.deepcopy(_composed(overrides, with_hydra))
+    if with_hydra:  # its node lists all overrides
+        return copy.deepcopy(composed_whole(*overrides, with_hydra=True))
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    values = [each for each in parsed if not (each.is_hydra_override() or (CONF / each.key_or_group).is_dir())]
+    config = copy.deepcopy(composed_whole(*(each.input_line for each in parsed if each not in values)))
+    ConfigLoaderImpl._apply_overrides_to_config(values, config)
+    return config
 
 
 @cache
-def _composed(overrides, with_hydra):
+def composed_whole(*overrides, with_hydra=False):
+    """The config as Hydra composes it in one go."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("config", list(overrides), return_hydra_config=with_hydra)
 

@@ -114,7 +114,7 @@ def _parity_lines(nodes):
     counts, folder = Counter(source for source, _ in ids), os.environ["FICO_PARITY_DIR"]
     yield f"parity: {counts['shipped']} cases of tests/parity/cases"
     if Path(folder).exists():
-        yield f"parity: {counts['folder']} cases of {folder} (FICO_PARITY_DIR)"
+        yield f"parity: {counts['folder']} further cases of {folder} (FICO_PARITY_DIR)"
     else:
         yield f"parity: {folder} (FICO_PARITY_DIR) is absent, so no further cases ran"
 

@@ -6,6 +6,7 @@ to it. What a script needs of a new process, such as signals, times and its own 
 
 import contextlib
 import gc
+import importlib
 import json
 import os
 import runpy
@@ -15,13 +16,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parents[1]
+FRAMEWORKS = ("pytorch_lightning", "wandb", "fico.experiment.runner", "fico.report.html.page")
 
 
 class WarmPython:
-    """Runs commands of Python as `subprocess.run` does, one after the other."""
+    """Runs commands of Python as `subprocess.run` does, one after the other.
 
-    def __init__(self) -> None:
-        self._server = None
+    Args:
+        modules: Imported already.
+    """
+
+    def __init__(self, *modules) -> None:
+        self._server, self._modules = None, modules or FRAMEWORKS
 
     def __call__(self, *command, env=None, cwd=ROOT):
         """Run ``python *command``, a script or ``-m`` and a module; returns exit code, standard output and error.
@@ -30,7 +36,7 @@ class WarmPython:
         """
         if self._server is None:
             self._server = subprocess.Popen(
-                [sys.executable, __file__],
+                [sys.executable, __file__, *self._modules],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -59,12 +65,8 @@ class WarmPython:
 
 def _serve():
     """Fork for each command; in the child return it, at the end of the commands None."""
-    import pytorch_lightning  # noqa: F401
-    import wandb  # noqa: F401
-
-    import fico.experiment.runner  # noqa: F401
-    import fico.report.html.page  # noqa: F401
-
+    for module in sys.argv[1:]:
+        importlib.import_module(module)
     gc.freeze()  # the children's collector leaves alone what they share
     for line in sys.stdin:
         child = os.fork()
@@ -79,9 +81,11 @@ def _serve():
 def _run(argv, env, files, cwd):
     """What `python *argv` does in the folder."""
     import torch
-    from wandb.sdk.data_types._private import MEDIA_TMP
 
-    Path(MEDIA_TMP.name).mkdir(exist_ok=True)  # the command before removed W&B's temporary folder at its end
+    if "wandb" in sys.modules:
+        from wandb.sdk.data_types._private import MEDIA_TMP
+
+        Path(MEDIA_TMP.name).mkdir(exist_ok=True)  # the command before removed W&B's temporary folder at its end
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, file in enumerate(files, start=1):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)

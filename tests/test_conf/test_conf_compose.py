@@ -7,7 +7,7 @@ from fico.errors import UsageError
 from fico.experiment.config.checks import check_config
 from fico.experiment.config.pairing import check_sweep
 from fico.experiment.config.resolvers import dataset_name
-from tests.configs import composed, options, trained
+from tests.configs import composed, composed_whole, options, trained
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,18 @@ def test_every_preset_composes(group, option):
 def test_every_size_resolves(model, size):
     config = composed(f"model={model}", f"model.size={size}")
     assert OmegaConf.to_container(config.model, resolve=True)["size"] == size
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("model=cca", "features=lite0", "model.epochs=2", "stage=[test]"),
+        ("debug=fast", "dataset.images=40", "+index.x.factory=BFoo", "~callbacks.lines", "++seed=1"),
+        ("hydra.run.dir=x", "index=[flat]", "metric.recall_at=[1,3]", "index.flat=null"),
+    ],
+)
+def test_the_tests_set_values_in_a_composed_config_as_hydra_does(overrides):
+    assert composed(*overrides) == composed_whole(*overrides)
 
 
 def test_an_experiment_beats_the_primary_file():

@@ -18,6 +18,7 @@ from fico.experiment.config.start import wrong_start
 from fico.networks.scan import SCAN
 from fico.networks.vsrn import VSRN
 from tests.configs import composed, trained
+from tests.warm_python import WarmPython
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -151,27 +152,46 @@ def test_labels_that_are_missing_are_told_by_the_folder(tmp_path, dataset):
     check_data(config)
 
 
-@pytest.mark.parametrize(
-    ("overrides", "is_torch_loaded"),
-    [
-        (["dataset.images=1000000000"], False),
-        (["trainer=gpu"], True),
-        (["index.flat.factory=Foo"], True),
-        (["model=vsrn", "model.weights=scan.pth.tar"], True),
-    ],
-)
-def test_the_command_line_tells_it_before_lightning_is_loaded(tmp_path, files, overrides, is_torch_loaded):
-    overrides = [each.replace("=scan.", f"={files}/scan.") for each in overrides]
-    if overrides == ["trainer=gpu"] and torch.cuda.is_available():
-        pytest.skip("there is a GPU")
-    command = [sys.executable, "-X", "importtime", "run.py", "model=ucch", *overrides, f"hydra.run.dir={tmp_path}/r"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
-    imported = {line.rsplit("|", maxsplit=1)[1].strip() for line in done.stderr.splitlines() if "import time:" in line}
-    lines = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
-    assert done.returncode == 2
-    assert len(lines) == 1, lines
-    assert ("torch" in imported) == is_torch_loaded
+def check_refusal(code, stderr, imported):
+    """One line, before what takes seconds to import."""
+    assert code == 2
+    assert len(stderr.splitlines()) == 1, stderr
     assert not {"pytorch_lightning", "torchmetrics", "transformers", "torch._dynamo"} & imported
+
+
+def test_the_command_line_tells_of_too_many_scenes_before_torch_is_loaded(tmp_path):
+    words = ("model=ucch", "dataset.images=1000000000", f"hydra.run.dir={tmp_path}/r")
+    command = [sys.executable, "-X", "importtime", "run.py", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    lines = done.stderr.splitlines(keepends=True)
+    times = [line for line in lines if "import time:" in line]
+    imported = {line.rsplit("|", maxsplit=1)[1].strip() for line in times}
+    check_refusal(done.returncode, "".join(line for line in lines if line not in times), imported)
+    assert "hydra" in imported
+    assert "torch" not in imported
+
+
+@pytest.fixture(scope="module")
+def python_with_torch(own_cache):
+    python = WarmPython("torch", "hydra")
+    yield python
+    python.close()
+
+
+@pytest.mark.parametrize(
+    "override", ["trainer=gpu", "index.flat.factory=Foo", "model=vsrn model.weights={files}/scan.pth.tar"]
+)
+def test_the_command_line_tells_it_before_lightning_is_loaded(tmp_path, files, python_with_torch, override):
+    if override == "trainer=gpu" and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    (tmp_path / "traced.py").write_text(
+        "import runpy, sys\n"
+        "try:\n    runpy.run_path('run.py', run_name='__main__')\nfinally:\n    print(*sys.modules, sep='\\n')\n"
+    )
+    words = ("model=ucch", *override.format(files=files).split(), f"hydra.run.dir={tmp_path}/r")
+    done = python_with_torch(tmp_path / "traced.py", *words)
+    check_refusal(done.returncode, done.stderr, set(done.stdout.splitlines()))
+    assert "torch\n" in done.stdout
 
 
 def test_a_value_with_a_comma_says_how_to_quote_it(tmp_path, warm_python):

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import fields, replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,9 @@ SIZES = {
 }
 
 
+@cache
 def _config(name, size="tiny"):
+    """The model's node, which the tests read alone."""
     register_resolvers()
     config = OmegaConf.create({"seed": 0, "dataset": {"model_size": size, "rerank_k": 32}, "model": _model_node(name)})
     config.model.module = fill_sizes(config.model.module, SIZES | _image_size(config.model.inputs))

@@ -87,10 +87,13 @@ def check_config(config: DictConfig, *, is_start: bool = False) -> None:
             raise UsageError("; ".join(problems))
         return
     errors = [*_unknown_keys(config), *(_unused_by_a_bench(config) or [*_wrong_choices(config), *_run_keys(config)])]
-    errors += [] if errors else _wrong_values(config)  # resolves the whole config, which requires valid choices
-    errors += [] if errors or not is_start else wrong_start(config)  # imports torch
-    errors += [] if errors else _wrong_metrics(config)
-    errors += [] if errors else wrong_targets(config)  # imports all targets, which is slow
+    if not errors:
+        resolved = OmegaConf.to_container(config, resolve=True)  # requires valid choices
+        errors += _wrong_values(config)
+        errors += [f"{key} is not set; add {key}=VALUE to the command line" for key in sorted(_missing(resolved))]
+        errors += [] if errors or not is_start else wrong_start(config)  # imports torch
+        errors += [] if errors else _wrong_metrics(config, resolved)
+        errors += [] if errors else wrong_targets(resolved)  # imports all targets, which is slow
     if errors:
         raise UsageError("; ".join(errors))
 
@@ -117,11 +120,11 @@ def _wrong_choices(config: DictConfig) -> Iterator[str]:
         yield from option_problems({name: options[name] for name in options if name != "metrics"}, "metric.")
 
 
-def _wrong_metrics(config: DictConfig) -> Iterator[str]:
+def _wrong_metrics(config: DictConfig, resolved: Any) -> Iterator[str]:
     """What the metrics themselves refuse, such as a cut-off of 0 or a name that is taken."""
     if config.get("metric") is None:  # of a bench
         return
-    if errors := list(wrong_targets(config.metric, "metric")):
+    if errors := list(wrong_targets(resolved["metric"], "metric")):
         yield from errors
         return
     from fico.experiment.metrics import chosen_monitor, metric_options
@@ -207,8 +210,18 @@ def _wrong_values(config: DictConfig) -> Iterator[str]:
     source = OmegaConf.select(config, "model.source")
     if isinstance(source, str) and not Path(source).is_dir():
         yield f"model.source is {source}, but there is no such folder; give the folder that a run printed last"
-    for key in sorted(OmegaConf.missing_keys(config)):
-        yield f"{key} is not set; add {key}=VALUE to the command line"
+
+
+def _missing(node: Any, path: str = "") -> Iterator[str]:
+    """Paths of the values of a resolved config that are not set."""
+    if node == "???":
+        yield path
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            yield from _missing(value, f"{path}.{key!s}" if path else str(key))
+    elif isinstance(node, list):
+        for place, value in enumerate(node):
+            yield from _missing(value, f"{path}[{place}]")
 
 
 def _wrong_protocol(config: DictConfig) -> Iterator[str]:

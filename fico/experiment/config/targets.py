@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from hydra.utils import get_object
-from omegaconf import DictConfig
 
 from fico.experiment.config.hydra_errors import did_you_mean
 from fico.util.optional import missing_extra
@@ -17,9 +16,9 @@ DATASET_EXTRAS = frozenset(
 )
 
 
-def wrong_targets(config: DictConfig, where: str = "") -> Iterator[str]:
-    """Import every ``_target_`` of a config, or of its node at ``where``, and bind its keys to the signature."""
-    for path, node in _targets(config, where):
+def wrong_targets(resolved: Any, where: str = "") -> Iterator[str]:
+    """Import every ``_target_`` of a resolved config, or of its node at ``where``, and bind its keys to a signature."""
+    for path, node in _targets(resolved, where):
         target = node["_target_"]
         try:
             signature = inspect.signature(get_object(target))
@@ -56,9 +55,9 @@ def _unbound(
                 yield f"{path}.{name} is missing; {target} requires it"
 
 
-def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
-    if isinstance(node, DictConfig):
+def _targets(node: Any, path: str) -> Iterator[tuple[str, dict[Any, Any]]]:
+    if isinstance(node, dict):
         if node.get("_target_"):
             yield path, node
-        for key in node:
-            yield from _targets(node[key], f"{path}.{key!s}" if path else str(key))
+        for key, value in node.items():
+            yield from _targets(value, f"{path}.{key!s}" if path else str(key))
