@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import tomllib
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 from blocks import ROOT
@@ -119,6 +120,11 @@ def _check_install(words: list[str]) -> None:
 
 def _check_options(command: tuple[str, ...], words: list[str], python: Python) -> None:
     options = {word.split("=")[0] for word in words if word.startswith("--")}
-    told = python(*command, "--help").stdout if options else ""
+    told = _help(command, python) if options else ""
     unknown = {option for option in options if not re.search(rf"{option}\b", told)}
     assert not unknown, f"python {' '.join(command)} has no option {', '.join(unknown)}"
+
+
+@cache
+def _help(command: tuple[str, ...], python: Python) -> str:
+    return python(*command, "--help").stdout

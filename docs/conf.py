@@ -1,8 +1,10 @@
 """Sphinx: the site of the docs. ``sphinx-build -W docs build/site`` makes it; warnings are errors."""
 
+import inspect
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from sphinx.application import Sphinx
 
@@ -61,6 +63,15 @@ def _write_packages(app: Sphinx) -> None:
         (target / f"{package}.rst").write_text("\n".join([title, "=" * len(title), "", *parts]))
 
 
+def _skip_imported(app: Sphinx, what: str, name: str, member: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out what a module imports before autodoc reads its source, as autodoc does after it: a third of its time."""
+    is_code = what == "module" and (inspect.isclass(member) or inspect.isroutine(member))
+    if is_code and member.__module__ != app.env.current_document.autodoc_module:
+        return True
+    return None
+
+
 def setup(app: Sphinx) -> None:
     """Sphinx's hook."""
     app.connect("builder-inited", _write_packages)
+    app.connect("autodoc-skip-member", _skip_imported)
