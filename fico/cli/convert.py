@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from fico.errors import DataError, UsageError
 from fico.networks.checkpoint_io.load import CodeInCheckpoint, read_checkpoint, refuse_non_finite
 from fico.util.atomic import atomic_write
-from fico.util.digests.beside import digest_file, write_digest_file
+from fico.util.digests.sidecar import digest_file, write_digest_file
 
 _LOG = logging.getLogger(__name__)
 NETWORKS = Path(__file__).resolve().parents[1] / "networks"

@@ -54,7 +54,7 @@ def run(config: DictConfig, unfinished: Unfinished) -> Path:
 def _log(config: DictConfig, plain: dict[str, Any], folder: Path, outcome: Outcome) -> None:
     """Metrics of the deepest cascade, as other runs log those of their test."""
     from fico.experiment.loggers.open import open_loggers
-    from fico.experiment.loggers.shown import shown_of_cascade
+    from fico.experiment.loggers.run_metadata import shown_of_cascade
     from fico.experiment.quiet import quiet
 
     quiet()

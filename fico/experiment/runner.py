@@ -17,7 +17,7 @@ from fico.experiment.datamodule import RetrievalDataModule
 from fico.experiment.efficiency import efficiency
 from fico.experiment.folder import print_folder, write_config
 from fico.experiment.loggers.open import keep_metrics, open_loggers
-from fico.experiment.loggers.shown import shown
+from fico.experiment.loggers.run_metadata import shown
 from fico.experiment.notes import collected_warnings
 from fico.experiment.outputs import write_outputs
 from fico.experiment.quiet import quiet

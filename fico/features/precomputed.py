@@ -13,8 +13,8 @@ from fico.errors import DataError
 from fico.formats.arrays import check_finite
 from fico.formats.text import read_json
 from fico.util.damaged import readable
+from fico.util.digests.cached import file_digests
 from fico.util.digests.digest import is_sealed
-from fico.util.digests.remembered import file_digests
 from fico.util.disk_errors import map_npy
 
 

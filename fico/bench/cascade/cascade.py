@@ -13,7 +13,7 @@ from fico.bench.timing import timed
 from fico.embeddings.store import EmbeddingStore
 from fico.evaluation.evaluate import evaluate_scores
 from fico.evaluation.result import RetrievalResult
-from fico.external.options_again import options_again
+from fico.external.run_options import options_again
 from fico.metrics.specification import DIRECTIONS, Direction
 from fico.report.results.collect import collect_metrics
 from fico.report.results.metric import Metric

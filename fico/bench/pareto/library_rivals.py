@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fico.bench.pareto.built_once import BuiltOnce
 from fico.bench.pareto.graph_rivals import Hnswlib, SvsVamana, Usearch
 from fico.bench.pareto.rabitqlib_rivals import HnswRabitq, IvfRabitq, SymphonyQG
+from fico.bench.pareto.static_index import BuiltOnce
 from fico.util.optional import requires_extra
 
 _TRAIN_ROWS = 100_000

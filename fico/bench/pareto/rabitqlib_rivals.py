@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fico.bench.pareto.built_once import BuiltOnce, saved_bytes
+from fico.bench.pareto.static_index import BuiltOnce, saved_bytes
 from fico.util.optional import requires_extra
 
 

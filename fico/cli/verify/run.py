@@ -10,7 +10,7 @@ from fico.embeddings.store import EmbeddingStore
 from fico.errors import DataError
 from fico.evaluation.evaluate import evaluate, evaluate_scores
 from fico.evaluation.result import RetrievalResult
-from fico.external.options_again import options_again
+from fico.external.run_options import options_again
 from fico.report.results.schema import Results, read_tested
 from fico.report.results.stored_scores import stored_scores
 

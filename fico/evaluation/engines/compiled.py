@@ -11,9 +11,9 @@ from jaxtyping import Float64, UInt64
 from fico.evaluation.engines.direction import DirectionTasks
 from fico.evaluation.engines.kernel_outputs import KernelOutputs
 from fico.evaluation.engines.occurrences import CpuOccurrences
-from fico.evaluation.engines.other_columns import fill_others, hamming_scores
 from fico.evaluation.engines.sorted_keys import SIGNED, SortedKeys
 from fico.evaluation.engines.sources import CodeSource, ScoreSource, count_scored
+from fico.evaluation.engines.unfused_columns import fill_others, hamming_scores
 from fico.evaluation.state import BlockValues
 from fico.metrics.kernels import blocks, codes, floats, hits
 from fico.metrics.kernels.average_precision import DENOMINATORS

@@ -126,7 +126,7 @@ def _wrong_weights(config: DictConfig, key: str) -> Iterator[str]:
 
 def _without_values(node: DictConfig) -> Any:
     """The network on the device of torch that holds no values, with a size in place of each that the data will give."""
-    from fico.networks.checkpoint_io.without_values import without_values
+    from fico.networks.checkpoint_io.shape_only import without_values
 
     plain: Any = OmegaConf.to_container(node, resolve=True)
     with without_values():

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fico.errors import DataError, PathError
-from fico.util.digests.beside import check_digest_file
+from fico.util.digests.sidecar import check_digest_file
 
 # What the authors' scripts stored with the tensors: their options and scores. None of it runs code.
 _HARMLESS: list[Any] = [

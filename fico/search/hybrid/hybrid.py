@@ -13,8 +13,8 @@ from fico.search.base import Ids, check_k, import_faiss, to_floats
 from fico.search.gpu.device import on, to_tensor
 from fico.search.hybrid.cpu import HybridOnCpu
 from fico.search.hybrid.gpu import HybridOnDevice
+from fico.search.hybrid.memory_check import require_room
 from fico.search.hybrid.parameters import Metric, check_parameters
-from fico.search.hybrid.room import require_room
 from fico.search.hybrid.stored_rows import RowType, StoredRows
 from fico.search.index_file import read_index, write_index
 from fico.search.item_ids import ItemIds

@@ -7,9 +7,9 @@ import pytest
 
 from fico.errors import DataError
 from fico.util.cached_folder import MANIFEST, changed_files, ensure_folder
-from fico.util.digests import remembered as module
-from fico.util.digests.beside import check_digest_file, digest_file, write_digest_file
-from fico.util.digests.remembered import file_digests, part_digest
+from fico.util.digests import cached as module
+from fico.util.digests.cached import file_digests, part_digest
+from fico.util.digests.sidecar import check_digest_file, digest_file, write_digest_file
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fico.errors import DataError
 from fico.util.atomic import atomic_write
-from fico.util.digests.remembered import file_digests
+from fico.util.digests.cached import file_digests
 
 
 def digest_file(path: Path) -> Path:
