@@ -14,7 +14,7 @@ from fico.experiment.config.cascade import is_cascade
 from fico.experiment.resume.processes import launched_rank, shared
 from fico.experiment.resume.unfinished import Unfinished, find_folder
 from fico.experiment.sweep import run_key
-from fico.util.locks import locked_folder
+from fico.util.locks.folder_lock import locked_folder
 
 log = logging.getLogger(__name__)
 _chosen: dict[str, str] = {}
