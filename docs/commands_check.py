@@ -119,6 +119,6 @@ def _check_install(words: list[str]) -> None:
 
 def _check_options(command: tuple[str, ...], words: list[str], python: Python) -> None:
     options = {word.split("=")[0] for word in words if word.startswith("--")}
-    told = python(*command, "--help").stdout if options else ""
-    unknown = {option for option in options if not re.search(rf"{option}\b", told)}
+    help_text = python(*command, "--help").stdout if options else ""
+    unknown = {option for option in options if not re.search(rf"{option}\b", help_text)}
     assert not unknown, f"python {' '.join(command)} has no option {', '.join(unknown)}"

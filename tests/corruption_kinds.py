@@ -327,7 +327,7 @@ def _weights(folder: Path) -> None:
 
 def remembered(folder: Path) -> object:
     """Digests of large files, remembered."""
-    with patch.object(digests, "REMEMBERED_BYTES", 0):
+    with patch.object(digests, "CACHED_BYTES", 0):
         return digests.file_digests(sorted((folder / "photos").iterdir()))
 
 

@@ -216,20 +216,20 @@ def _from_runs(sources: Sources) -> ModelOutputs:
 
 def _pairs(sources: Sources, images: int, captions: int) -> Correspondence:
     if sources.positives is None:
-        return _own_images(sources, images, captions)
+        return _source_images(sources, images, captions)
     if sources.layout == "square":
         raise UsageError("--positives counts every image once; give it with --layout rectangular")
     named = {"pairs": sources.pairs, "captions_per_image": sources.captions_per_image}
-    own = None if all(value is None for value in named.values()) else _own_images(sources, images, captions)
+    image_of = None if all(value is None for value in named.values()) else _source_images(sources, images, captions)
     return load_positives(
         sources.positives,
         [str(row) for row in range(images)],
         [str(row) for row in range(captions)],
-        None if own is None else own.caption_to_image,
+        None if image_of is None else image_of.caption_to_image,
     )
 
 
-def _own_images(sources: Sources, images: int, captions: int) -> Correspondence:
+def _source_images(sources: Sources, images: int, captions: int) -> Correspondence:
     require_one_of_pairs(sources.pairs, sources.captions_per_image)
     if sources.captions_per_image is not None:
         single = images if sources.layout == "rectangular" else None  # a square layout repeats each image

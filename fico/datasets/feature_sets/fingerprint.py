@@ -18,7 +18,7 @@ def fingerprint(
 ) -> str:
     """SHA-256 over plain values, arrays and labels; of a large mapped array, over the digest of its file.
 
-    That digest is remembered by size and time of change; see `fico.util.digests.cached`.
+    That digest is cached by size and time of change; see `fico.util.digests.cached`.
     """
     digest = hashlib.sha256(json.dumps(list(map(list, parts)), ensure_ascii=False).encode())
     for array in arrays:

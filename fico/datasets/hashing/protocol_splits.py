@@ -35,7 +35,7 @@ def hashing_splits(dataset: RetrievalDataset, protocol: HashingProtocol) -> Retr
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pool:
-    """All labelled images of the own splits: for each its own split and its row there."""
+    """All labelled images of the data set's splits: for each its split and its row there."""
 
     splits: dict[str, RetrievalSplit]
     ids: tuple[str, ...]
@@ -88,7 +88,7 @@ class _HashingSplits:
         return np.union1d(roles.queries, roles.database) if name == "test" else getattr(roles, name)
 
     def _parts(self, name: str) -> list[tuple[RetrievalSplit, Int64[np.ndarray, " images"], np.ndarray]]:
-        """The own splits that a split is taken from, with the rows of its images and of their captions there."""
+        """The data set's splits that a split is taken from, with the rows of its images and of their captions there."""
         pool, chosen = self._pool, self._chosen(name)
         own = np.array(pool.own)[chosen]
         parts = []

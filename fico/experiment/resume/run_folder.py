@@ -38,7 +38,7 @@ def _found(fresh: Path, config: DictConfig) -> Path:
     try:
         task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         return find_folder(fresh, lambda: request_key(task)) if task.run.resume == "auto" else fresh
-    except Exception:  # an invalid config is told of by the checks, which come later
+    except Exception:  # an invalid config is reported by the checks, which come later
         log.debug("no unfinished run is looked for", exc_info=True)
         return fresh
 
