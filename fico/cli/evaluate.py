@@ -78,7 +78,12 @@ def evaluate_files(
     trec: Path | None,
     depth: int,
 ) -> None:
-    """Reads, evaluates and prints; writes a run's files to ``out`` and TREC files to ``trec``, where set."""
+    """Reads, evaluates and prints; writes a run's files to ``out`` and TREC files to ``trec``, where set.
+
+    Raises:
+        UsageError: Sources or options do not go together, or TREC files are asked for with a database.
+        DataError: A file is missing or broken, or the sources do not fit each other.
+    """
     begin = time.perf_counter()
     if trec is not None and sources.named(*OPTIONS):
         raise UsageError("--trec writes runs of one set, whose sides search each other; leave it out, or the database")
@@ -101,6 +106,10 @@ def evaluate_published(
     """Prints Tables 2, 3 and 4 from the published outputs; writes each model's run files to ``out``, where set.
 
     A model whose files are broken is named at the end and does not keep the others from being printed.
+
+    Raises:
+        UsageError: Further sources or metrics were given, or the options do not fit the outputs.
+        FicoError: Files of a model were broken, after all others were printed.
     """
     if extra := sources.named(
         "images", "texts", "i2t", "t2i", "run_i2t", "run_t2i", "qrels", "pairs", "positives", "labels",

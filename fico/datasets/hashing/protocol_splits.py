@@ -51,7 +51,12 @@ class _HashingSplits:
         self._splits: dict[str, RetrievalSplit] = {}
 
     def split(self, name: str) -> RetrievalSplit:
-        """Give one split; it is put together once."""
+        """Give one split; it is put together once.
+
+        Raises:
+            DataError: There is no split of this name, or an index file is broken or names what cannot be.
+            UsageError: A split of the data set has no labels, or the counts are more than there are images.
+        """
         if name not in OWN_SPLITS:
             raise DataError(f"the data set {self.name} has no split {name!r}; it has {', '.join(OWN_SPLITS)}")
         if name not in self._splits:
