@@ -91,7 +91,7 @@ class CpuEngine:
     def _float_rows(
         self, scores: np.ndarray, keys: np.ndarray, start: int, output: KernelOutputs, first: int, last: int
     ) -> np.ndarray | None:
-        """Fills the values of some queries; returns the last score before hubness's cut-off, where a sort told it."""
+        """Fills the values of some queries; returns the last score before hubness's cut-off, where a sort gave it."""
         mixed, items = output.mixed[first:last], self.tasks.items
         for task, positives in output.positives.items():
             if task in self.tasks.names:

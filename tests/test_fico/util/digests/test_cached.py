@@ -1,4 +1,4 @@
-"""Digests of large files are remembered by size and time of change, and never believed for another file."""
+"""Digests of large files are cached by size and time of change, and never believed for another file."""
 
 import hashlib
 import os
