@@ -81,17 +81,17 @@ def job(config: DictConfig) -> None:
         with open_run(Path(hydra_config.runtime.output_dir), config) as unfinished:
             run(config, unfinished)
     except (FicoError, OSError) as error:
-        told = error if isinstance(error, FicoError) else _of_the_disk(error)
+        message = error if isinstance(error, FicoError) else _of_the_disk(error)
         if hydra_config.mode is RunMode.MULTIRUN:
-            raise told from None  # the other jobs go on, and SweepTable tells it at the end
-        raise Stop(told) from None
+            raise message from None  # the other jobs go on, and SweepTable reports it at the end
+        raise Stop(message) from None
     finally:
         if hydra_config.mode is RunMode.RUN:
             remove_stub(Path(hydra_config.runtime.output_dir))
 
 
 def _of_the_disk(error: OSError) -> FicoError:
-    """An error that the user can fix, for one of the disk; another is none of the folder's, which `main` tells of."""
+    """An error that the user can fix, for one of the disk; another is none of the folder's, which `main` reports."""
     sentence = disk_sentence(error)
     if sentence is None:
         raise RuntimeError(str(error)) from error

@@ -1,8 +1,6 @@
 """Time, memory and arithmetic of encoding."""
 
 import logging
-import resource
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +13,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fico.run_context import RunContext
 from fico.types import EncodedBatch
+from fico.util.resources import peak_resident_memory
 
 log = logging.getLogger(__name__)
-_PROC = Path("/proc/self")  # psutil can neither read nor reset the peak of the resident set on Linux
+_PEAK_RESET = Path("/proc/self/clear_refs")  # psutil cannot reset the peak of the resident set on Linux
 
 
 class Efficiency(L.Callback):
@@ -62,7 +61,7 @@ class Efficiency(L.Callback):
     def on_test_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._outputs.encode_wall_seconds = self._before + time.perf_counter() - self._epoch_started
         self._outputs.peak_memory_bytes = peak_memory()
-        self._outputs.peak_process_memory_bytes = _peak_of_process() if torch.cuda.is_initialized() else None
+        self._outputs.peak_process_memory_bytes = peak_resident_memory() if torch.cuda.is_initialized() else None
         if self._last is not None:
             (batch, encoded), self._last = self._last, None
             flops = _flops(trainer, module, batch)
@@ -108,20 +107,12 @@ def reset_peak_memory() -> None:
     """Forget the peak of earlier work, of earlier jobs of a sweep too."""
     if torch.cuda.is_initialized():
         torch.cuda.reset_peak_memory_stats()
-    if (_PROC / "clear_refs").exists():
-        (_PROC / "clear_refs").write_text("5")  # Linux: resets the high-water mark of the resident set
+    if _PEAK_RESET.exists():
+        _PEAK_RESET.write_text("5")  # Linux: resets the high-water mark of the resident set
 
 
 def peak_memory() -> int:
     """Most bytes in use since `reset_peak_memory`: of the GPU where one is used, else of the process."""
     if torch.cuda.is_initialized():
         return torch.cuda.max_memory_allocated()
-    return _peak_of_process()
-
-
-def _peak_of_process() -> int:
-    if (_PROC / "status").exists():
-        lines = (_PROC / "status").read_text().splitlines()
-        return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
+    return peak_resident_memory()

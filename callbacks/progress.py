@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 class EpochLines(L.Callback):
     """Logs loss, the monitored validation metric and the remaining time after each epoch, in the first process.
 
-    Where standard error is no terminal, on which Lightning shows its bar, a loop of more than ten seconds tells every
+    Where standard error is no terminal, on which Lightning shows its bar, a loop of more than ten seconds reports every
     ten seconds how much of it is done.
 
     Args:

@@ -13,8 +13,8 @@ from fico.protocols import Matcher, PairScorer
 from fico.scoring.matrix import score_matrix
 from fico.scoring.rerank import Rerank
 from fico.scoring.score_file import rank_path, spent_seconds
-from fico.scoring.shards import rank_and_world_size
 from fico.types import EncodedBatch
+from fico.util.processes import rank_and_world_size
 
 
 class PairScores:

@@ -19,7 +19,7 @@ from run import check_config, check_pairing, register_resolvers
 
 Python = Callable[..., subprocess.CompletedProcess[str]]
 FILES = ("model.checkpoint", "model.weights", "model.vocabulary", "model.source")
-OTHERS = {"cd", "git", "sphinx-build", "wandb", "tensorboard", "ruff", "mypy", "lint-imports", "ls"}
+OTHERS = {"cd", "git", "sphinx-build", "wandb", "tensorboard", "ruff", "mypy", "lint-imports", "ls", "ray"}
 
 
 def check(line: str, python: Python) -> None:
@@ -52,6 +52,8 @@ def _check_words(words: list[str], python: Python) -> None:
     match words:
         case ["python", "run.py", *rest]:
             _check_run(rest)
+        case ["torchrun", *rest]:
+            _check_run(rest[rest.index("run.py") + 1 :])
         case ["fico", *rest]:
             _check_fico(rest)
         case ["python", "-m", "pytest" | "venv", *rest] | ["python3", "-m", "venv", *rest]:
@@ -120,8 +122,8 @@ def _check_install(words: list[str]) -> None:
 
 def _check_options(command: tuple[str, ...], words: list[str], python: Python) -> None:
     options = {word.split("=")[0] for word in words if word.startswith("--")}
-    told = _help(command, python) if options else ""
-    unknown = {option for option in options if not re.search(rf"{option}\b", told)}
+    help_text = _help(command, python) if options else ""
+    unknown = {option for option in options if not re.search(rf"{option}\b", help_text)}
     assert not unknown, f"python {' '.join(command)} has no option {', '.join(unknown)}"
 
 

@@ -1,4 +1,4 @@
-"""Evaluates somebody's own embeddings at instance and category level: ``python examples/evaluate_embeddings.py``."""
+"""Evaluates user-supplied embeddings at instance and category level: ``python examples/evaluate_embeddings.py``."""
 
 import sys
 

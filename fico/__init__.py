@@ -6,7 +6,7 @@ The public names are loaded on first use, so that ``import fico`` costs nothing 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fico.util.collector import resting_collector
+from fico.util.collector import paused_garbage_collector
 
 if TYPE_CHECKING:
     from fico.codes import HashCodes as HashCodes
@@ -68,7 +68,7 @@ __all__ = sorted(_HOME)  # noqa: PLE0605
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
-        with resting_collector():
+        with paused_garbage_collector():
             home = import_module(_HOME[name])
         return getattr(home, name)
     raise AttributeError(f"module 'fico' has no attribute {name!r}")

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from fico.errors import DataError
 
-NO_IMAGE = -1  # in place of the own image of a caption that has none
+NO_IMAGE = -1  # in place of the source image of a caption that has none
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,12 +18,13 @@ class Correspondence:
     """Which captions and images are relevant to each other. Data, never guessed from shapes, ratios or order.
 
     ``Correspondence(caption_to_image)``: each caption belongs to one image, and the two are relevant to each other.
-    `from_pairs`: any number of positives of each query, beside the image that a caption belongs to.
+    `from_pairs`: any number of positives of each query, besides the image that a caption belongs to.
 
     Args:
-        caption_to_image: For each caption the row of its own image, from 0: the image whose labels it inherits and
-            with which it is resampled. Captions may stand in any order, and images may have different numbers of
-            captions, none too. -1 where a caption has no own image, which only `from_pairs` allows.
+        caption_to_image: For each caption the row of its source image, from 0: the image it was written for, whose
+            labels it inherits and with which it is resampled. Captions may stand in any order, and images may have
+            different numbers of captions, none too. -1 where a caption has no source image, which only `from_pairs`
+            allows.
 
     Raises:
         DataError: The array is empty, not one-dimensional, not of integers, or holds a negative row.
@@ -33,7 +34,7 @@ class Correspondence:
     images: int | None
     """Number of images, where pairs were given; else the embeddings or scores say it."""
     pairs: Int64[np.ndarray, "pairs 2"] | None
-    """Image and caption row of each relevant pair, once, in ascending order; None where the own image is all."""
+    """Image and caption row of each relevant pair, once, in ascending order; None where the source image is all."""
     image_queries: Bool[np.ndarray, " images"] | None
     """Images whose positives are known; None: all."""
     caption_queries: Bool[np.ndarray, " captions"] | None
@@ -70,7 +71,7 @@ class Correspondence:
             caption_rows: For each pair the row of the caption.
             images: Number of images, those without a pair too.
             captions: Number of captions.
-            caption_to_image: Row of each caption's own image; by default the image of a caption with a single pair,
+            caption_to_image: Row of each caption's source image; by default the image of a caption with a single pair,
                 and none for the others.
             image_queries: Rows of the images that are queries; by default all.
             caption_queries: Rows of the captions that are queries.
@@ -80,32 +81,34 @@ class Correspondence:
                 (it is named), or no query with a positive is left.
         """
         pairs = _pairs(image_rows, caption_rows, images, captions)
-        own = _own_images(pairs, captions) if caption_to_image is None else cls(caption_to_image).caption_to_image
+        image_of = (
+            _source_images(pairs, captions) if caption_to_image is None else cls(caption_to_image).caption_to_image
+        )
         sides = (
             _mask(image_queries, images, "image_queries", pairs[:, 0]),
             _mask(caption_queries, captions, "caption_queries", pairs[:, 1]),
         )
-        made = cls._made(own, images, pairs, *sides)
+        made = cls._made(image_of, images, pairs, *sides)
         made.check(images, captions)
         return made
 
     @classmethod
     def from_plain(cls, caption_to_image: ArrayLike, pairs: Mapping[str, Any] | None) -> Self:
-        """What `plain_pairs` gave, with the own images beside it.
+        """What `plain_pairs` gave, and the source images.
 
         Raises:
             DataError: As `from_pairs`.
         """
         if pairs is None:
             return cls(caption_to_image)
-        own = np.asarray(caption_to_image, dtype=np.int64)
-        found = cls.from_pairs(**pairs, captions=len(own))
-        found._set(own, found.images, found.pairs, found.image_queries, found.caption_queries)
-        found.check(pairs["images"], len(own))
+        image_of = np.asarray(caption_to_image, dtype=np.int64)
+        found = cls.from_pairs(**pairs, captions=len(image_of))
+        found._set(image_of, found.images, found.pairs, found.image_queries, found.caption_queries)
+        found.check(pairs["images"], len(image_of))
         return found
 
     def plain_pairs(self) -> dict[str, Any] | None:
-        """Pairs and queries as lists and numbers that JSON holds; None where the own image is all."""
+        """Pairs and queries as lists and numbers that JSON holds; None where the source image is all."""
         if self.pairs is None:
             return None
         rows = dict(zip(("image_rows", "caption_rows"), self.pairs.T.tolist(), strict=True))
@@ -138,7 +141,7 @@ class Correspondence:
             image_rows: Rows of the images of the database, in any order.
 
         Raises:
-            DataError: The rows are no list of integers, or a row occurs twice or is negative; a caption has no own
+            DataError: The rows are no list of integers, or a row occurs twice or is negative; a caption has no source
                 image, which says on which side it is.
         """
         rows = np.sort(_whole(image_rows, "database", "row per image of the database"))
@@ -147,7 +150,7 @@ class Correspondence:
             raise DataError(f"the database names image row {wrong}; give rows from 0, each once")
         if (self.caption_to_image < 0).any():
             raise DataError(
-                f"{int((self.caption_to_image < 0).sum())} captions have no image of their own, which says whether "
+                f"{int((self.caption_to_image < 0).sum())} captions have no source image, which says whether "
                 "they are queries or in the database; give caption_to_image= to Correspondence.from_pairs"
             )
         made = self.__new__(type(self))
@@ -173,7 +176,7 @@ class Correspondence:
 
     @property
     def least_images(self) -> int:
-        """Number of images that it speaks of: one more than the last own image where none was given."""
+        """Number of images that it speaks of: one more than the last source image where none was given."""
         return int(self.caption_to_image.max()) + 1 if self.images is None else self.images
 
     def check(self, images: int, captions: int) -> None:
@@ -213,9 +216,9 @@ class Correspondence:
         Raises:
             DataError: No query with a positive is left.
         """
-        own = self.caption_to_image[captions] - first
+        image_of = self.caption_to_image[captions] - first
         if self.pairs is None:
-            return Correspondence(own)
+            return Correspondence(image_of)
         count, position = last - first, np.full(len(self.caption_to_image), -1)
         position[captions] = np.arange(len(captions))
         pairs = np.stack([self.pairs[:, 0] - first, position[self.pairs[:, 1]]], axis=1)
@@ -229,12 +232,12 @@ class Correspondence:
                 raise DataError(
                     f"images {first} to {last - 1} and their captions have no query with a positive; use fewer folds"
                 )
-        return self._made(np.where((own >= 0) & (own < count), own, NO_IMAGE), count, pairs, *masks)
+        return self._made(np.where((image_of >= 0) & (image_of < count), image_of, NO_IMAGE), count, pairs, *masks)
 
     @classmethod
-    def _made(cls, own: np.ndarray, images: int, pairs: np.ndarray, *queries: np.ndarray | None) -> Self:
+    def _made(cls, image_of: np.ndarray, images: int, pairs: np.ndarray, *queries: np.ndarray | None) -> Self:
         made = cls.__new__(cls)
-        made._set(own, images, pairs, *queries)
+        made._set(image_of, images, pairs, *queries)
         return made
 
 
@@ -268,11 +271,11 @@ def _pairs(image_rows: ArrayLike, caption_rows: ArrayLike, images: int, captions
     return np.stack([number // captions, number % captions], axis=1)
 
 
-def _own_images(pairs: Int64[np.ndarray, "pairs 2"], captions: int) -> Int64[np.ndarray, " captions"]:
-    own = np.full(captions, NO_IMAGE, np.int64)
-    own[pairs[:, 1]] = pairs[:, 0]
-    own[np.bincount(pairs[:, 1], minlength=captions) != 1] = NO_IMAGE
-    return own
+def _source_images(pairs: Int64[np.ndarray, "pairs 2"], captions: int) -> Int64[np.ndarray, " captions"]:
+    image_of = np.full(captions, NO_IMAGE, np.int64)
+    image_of[pairs[:, 1]] = pairs[:, 0]
+    image_of[np.bincount(pairs[:, 1], minlength=captions) != 1] = NO_IMAGE
+    return image_of
 
 
 def _mask(rows: ArrayLike | None, count: int, name: str, paired: Int64[np.ndarray, " pairs"]) -> np.ndarray | None:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Literal
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import Tensor
 from fico.errors import DataError
 from fico.util.arrays import as_tensor
 from fico.util.duplicates import are_alike, duplicate_rows
+from fico.util.precision import full_precision
 
 Similarity = Literal["cosine", "inner", "euclidean", "hamming"]
 SIMILARITIES: tuple[Similarity, ...] = ("cosine", "inner", "euclidean", "hamming")
@@ -182,17 +182,6 @@ def _times_power(values: Tensor, exponents: Tensor) -> Tensor:
     for part in (half, exponents - half):
         values = values * (part + 1023 << 52).view(torch.float64).to(values.dtype)
     return values
-
-
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """Products of float32 in float32: what a training chose for its own speed would change ranks here."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def collapse_note(name: str, rows: int, zeros: int, is_collapsed: bool) -> str | None:

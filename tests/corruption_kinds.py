@@ -48,8 +48,8 @@ from fico.search.hybrid.hybrid import HybridSearch
 from fico.search.sharded.saved import load_index
 from fico.search.sharded.shards import ShardedSearch
 from fico.types import Correspondence, EncodedBatch
-from fico.util.digests import remembered as digests
-from fico.util.digests.beside import write_digest_file
+from fico.util.digests import cached as digests
+from fico.util.digests.sidecar import write_digest_file
 
 IMAGES, EACH, DIM = 12, 2, 8
 PAIRS = Correspondence(np.repeat(np.arange(IMAGES), EACH))
@@ -327,7 +327,7 @@ def _weights(folder: Path) -> None:
 
 def remembered(folder: Path) -> object:
     """Digests of large files, remembered."""
-    with patch.object(digests, "REMEMBERED_BYTES", 0):
+    with patch.object(digests, "CACHED_BYTES", 0):
         return digests.file_digests(sorted((folder / "photos").iterdir()))
 
 

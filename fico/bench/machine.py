@@ -1,12 +1,11 @@
 """Memory and load of this machine: the conditions that each row of a bench records."""
 
 import os
-import resource
 import threading
 from typing import Any, Self
 
 from fico.util.provenance import hardware
-from fico.util.resources import resident_memory
+from fico.util.resources import peak_resident_memory, resident_memory
 
 
 def conditions() -> dict[str, Any]:
@@ -18,7 +17,7 @@ def conditions() -> dict[str, Any]:
     """
     return {
         "rss_bytes": resident_memory(),
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,  # psutil has none on Linux
+        "peak_memory_bytes": peak_resident_memory(),
         "cpu": hardware()["cpu"],
         "load": round(os.getloadavg()[0], 2),
     }

@@ -6,8 +6,9 @@ import numpy as np
 from torch import Tensor
 
 from fico.bench.recall import recalls
-from fico.search.base import Similarity, merge
+from fico.search.base import merge
 from fico.search.brute_force import as_operand, scores, top_k
+from fico.similarity import Similarity
 from fico.types import Ranking
 
 

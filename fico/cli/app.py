@@ -46,10 +46,10 @@ class OneSentence(TyperGroup):
         except OSError as error:
             from fico.util.disk_errors import disk_sentence  # imports numpy
 
-            told = disk_sentence(error)
-            if told is None:
+            message = disk_sentence(error)
+            if message is None:
                 raise
-            typer.echo(f"fico: {told}", err=True)
+            typer.echo(f"fico: {message}", err=True)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             typer.echo("fico: interrupted by SIGINT; nothing was finished", err=True)

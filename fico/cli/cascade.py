@@ -12,14 +12,14 @@ from fico.bench.cascade.table import cascade_tables
 from fico.report.table.terminal import print_table
 
 
-def run_cascade(request: Request, out: Path | None, *, device: str, tell: Callable[[str], None]) -> Path:
+def run_cascade(request: Request, out: Path | None, *, device: str, report: Callable[[str], None]) -> Path:
     """Measures a cascade, prints its tables and writes the files of a run.
 
     Args:
         request: Checked.
         out: Where to write; None: a new folder below ``outputs/cascade``.
         device: Of the ranker.
-        tell: Told each step.
+        report: Receives each step.
 
     Returns:
         The folder.
@@ -28,7 +28,7 @@ def run_cascade(request: Request, out: Path | None, *, device: str, tell: Callab
         DataError: Files of a run are damaged.
     """
     begin = time.perf_counter()
-    outcome = measure(request, device=device, report=tell)
+    outcome = measure(request, device=device, report=report)
     for table in cascade_tables(outcome, request.rank.results.data.split):
         print_table(table)
     folder = out or _new_folder(request)

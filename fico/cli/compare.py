@@ -7,7 +7,6 @@ from pathlib import Path
 from fico.embeddings.manifest import read_manifest
 from fico.errors import UsageError
 from fico.inference.inputs import StoredInputs
-from fico.report.compare.compare import compare
 from fico.report.mteb.read import read_folder
 from fico.report.mteb.table import mteb_tables
 from fico.report.results.runs import FinishedRun, find_runs, is_run
@@ -20,24 +19,6 @@ from fico.report.table.terminal import print_table
 from fico.util.atomic import atomic_write
 
 FORMATS = {".md": as_markdown, ".tex": as_latex, ".csv": as_csv}
-
-
-def compare_runs(folders: Sequence[Path], *, every: bool = False) -> tuple[Table, tuple[tuple[Path, str], ...]]:
-    """Reads the runs and compares them.
-
-    Args:
-        folders: As `read_runs` takes them.
-        every: All metrics, not only those that a run prints.
-
-    Returns:
-        The table, and the unfinished runs of sweeps with the reason.
-
-    Raises:
-        UsageError: Fewer than two runs, or runs that cannot be compared.
-        DataError: A folder that was named itself holds an unfinished or damaged run.
-    """
-    runs, left_out = read_runs(folders)
-    return compare(runs, every=every), left_out
 
 
 def read_runs(folders: Sequence[Path]) -> tuple[list[FinishedRun], tuple[tuple[Path, str], ...]]:

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from fico.errors import DataError, UsageError
 from fico.networks.checkpoint_io.load import CodeInCheckpoint, read_checkpoint, refuse_non_finite
 from fico.util.atomic import atomic_write
-from fico.util.digests.beside import digest_file, write_digest_file
+from fico.util.digests.sidecar import digest_file, write_digest_file
 
 _LOG = logging.getLogger(__name__)
 NETWORKS = Path(__file__).resolve().parents[1] / "networks"
 ANY_SIZE = 16  # sizes that depend on the data change shapes, never names
-# Options that change the names of a released model, beside those of the constructor.
+# Options that change the names of a released model, besides those of the constructor.
 FORMS: dict[str, tuple[dict[str, Any], ...]] = {
     "adv": ({}, {"is_screening": True}),
     "beit3": ({}, {"layers": 24}),  # base and large

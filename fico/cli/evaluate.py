@@ -78,7 +78,12 @@ def evaluate_files(
     trec: Path | None,
     depth: int,
 ) -> None:
-    """Reads, evaluates and prints; writes a run's files to ``out`` and TREC files to ``trec``, where set."""
+    """Reads, evaluates and prints; writes a run's files to ``out`` and TREC files to ``trec``, where set.
+
+    Raises:
+        UsageError: Sources or options do not go together, or TREC files are asked for with a database.
+        DataError: A file is missing or broken, or the sources do not fit each other.
+    """
     begin = time.perf_counter()
     if trec is not None and sources.named(*OPTIONS):
         raise UsageError("--trec writes runs of one set, whose sides search each other; leave it out, or the database")
@@ -101,6 +106,10 @@ def evaluate_published(
     """Prints Tables 2, 3 and 4 from the published outputs; writes each model's run files to ``out``, where set.
 
     A model whose files are broken is named at the end and does not keep the others from being printed.
+
+    Raises:
+        UsageError: Further sources or metrics were given, or the options do not fit the outputs.
+        FicoError: Files of a model were broken, after all others were printed.
     """
     if extra := sources.named(
         "images", "texts", "i2t", "t2i", "run_i2t", "run_t2i", "qrels", "pairs", "positives", "labels",
@@ -216,20 +225,20 @@ def _from_runs(sources: Sources) -> ModelOutputs:
 
 def _pairs(sources: Sources, images: int, captions: int) -> Correspondence:
     if sources.positives is None:
-        return _own_images(sources, images, captions)
+        return _source_images(sources, images, captions)
     if sources.layout == "square":
         raise UsageError("--positives counts every image once; give it with --layout rectangular")
     named = {"pairs": sources.pairs, "captions_per_image": sources.captions_per_image}
-    own = None if all(value is None for value in named.values()) else _own_images(sources, images, captions)
+    image_of = None if all(value is None for value in named.values()) else _source_images(sources, images, captions)
     return load_positives(
         sources.positives,
         [str(row) for row in range(images)],
         [str(row) for row in range(captions)],
-        None if own is None else own.caption_to_image,
+        None if image_of is None else image_of.caption_to_image,
     )
 
 
-def _own_images(sources: Sources, images: int, captions: int) -> Correspondence:
+def _source_images(sources: Sources, images: int, captions: int) -> Correspondence:
     require_one_of_pairs(sources.pairs, sources.captions_per_image)
     if sources.captions_per_image is not None:
         single = images if sources.layout == "rectangular" else None  # a square layout repeats each image

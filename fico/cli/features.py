@@ -14,7 +14,7 @@ from fico.features.writer import RowFile, Step
 from fico.util.atomic import sha256
 from fico.util.units import bytes_text
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 Steps = tuple[Callable[[int], Iterator[Step]], int]  # the writer's steps and their number
 
 
@@ -26,7 +26,7 @@ def make_vgg19(
     weights: Path | None,
     device: str | None,
     overwrite: bool,
-    tell: Tell,
+    report: Report,
     network: Any = None,
 ) -> Path:
     """Write ``features/vgg19.npy``; see `fico.features.image.vgg19`.
@@ -38,7 +38,7 @@ def make_vgg19(
         weights: State dict; None: torchvision's ImageNet-1k.
         device: Torch device; None: a GPU where there is one.
         overwrite: Replace features of other settings.
-        tell: Takes progress messages.
+        report: Takes progress messages.
         network: Replaces VGG-19.
 
     Raises:
@@ -52,20 +52,20 @@ def make_vgg19(
     name = "torchvision IMAGENET1K_V1" if weights is None else sha256(weights) if weights.is_file() else str(weights)
     file = vgg19_file(dataset.root, splits, layer=layer, resize=resize, weights=name)
     if file.is_whole:
-        return _report(file, tell, was_there=True)
+        return _report_rows(file, report, was_there=True)
     file.check(overwrite=overwrite)
     network = network or vgg19(weights, device or pick_device())
-    return fill(file, vgg19_steps(splits, network, layer=layer, resize=resize), overwrite, tell)
+    return fill(file, vgg19_steps(splits, network, layer=layer, resize=resize), overwrite, report)
 
 
-def make_lite0(option: DatasetOption, *, kind: Any, overwrite: bool, tell: Tell) -> Path:
+def make_lite0(option: DatasetOption, *, kind: Any, overwrite: bool, report: Report) -> Path:
     """Write ``features/lite0.npy`` or ``features/lite0_regions.npy``; see `fico.features.image.lite0`.
 
     Args:
         option: The data set.
         kind: ``global``: one vector an image; ``regions``: one for each of 7 x 7 cells.
         overwrite: Replace features of other settings.
-        tell: Takes progress messages.
+        report: Takes progress messages.
 
     Raises:
         UsageError: The weights are not installed, or features of other settings exist.
@@ -77,10 +77,10 @@ def make_lite0(option: DatasetOption, *, kind: Any, overwrite: bool, tell: Tell)
     lite0_weights()
     dataset = option.open()
     splits = option.read(dataset)
-    return fill(lite0_file(dataset.root, splits, kind), lite0_steps(splits, kind, tell=tell), overwrite, tell)
+    return fill(lite0_file(dataset.root, splits, kind), lite0_steps(splits, kind, report=report), overwrite, report)
 
 
-def make_doc2vec(option: DatasetOption, *, fit_on: str, seed: int, overwrite: bool, tell: Tell) -> Path:
+def make_doc2vec(option: DatasetOption, *, fit_on: str, seed: int, overwrite: bool, report: Report) -> Path:
     """Write ``features/doc2vec.npy``; see `fico.features.text.doc2vec`.
 
     Args:
@@ -89,7 +89,7 @@ def make_doc2vec(option: DatasetOption, *, fit_on: str, seed: int, overwrite: bo
             does.
         seed: Of the fit.
         overwrite: Replace features of other settings.
-        tell: Takes progress messages.
+        report: Takes progress messages.
 
     Raises:
         UsageError: ``fit_on`` is neither, or features of other settings exist.
@@ -116,7 +116,7 @@ def make_doc2vec(option: DatasetOption, *, fit_on: str, seed: int, overwrite: bo
             part = captions[start : start + block]
             yield slice(start, start + len(part)), infer(model, part, seed=seed, progress=False)
 
-    return fill(file, (steps, -(-len(captions) // block)), overwrite, tell)
+    return fill(file, (steps, -(-len(captions) // block)), overwrite, report)
 
 
 def make_bert(
@@ -127,7 +127,7 @@ def make_bert(
     half: bool,
     device: str | None,
     overwrite: bool,
-    tell: Tell,
+    report: Report,
 ) -> Path:
     """Write ``features/bert.npy``; see `fico.features.text.bert`.
 
@@ -138,7 +138,7 @@ def make_bert(
         half: Store float16; models read it as float32.
         device: Torch device; None: a GPU where there is one.
         overwrite: Replace features of other settings.
-        tell: Takes progress messages.
+        report: Takes progress messages.
 
     Raises:
         UsageError: Features of other settings exist.
@@ -150,7 +150,7 @@ def make_bert(
     splits = option.read(dataset)
     bert = FrozenBert(model, words, device or pick_device())
     file = bert_file(dataset.root, splits, bert, dtype="<f2" if half else "<f4")
-    return fill(file, bert_steps(splits, bert), overwrite, tell)
+    return fill(file, bert_steps(splits, bert), overwrite, report)
 
 
 def make_regions(
@@ -160,7 +160,7 @@ def make_regions(
     ids_file: Path | None,
     ids_are: str,
     overwrite: bool,
-    tell: Tell,
+    report: Report,
 ) -> Path:
     """Write ``features/regions.npy`` from exports of bottom-up attention; see `fico.features.image.region_files`.
 
@@ -170,7 +170,7 @@ def make_regions(
         ids_file: Ids of the rows of a ``.npy``; default ``<split>_ids.txt`` next to it.
         ids_are: ``image``: the data set's own ids; ``imgid``: those of the field of that name in its JSON.
         overwrite: Replace features of other settings.
-        tell: Takes progress messages.
+        report: Takes progress messages.
 
     Raises:
         UsageError: A source has another suffix, or features of other settings exist.
@@ -186,34 +186,34 @@ def make_regions(
     streams = region_streams(sources, ids_file)
     names = imgid_names(dataset) if ids_are == "imgid" else None
     file = region_file(dataset.root, splits, streams, sources)
-    return fill(file, region_steps(file, streams, names), overwrite, tell)
+    return fill(file, region_steps(file, streams, names), overwrite, report)
 
 
-def fill(file: RowFile, steps: Steps, overwrite: bool, tell: Tell) -> Path:
+def fill(file: RowFile, steps: Steps, overwrite: bool, report: Report) -> Path:
     """Write a file of rows unless it exists already.
 
     Args:
         file: What to write.
         steps: Of `RowFile.write`, with their number.
         overwrite: Of `RowFile.write`.
-        tell: Takes progress messages.
+        report: Takes progress messages.
 
     Raises:
         UsageError: A finished file of other settings exists.
         DataError: The disk is too small, or rows were not filled.
     """
     if file.is_whole:
-        return _report(file, tell, was_there=True)
+        return _report_rows(file, report, was_there=True)
     file.check(overwrite=overwrite)
     shape = " x ".join(f"{side:,}" for side in (len(file.ids), *file.shape))
-    tell(f"{file.path} will hold {shape} {np.dtype(file.dtype).name}, {bytes_text(file.size_bytes)}")
+    report(f"{file.path} will hold {shape} {np.dtype(file.dtype).name}, {bytes_text(file.size_bytes)}")
     file.write(*steps, overwrite=overwrite)
-    return _report(file, tell)
+    return _report_rows(file, report)
 
 
-def _report(file: RowFile, tell: Tell, was_there: bool = False) -> Path:
+def _report_rows(file: RowFile, report: Report, was_there: bool = False) -> Path:
     verb = "is there already" if was_there else "is written"
-    tell(f"{file.path} {verb}: {len(file.ids):,} rows, {file.origin}")
+    report(f"{file.path} {verb}: {len(file.ids):,} rows, {file.origin}")
     return file.path
 
 

@@ -19,7 +19,7 @@ from fico.labels.classes import COCO80
 from fico.labels.file import check_target, write_labels
 from fico.labels.preview import Labelled, write_preview
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,14 @@ class LabelOutput:
         overwrite: Replace pseudo-labels or scores of other settings.
         preview: Images on the preview page next to the label file; 0 writes none.
         truth: A label file to compare with.
-        tell: Takes progress messages.
+        report: Takes progress messages.
     """
 
     out: Path | None
     overwrite: bool
     preview: int
     truth: Path | None
-    tell: Tell
+    report: Report
 
     def target(self, dataset: RetrievalDataset) -> Path:
         """The label file.
@@ -66,15 +66,15 @@ class LabelOutput:
         ids = [item for split in splits.values() for item in split.image_ids]
         paths = [path for split in splits.values() for path in split.image_paths]
         counts = write_labels(path, ids, labels, classes, origin)
-        self.tell(f"{path} is written: pseudo-labels of {origin['made_by']}; {counts}")
+        self.report(f"{path} is written: pseudo-labels of {origin['made_by']}; {counts}")
         if self.truth is not None:
-            self.tell(f"against {self.truth}: {_compared(self.truth, ids, scores, labels, classes)}")
+            self.report(f"against {self.truth}: {_compared(self.truth, ids, scores, labels, classes)}")
         if self.preview:
             page = path.with_name(f"{path.stem}_preview.html")
             write_preview(
                 page, Labelled(ids, paths, scores, labels, classes), dataset=name, origin=origin, images=self.preview
             )
-            self.tell(f"{page} shows {min(self.preview, len(ids))} images with their labels")
+            self.report(f"{page} shows {min(self.preview, len(ids))} images with their labels")
         return path
 
 
@@ -165,7 +165,7 @@ def label_zeroshot(
 
 def _scores(file: RowFile, steps: tuple[Callable[[int], Iterator[Step]], int], output: LabelOutput) -> np.ndarray:
     """Scores of all images, computed or read; scores are not labels, so they may always be replaced."""
-    path = fill(file, steps, overwrite=True, tell=output.tell)
+    path = fill(file, steps, overwrite=True, report=output.report)
     scores: np.ndarray = np.load(path, mmap_mode="r")
     return scores
 

@@ -61,7 +61,7 @@ class LabelOptions:
         """The output that they describe."""
         from fico.cli.label import LabelOutput
 
-        return LabelOutput(self.out, self.overwrite, self.preview, self.truth, tell)
+        return LabelOutput(self.out, self.overwrite, self.preview, self.truth, report)
 
 
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:
@@ -113,7 +113,7 @@ def say(text: str) -> None:
     typer.echo(hanging(text, 2, console_of()))
 
 
-def tell(text: str) -> None:
+def report(text: str) -> None:
     """Reports a step on standard error, unless the user wants results alone."""
     if not is_quiet():
         typer.echo(f"fico: {text}", err=True)

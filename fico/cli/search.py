@@ -89,7 +89,7 @@ class Found:
 
 
 def search_run(
-    run: Path, query: Query, images: Path | None, *, k: int, device: str, tell: Callable[[str], None]
+    run: Path, query: Query, images: Path | None, *, k: int, device: str, report: Callable[[str], None]
 ) -> Found:
     """Search.
 
@@ -99,7 +99,7 @@ def search_run(
         images: A folder of images; None: the images or captions that the run was tested on.
         k: How many to find.
         device: Where the network runs.
-        tell: Takes a sentence about what was left out or is unknown.
+        report: Takes a sentence about what was left out or is unknown.
 
     Raises:
         FicoError: The run cannot be used, the folder has no image, or the query has no known word.
@@ -109,7 +109,7 @@ def search_run(
     if images is not None:
         index = trained.index(images, progress=True)
         for reason in index.left_out:
-            tell(f"left out: {reason}")
+            report(f"left out: {reason}")
         gallery = index.images
     if query.text is not None:
         results = trained.search(texts=[query.text], k=k, gallery=gallery)
@@ -117,7 +117,7 @@ def search_run(
         results = trained.search(images=[query.image or Path()], k=k, gallery=gallery)
     for words in results.unknown_words:
         if words:
-            tell(f"not among the words of the training captions: {', '.join(words)}")
+            report(f"not among the words of the training captions: {', '.join(words)}")
     what = "caption" if query.image is not None and images is None else "image"
     plural = "" if results.items == 1 else "s"
     where = f"{results.items:,} {what}{plural} of {'its test split' if images is None else images}"

@@ -14,7 +14,7 @@ def serve_runs(
     port: int | None,
     k: int,
     device: str,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> None:
     """Serve the page until it is interrupted.
 
@@ -24,7 +24,7 @@ def serve_runs(
         port: Where; None: the first free one.
         k: Items of each column.
         device: Where the networks run.
-        tell: Takes a sentence about the progress.
+        report: Takes a sentence about the progress.
 
     Raises:
         FicoError: The port is taken, or a run cannot be used.
@@ -36,9 +36,9 @@ def serve_runs(
         from fico.serve.app import make_app
         from fico.serve.service import SearchService
 
-        tell(f"loading {len(runs)} run{'' if len(runs) == 1 else 's'}")
-        service = SearchService([load_run(run, device=device) for run in runs], images, shown=k, tell=tell)
+        report(f"loading {len(runs)} run{'' if len(runs) == 1 else 's'}")
+        service = SearchService([load_run(run, device=device) for run in runs], images, shown=k, report=report)
         service.warm_up()
         bound.listen()  # who follows the address at once is answered a moment later, not refused
-        tell(f"{service.collection.size} of {service.collection.name} at {address(bound)} (Ctrl-C ends it)")
+        report(f"{service.collection.size} of {service.collection.name} at {address(bound)} (Ctrl-C ends it)")
         serve(make_app(service), bound)

@@ -51,7 +51,7 @@ class _FirstImages:
 
     def _cut(self, split: RetrievalSplit) -> RetrievalSplit:
         images, captions = min(self.images, len(split.image_ids)), self._captions(split)
-        told = f"split {split.name}: the first {images:,} of {len(split.image_ids):,} images (dataset.subset)"
+        message = f"split {split.name}: the first {images:,} of {len(split.image_ids):,} images (dataset.subset)"
         return replace(
             split,
             dataset=self.name,
@@ -63,7 +63,7 @@ class _FirstImages:
             correspondence=Correspondence(split.correspondence.caption_to_image[captions]),
             labels=None if split.labels is None else split.labels[:images],
             fingerprint=hashlib.sha256(f"{split.fingerprint} first {self.images}".encode()).hexdigest(),
-            notes=(*split.notes, told),
+            notes=(*split.notes, message),
         )
 
     def _captions(self, split: RetrievalSplit) -> Int64[np.ndarray, " captions"]:

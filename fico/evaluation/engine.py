@@ -51,7 +51,7 @@ class Evaluator:
         positives: Further positives of the same images and captions by the name of their task.
 
     Raises:
-        DataError: Labels of another shape, or values other than 0 and 1; captions without an own image, where labels
+        DataError: Labels of another shape, or values other than 0 and 1; captions without a source image, where labels
             or folds need one.
         UsageError: The category task has no labels, or further positives have no usable name.
     """

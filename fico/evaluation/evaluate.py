@@ -62,7 +62,7 @@ def evaluate(
             (negative number of differing bits).
         bits: Length of packed codes.
         positives: Further positives of the same images and captions: ``{"eccv": Correspondence.from_pairs(...)}`` gives
-            the instance metrics once more, as ``eccv/i2t/R@1``. The captions' own images are those of
+            the instance metrics once more, as ``eccv/i2t/R@1``. The captions' source images are those of
             ``correspondence``.
         bank: Embeddings of the images and of the captions of the training split, for ``hubness_correction``.
         database_images: Images of a database: ``texts`` search them, and not ``images``.

@@ -46,7 +46,7 @@ def make_folds(
     others: Mapping[str, Correspondence],
     folds: int,
 ) -> Iterator[Fold]:
-    """Folds of equal size. A caption goes with its own image, and pairs of two folds are left out.
+    """Folds of equal size. A caption goes with its source image, and pairs of two folds are left out.
 
     Args:
         correspondence: The image row of each caption, or pairs.
@@ -66,10 +66,10 @@ def make_folds(
         return
     if folds > images:
         raise UsageError(f"folds={folds} must be at most the number of images, {images}")
-    own = correspondence.caption_to_image
+    image_of = correspondence.caption_to_image
     for n in range(folds):
         first, last = (images * m // folds for m in (n, n + 1))
-        texts = np.flatnonzero((own >= first) & (own < last)) if folds > 1 else np.arange(len(own))
+        texts = np.flatnonzero((image_of >= first) & (image_of < last)) if folds > 1 else np.arange(len(image_of))
         if len(texts) == 0:
             raise DataError(f"images {first} to {last - 1} of fold {n} have no captions; use fewer folds")
         instance, *further = (
@@ -83,12 +83,12 @@ def make_folds(
 def check_positives(
     correspondence: Correspondence, others: Mapping[str, Correspondence], images: int, folds: int, has_labels: bool
 ) -> None:
-    """Refuses further positives of unusable names or other sizes, and what needs an own image of every caption.
+    """Refuses further positives of unusable names or other sizes, and what needs a source image of every caption.
 
     Raises:
         UsageError: A name is that of a task or of a hubness correction, or holds other signs than letters, digits,
             ``-`` and ``_``.
-        DataError: The counts differ, or a caption has no own image although labels, folds or further positives need
+        DataError: The counts differ, or a caption has no source image although labels, folds or further positives need
             one.
     """
     if correspondence.database is not None and (others or folds > 1):
@@ -104,7 +104,7 @@ def check_positives(
     lost = np.flatnonzero(correspondence.caption_to_image < 0)
     if len(lost) and any(needed.values()):
         raise DataError(
-            f"{len(lost)} captions have no image of their own, the first in row {lost[0]}, but "
+            f"{len(lost)} captions have no source image, the first in row {lost[0]}, but "
             f"{' and '.join(name for name, is_needed in needed.items() if is_needed)} need one of each; "
             "give caption_to_image= to Correspondence.from_pairs"
         )

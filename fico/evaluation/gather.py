@@ -8,12 +8,14 @@ import torch.distributed as dist
 from torch import Tensor
 from torchmetrics.utilities.distributed import gather_all_tensors
 
+from fico.util.processes import gather_objects
+
 PIECE_BYTES = 64 * 2**20
 
 Allocate = Callable[[Sequence[int], torch.dtype], Tensor]
 
 
-def gather_rows(rows: Tensor, group: Any = None, *, allocate: Allocate) -> list[Tensor]:
+def gather_uneven_rows(rows: Tensor, group: Any = None, *, allocate: Allocate) -> list[Tensor]:
     """Rows of every process that has any; a ``dist_sync_fn`` of torchmetrics.
 
     Rows that are kept in memory or in files pass through the GPU where the processes talk by NCCL. A piece at a time is
@@ -24,8 +26,7 @@ def gather_rows(rows: Tensor, group: Any = None, *, allocate: Allocate) -> list[
         group: Process group; None for all processes.
         allocate: Makes the array for the rows of one process from its shape and dtype.
     """
-    kinds: list[Any] = [None] * dist.get_world_size(group)
-    dist.all_gather_object(kinds, (tuple(rows.shape), rows.dtype), group)
+    kinds = gather_objects((tuple(rows.shape), rows.dtype), group)
     shape, dtype = max(kinds, key=lambda kind: kind[0][0])
     if shape[0] == 0:
         return [rows]

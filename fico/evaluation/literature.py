@@ -36,6 +36,6 @@ def add_literature(
                 if ours in values:
                     getattr(result, field)[name] = values[ours]
             if name in result.definitions:
-                told = "; queries without a relevant item left out; ties: "
-                result.definitions[name] = result.definitions[name].replace("; ties: ", told)
+                ending = "; queries without a relevant item left out; ties: "
+                result.definitions[name] = result.definitions[name].replace("; ties: ", ending)
     return replace(result, state=replace(result.state, literature=found.state)) if result.state else result

@@ -6,7 +6,7 @@ import numpy as np
 
 from fico.errors import UsageError
 from fico.evaluation.columns import task_columns
-from fico.evaluation.engines.other_columns import PIECE_BYTES
+from fico.evaluation.engines.unfused_columns import PIECE_BYTES
 from fico.evaluation.options import EvaluationOptions
 from fico.metrics.bootstrap import RESAMPLING_BYTES
 from fico.similarity import CAST_BYTES

@@ -45,7 +45,7 @@ class InstanceRetrieval:
         return self.captions_of_images
 
     def clusters(self, direction: Direction) -> Int64[np.ndarray, " queries"]:
-        """Image with which each query is resampled: its own, else the first of its positives; -1 without either."""
+        """Image with which each query is resampled, a caption with its source image or first positive, else -1."""
         queries, _ = self.images_of(direction)
         starts, items = self.positives(direction)
         lost = np.flatnonzero((queries < 0) & (np.diff(starts) > 0))

@@ -19,13 +19,14 @@ from fico.errors import FicoError, UsageError
 from fico.evaluation.engine import find_device
 from fico.evaluation.evaluate import evaluate, evaluate_scores, merge_results
 from fico.evaluation.folds import check_positives
-from fico.evaluation.gather import gather_rows
+from fico.evaluation.gather import gather_uneven_rows
 from fico.evaluation.hubness.correction import Bank
 from fico.evaluation.hubness.score_bank import ScoreBank
 from fico.evaluation.options import EvaluationOptions, OptionKeywords, bind_options
 from fico.evaluation.result import RetrievalResult
 from fico.similarity import Similarity
 from fico.types import Correspondence, EncodedBatch
+from fico.util.processes import gather_objects
 
 ScorePairs = Callable[[EncodedBatch], tuple[np.ndarray, np.ndarray]]
 
@@ -179,12 +180,11 @@ class RetrievalMetrics(Metric):
             own = self._evaluate(encoded, replace(self.options, shard=shard))
         except FicoError as error:
             own = error
-        results: list[Any] = [None] * shard[1]
-        dist.all_gather_object(results, own, self.process_group)
+        results = gather_objects(own, self.process_group)
         for result in results:
             if isinstance(result, FicoError):
                 raise result
-        return merge_results(results)
+        return merge_results(cast(list[RetrievalResult], results))
 
     def _collected(self) -> EncodedBatch:
         collector = self._collector or Collector(*self._counts)
@@ -203,7 +203,7 @@ class RetrievalMetrics(Metric):
 
     def _gather(self, rows: Tensor, group: Any = None) -> list[Tensor]:
         collector = self._collector or Collector(*self._counts)
-        return gather_rows(rows, group, allocate=collector.allocate)
+        return gather_uneven_rows(rows, group, allocate=collector.allocate)
 
     def _copy_state_dict(self) -> dict[str, Any]:
         """What `unsync` restores. Synchronisation replaces the lists, so the tensors in them need no copies."""

@@ -70,9 +70,9 @@ def _measured(bench: Bench, config: DictConfig, plain: dict[str, Any], folder: P
     if not config.get("logger"):
         return bench.run(_report)
     from fico.experiment.loggers.open import open_loggers
-    from fico.experiment.loggers.shown import shown_of_bench
+    from fico.experiment.loggers.run_metadata import bench_metadata
 
-    with open_loggers(config.logger, folder, shown_of_bench(plain)) as loggers:
+    with open_loggers(config.logger, folder, bench_metadata(plain)) as loggers:
         outcome = bench.run(_report)
         log_outcome(loggers, outcome)
     return outcome

@@ -54,12 +54,12 @@ def run(config: DictConfig, unfinished: Unfinished) -> Path:
 def _log(config: DictConfig, plain: dict[str, Any], folder: Path, outcome: Outcome) -> None:
     """Metrics of the deepest cascade, as other runs log those of their test."""
     from fico.experiment.loggers.open import open_loggers
-    from fico.experiment.loggers.shown import shown_of_cascade
+    from fico.experiment.loggers.run_metadata import cascade_metadata
     from fico.experiment.quiet import quiet
 
     quiet()
     metrics = outcome.cascades[-1].metrics
-    with open_loggers(config.logger, folder, shown_of_cascade(plain)) as loggers:
+    with open_loggers(config.logger, folder, cascade_metadata(plain)) as loggers:
         for logger in loggers:
             logger.log_metrics({name: metric.value for name, metric in metrics.items() if "/chance/" not in name})
             logger.save()

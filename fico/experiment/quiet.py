@@ -10,7 +10,7 @@ ADVICE = (
     ".*Checkpoint directory .* exists.*",
     ".*number of training batches .* is smaller than the logging interval.*",
     ".*The dirpath has changed from.*",  # a checkpoint of another run, as requested
-    ".*could not find the monitored key.*",  # told in the results, with the weights that are tested instead
+    ".*could not find the monitored key.*",  # reported in the results, with the weights that are tested instead
     ".*LeafSpec.*",  # a deprecation inside Lightning
 )
 

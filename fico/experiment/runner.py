@@ -17,7 +17,7 @@ from fico.experiment.datamodule import RetrievalDataModule
 from fico.experiment.efficiency import efficiency
 from fico.experiment.folder import print_folder, write_config
 from fico.experiment.loggers.open import keep_metrics, open_loggers
-from fico.experiment.loggers.shown import shown
+from fico.experiment.loggers.run_metadata import run_metadata
 from fico.experiment.notes import collected_warnings
 from fico.experiment.outputs import write_outputs
 from fico.experiment.quiet import quiet
@@ -63,7 +63,7 @@ def run(config: DictConfig, unfinished: Unfinished) -> Path:
     write_config(folder, config)
     write_inputs(folder, data.splits["train"], data.splits[data.test_split], data.inputs, _readers(config))
     context, is_tested = run_context(folder, config, data, key), "test" in config.stage
-    opened, text = open_loggers(config.logger, folder, shown(config, context)), None
+    opened, text = open_loggers(config.logger, folder, run_metadata(config, context)), None
     with torch_settings_kept(), collected_warnings() as warned, opened as loggers:
         tested = train_and_test(config, data, context, loggers, unfinished)
         if is_tested and tested.trainer.is_global_zero:

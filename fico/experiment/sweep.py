@@ -90,7 +90,7 @@ class SweepTable(Callback):
         """Remember a failed job; the others go on.
 
         In the sweep's own process the job counts as completed for Hydra, which would raise the first error before the
-        sweep's end is told. What happens in another process never reaches this object: Hydra raises there.
+        sweep's end is reported. What happens in another process never reaches this object: Hydra raises there.
         """
         if self._process != os.getpid():
             return
@@ -120,9 +120,9 @@ class SweepTable(Callback):
             f"tables and figures of these runs: fico report {shlex.quote(str(folder))}\n{folder.resolve()}\n"
         )
         if self._failed:
-            told = FicoError(
+            message = FicoError(
                 f"{len(self._failed)} of {self._jobs} jobs of the sweep failed, for the reasons above; the same "
                 "command runs these alone"
             )
-            told.exit_code = getattr(self._failed[0][1], "exit_code", 1)
-            raise Stop(told)
+            message.exit_code = getattr(self._failed[0][1], "exit_code", 1)
+            raise Stop(message)

@@ -18,7 +18,7 @@ from pytorch_lightning.plugins.precision import MixedPrecision
 
 from fico.errors import UsageError
 from fico.experiment.build import build
-from fico.experiment.checkpoints.kept import BestCheckpoint, LastCheckpoint
+from fico.experiment.checkpoints.best_and_last import BestCheckpoint, LastCheckpoint
 from fico.experiment.checkpoints.module import build_module, check_checkpoint, load_checkpoint, tested_state
 from fico.experiment.config.throughput import AUTO
 from fico.experiment.context import build_callbacks

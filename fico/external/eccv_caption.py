@@ -21,10 +21,10 @@ def eccv_caption_positives(
 ) -> Correspondence:
     """Positives of one of the package's sets for Karpathy's test split of COCO.
 
-    ``eccv``: 1,261 images with 17.9 right captions on average and 1,332 captions with 8.5 right images; the annotators
-    looked at these queries alone. ``cxc``: all images and 24,972 captions. ``original``: COCO's own pairs. Of the sixth
-    captions that ten images of COCO have, two are positives of `eccv`, where the gallery holds them; the others are in
-    no set and so never right.
+    ``eccv``: 1,261 images with 17.9 relevant captions on average and 1,332 captions with 8.5 relevant images; the
+    annotators looked at these queries alone. ``cxc``: all images and 24,972 captions. ``original``: COCO's own pairs.
+    Of the sixth captions that ten images of COCO have, two are positives of `eccv`, where the gallery holds them; the
+    others are in no set and so never relevant.
 
     Args:
         name: Which set.

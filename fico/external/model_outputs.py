@@ -47,7 +47,11 @@ class ModelOutputs:
 
     @property
     def image_count(self) -> int:
-        """Number of images."""
+        """Number of images.
+
+        Raises:
+            UsageError: There are neither embeddings nor scores.
+        """
         for array, axis in ((self.images, 0), (self.i2t, 0), (self.t2i, 1)):
             if array is not None:
                 return int(array.shape[axis])

@@ -13,8 +13,8 @@ from fico.errors import DataError
 from fico.formats.arrays import check_finite
 from fico.formats.text import read_json
 from fico.util.damaged import readable
+from fico.util.digests.cached import file_digests
 from fico.util.digests.digest import is_sealed
-from fico.util.digests.remembered import file_digests
 from fico.util.disk_errors import map_npy
 
 
@@ -63,7 +63,7 @@ class PrecomputedFile:
     """Reads ``features/<kind>.npy``, which must be there, where a model would otherwise take what can be made.
 
     Args:
-        kind: ``vgg19``, ``regions``, ``doc2vec``, or somebody's own.
+        kind: ``vgg19``, ``regions``, ``doc2vec``, or user-supplied.
         side: ``image`` or ``text``, whose ids name the rows.
         axes: Axes of the array, the rows included.
     """
@@ -139,7 +139,7 @@ def read_precomputed(root: Path, kind: str, ids: Mapping[str, Sequence[str]], ax
 
 
 def _checked_digest(path: Path, stored: str | None) -> str:
-    """The digest of rows and ids; of somebody's own rows none is stored that they could differ from."""
+    """The digest of rows and ids; of user-supplied rows none is stored that they could differ from."""
     rows, ids = file_digests([path, path.with_suffix(".json")], label=f"Checking {path.name}")
     if stored is not None and rows != stored:
         raise DataError(f"{path} was changed since it was written (its SHA-256 differs); make the features again")

@@ -15,8 +15,8 @@ import numpy as np
 
 from fico.errors import DataError, UsageError
 from fico.util.atomic import atomic_write
+from fico.util.digests.cached import file_digests
 from fico.util.digests.digest import DIGEST, content_digest, sealed
-from fico.util.digests.remembered import file_digests
 from fico.util.disk_errors import map_npy
 from fico.util.progress import track
 

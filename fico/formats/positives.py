@@ -36,7 +36,7 @@ def load_positives(
         path: The file.
         image_ids: Id of each image row.
         caption_ids: Id of each caption row.
-        caption_to_image: Row of each caption's own image, where it is known.
+        caption_to_image: Row of each caption's source image, where it is known.
 
     Raises:
         UsageError: The arrays of the file have other names.

@@ -1,4 +1,4 @@
-"""``FILE`` or ``FILE:KEY`` as a user types it; found without an import, so that a missing file is told at once."""
+"""``FILE`` or ``FILE:KEY`` as a user types it; found without an import, so that a missing file is reported at once."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The embeddings of somebody's own folder of images, kept in the user's cache and updated when files change."""
+"""The embeddings of a user's folder of images, kept in the user's cache and updated when files change."""
 
 import hashlib
 import json
@@ -42,9 +42,9 @@ def index_folder(folder: Path, encode: Encode, key: str, *, progress: bool = Tru
     """Embed the images of a folder and of those below it, but those that are known already.
 
     Args:
-        folder: Somebody's own.
+        folder: The user's.
         encode: Takes files by name and returns an embedding of each.
-        key: What the embeddings depend on beside the files: the weights.
+        key: What the embeddings depend on besides the files: the weights.
         progress: Show a bar.
 
     Raises:

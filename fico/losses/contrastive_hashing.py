@@ -10,6 +10,7 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
 from fico.networks.blocks.l2_norm import unit_along_axis_1
+from fico.util.processes import rank_and_world_size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +106,7 @@ class ContrastiveHashing(nn.Module):
         return ContrastiveTerms(image_logits, text_logits, _positive_loss(image_logits), _positive_loss(text_logits))
 
     def _draw(self, pairs: int) -> Int64[Tensor, "pairs negatives"]:
-        generator = np.random.default_rng([self.seed, int(self.steps), _rank()])
+        generator = np.random.default_rng([self.seed, int(self.steps), rank_and_world_size()[0]])
         return torch.from_numpy(generator.integers(len(self.memory), size=(pairs, self.negatives)))
 
     @torch.no_grad()
@@ -133,15 +134,12 @@ def _positive_loss(logits: Float[Tensor, "pairs keys"]) -> Float[Tensor, ""]:
     return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.int64, device=logits.device))
 
 
-def _rank() -> int:
-    return distributed.get_rank() if distributed.is_available() and distributed.is_initialized() else 0
-
-
 def _gather_ragged(values: Tensor) -> Tensor:
     """Rows of all ranks, in their order; batches may differ in length."""
-    if not (distributed.is_available() and distributed.is_initialized()):
+    _, processes = rank_and_world_size()
+    if processes == 1:
         return values
-    lengths = [torch.zeros(1, dtype=torch.int64, device=values.device) for _ in range(distributed.get_world_size())]
+    lengths = [torch.zeros(1, dtype=torch.int64, device=values.device) for _ in range(processes)]
     distributed.all_gather(lengths, torch.tensor([len(values)], device=values.device))
     longest = max(int(length) for length in lengths)
     padded = values.new_zeros(longest, *values.shape[1:])

@@ -7,6 +7,8 @@ import torch.distributed as dist
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from fico.util.processes import rank_and_world_size
+
 Gradient = Literal["none", "local", "all"]
 
 
@@ -23,19 +25,20 @@ def gather_rows(rows: Shaped[Tensor, "local ..."], gradient: Gradient = "none") 
     """
     if gradient == "none":
         rows = rows.detach()
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+    rank, processes = rank_and_world_size()
+    if processes == 1:
         return rows
     if gradient == "all":
         gathered: Tensor = _GatherAll.apply(rows)  # type: ignore[no-untyped-call]
         return gathered
     parts = _parts(rows)
-    parts[dist.get_rank()] = rows  # the tensor itself, so that its gradient flows
+    parts[rank] = rows  # the tensor itself, so that its gradient flows
     return torch.cat(parts)
 
 
 def max_over_ranks(number: int, device: torch.device) -> int:
     """Maximum over the ranks, such as the width to which all pad."""
-    if not (dist.is_available() and dist.is_initialized()):
+    if rank_and_world_size()[1] == 1:
         return number
     maximum = torch.tensor(number, device=device)
     dist.all_reduce(maximum, dist.ReduceOp.MAX)
@@ -44,12 +47,12 @@ def max_over_ranks(number: int, device: torch.device) -> int:
 
 def local_rows(local: int, gathered: int) -> slice:
     """Slice of the rows of this rank among the gathered ones."""
-    start = dist.get_rank() * local if gathered > local else 0
+    start = rank_and_world_size()[0] * local if gathered > local else 0
     return slice(start, start + local)
 
 
 def _parts(rows: Tensor) -> list[Tensor]:
-    parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+    parts = [torch.empty_like(rows) for _ in range(rank_and_world_size()[1])]
     dist.all_gather(parts, rows.detach().contiguous())
     return parts
 

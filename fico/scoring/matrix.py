@@ -16,9 +16,9 @@ from torch import Tensor
 
 from fico.protocols import PairScorer
 from fico.scoring.score_file import ScoreFile, rank_path, score_key, scoring_device
-from fico.scoring.shards import gather_parts, rank_and_world_size
 from fico.types import EncodedBatch
 from fico.util.atomic import atomic_write
+from fico.util.processes import gather_objects, rank_and_world_size
 from fico.util.progress import track
 
 # On a CPU the attention of a tile should stay in its cache; a GPU wants work for all of its cores.
@@ -90,7 +90,7 @@ def score_matrix(
 
 def _gathered(shard: Float[np.ndarray, "shard texts"], path: Path | str | None) -> Float[np.ndarray, "images texts"]:
     """The whole matrix from the shards of all processes."""
-    scores = np.concatenate(gather_parts(shard))
+    scores = np.concatenate(gather_objects(shard))
     if path is not None and rank_and_world_size()[0] == 0:
         with atomic_write(Path(path)) as temporary, temporary.open("wb") as stream:
             np.save(stream, scores)

@@ -15,9 +15,9 @@ from fico.protocols import Matcher, PairScorer
 from fico.scoring.candidates import Reranked, Rule, candidates
 from fico.scoring.pair_tiles import PairTiles, check_states, pair_tiles
 from fico.scoring.score_file import ScoreFile, rank_path, score_key, scoring_device
-from fico.scoring.shards import gather_parts, rank_and_world_size
 from fico.types import EncodedBatch
 from fico.util.atomic import atomic_write
+from fico.util.processes import gather_objects, rank_and_world_size
 from fico.util.progress import track
 
 
@@ -143,4 +143,4 @@ class Rerank:
 
 def _summed(scores: Float32[np.ndarray, "one pairs"], processes: int) -> Float32[np.ndarray, "one pairs"]:
     """Scores of all processes, each of which has zeros where others scored."""
-    return scores if processes == 1 else np.sum(gather_parts(np.asarray(scores)), axis=0)
+    return scores if processes == 1 else np.sum(gather_objects(np.asarray(scores)), axis=0)

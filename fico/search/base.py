@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from fico.types import Ranking
 from fico.util.arrays import Embeddings, to_array
 from fico.util.optional import requires_extra
 
-Similarity = Literal["cosine", "inner", "euclidean", "hamming"]
 Ids = Iterable[int] | Iterable[str] | np.ndarray  # of items: whole numbers from 0, or str
 _ROWS = 65_536  # rows checked in one go, so that a mapped file is never read as a whole
 LENGTHS = (1e-12, 1e18)  # of rows: beyond them squares and products leave float32, and normalised rows are no longer 1

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from fico.codes import HashCodes
-from fico.search.base import Similarity, merge
+from fico.search.base import merge
+from fico.similarity import Similarity
 from fico.types import Ranking
 
 

@@ -8,17 +8,16 @@ from torch import Tensor
 
 from fico.codes import HashCodes, check_bits, code_length
 from fico.errors import UsageError
-from fico.search.base import LENGTHS, SHORT_ITEMS, Ids, Similarity, check_k, to_floats
+from fico.search.base import LENGTHS, SHORT_ITEMS, Ids, check_k, to_floats
 from fico.search.brute_force import as_operand, nearest_of_blocks
 from fico.search.gpu.device import check_device, on, owned_tensor, to_tensor
 from fico.search.gpu.screened_floats import ScreenedFloats
 from fico.search.gpu.to_host import to_host
 from fico.search.index_file import read_index, write_index
 from fico.search.item_ids import ItemIds, Mask
+from fico.similarity import SIMILARITIES, Similarity
 from fico.types import Ranking
 from fico.util.arrays import Embeddings, owned
-
-SIMILARITIES = ("cosine", "inner", "euclidean", "hamming")
 
 
 class ExactSearch:

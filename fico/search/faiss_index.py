@@ -20,11 +20,11 @@ from fico.search.id_ranges import IdRanges
 from fico.search.index_file import read_index, write_index
 from fico.search.item_ids import ItemIds
 from fico.search.itq import ITQ, draw_rows
+from fico.similarity import SIMILARITIES
 from fico.types import Ranking
 from fico.util.arrays import Embeddings, to_array
 from fico.util.resources import require_memory
 
-METRICS = ("cosine", "inner", "euclidean", "hamming")
 _ADD_BYTES = 2**30  # copied in one go when items are added
 _TRAIN_ROWS = 100_000
 
@@ -74,8 +74,8 @@ class FaissSearch:
         shards: int = 1,
         device: str = "cpu",
     ) -> None:
-        if metric not in METRICS:
-            raise UsageError(f"metric is {metric!r}; choose one of {', '.join(METRICS)}")
+        if metric not in SIMILARITIES:
+            raise UsageError(f"metric is {metric!r}; choose one of {', '.join(SIMILARITIES)}")
         if shards < 1:
             raise UsageError(f"shards is {shards}; give 1 or more")
         check_gpu(factory, device, shards)

@@ -10,7 +10,7 @@ from fico.errors import DataError, UsageError
 from fico.search.base import Ids, check_k
 from fico.search.index_file import Arrays, Settings
 from fico.types import Ranking
-from fico.util.shared_lock import SharedLock
+from fico.util.locks.shared_lock import SharedLock
 
 Mask = np.ndarray  # " rows", bool: which rows may be found
 

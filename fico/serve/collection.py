@@ -45,7 +45,7 @@ class Collection:
 
     @classmethod
     def of_folder(cls, folder: Path, images: Images) -> "Collection":
-        """Somebody's own images."""
+        """The user's images."""
         return cls(str(folder), images.ids, images.paths)
 
     @property

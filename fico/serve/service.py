@@ -26,7 +26,7 @@ class SearchService:
         runs: At least one.
         folder: Images to search; None: the split that the runs were tested on.
         shown: Items of each column.
-        tell: Takes a sentence about what was left out.
+        report: Takes a sentence about what was left out.
 
     Raises:
         UsageError: Without a folder: the runs were tested on different splits.
@@ -34,9 +34,9 @@ class SearchService:
     """
 
     def __init__(
-        self, runs: Sequence[TrainedRun], folder: Path | None, *, shown: int, tell: Callable[[str], None]
+        self, runs: Sequence[TrainedRun], folder: Path | None, *, shown: int, report: Callable[[str], None]
     ) -> None:
-        self.columns, self._folder, self._shown, self._tell = columns(runs), folder, shown, tell
+        self.columns, self._folder, self._shown, self._report = columns(runs), folder, shown, report
         self._lock = threading.Lock()  # one search has all cores, so that the times of the columns can be compared
         self._galleries: dict[TrainedRun, Images] = {}
         self.collection = common_split(runs) if folder is None else self._index(folder, progress=True)
@@ -139,7 +139,7 @@ class SearchService:
             left_out |= dict.fromkeys(index.left_out)
             self._galleries[run] = index.images
         for reason in left_out if progress else ():
-            self._tell(f"left out: {reason}")
+            self._report(f"left out: {reason}")
         return Collection.of_folder(folder, next(iter(self._galleries.values())))
 
 

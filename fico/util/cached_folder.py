@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from fico.util.atomic import sha256
+from fico.util.digests.cached import file_digests
 from fico.util.digests.digest import DIGEST, content_digest, sealed
-from fico.util.digests.remembered import file_digests
 from fico.util.temporary import sweep_temporaries, temporary_path
 
 MANIFEST = "manifest.json"

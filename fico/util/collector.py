@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def resting_collector() -> Iterator[None]:
-    """While it is open, Python's garbage collector rests; afterwards what there is counts as old.
+def paused_garbage_collector() -> Iterator[None]:
+    """While it is open, Python's garbage collector is paused; afterwards what there is counts as old.
 
     PyTorch and numba make half a million objects when they are imported. The collector searched them many times, and
     once more soon after if they counted as young: 0.4 s in all. Old objects are searched where many more have become

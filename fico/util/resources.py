@@ -1,6 +1,7 @@
 """Cores, memory and disk that a process may use; the last two are checked before a large allocation starts."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import psutil
@@ -10,6 +11,7 @@ from fico.util.units import bytes_text
 
 SMALL = 2**28  # bytes below which the check costs more than a search for one query
 _GROUP = Path("/sys/fs/cgroup")
+_STATUS = Path("/proc/self/status")
 
 
 def free_memory() -> int:
@@ -28,6 +30,17 @@ def cores() -> int:
 def resident_memory() -> int:
     """Bytes of memory that this process holds now."""
     return int(psutil.Process().memory_info().rss)
+
+
+def peak_resident_memory() -> int:
+    """Most bytes of memory that this process has held; on Linux since its high-water mark was reset."""
+    if _STATUS.exists():  # psutil cannot read the mark on Linux
+        lines = _STATUS.read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+    import resource  # POSIX alone has it
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def _free_of_container() -> int | None:

@@ -75,7 +75,7 @@ def test_a_checkpoint_of_a_run_given_as_weights_is_told(files, tmp_path):
 @pytest.mark.parametrize("model", trained())
 def test_every_network_is_built_without_values_and_takes_its_own_names(model, tmp_path):
     config = composed(f"model={model}", "model.size=tiny")
-    network = start._without_values(config.model.module.network)
+    network = start._shape_only(config.model.module.network)
     names = network.state_dict()
     assert {value.device.type for value in names.values()} <= {"meta"}
     torch.save({"state_dict": {f"network.{name}": torch.zeros(1) for name in names}}, tmp_path / "own.ckpt")

@@ -13,7 +13,7 @@ from fico.bench.timing import timed
 from fico.embeddings.store import EmbeddingStore
 from fico.evaluation.evaluate import evaluate_scores
 from fico.evaluation.result import RetrievalResult
-from fico.external.options_again import options_again
+from fico.external.run_options import run_options
 from fico.metrics.specification import DIRECTIONS, Direction
 from fico.report.results.collect import collect_metrics
 from fico.report.results.metric import Metric
@@ -119,7 +119,7 @@ class _Measurement:
         self, request: Request, screen: EmbeddingStore, rank: EmbeddingStore, device: str, report: Report
     ) -> None:
         self._request, self._store, self._report = request, rank, report
-        self._options = options_again(request.rank.results, rank)
+        self._options = run_options(request.rank.results, rank)
         self._split = request.rank.results.data.split
         report(f"screen: {request.screen_label}")
         self._screen = Screen(request, screen)

@@ -13,7 +13,7 @@ SCREENS = ("codes", "itq:BITS", "flat", "hnsw")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Depth:
-    """Candidates of a query: a number, or a percentage of the gallery, which gives both directions the same share.
+    """Candidates of a query: a number, or a percentage of the gallery, which gives both directions the same fraction.
 
     Args:
         number: Of items, or percent.

@@ -15,12 +15,13 @@ from fico.bench.timing import once, timed
 from fico.codes import HashCodes
 from fico.errors import UsageError
 from fico.metrics.specification import Direction
-from fico.search.base import Searcher, Similarity, import_faiss, to_floats
+from fico.search.base import Searcher, import_faiss, to_floats
 from fico.search.brute_force import as_operand, scores
 from fico.search.faiss_index import FaissSearch
 from fico.search.hamming.popcount import PopcountSearch
 from fico.search.hybrid.hybrid import HybridSearch
 from fico.search.itq import ITQ
+from fico.similarity import Similarity
 from fico.types import Ranking
 from fico.util.arrays import Embeddings, to_array
 from fico.util.progress import ProgressBar

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from fico.bench.pareto.built_once import BuiltOnce, saved_bytes
+from fico.bench.pareto.static_index import StaticIndex, saved_bytes
 from fico.util.optional import requires_extra
 
 
-class Usearch(BuiltOnce):
+class Usearch(StaticIndex):
     """HNSW of usearch over numbers of 8 bits, with its defaults."""
 
     ef = 64
@@ -29,7 +29,7 @@ class Usearch(BuiltOnce):
         return found.keys.reshape(-1, k), found.distances.reshape(-1, k)
 
 
-class Hnswlib(BuiltOnce):
+class Hnswlib(StaticIndex):
     """HNSW of hnswlib over floats: 32 links at the lowest level, built with 200 candidates."""
 
     ef = 64
@@ -51,7 +51,7 @@ class Hnswlib(BuiltOnce):
         return found
 
 
-class SvsVamana(BuiltOnce):
+class SvsVamana(StaticIndex):
     """Vamana graph of Intel's SVS over ``float16``: 64 links, built with 128 candidates.
 
     Its LVQ and LeanVec codes end the process on processors of other makers, so they are left out.

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from fico.bench.pareto.built_once import BuiltOnce
 from fico.bench.pareto.graph_rivals import Hnswlib, SvsVamana, Usearch
 from fico.bench.pareto.rabitqlib_rivals import HnswRabitq, IvfRabitq, SymphonyQG
+from fico.bench.pareto.static_index import StaticIndex
 from fico.util.optional import requires_extra
 
 _TRAIN_ROWS = 100_000
 
 
-class Scann(BuiltOnce):
+class Scann(StaticIndex):
     """ScaNN: a tree of 2 sqrt(n) leaves, anisotropic codes of 2 dimensions each, floats for the candidates."""
 
     leaves = 20

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from fico.bench.pareto.built_once import BuiltOnce, saved_bytes
+from fico.bench.pareto.static_index import StaticIndex, saved_bytes
 from fico.util.optional import requires_extra
 
 
-class IvfRabitq(BuiltOnce):
+class IvfRabitq(StaticIndex):
     """IVF over RaBitQ codes of rabitqlib, 1.7 sqrt(n) lists.
 
     Args:
@@ -39,7 +39,7 @@ class IvfRabitq(BuiltOnce):
         return found
 
 
-class HnswRabitq(BuiltOnce):
+class HnswRabitq(StaticIndex):
     """HNSW over codes of 7 bits around 16 centroids: 32 links at the lowest level, built with 200 candidates."""
 
     ef = 64
@@ -61,7 +61,7 @@ class HnswRabitq(BuiltOnce):
         return found
 
 
-class SymphonyQG(BuiltOnce):
+class SymphonyQG(StaticIndex):
     """Graph with RaBitQ codes at its edges, of rabitqlib: 32 edges, built with 200 candidates, as its authors do."""
 
     ef = 40

@@ -100,6 +100,9 @@ def measure(source: EmbeddingStore, heads: Sequence[EmbeddingStore], bits: Seque
         source: Float embeddings, by whose cosine the candidates are ranked.
         heads: Codes of the same split, learnt from these embeddings.
         bits: Code lengths of the other screens, which are fitted on the embeddings of the tested split itself.
+
+    Raises:
+        DataError: A head has no codes, or other images.
     """
     images, texts = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in (source.images, source.texts))
     exact = _inner(images, texts)

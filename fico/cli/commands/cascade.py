@@ -11,7 +11,9 @@ def cascade(
     rank: Annotated[Path, typer.Argument(metavar="FG_RUN", help="Run on the same data whose model ranks.")],
     k: Annotated[
         str,
-        typer.Option(metavar="K,...", help="Candidates of each query; 5%: of the gallery, the same share both ways."),
+        typer.Option(
+            metavar="K,...", help="Candidates of each query; 5%: of the gallery, the same fraction in both directions."
+        ),
     ] = "10,20,50,100",
     index: Annotated[
         str | None,
@@ -23,7 +25,7 @@ def cascade(
 ) -> None:
     """One model screens the gallery, another ranks the candidates: quality, time and bytes at each k."""
     from fico.bench.cascade.request import check_target, checked_request, read_depths
-    from fico.cli.options import check_folders, tell
+    from fico.cli.options import check_folders, report
 
     check_folders([screen, rank], None)
     request = checked_request(screen, rank, read_depths(k), index)
@@ -31,4 +33,4 @@ def cascade(
         check_target(out, overwrite=overwrite)
     from fico.cli.cascade import run_cascade
 
-    typer.echo(run_cascade(request, out, device=device, tell=tell).resolve())
+    typer.echo(run_cascade(request, out, device=device, report=report).resolve())

@@ -27,7 +27,7 @@ def evaluate(
     ] = None,
     positives: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Several right images per caption: qrels, .csv, .json or .npz of pairs."),
+        typer.Option(metavar="FILE", help="Several relevant images per caption: qrels, .csv, .json or .npz of pairs."),
     ] = None,
     captions_per_image: Annotated[
         int | None, typer.Option(help="Instead of --pairs: captions are in groups of this size, in image order.")
@@ -103,7 +103,7 @@ def evaluate(
     from fico.cli.metric_options import further_options
 
     check_new(() if out is None else out.glob("*") if results_data else (out,), overwrite=overwrite)
-    if images and texts and qrels is None:  # a missing file or option is told before anything heavy is imported
+    if images and texts and qrels is None:  # a missing file or option is reported before anything heavy is imported
         for source in (images, texts, labels):
             _ = source and array_file(str(source))
         for other in (pairs, positives, database_images, database_texts, database_labels, database_pairs):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from fico.cli.options import DatasetOptions, Device, Overwrite, tell, with_groups
+from fico.cli.options import DatasetOptions, Device, Overwrite, report, with_groups
 
 features_app = typer.Typer(no_args_is_help=True, help="Precompute the features that models read.")
 
@@ -30,7 +30,7 @@ def vgg19(
     from fico.cli.features import make_vgg19
 
     path = make_vgg19(
-        data.build(), layer=layer, resize=resize, weights=weights, device=device, overwrite=overwrite, tell=tell
+        data.build(), layer=layer, resize=resize, weights=weights, device=device, overwrite=overwrite, report=report
     )
     typer.echo(path)
 
@@ -47,7 +47,7 @@ def lite0(
     """EfficientNet-Lite0, 1280 values per image or cell; requires the extra photographs. Resumes if interrupted."""
     from fico.cli.features import make_lite0
 
-    typer.echo(make_lite0(data.build(), kind=kind, overwrite=overwrite, tell=tell))
+    typer.echo(make_lite0(data.build(), kind=kind, overwrite=overwrite, report=report))
 
 
 @features_app.command()
@@ -63,7 +63,7 @@ def doc2vec(
     """Doc2Vec, 300 values per caption. Resumes after an interruption."""
     from fico.cli.features import make_doc2vec
 
-    typer.echo(make_doc2vec(data.build(), fit_on=fit_on, seed=seed, overwrite=overwrite, tell=tell))
+    typer.echo(make_doc2vec(data.build(), fit_on=fit_on, seed=seed, overwrite=overwrite, report=report))
 
 
 @features_app.command()
@@ -86,7 +86,7 @@ def regions(
     from fico.cli.features import make_regions
 
     typer.echo(
-        make_regions(data.build(), sources=sources, ids_file=ids, ids_are=ids_are, overwrite=overwrite, tell=tell)
+        make_regions(data.build(), sources=sources, ids_file=ids, ids_are=ids_are, overwrite=overwrite, report=report)
     )
 
 
@@ -104,5 +104,5 @@ def bert(
     from fico.cli.features import make_bert
 
     typer.echo(
-        make_bert(data.build(), model=model, words=words, half=half, device=device, overwrite=overwrite, tell=tell)
+        make_bert(data.build(), model=model, words=words, half=half, device=device, overwrite=overwrite, report=report)
     )

@@ -11,7 +11,7 @@ from fico.util.units import parse_bytes
 
 def recommend(
     runs: Annotated[list[Path], typer.Option(metavar="DIR", help="Runs, or folders that hold some; may be repeated.")],
-    task: Annotated[Literal["instance", "category"], typer.Option(help="What it shall be good at.")] = "instance",
+    task: Annotated[Literal["instance", "category"], typer.Option(help="Task whose metric decides.")] = "instance",
     memory: Annotated[str | None, typer.Option(metavar="SIZE", help="Most memory, such as 1GiB.")] = None,
     latency: Annotated[str | None, typer.Option(metavar="TIME", help="Longest query, such as 10ms.")] = None,
     metric: Annotated[

@@ -29,7 +29,7 @@ def search(
 
     A folder is indexed once and kept in the cache; only new and changed files are encoded again.
     """
-    from fico.cli.options import check_folders, tell
+    from fico.cli.options import check_folders, report
 
     check_folders([run], images)
     from fico.cli.search import Query, print_hits, search_run, write_html
@@ -37,7 +37,7 @@ def search(
     query = Query(text, image)
     if html is not None:
         query.check_page(html, overwrite=overwrite)
-    found = search_run(run, query, images, k=k, device=device, tell=tell)
+    found = search_run(run, query, images, k=k, device=device, report=report)
     if html is not None:
         write_html(html, query, found)
     if as_json:
@@ -45,4 +45,4 @@ def search(
     else:
         print_hits(found)
     if html is not None:
-        tell(f"the page is {html}")
+        report(f"the page is {html}")

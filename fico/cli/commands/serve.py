@@ -23,11 +23,11 @@ def serve(
     Type a sentence, choose an image file, or pick a caption or an image of the tested split, whose matching item is
     marked. Only this machine reaches the page, and the page loads nothing from elsewhere.
     """
-    from fico.cli.options import tell
+    from fico.cli.options import report
     from fico.cli.serve import serve_runs
 
     try:
-        serve_runs(runs, images, port=port, k=k, device=device, tell=tell)
+        serve_runs(runs, images, port=port, k=k, device=device, report=report)
     except KeyboardInterrupt:
-        tell("stopped")
+        report("stopped")
         raise typer.Exit(130) from None

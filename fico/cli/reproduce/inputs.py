@@ -30,7 +30,7 @@ OPTIONS = {
         "model.module.network.final_batch_norm=true",
     )
 }
-# What a model needs beside its weights: endings of the file beside them, and the key of the run.
+# What a model needs besides its weights: endings of the file beside them, and the key of the run.
 WORDS = ("-vocab.json", "-vocab.pkl")
 BESIDE = {
     "scan": (WORDS, "model.vocabulary"),

@@ -14,7 +14,7 @@ from types import FrameType
 from fico.cli.reproduce.plan import Step
 from fico.errors import FicoError, UsageError
 from fico.report.results.schema import RESULTS
-from fico.util.locks import is_locked
+from fico.util.locks.folder_lock import is_locked
 from fico.util.units import seconds_text
 
 CHECKOUT = Path(__file__).resolve().parents[3]

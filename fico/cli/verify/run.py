@@ -10,7 +10,7 @@ from fico.embeddings.store import EmbeddingStore
 from fico.errors import DataError
 from fico.evaluation.evaluate import evaluate, evaluate_scores
 from fico.evaluation.result import RetrievalResult
-from fico.external.options_again import options_again
+from fico.external.run_options import run_options
 from fico.report.results.schema import Results, read_tested
 from fico.report.results.stored_scores import stored_scores
 
@@ -83,7 +83,7 @@ def evaluate_again(folder: Path, results: Results, **changed: Any) -> RetrievalR
             raise DataError(f"{folder} has no embeddings to evaluate; give a run that stored them")
         return evaluate_sources(folder, results)
     store = EmbeddingStore.load(folder / "embeddings")
-    shared = options_again(results, store) | changed
+    shared = run_options(results, store) | changed
     model = results.config["model"]
     scores = stored_scores(folder, store, model)
     if scores is not None:

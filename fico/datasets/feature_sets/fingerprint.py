@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
-from fico.util.digests.remembered import file_digests
+from fico.util.digests.cached import file_digests
 
 MAPPED_ROWS = 256  # a mapped array of more rows is not read through the map but by its file
 
@@ -18,7 +18,7 @@ def fingerprint(
 ) -> str:
     """SHA-256 over plain values, arrays and labels; of a large mapped array, over the digest of its file.
 
-    That digest is remembered by size and time of change; see `fico.util.digests.remembered`.
+    That digest is cached by size and time of change; see `fico.util.digests.cached`.
     """
     digest = hashlib.sha256(json.dumps(list(map(list, parts)), ensure_ascii=False).encode())
     for array in arrays:

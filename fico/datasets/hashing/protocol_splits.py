@@ -35,7 +35,7 @@ def hashing_splits(dataset: RetrievalDataset, protocol: HashingProtocol) -> Retr
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pool:
-    """All labelled images of the own splits: for each its own split and its row there."""
+    """All labelled images of the data set's splits: for each its split and its row there."""
 
     splits: dict[str, RetrievalSplit]
     ids: tuple[str, ...]
@@ -51,7 +51,12 @@ class _HashingSplits:
         self._splits: dict[str, RetrievalSplit] = {}
 
     def split(self, name: str) -> RetrievalSplit:
-        """Give one split; it is put together once."""
+        """Give one split; it is put together once.
+
+        Raises:
+            DataError: There is no split of this name, or an index file is broken or names what cannot be.
+            UsageError: A split of the data set has no labels, or the counts are more than there are images.
+        """
         if name not in OWN_SPLITS:
             raise DataError(f"the data set {self.name} has no split {name!r}; it has {', '.join(OWN_SPLITS)}")
         if name not in self._splits:
@@ -88,7 +93,7 @@ class _HashingSplits:
         return np.union1d(roles.queries, roles.database) if name == "test" else getattr(roles, name)
 
     def _parts(self, name: str) -> list[tuple[RetrievalSplit, Int64[np.ndarray, " images"], np.ndarray]]:
-        """The own splits that a split is taken from, with the rows of its images and of their captions there."""
+        """The data set's splits that a split is taken from, with the rows of its images and of their captions there."""
         pool, chosen = self._pool, self._chosen(name)
         own = np.array(pool.own)[chosen]
         parts = []

@@ -17,14 +17,14 @@ MOST_VALIDATED = 2000  # as many as UCCH takes of its retrieval set
 
 
 class Counts(NamedTuple):
-    """Published counts of a data set whose own splits are others."""
+    """Published counts of a data set that its own splits do not have."""
 
     queries: int
     train: int | None
 
 
 PUBLISHED: Mapping[str, Counts] = {"coco": Counts(5000, None)}
-"""By name of the data set; of the others the own test split are the queries, and the own training pairs are trained on.
+"""By name of the data set; of the others the queries are the test split, and the training split is trained on.
 
 Source:
     UCCH (TPAMI 2023): MS-COCO 122,218 labelled pairs, 5,000 queries, all others are database and training pairs.
@@ -37,10 +37,10 @@ class HashingProtocol:
 
     Args:
         queries: Images that are queries, drawn by hashed ids. None takes the published count where the data set has
-            one, else the data set's own test split.
-        train: Images of the database to train and validate on. None takes the own training and validation splits where
-            the queries are the own test split, else the whole database.
-        validation: Images out of those that select the best epoch; None takes the own validation split or, where
+            one, else the data set's test split.
+        train: Images of the database to train and validate on. None takes the data set's training and validation splits
+            where the queries are its test split, else the whole database.
+        validation: Images out of those that select the best epoch; None takes the data set's validation split or, where
             training images are drawn, a tenth of them, at most 2,000.
         seed: Of what is drawn.
         files: Index files in place of what is drawn, by ``queries``, ``database``, ``train`` and ``val``: a ``.txt``

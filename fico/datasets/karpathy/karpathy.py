@@ -17,7 +17,7 @@ from fico.datasets.labels import LabelFile, Labels, labels_by_position
 from fico.datasets.recipes.layout import Layout
 from fico.errors import DataError
 from fico.types import Correspondence
-from fico.util.digests.remembered import file_digests
+from fico.util.digests.cached import file_digests
 
 
 class Karpathy(SplitReader):

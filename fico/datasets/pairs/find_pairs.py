@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fico.datasets.pairs.columns import ColumnNames, Columns, find_columns
 from fico.datasets.pairs.embedded import StoredImage, stored_images
-from fico.datasets.pairs.located import ImageLocator
+from fico.datasets.pairs.image_paths import ImageLocator
 from fico.datasets.pairs.pair import SPLIT_WORDS, Pair, named_split
 from fico.datasets.pairs.parquet import ParquetFile
 from fico.datasets.pairs.tables import Table, read_delimited, read_json_lines, read_json_list

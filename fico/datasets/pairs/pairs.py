@@ -16,7 +16,7 @@ from fico.datasets.splits import hash_order
 from fico.datasets.words import caption_words
 from fico.errors import DataError, UsageError
 from fico.types import Correspondence
-from fico.util.digests.remembered import file_digests
+from fico.util.digests.cached import file_digests
 
 
 @dataclass(slots=True)

@@ -41,7 +41,7 @@ from fico.datasets.karpathy.karpathy import Karpathy
 from fico.datasets.shapes.captions import captions
 from fico.datasets.shapes.render import render
 from fico.datasets.shapes.scenes import CLASSES, Scene, categories, draw_scene, vary_scene
-from fico.datasets.shapes.size import FEWEST_IMAGES, VERSION, require_room, shapes_folder, split_counts
+from fico.datasets.shapes.size import FEWEST_IMAGES, VERSION, require_resources, shapes_folder, split_counts
 from fico.datasets.words import caption_words
 from fico.errors import UsageError
 from fico.util.cached_folder import ensure_folder
@@ -120,7 +120,7 @@ class Shapes(SplitReader):
     @cached_property
     def _reader(self) -> Karpathy:
         about = {"generator": VERSION, "images": self.images, "seed": self.seed, "counts": self.counts}
-        require_room(self.images, self.root)
+        require_resources(self.images, self.root)
         ensure_folder(self.root, self._write, about)
         return Karpathy(self.root, name=self.name, captions_per_image=self.captions_per_image)
 

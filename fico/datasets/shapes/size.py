@@ -23,7 +23,7 @@ def shapes_folder(images: int, seed: int, root: str | Path | None) -> Path:
     return parent / f"shapes-v{VERSION}-images{images}-seed{seed}"
 
 
-def require_room(images: int, folder: Path) -> None:
+def require_resources(images: int, folder: Path) -> None:
     """Refuse scenes that do not fit, unless they are made already.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A database of its own, which the queries of an evaluation search."""
+"""A database of its image_of, which the queries of an evaluation search."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -88,20 +88,20 @@ class Database:
             images: Number of query images.
 
         Raises:
-            UsageError: One side alone has labels, or pairs were given in place of own images.
+            UsageError: One side alone has labels, or pairs were given in place of source images.
             DataError: The labels have different classes, or a positive lies outside the queries or the database.
         """
         if any(part.pairs is not None or part.database is not None for part in (queries, self.correspondence)):
             raise UsageError(
-                "with a separate database a correspondence says the own image of each caption alone; give positives "
+                "with a separate database a correspondence names only the source image of each caption; give positives "
                 "between queries and database as database_positives="
             )
         count, captions = images + len(self.images), len(queries.caption_to_image)
-        own = np.concatenate([queries.caption_to_image, images + self.correspondence.caption_to_image])
-        joined = Correspondence(own) if self.positives is None else self._with_pairs(own, images, captions)
+        image_of = np.concatenate([queries.caption_to_image, images + self.correspondence.caption_to_image])
+        joined = Correspondence(image_of) if self.positives is None else self._with_pairs(image_of, images, captions)
         return joined.with_database(np.arange(images, count)), _join_labels(labels, self.labels)
 
-    def _with_pairs(self, own: np.ndarray, images: int, captions: int) -> Correspondence:
+    def _with_pairs(self, image_of: np.ndarray, images: int, captions: int) -> Correspondence:
         assert self.positives is not None
         sizes: dict[Direction, tuple[int, int]] = {
             "i2t": (images, len(self.texts)),
@@ -116,8 +116,8 @@ class Database:
             np.concatenate([i2t[:, 0], images + t2i[:, 1]]),
             np.concatenate([captions + i2t[:, 1], t2i[:, 0]]),
             images=images + len(self.images),
-            captions=len(own),
-            caption_to_image=own,
+            captions=len(image_of),
+            caption_to_image=image_of,
         )
 
 

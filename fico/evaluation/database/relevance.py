@@ -36,8 +36,8 @@ class DatabaseRetrieval(InstanceRetrieval):
     def images_of(self, direction: Direction) -> tuple[Int64[np.ndarray, " queries"], Int64[np.ndarray, " items"]]:
         """Own image row of each query and of each item, in the whole set."""
         queries, items = self._rows[direction]
-        own = self.caption_to_image
-        return (queries, own[items]) if direction == "i2t" else (own[queries], items)
+        image_of = self.caption_to_image
+        return (queries, image_of[items]) if direction == "i2t" else (image_of[queries], items)
 
     def are_images(self, direction: Direction) -> bool:
         """Never: the items are the images of the database alone."""

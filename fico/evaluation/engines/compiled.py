@@ -11,9 +11,9 @@ from jaxtyping import Float64, UInt64
 from fico.evaluation.engines.direction import DirectionTasks
 from fico.evaluation.engines.kernel_outputs import KernelOutputs
 from fico.evaluation.engines.occurrences import CpuOccurrences
-from fico.evaluation.engines.other_columns import fill_others, hamming_scores
 from fico.evaluation.engines.sorted_keys import SIGNED, SortedKeys
 from fico.evaluation.engines.sources import CodeSource, ScoreSource, count_scored
+from fico.evaluation.engines.unfused_columns import fill_unfused, hamming_scores
 from fico.evaluation.state import BlockValues
 from fico.metrics.kernels import blocks, codes, floats, hits
 from fico.metrics.kernels.average_precision import DENOMINATORS
@@ -81,7 +81,7 @@ class CpuEngine:
                 self.occurrences.add_scores(scores[first:last], lowest)
 
             _each(pool, _pieces(0, len(scores), self.piece_rows), work)
-            self._fill_others(output, start, stop, rows_of)
+            self._fill_unfused(output, start, stop, rows_of)
             scored.append(count_scored(scores) if self.find_fills else np.empty(0, np.int64))
         by_index = output
         if self.tasks.options.ties == "index" and output.mixed.any():
@@ -91,7 +91,7 @@ class CpuEngine:
     def _float_rows(
         self, scores: np.ndarray, keys: np.ndarray, start: int, output: KernelOutputs, first: int, last: int
     ) -> np.ndarray | None:
-        """Fills the values of some queries; returns the last score before hubness's cut-off, where a sort told it."""
+        """Fills the values of some queries; returns the last score before hubness's cut-off, where a sort gave it."""
         mixed, items = output.mixed[first:last], self.tasks.items
         for task, positives in output.positives.items():
             if task in self.tasks.names:
@@ -151,7 +151,7 @@ class CpuEngine:
             pool, [piece for first, last in ranges for piece in _pieces(first - start, last - start, step)], work
         )
         stop = start + len(queries)
-        self._fill_others(output, start, stop, lambda first, last: hamming_scores(queries[first:last], words))
+        self._fill_unfused(output, start, stop, lambda first, last: hamming_scores(queries[first:last], words))
         by_index = output
         if self.tasks.options.ties == "index":
             by_index = self._rank_codes(queries, words, bits, start)
@@ -204,7 +204,7 @@ class CpuEngine:
             self._float_rows(scores[rows], keys[rows], start + first, again, first, last)
         return again
 
-    def _fill_others(
+    def _fill_unfused(
         self, output: KernelOutputs, start: int, stop: int, scores: Callable[[int, int], np.ndarray]
     ) -> None:
         """Fills the columns of metrics that the kernels do not have, for some of the queries."""
@@ -223,7 +223,7 @@ class CpuEngine:
                     return found
 
                 ties = self.tasks.options.ties
-                fill_others(columns.others, task, ties, scores, relevant, self.tasks.items, plain)
+                fill_unfused(columns.others, task, ties, scores, relevant, self.tasks.items, plain)
 
 
 def _pieces(start: int, stop: int, step: int) -> list[tuple[int, int]]:

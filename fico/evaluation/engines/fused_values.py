@@ -23,7 +23,7 @@ def fused_values(fused: FusedColumns, task: str, orders: list[TiedBlocks]) -> Fl
     Args:
         fused: Cut-offs and definitions.
         task: Which task; queries without relevant item have NaN at instance level.
-        orders: Rankings, as `fico.evaluation.engines.other_columns.tie_orders` gives them.
+        orders: Rankings, as `fico.evaluation.engines.unfused_columns.tie_orders` gives them.
     """
     return (_category if task == "category" else _instance)(fused, orders)
 

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int64
 
 from fico.evaluation.engines.direction import DirectionTasks
 from fico.evaluation.engines.fused_values import fused_values
-from fico.evaluation.engines.other_columns import tie_orders
+from fico.evaluation.engines.unfused_columns import tie_orders
 from fico.evaluation.state import TaskValues
 from fico.metrics.counted_blocks import blocks_of_positives
 from fico.metrics.kernels.orders import EXPECTED, OPTIMISTIC, ORDERS, PESSIMISTIC

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int16
 from torch import Tensor
 
-from fico.evaluation.engines.other_columns import PIECE_SCORES, tie_orders, values_of_orders
+from fico.evaluation.engines.unfused_columns import PIECE_SCORES, tie_orders, values_of_orders
 from fico.evaluation.relevance import CategoryRetrieval
 from fico.metrics.metric import PerQueryMetric, random_ranking
 from fico.metrics.plausible_match import blocks_of_first_r

@@ -1,4 +1,4 @@
-"""Rows of scores as sorted keys, which rank the items and tell the relevant ones at once."""
+"""Rows of scores as sorted keys, which rank the items and mark the relevant ones at once."""
 
 import numpy as np
 from jaxtyping import Float, Int64, Shaped, UInt64

@@ -15,8 +15,8 @@ from torch import Tensor
 from fico.evaluation.engines.direction import DirectionTasks
 from fico.evaluation.engines.fused_values import fused_values
 from fico.evaluation.engines.occurrences import TensorOccurrences
-from fico.evaluation.engines.other_columns import tie_orders, values_of_orders
 from fico.evaluation.engines.tensor_scores import DeviceScores
+from fico.evaluation.engines.unfused_columns import tie_orders, values_of_orders
 from fico.evaluation.relevance import InstanceRetrieval
 from fico.evaluation.state import BlockValues, TaskValues
 from fico.metrics.counted_blocks import MOST_COUNTED, blocks_of_counts, count_blocks

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from fico.datasets.pairs.columns import ColumnNames
 from fico.datasets.pairs.find_pairs import check_columns
 from fico.datasets.prepared import check_prepared
-from fico.datasets.shapes.size import FEWEST_IMAGES, require_room, shapes_folder, split_counts
+from fico.datasets.shapes.size import FEWEST_IMAGES, require_resources, shapes_folder, split_counts
 from fico.errors import UsageError
 from fico.experiment.config.cascade import cascade_request, is_cascade
 from fico.experiment.config.resolvers import dataset_name, features_name
@@ -21,8 +21,8 @@ def check_data(config: DictConfig) -> None:
 
     Raises:
         DataError: A well-known data set is not in its folder: what is missing, and the command that gets it.
-        UsageError: The task needs labels that the folder has not, the invented scenes need more room than is free, the
-            runs of a cascade do not go together, or ``model.source`` has no float vector an item.
+        UsageError: The task needs labels that the folder has not, the invented scenes need more memory or disk than is
+            free, the runs of a cascade do not go together, or ``model.source`` has no float vector an item.
     """
     if is_cascade(config):
         cascade_request(config)
@@ -53,7 +53,7 @@ def _check_source(config: DictConfig) -> None:
 def _check_room(dataset: DictConfig) -> None:
     images, root = dataset.get("images"), dataset.get("root")
     if type(images) is int and images >= FEWEST_IMAGES and isinstance(root, str | None):
-        require_room(images, shapes_folder(images, dataset.get("seed"), root))
+        require_resources(images, shapes_folder(images, dataset.get("seed"), root))
 
 
 def _check_drawn(dataset: DictConfig) -> None:

@@ -35,7 +35,7 @@ def _load_wandb() -> None:
     Its classes look through all loaded modules for their own source: 0.15 s of CPU time now, 1.4 s once torch,
     Lightning and transformers are loaded, also where the service is down.
     """
-    with suppress(ImportError):  # told where the logger is built
+    with suppress(ImportError):  # reported where the logger is built
         import wandb.apis.public  # noqa: F401
 
 
@@ -104,7 +104,7 @@ def _wrong_weights(config: DictConfig, key: str) -> Iterator[str]:
         if key == "model.weights" and STAMP in content:
             yield f"{key} is {given}, which a run wrote; give it as model.checkpoint={given}"
             return
-        network = _without_values(node)
+        network = _shape_only(node)
         state = _of_run(content) if key == "model.checkpoint" else _of_authors(content, network, given)
     except FicoError as error:
         yield str(error)
@@ -124,12 +124,12 @@ def _wrong_weights(config: DictConfig, key: str) -> Iterator[str]:
         )
 
 
-def _without_values(node: DictConfig) -> Any:
+def _shape_only(node: DictConfig) -> Any:
     """The network on the device of torch that holds no values, with a size in place of each that the data will give."""
-    from fico.networks.checkpoint_io.without_values import without_values
+    from fico.networks.checkpoint_io.shape_only import shape_only
 
     plain: Any = OmegaConf.to_container(node, resolve=True)
-    with without_values():
+    with shape_only():
         return build(plain | {name: size for name, size in _SIZES.items() if name in plain and plain[name] is None})
 
 

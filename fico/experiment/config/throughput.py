@@ -1,6 +1,6 @@
 """The keys under ``throughput``: how fast a run is.
 
-This module imports no torch, so that a wrong value is told at once.
+This module imports no torch, so that a wrong value is reported at once.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,1 +1,1 @@
-"""Loggers of a run: opened so that none costs a result, and what W&B and others are told beside plain numbers."""
+"""Loggers of a run: opened so that none costs a result, and what W&B and others are given besides plain numbers."""

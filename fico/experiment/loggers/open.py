@@ -36,7 +36,7 @@ def open_loggers(config: DictConfig | None, folder: Path, run: dict[str, Any]) -
             ``save_dir`` the folder, those of W&B and Trackio what ``run`` says unless W&B's own environment variable is
             set; every other value is the config's own.
         folder: The run's folder.
-        run: What W&B and Trackio show of the run, by `fico.experiment.loggers.shown.shown`.
+        run: What W&B and Trackio show of the run, by `fico.experiment.loggers.run_metadata.run_metadata`.
 
     Yields:
         The loggers. W&B goes offline, with a line in the log, when its service cannot be reached. A logger that fails

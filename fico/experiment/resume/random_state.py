@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as L
 import torch
-import torch.distributed as dist
+
+from fico.util.processes import gather_objects
 
 
 class RandomState(L.Callback):
@@ -23,7 +24,7 @@ class RandomState(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The states by rank; called in every process."""
-        return {"ranks": _gathered(_state())}
+        return {"ranks": gather_objects(_state())}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep the states until the training starts: what is built before it draws numbers as well."""
@@ -57,11 +58,3 @@ def _restore(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["torch"].cpu())
     if state["cuda"] is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"].cpu())
-
-
-def _gathered(state: dict[str, Any]) -> list[dict[str, Any]]:
-    if not (dist.is_available() and dist.is_initialized()):
-        return [state]
-    states: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(states, state)
-    return states

@@ -14,7 +14,7 @@ from fico.experiment.config.cascade import is_cascade
 from fico.experiment.resume.processes import launched_rank, shared
 from fico.experiment.resume.unfinished import Unfinished, find_folder
 from fico.experiment.sweep import run_key
-from fico.util.locks import locked_folder
+from fico.util.locks.folder_lock import locked_folder
 
 log = logging.getLogger(__name__)
 _chosen: dict[str, str] = {}
@@ -38,7 +38,7 @@ def _found(fresh: Path, config: DictConfig) -> Path:
     try:
         task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         return find_folder(fresh, lambda: request_key(task)) if task.run.resume == "auto" else fresh
-    except Exception:  # an invalid config is told of by the checks, which come later
+    except Exception:  # an invalid config is reported by the checks, which come later
         log.debug("no unfinished run is looked for", exc_info=True)
         return fresh
 

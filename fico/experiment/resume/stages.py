@@ -8,7 +8,7 @@ from pathlib import Path
 import pytorch_lightning as L
 
 from fico.embeddings.encoded_shards import EncodedShards
-from fico.experiment.checkpoints.kept import LAST
+from fico.experiment.checkpoints.best_and_last import LAST
 from fico.experiment.checkpoints.module import load_checkpoint
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.experiment.resume.unfinished import ENCODED, Unfinished

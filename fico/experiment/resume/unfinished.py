@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from fico.util.atomic import atomic_write
 from fico.util.digests.digest import DIGEST, content_digest, sealed
-from fico.util.locks import is_locked
+from fico.util.locks.folder_lock import is_locked
 
 MARK = "unfinished.json"
 ENCODED = "encoded"  # folder of the encoded shards

@@ -126,15 +126,15 @@ def lite0_steps(
     splits: Mapping[str, RetrievalSplit],
     kind: ImageKind,
     network: Network | None = None,
-    tell: Callable[[str], object] = _LOG.info,
+    report: Callable[[str], object] = _LOG.info,
 ) -> tuple[Callable[[int], Iterator[Step]], int]:
-    """Blocks of images through the network, one on each core; the last one tells the time and the fraction of decoding.
+    """Blocks of images through the network, one on each core; the last one reports time and fraction of decoding.
 
     Args:
         splits: By name, in the order of the rows.
         kind: Of `Lite0`.
         network: Gives the last map; None: EfficientNet-Lite0 with its ImageNet weights, opened at the first step.
-        tell: Takes that message.
+        report: Takes that message.
 
     Returns:
         What `RowFile.write` takes: a maker of the steps, and their number.
@@ -149,7 +149,7 @@ def lite0_steps(
         made = _on_all_cores(lambda rows: encoder(paths[rows], ids[rows]), blocks)
         yield from zip(blocks, made, strict=True)
         images, seconds = len(ids) - done * BLOCK, time.perf_counter() - begin
-        tell(f"lite0 features of {images:,} images took {seconds:.1f} s, {encoder.timing}")
+        report(f"lite0 features of {images:,} images took {seconds:.1f} s, {encoder.timing}")
 
     return steps, -(-len(ids) // BLOCK)
 

@@ -92,6 +92,9 @@ def region_steps(
         file: Of `region_file`.
         streams: Of `region_streams`. Images that the data set does not have are passed over.
         names: The data set's id for the ids of the sources, where those are others.
+
+    Raises:
+        DataError: While it is written: an image is in the sources twice, or has another number of regions.
     """
     rows = {name: row for row, name in enumerate(file.ids)}
 

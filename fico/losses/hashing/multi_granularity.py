@@ -60,15 +60,15 @@ def distillation(side: Granularities) -> Float[Tensor, ""]:
     return student + _BACK_TO_TEACHER * teacher
 
 
-def binary_targets(images: Granularities, texts: Granularities, share: float) -> Codes:
+def binary_targets(images: Granularities, texts: Granularities, global_weight: float) -> Codes:
     """Common codes of +1 and -1 of each pair, without gradient.
 
     Args:
         images: One side.
         texts: The other.
-        share: Weight of the global codes, 0..1; the local ones have the rest.
+        global_weight: Weight of the global codes, 0..1; the local ones have the rest.
     """
-    mixed = [share * side.global_codes + (1 - share) * side.local_codes for side in (images, texts)]
+    mixed = [global_weight * side.global_codes + (1 - global_weight) * side.local_codes for side in (images, texts)]
     return (mixed[0] + mixed[1]).detach().sign()
 
 
@@ -83,7 +83,7 @@ class Weights:
         contrast: Of the global vectors (``delta``).
         concepts: Factor of the contrast of concept tokens on top of ``contrast`` (``alpha``).
         distillation: ``mu``.
-        global_share: Weight of the global codes in the binary targets (``lambda``), 0..1.
+        global_weight: Weight of the global codes in the binary targets (``lambda``), 0..1.
     """
 
     intra: float = 1.0
@@ -92,7 +92,7 @@ class Weights:
     contrast: float = 50.0
     concepts: float = 0.01
     distillation: float = 1.0
-    global_share: float = 0.99
+    global_weight: float = 0.99
 
 
 class MultiGranularity(nn.Module):
@@ -152,7 +152,7 @@ class MultiGranularity(nn.Module):
         self._record(images, texts, labels, batch.text_ids)
         similar = (labels.to(self.memory.dtype) @ self.labels[self.is_seen].to(self.memory.dtype).T) > 0
         global_images, global_texts, local_images, local_texts = self.memory[:, self.is_seen]
-        binary, weights = binary_targets(images, texts, self.weights.global_share), self.weights
+        binary, weights = binary_targets(images, texts, self.weights.global_weight), self.weights
         return {
             "intra": weights.intra
             * (

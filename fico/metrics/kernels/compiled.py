@@ -73,8 +73,8 @@ def _compiled(function: _Function, **options: Any) -> _Function:
 class CompilationListener(event.Listener):
     """Watches the compilation of this library's kernels, which is seconds of work on the first call on a machine.
 
-    The first one is announced. Meanwhile Python's garbage collector rests: numba's many objects would have it search
-    those of torch again and again, up to a tenth of the time.
+    The first one is announced. Meanwhile Python's garbage collector is paused: numba's many objects would have it
+    search those of torch again and again, up to a tenth of the time.
     """
 
     def __init__(self) -> None:

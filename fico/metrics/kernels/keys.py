@@ -1,4 +1,4 @@
-"""Whole numbers that order as scores do and carry relevance, so that one sort ranks the items and tells both."""
+"""Whole numbers that order as scores do and carry relevance, so that one sort ranks the items and yields both."""
 
 from typing import Any
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fico.errors import DataError, PathError
-from fico.util.digests.beside import check_digest_file
+from fico.util.digests.sidecar import check_digest_file
 
 # What the authors' scripts stored with the tensors: their options and scores. None of it runs code.
 _HARMLESS: list[Any] = [
@@ -56,7 +56,7 @@ def read_checkpoint(path: Path | str, *, trust: bool = False) -> dict[str, Any]:
             check_digest_file(file)
             return dict(load_file(file))
         with torch.serialization.safe_globals(_HARMLESS), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickle's protocol, which the sentence below tells
+            warnings.simplefilter("ignore")  # of pickle's protocol, which the sentence below says
             checkpoint = torch.load(file, map_location="cpu", weights_only=not trust)
     except (ImportError, AttributeError) as error:
         raise DataError(f"{file} needs code that is not installed ({first_line(error)}); install it first") from error
@@ -74,7 +74,7 @@ def read_checkpoint(path: Path | str, *, trust: bool = False) -> dict[str, Any]:
 
 
 def _other_content(error: pickle.UnpicklingError) -> str:
-    """What a pickle holds beside tensors: the class, or the protocol. PyTorch's own advice is to load it unsafely."""
+    """What a pickle holds besides tensors: the class, or the protocol. PyTorch's own advice is to load it unsafely."""
     text = str(error)
     if named := re.search(r"GLOBAL ([\w.]+)", text):
         return f"it holds a {named[1]}"

@@ -12,6 +12,7 @@ from fico.report.html.environment import page_environment
 from fico.report.html.hubs import Hubs
 from fico.report.html.samples import QuerySample
 from fico.report.results.display import DIRECTION_NAMES, has_given_positives, metric_names, shown_tasks
+from fico.report.results.model_names import FAMILIES
 from fico.report.results.schema import Results
 from fico.report.run_summary.headlines import cost_headlines, quality_headlines
 from fico.report.run_summary.hubness_table import hubness_table
@@ -63,6 +64,7 @@ def write_report(
             quality=quality_headlines(results),
             costs=cost_headlines(results),
             direction_names=DIRECTION_NAMES,
+            families=FAMILIES,
             diagnosis=diagnosis,
             similarity=None if pairs is None else _markup(similarity_histogram(pairs.matching, pairs.random)),
             training=_markup(training_curves(history, monitor)),

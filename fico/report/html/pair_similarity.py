@@ -10,7 +10,7 @@ from jaxtyping import Float64, Int64
 from fico.correspondence import Correspondence
 from fico.report.html.samples import Rows
 from fico.scoring.candidates import FILL
-from fico.search.base import Similarity
+from fico.similarity import Similarity
 
 MOST = 20_000  # pairs of each kind
 Score = Callable[[Int64[np.ndarray, " pairs"], Int64[np.ndarray, " pairs"]], np.ndarray]  # of image and caption rows

@@ -12,8 +12,8 @@ from fico.datasets.base import RetrievalSplit
 from fico.metrics.specification import Direction
 from fico.report.results.per_query import DIRECTIONS
 from fico.scoring.candidates import FILL
-from fico.search.base import Similarity
 from fico.search.exact import ExactSearch
+from fico.similarity import Similarity
 from fico.types import Ranking
 
 Rows = np.ndarray | Tensor

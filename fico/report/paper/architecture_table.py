@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 from fico.report.paper.published_metrics import ARCHITECTURE, paper_model
+from fico.report.results.model_names import FAMILIES
 from fico.report.results.schema import Results
 from fico.report.results.seeds import group_seeds
 from fico.report.table.table import NOTHING, Column, Row, Table, text_cells
-
-FAMILIES = {"vlp": "vision-language pre-trained", "fine": "fine-grained", "coarse": "coarse-grained", None: NOTHING}
 
 
 def architecture_table(runs: Sequence[Results]) -> Table:

@@ -6,10 +6,9 @@ from typing import Any
 
 from fico.report.figures.column import TYPE, column_panels, log_ticks, quiet
 from fico.report.figures.files import COLOURS, INK, MARKERS
-from fico.report.paper.architecture_table import FAMILIES
 from fico.report.paper.search_table import searched_rows
 from fico.report.results.display import DIRECTION_NAMES
-from fico.report.results.model_names import display_name
+from fico.report.results.model_names import FAMILIES, display_name
 from fico.report.results.schema import Results
 from fico.report.results.seeds import SeedGroup, group_seeds, is_untrained
 from fico.util.optional import requires_extra

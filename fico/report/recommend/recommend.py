@@ -78,7 +78,7 @@ def recommend(
 
     Args:
         runs: Finished runs.
-        task: Which task it shall be good at.
+        task: Task whose metric decides.
         limits: Memory and time.
         metric: What it is judged by; None: ``R@10`` or ``mAP@100``.
         data: Which data set, where the runs are on several.

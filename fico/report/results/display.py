@@ -8,7 +8,7 @@ from fico.report.results.metric import Metric, factor
 from fico.report.results.schema import Results
 
 DIRECTION_NAMES = {"i2t": "image to text", "t2i": "text to image"}
-# What the default list of metrics has beside the usual ones; report.html shows everything.
+# What the default list of metrics has besides the usual ones; report.html shows everything.
 UNPRINTED = ("MeanR", "MRR", "nDCG@10")
 UNPRINTED_CUTS = ("R@50", "R@100", "R@200")  # unless a run chose the cut-offs of R@K itself
 

@@ -1,6 +1,10 @@
-"""How models are written for a reader."""
+"""How models and their families are written for a reader."""
 
 import re
+
+from fico.report.table.table import NOTHING
+
+FAMILIES = {"vlp": "vision-language pre-trained", "fine": "fine-grained", "coarse": "coarse-grained", None: NOTHING}
 
 _NAMES = {
     "adv": "ADV", "beit3": "BEiT-3", "blip2": "BLIP-2", "cca": "CCA", "clip": "CLIP", "clip_heads": "CLIP heads",

@@ -2,8 +2,7 @@
 
 import importlib.util
 import re
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from fico.errors import DataError, UsageError
 from fico.search.base import LENGTHS, to_floats, unusual_row
 from fico.util.arrays import Embeddings
+from fico.util.precision import full_precision
 from fico.util.units import bytes_text
 
 _SHARED_MEMORY = 101_376  # bytes that a block may take on any GPU since 2020, where torch cannot tell
@@ -36,20 +36,6 @@ def check_device(device: str) -> None:
 def on(device: str) -> AbstractContextManager[object]:
     """While it is open the device is torch's current one, which kernels, streams and pinned memory follow."""
     return torch.cuda.device(device) if device.startswith("cuda") else nullcontext()
-
-
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """While it is open, products of single precision stay single, and products of halves are summed in single."""
-    flags = torch.backends.cuda.matmul
-    before, halves = torch.get_float32_matmul_precision(), flags.allow_fp16_reduced_precision_reduction
-    torch.set_float32_matmul_precision("highest")
-    flags.allow_fp16_reduced_precision_reduction = False
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
-        flags.allow_fp16_reduced_precision_reduction = halves
 
 
 def has_triton() -> bool:

@@ -1,4 +1,4 @@
-"""Exact Hamming search by FAISS, of wide codes and where numba is missing."""
+"""Exact Hamming search by FAISS, for wide codes."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from fico.types import Ranking
 
 
 class FaissCodes:
-    """Codes for FAISS's exhaustive search: wide ones, and where numba is missing.
+    """Wide codes for FAISS's exhaustive search.
 
     Args:
         threads: Cores to use.

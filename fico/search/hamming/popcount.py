@@ -1,6 +1,5 @@
 """The searcher of hash codes: exact Hamming distances by compiled kernels, on CPUs and GPUs."""
 
-import importlib.util
 import os
 from pathlib import Path
 
@@ -28,8 +27,8 @@ class PopcountSearch:
 
     Codes lie as bit planes. A tile of queries passes over 512 codes at a time, whose differing bits carry-save adders
     count in registers; the last carry marks which codes are within the query's limit, which a counting select
-    tightens. Above 512 bits, and where numba is missing, FAISS's exhaustive search does the work; on a GPU fused
-    Triton kernels, or products of +1 and -1 where Triton is missing or the codes are too wide for the GPU.
+    tightens. Above 512 bits FAISS's exhaustive search does the work; on a GPU fused Triton kernels, or products of +1
+    and -1 where Triton is missing or the codes are too wide for the GPU.
 
     Args:
         bits: Code length, a multiple of 8. It declares rows of that many columns are codes of +1 and -1 or of 1 and
@@ -83,8 +82,7 @@ class PopcountSearch:
             from fico.search.hamming.gpu import fused_stages
 
             return "triton" if fuses_kernels(self.device) and fused_stages(self.device, self.bits or 8) else "torch"
-        narrow = self.bits is None or self.bits <= WIDEST
-        return "numba" if narrow and importlib.util.find_spec("numba") is not None else "faiss"
+        return "numba" if self.bits is None or self.bits <= WIDEST else "faiss"
 
     def fit(self, items: Embeddings | HashCodes, queries: Embeddings | None = None) -> "PopcountSearch":
         """Trains ITQ where the rows are floats; ``add`` does it from its items where this was not called.

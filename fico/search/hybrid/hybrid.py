@@ -13,8 +13,8 @@ from fico.search.base import Ids, check_k, import_faiss, to_floats
 from fico.search.gpu.device import on, to_tensor
 from fico.search.hybrid.cpu import HybridOnCpu
 from fico.search.hybrid.gpu import HybridOnDevice
+from fico.search.hybrid.memory_check import require_resources
 from fico.search.hybrid.parameters import Metric, check_parameters
-from fico.search.hybrid.room import require_room
 from fico.search.hybrid.stored_rows import RowType, StoredRows
 from fico.search.index_file import read_index, write_index
 from fico.search.item_ids import ItemIds
@@ -176,7 +176,7 @@ class HybridSearch:
             own, bits = self._own_codes(codes, len(floats), "items")
             waits_for_training = 0 if self._held is not None else self.train_rows
             is_mapped = isinstance(items, np.memmap)
-            require_room(floats.shape, bits, self._rows, self._length, self.device, waits_for_training, is_mapped)
+            require_resources(floats.shape, bits, self._rows, self._length, self.device, waits_for_training, is_mapped)
             if self._held is None:
                 self.fit(floats)
             assert self._held is not None
@@ -301,7 +301,7 @@ class HybridSearch:
             return searcher
         on_device = HybridOnDevice(device, searcher.metric, searcher._rows.kind, searcher._projection)
         bits = searcher._learned or searcher.bits
-        require_room(tuple(settings["rows"]["shape"]), bits, searcher._rows, 0, device)
+        require_resources(tuple(settings["rows"]["shape"]), bits, searcher._rows, 0, device)
         with on(device):
             on_device.restore(searcher._rows.whole(), arrays, bits)
         searcher._held, searcher._rows = on_device, StoredRows(searcher._rows.kind, None)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fico.errors import DataError, UsageError
-from fico.util.digests.remembered import part_digest
+from fico.util.digests.cached import part_digest
 
 RowType = Literal["float32", "float16", "int8"]
 _BLOCK = 65_536

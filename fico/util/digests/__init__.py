@@ -1,1 +1,1 @@
-"""Digests by which files know whether they are whole."""
+"""File integrity: digests of every file."""

@@ -1,4 +1,4 @@
-"""Digests by which files know whether they are whole: of their bytes, and of a JSON object, inside it."""
+"""File integrity: digests of the bytes of files, and of a JSON object, inside it."""
 
 import hashlib
 import json

@@ -239,7 +239,7 @@ def test_what_needs_an_image_of_every_caption_says_so():
     pairs = Correspondence.from_pairs([0, 1, 1], [0, 0, 1], images=2, captions=2)
     scores = np.zeros((2, 2))
     for options in ({"labels": np.eye(2, dtype=bool)}, {"folds": 2}, {"positives": {"more": pairs}}):
-        with pytest.raises(DataError, match="1 captions have no image of their own, the first in row 0"):
+        with pytest.raises(DataError, match="1 captions have no source image, the first in row 0"):
             evaluate_scores(i2t=scores, t2i=None, correspondence=pairs, **options)
     own = Correspondence([0, 1])
     for name in ("instance", "category", "nnn", "dual_softmax", "a/b", ""):

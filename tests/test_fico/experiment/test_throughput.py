@@ -159,7 +159,7 @@ def test_the_next_job_of_a_sweep_finds_torch_as_this_one_did(monkeypatch, tmp_pa
         raise UsageError("stopped")
 
     monkeypatch.setattr(runner, "train_and_test", set_all)
-    monkeypatch.setattr(runner, "shown", lambda *_: {})  # Hydra's choices, outside of Hydra
+    monkeypatch.setattr(runner, "run_metadata", lambda *_: {})  # Hydra's choices, outside of Hydra
     config = composed("logger=none", "model=cca", "dataset.images=40", "throughput.matmul_precision=medium")
     before = _settings()
     with pytest.raises(UsageError, match="stopped"):

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from fico.errors import UsageError
-from fico.experiment.checkpoints.kept import BestCheckpoint
+from fico.experiment.checkpoints.best_and_last import BestCheckpoint
 from fico.experiment.checkpoints.module import fill_sizes, load_checkpoint
 from fico.experiment.config.checks import check_config
 from fico.experiment.context import run_context

@@ -11,7 +11,7 @@ from fico.experiment.config.resolvers import register_resolvers
 from fico.experiment.resume import run_folder
 from fico.experiment.resume.run_folder import open_run, register_run_folder
 from fico.experiment.resume.unfinished import MARK, Unfinished, find_folder
-from fico.util.locks import locked_folder
+from fico.util.locks.folder_lock import locked_folder
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = {

@@ -118,7 +118,7 @@ def test_a_filter_takes_the_sample_of_large_k_with_it():
 @pytest.mark.parametrize("is_wide", [False, True])
 def test_a_filter_is_exact_where_numba_does_not_search(monkeypatch, is_wide):
     if not is_wide:
-        monkeypatch.setattr(popcount_file.importlib.util, "find_spec", lambda name: None)
+        monkeypatch.setattr(popcount_file, "WIDEST", 0)
     codes = np.random.default_rng(5).integers(0, 256, (200, 80 if is_wide else 2), dtype=np.uint8)
     searcher, some = (PopcountSearch(8 * codes.shape[1]) for _ in range(2))
     searcher.add(codes)

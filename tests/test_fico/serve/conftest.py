@@ -13,4 +13,4 @@ def loaded(runs):
 
 @pytest.fixture(scope="session")
 def service(loaded):
-    return SearchService(loaded, None, shown=3, tell=pytest.fail)
+    return SearchService(loaded, None, shown=3, report=pytest.fail)

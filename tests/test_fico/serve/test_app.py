@@ -106,7 +106,7 @@ def test_a_chosen_image_finds_captions(client, tested):
 def test_a_folder_finds_sentences_and_similar_images_and_sees_new_files(loaded, pictures, tested):
     told = []
     (pictures / "broken.png").write_bytes(b"no image")
-    client = client_of(SearchService([loaded[0], loaded[3]], pictures, shown=3, tell=told.append))
+    client = client_of(SearchService([loaded[0], loaded[3]], pictures, shown=3, report=told.append))
     assert "broken.png" in "".join(told)
     assert f"4 images of {pictures}" in client.get("/").text
     assert len(search(client, 0, {"text": "a red circle"}, 1).json()["hits"]) == 3
@@ -126,7 +126,7 @@ def test_runs_of_different_splits_are_refused_unless_a_folder_is_given(loaded, m
     found = iter([Collection.of_split(loaded[0].galleries), other])
     monkeypatch.setattr(Collection, "of_split", lambda galleries: next(found))
     with pytest.raises(UsageError, match=r"shapes test.*flickr8k test.*--images FOLDER"):
-        SearchService(loaded[:2], None, shown=3, tell=print)
+        SearchService(loaded[:2], None, shown=3, report=print)
 
 
 def test_pictures_are_small_jpegs_whose_address_changes_with_the_file(client):
@@ -194,6 +194,6 @@ def test_nothing_comes_from_elsewhere_and_nothing_inline_runs(address, client):
 
 def test_a_name_of_a_run_cannot_write_markup(loaded, monkeypatch):
     monkeypatch.setitem(loaded[0].model, "name", "<img src=x>")
-    page = client_of(SearchService(loaded[:1], None, shown=3, tell=print)).get("/").text
+    page = client_of(SearchService(loaded[:1], None, shown=3, report=print)).get("/").text
     assert "&lt;img src=x&gt;" in page
     assert "<img" not in page

@@ -1,4 +1,4 @@
-"""The garbage collector rests while modules are imported, comes back, and leaves what somebody froze."""
+"""The garbage collector is paused while modules are imported, comes back, and leaves what somebody froze."""
 
 import gc
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from fico.util.collector import resting_collector
+from fico.util.collector import paused_garbage_collector
 
 
 def test_the_collector_rests_and_comes_back_after_an_error_too():
@@ -14,7 +14,7 @@ def test_the_collector_rests_and_comes_back_after_an_error_too():
         assert not gc.isenabled()
         raise KeyError
 
-    with pytest.raises(KeyError), resting_collector():
+    with pytest.raises(KeyError), paused_garbage_collector():
         fail()
     assert gc.isenabled()
 
@@ -22,7 +22,7 @@ def test_the_collector_rests_and_comes_back_after_an_error_too():
 def test_who_switched_the_collector_off_finds_it_off():
     gc.disable()
     try:
-        with resting_collector(), resting_collector():
+        with paused_garbage_collector(), paused_garbage_collector():
             pass
         assert not gc.isenabled()
     finally:
@@ -31,11 +31,11 @@ def test_who_switched_the_collector_off_finds_it_off():
 
 AGES = """
 import gc
-from fico.util.collector import resting_collector
+from fico.util.collector import paused_garbage_collector
 
 if {freezes}:
     gc.freeze()
-with resting_collector():
+with paused_garbage_collector():
     made = [[]]
 generations = [n for n in range(3) if any(found is made for found in gc.get_objects(n))]
 print(generations, gc.get_freeze_count() > 0)

@@ -130,7 +130,7 @@ def test_without_the_package_the_extra_is_named_unless_the_file_is_there(scenes,
     with pytest.raises(MissingExtra, match="photographs"):
         Lite0("global").check(tmp_path)
     with pytest.raises(MissingExtra, match="photographs"):
-        make_lite0(DatasetOption("karpathy", tmp_path / "nowhere"), kind="global", overwrite=False, tell=print)
+        make_lite0(DatasetOption("karpathy", tmp_path / "nowhere"), kind="global", overwrite=False, report=print)
     file = lite0_file(tmp_path, splits, "global")
     file.write(*lite0_steps(splits, "global", Network()), progress=False)
     Lite0("global").check(tmp_path)
@@ -148,7 +148,7 @@ def test_the_command_writes_what_the_reader_takes(scenes, stand_in, monkeypatch,
         (tmp_path / path.name).symlink_to(path)
     monkeypatch.setattr(efficientnet_lite, "lite0_weights", lambda: tmp_path)
     option, messages = DatasetOption("karpathy", tmp_path, splits="val,train"), []
-    path = make_lite0(option, kind="regions", overwrite=False, tell=messages.append)
+    path = make_lite0(option, kind="regions", overwrite=False, report=messages.append)
     assert path == tmp_path / "features" / "lite0_regions.npy"
     assert any("images took" in line and "% of the processor time" in line for line in messages), (
         "and decoding's fraction"
@@ -158,7 +158,7 @@ def test_the_command_writes_what_the_reader_takes(scenes, stand_in, monkeypatch,
     found = Lite0("regions").features(tmp_path, splits)
     assert found.rows["val"].shape == (len(splits["val"].image_ids), 49, 1280)
     assert stand_in.seen == seen
-    make_lite0(option, kind="regions", overwrite=False, tell=messages.append)
+    make_lite0(option, kind="regions", overwrite=False, report=messages.append)
     assert "is there already" in messages[-1]
 
 

@@ -43,7 +43,7 @@ def make(scenes, tmp_path, **changes):
             (link / path.name).symlink_to(path)
     option = DatasetOption("karpathy", link, splits="test,val")
     given = {"layer": "fc7_pre_relu", "resize": "squash224", "weights": None, "device": "cpu", "overwrite": False}
-    path = make_vgg19(option, tell=messages.append, network=network, **(given | changes))
+    path = make_vgg19(option, report=messages.append, network=network, **(given | changes))
     return path, messages
 
 

@@ -11,12 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 from fico.cli.app import app
-from fico.cli.compare import captions_of, compare_runs, read_runs
+from fico.cli.compare import captions_of, read_runs
 from fico.embeddings.store import EmbeddingStore
 from fico.errors import DataError, UsageError
 from fico.evaluation.evaluate import evaluate
 from fico.metrics.significance import PairedTest, sign_flip_test
-from fico.report.compare.compare import p_cell
+from fico.report.compare.compare import compare, p_cell
 from fico.report.compare.examples import examples
 from fico.report.compare.paired import holm
 from fico.report.compare.sweep_table import sweep_table, write_sweep
@@ -68,6 +68,11 @@ def write_queries(path, text):
     results.write_text(json.dumps(sealed({**json.loads(results.read_text()), "files": {}})))
 
 
+def compared(folders):
+    """The table of the runs in these folders."""
+    return compare(read_runs(folders)[0])
+
+
 def numbers(table, name):
     """Value, difference and p of the second column of a metric."""
     row = next(row for row in table.rows if row.cells[0].text == name)
@@ -78,7 +83,7 @@ class TestTest:
     @pytest.mark.parametrize("bits", [None, 16])
     def test_p_is_that_of_sign_flips_of_whole_images_on_the_values_per_query(self, tmp_path, bits):
         first, second = write(tmp_path / "a", "scan", 0.8, bits=bits), write(tmp_path / "b", "vsrn", 1.0, bits=bits)
-        table, _ = compare_runs([tmp_path / "a", tmp_path / "b"])
+        table = compared([tmp_path / "a", tmp_path / "b"])
         for way, name, key in (
             ("t2i", "R@1", "instance/R@1"),
             ("i2t", "R@10", "instance/R@10"),
@@ -101,11 +106,11 @@ class TestTest:
         text = text.replace(second, "\nx,").replace(first, second).replace("\nx,", first)
         write_queries(path, text)
         with pytest.raises(UsageError, match="have different queries, or in another order"):
-            compare_runs([tmp_path / "scan", tmp_path / "vsrn"])
+            compared([tmp_path / "scan", tmp_path / "vsrn"])
 
     def test_the_difference_is_that_of_the_metrics_and_has_its_sign(self, tmp_path):
         first, second = write(tmp_path / "a", "scan", 0.5), write(tmp_path / "b", "vsrn", 1.5)
-        table, _ = compare_runs([tmp_path / "a", tmp_path / "b"])
+        table = compared([tmp_path / "a", tmp_path / "b"])
         for name in ("instance/t2i/R@1", "category/i2t/mAP@10"):
             wanted = 100 * (second.metrics[name] - first.metrics[name])
             assert numbers(table, name)[4].numbers[""] == pytest.approx(wanted)
@@ -115,7 +120,7 @@ class TestTest:
 
     def test_the_interval_of_the_difference_is_that_of_resampled_images(self, tmp_path):
         first, second = write(tmp_path / "a", "scan", 0.9), write(tmp_path / "b", "vsrn", 1.2)
-        table, _ = compare_runs([tmp_path / "a", tmp_path / "b"])
+        table = compared([tmp_path / "a", tmp_path / "b"])
         key, generator = "instance/t2i/R@5", np.random.default_rng(8)
         gaps = [each.per_query["t2i"].values["instance/R@5"] for each in (first, second)]
         per_image = (gaps[1] - gaps[0]).reshape(IMAGES, EACH).mean(axis=1)
@@ -127,14 +132,14 @@ class TestTest:
     def test_equal_runs_do_not_differ_and_none_is_best(self, tmp_path):
         for name in ("scan", "vsrn"):
             write(tmp_path / name, name)
-        table, _ = compare_runs([tmp_path / "scan", tmp_path / "vsrn"])
+        table = compared([tmp_path / "scan", tmp_path / "vsrn"])
         assert numbers(table, "instance/t2i/R@1")[5].numbers[""] == 1
         assert not any(cell.is_best for row in table.rows for cell in row.cells)
 
     def test_the_median_rank_is_no_mean_and_has_no_p(self, tmp_path):
         for name, noise in (("scan", 0.5), ("vsrn", 1.5)):
             write(tmp_path / name, name, noise)
-        table, _ = compare_runs([tmp_path / "scan", tmp_path / "vsrn"])
+        table = compared([tmp_path / "scan", tmp_path / "vsrn"])
         assert numbers(table, "instance/t2i/MedR")[5].text == "–"
 
     @pytest.mark.parametrize(
@@ -154,7 +159,7 @@ class TestTest:
         path = tmp_path / "vsrn" / "per_query.csv.gz"
         text = gzip.decompress(path.read_bytes()).decode().splitlines()
         write_queries(path, "\n".join([*text[:2], *text[3:]]))
-        table, _ = compare_runs([tmp_path / "scan", tmp_path / "vsrn"])
+        table = compared([tmp_path / "scan", tmp_path / "vsrn"])
         assert numbers(table, "instance/i2t/R@1")[5].text == "–"
         assert numbers(table, "instance/t2i/R@1")[5].text != "–"
 
@@ -165,7 +170,7 @@ class TestTest:
             rows = csv.reader(gzip.decompress(path.read_bytes()).decode().splitlines())
             write_queries(path, "\n".join(",".join(row[:-1]) for row in rows))
         paths = [tmp_path / "scan", tmp_path / "vsrn"]
-        assert numbers(compare_runs(paths)[0], "instance/t2i/R@1")[5].text == "–"
+        assert numbers(compared(paths), "instance/t2i/R@1")[5].text == "–"
         for path in paths:
             EmbeddingStore.write(
                 path / "embeddings", np.ones((IMAGES, 2)), np.ones((IMAGES * EACH, 2)),
@@ -173,23 +178,23 @@ class TestTest:
             )  # fmt: skip
         sides = [results[name].per_query["t2i"].values["instance/R@1"] for name in ("vsrn", "scan")]
         wanted = sign_flip_test(*sides, PAIRS.caption_to_image)
-        assert numbers(compare_runs(paths)[0], "instance/t2i/R@1")[5].numbers["uncorrected"] == pytest.approx(wanted.p)
+        assert numbers(compared(paths), "instance/t2i/R@1")[5].numbers["uncorrected"] == pytest.approx(wanted.p)
 
 
 def test_fingerprints_of_version_0_1_which_took_sizes_do_not_part_runs_of_the_same_data(tmp_path):
     data = [DataInfo("shapes", "test", IMAGES, IMAGES * EACH, 4, digest * 32) for digest in ("ab", "cd")]
     for name, found, release in (("old", data[0], "0.1.0"), ("new", data[1], "0.2.0"), ("newer", data[0], "0.2.0")):
         write(tmp_path / name, name, data=found, versions={"fico": release})
-    compare_runs([tmp_path / "old", tmp_path / "new"])
+    compared([tmp_path / "old", tmp_path / "new"])
     with pytest.raises(UsageError, match="content differs"):
-        compare_runs([tmp_path / "new", tmp_path / "newer"])
+        compared([tmp_path / "new", tmp_path / "newer"])
 
 
 class TestSides:
     def test_seeds_are_averaged_and_their_values_tested_as_means(self, tmp_path):
         first = [write(tmp_path / f"a{seed}", "scan", 0.9, seed) for seed in (0, 1)]
         second = write(tmp_path / "b", "vsrn", 1.2)
-        table, _ = compare_runs([tmp_path / "b", tmp_path / "a0", tmp_path / "a1"])
+        table = compared([tmp_path / "b", tmp_path / "a0", tmp_path / "a1"])
         assert [column.group for column in table.columns[2:]] == ["vsrn", "scan", "scan", "scan"]
         key = "instance/t2i/R@1"
         values = [result.metrics[key] for result in first]
@@ -203,20 +208,20 @@ class TestSides:
     def test_where_only_seeds_differ_they_are_the_columns(self, tmp_path):
         for seed in (0, 1):
             write(tmp_path / str(seed), seed=seed)
-        table, _ = compare_runs([tmp_path])
+        table = compared([tmp_path])
         assert [column.group for column in table.columns[2:4]] == ["ucch, seed 0", "ucch, seed 1"]
 
     def test_the_same_seed_again_is_a_column_of_its_own(self, tmp_path):
         write(tmp_path / "before", noise=1.0)
         write(tmp_path / "after", noise=1.0, commit="d" * 40)
-        table, _ = compare_runs([tmp_path / "before", tmp_path / "after"])
+        table = compared([tmp_path / "before", tmp_path / "after"])
         assert [column.group for column in table.columns[2:4]] == ["ucch [before]", "ucch [after]"]
         assert "The runs were made with different code: cccccccc, dddddddd." in table.notes
 
     def test_the_best_is_marked_ranks_and_costs_by_the_least(self, tmp_path):
         write(tmp_path / "a", "scan", 0.5)
         write(tmp_path / "b", "vsrn", 1.5, bits=16)
-        table, _ = compare_runs([tmp_path / "a", tmp_path / "b"])
+        table = compared([tmp_path / "a", tmp_path / "b"])
         best = {row.cells[0].text: [cell.is_best for cell in row.cells] for row in table.rows}
         for name in ("instance/t2i/R@1", "instance/t2i/MedR"):
             assert best[name] == [False, False, True, False, False, False]
@@ -225,7 +230,7 @@ class TestSides:
     def test_times_of_other_machines_are_not_ranked(self, tmp_path):
         write(tmp_path / "a", "scan")
         write(tmp_path / "b", "vsrn", hardware={"cpu": "another"}, efficiency={"encode_seconds": 9.0})
-        table, _ = compare_runs([tmp_path / "a", tmp_path / "b"])
+        table = compared([tmp_path / "a", tmp_path / "b"])
         assert not any(cell.is_best for cell in numbers(table, "encode"))
         assert any("different machines" in note for note in table.notes)
 
@@ -234,7 +239,7 @@ class TestSides:
         result = write(tmp_path / "b", "vsrn", 1.5)
         metrics = {k: m for k, m in collect_metrics(result, "test").items() if "category" not in k}
         write(tmp_path / "b", "vsrn", 1.5, metrics=metrics)
-        cells = numbers(compare_runs([tmp_path / "a", tmp_path / "b"])[0], "category/t2i/mAP@N")
+        cells = numbers(compared([tmp_path / "a", tmp_path / "b"]), "category/t2i/mAP@N")
         assert [cell.text for cell in cells[3:]] == ["–", "–", "–"]
 
 
@@ -305,7 +310,7 @@ class TestRefusals:
         write(tmp_path / "a", "scan")
         write(tmp_path / "b", "vsrn", data=DataInfo("shapes", "test", IMAGES, IMAGES * EACH, 4, "99" * 32))
         with pytest.raises(UsageError, match=r"/a and .*/b .*abababababab and 999999999999"):
-            compare_runs([tmp_path / "a", tmp_path / "b"])
+            compared([tmp_path / "a", tmp_path / "b"])
 
     @pytest.mark.parametrize("name", ["flickr8k test", "shapes val"])
     def test_other_data_and_splits_are_refused_by_name(self, tmp_path, name):
@@ -313,24 +318,24 @@ class TestRefusals:
         write(tmp_path / "a", "scan")
         write(tmp_path / "b", "vsrn", data=DataInfo(data, split, IMAGES, IMAGES * EACH, 4, "ab" * 32))
         with pytest.raises(UsageError, match=f"shapes test, .*{name}"):
-            compare_runs([tmp_path / "a", tmp_path / "b"])
+            compared([tmp_path / "a", tmp_path / "b"])
 
     def test_other_definitions_are_refused_with_both(self, tmp_path):
         write(tmp_path / "a", "scan")
         write(tmp_path / "b", "vsrn", ties="pessimistic")
         with pytest.raises(UsageError, match="ties: expected.*ties: pessimistic"):
-            compare_runs([tmp_path / "a", tmp_path / "b"])
+            compared([tmp_path / "a", tmp_path / "b"])
 
     def test_a_bench_is_refused_by_name(self, tmp_path):
         for name in ("a", "b"):
             write(tmp_path / name, metrics={})
         with pytest.raises(UsageError, match="a has no metrics"):
-            compare_runs([tmp_path / "a", tmp_path / "b"])
+            compared([tmp_path / "a", tmp_path / "b"])
 
     def test_one_run_is_too_few_even_if_named_twice(self, tmp_path):
         write(tmp_path / "a")
         with pytest.raises(UsageError, match="at least two"):
-            compare_runs([tmp_path / "a", tmp_path / "a" / "results.json"])
+            compared([tmp_path / "a", tmp_path / "a" / "results.json"])
 
     def test_an_unfinished_run_is_refused_by_name_and_in_a_sweep_left_out(self, tmp_path):
         for name, noise in (("scan", 0.5), ("vsrn", 1.5)):
@@ -338,9 +343,9 @@ class TestRefusals:
         (tmp_path / "stopped").mkdir()
         (tmp_path / "stopped" / "run.log").touch()
         with pytest.raises(DataError, match="stopped"):
-            compare_runs([tmp_path / "scan", tmp_path / "stopped"])
-        table, left_out = compare_runs([tmp_path])
-        assert len(table.columns) == 6
+            compared([tmp_path / "scan", tmp_path / "stopped"])
+        runs, left_out = read_runs([tmp_path])
+        assert len(compare(runs).columns) == 6
         assert [folder.name for folder, _ in left_out] == ["stopped"]
 
 

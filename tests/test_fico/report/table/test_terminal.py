@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fico.cli.compare import compare_runs, read_runs
+from fico.cli.compare import read_runs
+from fico.report.compare.compare import compare
 from fico.report.compare.examples import examples
 from fico.report.compare.sweep_table import sweep_table
 from fico.report.results.schema import read_results
@@ -67,7 +68,7 @@ def test_below_100_columns_the_directions_are_one_below_the_other(terminal):
 
 
 def test_a_comparison_fits_the_terminal_and_is_whole_in_a_pipe(terminal):
-    table, _ = compare_runs([GOLDEN / name for name in ("ucch", "vsrn", "scan")])
+    table = compare(read_runs([GOLDEN / name for name in ("ucch", "vsrn", "scan")])[0])
     print_table(table, terminal)
     assert max(map(len, lines(terminal))) <= terminal.columns
     pipe = io.StringIO()

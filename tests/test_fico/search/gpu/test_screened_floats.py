@@ -17,6 +17,7 @@ from fico.search.gpu.to_host import to_host
 from fico.search.hybrid.gpu import HybridOnDevice
 from fico.search.hybrid.hybrid import HybridSearch
 from fico.util import resources
+from fico.util.precision import full_precision
 
 ON_GPU = pytest.mark.gpu
 
@@ -236,7 +237,7 @@ def test_single_precision_stays_single_whatever_the_user_chose():
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
     try:
-        with device_file.full_precision():
+        with full_precision():
             assert torch.get_float32_matmul_precision() == "highest"
             assert not flags.allow_fp16_reduced_precision_reduction
         assert torch.get_float32_matmul_precision() == "high"

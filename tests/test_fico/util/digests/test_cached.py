@@ -1,4 +1,4 @@
-"""Digests of large files are remembered by size and time of change, and never believed for another file."""
+"""Digests of large files are cached by size and time of change, and never believed for another file."""
 
 import hashlib
 import os
@@ -7,9 +7,9 @@ import pytest
 
 from fico.errors import DataError
 from fico.util.cached_folder import MANIFEST, changed_files, ensure_folder
-from fico.util.digests import remembered as module
-from fico.util.digests.beside import check_digest_file, digest_file, write_digest_file
-from fico.util.digests.remembered import file_digests, part_digest
+from fico.util.digests import cached as module
+from fico.util.digests.cached import file_digests, part_digest
+from fico.util.digests.sidecar import check_digest_file, digest_file, write_digest_file
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def read(tmp_path, monkeypatch):
     """Names of the files that were read; every file counts as large."""
     names, real = [], module.sha256
     monkeypatch.setenv("FICO_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(module, "REMEMBERED_BYTES", 0)
+    monkeypatch.setattr(module, "CACHED_BYTES", 0)
     monkeypatch.setattr(module, "sha256", lambda path: names.append(path.name) or real(path))
     return names
 
@@ -59,7 +59,7 @@ def test_damaged_memory_is_not_believed(files, read, tmp_path):
 
 
 def test_small_files_are_read_each_time(files, read, monkeypatch):
-    monkeypatch.setattr(module, "REMEMBERED_BYTES", 2**20)
+    monkeypatch.setattr(module, "CACHED_BYTES", 2**20)
     first, state = file_digests(files), files[0].stat()
     files[0].write_bytes(b"y" * 1000)
     os.utime(files[0], ns=(state.st_atime_ns, state.st_mtime_ns))  # the same size and time

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fico.errors import DataError
 from fico.util.atomic import atomic_write
-from fico.util.digests.remembered import file_digests
+from fico.util.digests.cached import file_digests
 
 
 def digest_file(path: Path) -> Path:
@@ -24,11 +24,11 @@ def check_digest_file(path: Path) -> None:
     Raises:
         DataError: The digest differs.
     """
-    beside = digest_file(path)
-    if beside.is_file():
-        digest = beside.read_text(encoding="utf-8", errors="replace").split(" ")[0]
+    sidecar = digest_file(path)
+    if sidecar.is_file():
+        digest = sidecar.read_text(encoding="utf-8", errors="replace").split(" ")[0]
         if digest != file_digests([path])[0]:
             raise DataError(
-                f"{path} is not the file whose SHA-256 {beside.name} holds; copy both again, or delete {beside.name} "
+                f"{path} is not the file whose SHA-256 {sidecar.name} holds; copy both again, or delete {sidecar.name} "
                 "if you replaced the weights"
             )

@@ -9,7 +9,7 @@ from fico.metrics.compose import build_metrics
 from fico.report.results.schema import Results
 
 
-def options_again(results: Results, store: EmbeddingStore) -> dict[str, Any]:
+def run_options(results: Results, store: EmbeddingStore) -> dict[str, Any]:
     """Labels, positives and options of a run by the keywords of `fico.evaluate`.
 
     Args:

@@ -6,13 +6,13 @@ import sys
 import pytest
 
 from fico.errors import UsageError
-from fico.util.locks import is_locked, locked_folder
+from fico.util.locks.folder_lock import is_locked, locked_folder
 
 TRY = """
 import sys
 from pathlib import Path
 from fico.errors import UsageError
-from fico.util.locks import is_locked, locked_folder
+from fico.util.locks.folder_lock import is_locked, locked_folder
 print(is_locked(Path(sys.argv[1])))
 try:
     with locked_folder(Path(sys.argv[1])):

@@ -1,4 +1,4 @@
-"""SHA-256 of many or large files, remembered in the cache by size and time of change."""
+"""SHA-256 of many or large files, cached by size and time of change."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from fico.util.digests.digest import DIGEST, content_digest, sealed
 from fico.util.progress import track
 from fico.util.resources import cores
 
-REMEMBERED_BYTES = 64 * 2**20  # files that hold less in all are read each time
+CACHED_BYTES = 64 * 2**20  # files that hold less in all are read each time
 _THREADS = 8  # hashing releases Python's lock; more than a disk serves at once
 _BLOCK = 2**20
 
@@ -36,10 +36,10 @@ def file_digests(paths: Sequence[Path], *, label: str = "Reading files for their
         In the order of the paths; empty text where there is no file, or a folder.
     """
     stamps = [_stamp(path) for path in paths]
-    if sum(stamp[0] for stamp in stamps if stamp) < REMEMBERED_BYTES:
+    if sum(stamp[0] for stamp in stamps if stamp) < CACHED_BYTES:
         return [sha256(path) if stamp else "" for path, stamp in zip(paths, stamps, strict=True)]
-    memory = cache_dir() / "digests" / f"{_name(paths)}.json"
-    known = _read(memory)
+    cache_file = cache_dir() / "digests" / f"{_name(paths)}.json"
+    known = _read(cache_file)
     names = [str(path) for path in paths]
     new = {
         name: path
@@ -49,12 +49,12 @@ def file_digests(paths: Sequence[Path], *, label: str = "Reading files for their
     found = dict(zip(new, track(_hashed(list(new.values())), len(new), label), strict=True))
     digests = {name: found.get(name) or str(known[name][2]) for name, stamp in zip(names, stamps, strict=True) if stamp}
     if found:
-        _write(memory, {n: [*stamp, digests[n]] for n, stamp in zip(names, stamps, strict=True) if stamp})
+        _write(cache_file, {n: [*stamp, digests[n]] for n, stamp in zip(names, stamps, strict=True) if stamp})
     return [digests.get(name, "") for name in names]
 
 
 def part_digest(path: Path, start: int, length: int) -> str:
-    """SHA-256 of a part of a file, remembered like those of `file_digests`.
+    """SHA-256 of a part of a file, cached like those of `file_digests`.
 
     Args:
         path: The file.
@@ -64,8 +64,8 @@ def part_digest(path: Path, start: int, length: int) -> str:
     Raises:
         OSError: The file cannot be read.
     """
-    memory = cache_dir() / "digests" / f"{_name([path / f'{start}+{length}'])}.json"
-    stamp, known = _stamp(path), _read(memory).get("part", [])
+    cache_file = cache_dir() / "digests" / f"{_name([path / f'{start}+{length}'])}.json"
+    stamp, known = _stamp(path), _read(cache_file).get("part", [])
     if stamp is not None and known[:2] == list(stamp):
         return str(known[2])
     digest = hashlib.sha256()
@@ -74,8 +74,8 @@ def part_digest(path: Path, start: int, length: int) -> str:
         while length > 0 and (block := file.read(min(length, _BLOCK))):
             digest.update(block)
             length -= len(block)
-    if stamp is not None and stamp[0] >= REMEMBERED_BYTES:
-        _write(memory, {"part": [*stamp, digest.hexdigest()]})
+    if stamp is not None and stamp[0] >= CACHED_BYTES:
+        _write(cache_file, {"part": [*stamp, digest.hexdigest()]})
     return digest.hexdigest()
 
 
@@ -96,15 +96,15 @@ def _name(paths: Sequence[Path]) -> str:
     return hashlib.sha256("\n".join(os.path.abspath(path) for path in paths).encode()).hexdigest()[:24]  # noqa: PTH100
 
 
-def _read(memory: Path) -> Known:
+def _read(cache_file: Path) -> Known:
     """What is known; a damaged file counts as none."""
     try:
-        content = json.loads(memory.read_text(encoding="utf-8"))
+        content = json.loads(cache_file.read_text(encoding="utf-8"))
         return dict(content["files"]) if content[DIGEST] == content_digest(content) else {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
-def _write(memory: Path, known: Known) -> None:
-    with suppress(OSError), atomic_write(memory) as temporary:  # without it the files are read again
+def _write(cache_file: Path, known: Known) -> None:
+    with suppress(OSError), atomic_write(cache_file) as temporary:  # without it the files are read again
         temporary.write_text(json.dumps(sealed({"files": known})), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Networks without values: names and shapes of weights at no cost of memory or time."""
+"""Networks of shapes alone: names and shapes of weights at no cost of memory or time."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ class _Undrawn(TorchFunctionMode):
 
 
 @contextmanager
-def without_values() -> Iterator[None]:
+def shape_only() -> Iterator[None]:
     """Modules that are made within hold shapes alone, on the device ``meta``."""
     with torch.device("meta"), _Undrawn():
         yield

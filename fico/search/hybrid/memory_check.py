@@ -6,7 +6,7 @@ from fico.search.hybrid.stored_rows import ROW_BYTES, StoredRows
 from fico.util.resources import require_disk, require_memory
 
 
-def require_room(
+def require_resources(
     shape: tuple[int, int],
     bits: int,
     rows: StoredRows,

@@ -1,4 +1,4 @@
-"""What W&B and other loggers show of a run beside its numbers: name, group, tags, config."""
+"""What W&B and other loggers show of a run besides its numbers: name, group, tags, config."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from fico.run_context import RunContext
 SEARCH_LEFT_OUT = tuple(f"search/{rest}" for rest in ("i2t/*", "*/both/*", "*_cpu_seconds", "*_in_*", "*_at_*", "*@*"))
 
 
-def shown(config: DictConfig, context: RunContext) -> dict[str, Any]:
+def run_metadata(config: DictConfig, context: RunContext) -> dict[str, Any]:
     """What ``open_loggers`` fills in where the config of a logger is silent.
 
     Args:
@@ -50,7 +50,7 @@ def shown(config: DictConfig, context: RunContext) -> dict[str, Any]:
     }
 
 
-def shown_of_bench(config: Mapping[str, Any]) -> dict[str, Any]:
+def bench_metadata(config: Mapping[str, Any]) -> dict[str, Any]:
     """The same of a bench, whose numbers are in its table and lines alone.
 
     Args:
@@ -66,7 +66,7 @@ def shown_of_bench(config: Mapping[str, Any]) -> dict[str, Any]:
     return about | {"left_out": ["bench/*"]}
 
 
-def shown_of_cascade(config: Mapping[str, Any]) -> dict[str, Any]:
+def cascade_metadata(config: Mapping[str, Any]) -> dict[str, Any]:
     """The same of a cascade of two runs.
 
     Args:

@@ -12,7 +12,7 @@ from fico.types import Ranking
 from fico.util.arrays import Embeddings
 
 
-class BuiltOnce:
+class StaticIndex:
     """An index of another library that takes all its items at once.
 
     Args:

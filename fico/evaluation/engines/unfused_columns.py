@@ -37,7 +37,7 @@ def values_of_orders(
     return values.masked_fill((orders[0].all_relevant == 0)[:, None], torch.nan)
 
 
-def fill_others(
+def fill_unfused(
     metrics: Sequence[PerQueryMetric],
     task: str,
     ties: Ties,
