@@ -64,7 +64,7 @@ def _write_packages(app: Sphinx) -> None:
 
 
 def _skip_imported(app: Sphinx, what: str, name: str, member: Any, skip: bool, options: Any) -> bool | None:
-    """Leave out what a module imports before autodoc reads its source, as autodoc does after it: a third of its time."""
+    """Leave out what a module imports before autodoc reads its source, not after it: a third of its time."""
     is_code = what == "module" and (inspect.isclass(member) or inspect.isroutine(member))
     if is_code and member.__module__ != app.env.current_document.autodoc_module:
         return True
