@@ -16,6 +16,7 @@ from fico.bench.synthetic import SyntheticBlocks
 from fico.bench.table7.tables import cpu_table
 from fico.bench.timing import once, timed
 from fico.bench.truth import StreamedTruth, recalls_by_item
+from fico.codes import HashCodes
 from fico.errors import UsageError
 from fico.search.base import Searcher
 from fico.search.faiss_index import FaissSearch
@@ -182,10 +183,13 @@ class Table7:
             small: Searcher = PopcountSearch(self.bits)
             small.add(codes[:_COMPILED])
             small.search(codes[:_COMPILED], 1)
-        elif name == "hybrid":
-            small = HybridSearch("inner", rows="float16", threads=1)
-            small.add(data.item_rows(0, _COMPILED))
-            small.search(data.item_rows(0, 1), 1)
+        elif name == "hybrid":  # given codes of its length are scanned as its own are, whose ITQ would be trained first
+            rows = data.item_rows(0, _COMPILED)
+            bits = min(HybridSearch().bits, min(self.items, self.dim) // 8 * 8)
+            given = HashCodes.from_bits(rows[:, :bits] > 0)
+            few = HybridSearch("inner", bits=8, rows="float16", threads=1)
+            few.add(rows, given)
+            few.search(rows[:1], 1, given[:1])
 
     def _sample(self, count: int) -> np.ndarray:
         return np.sort(np.random.default_rng(self.seed).permutation(self.items)[:count])

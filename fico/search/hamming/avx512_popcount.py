@@ -155,6 +155,8 @@ def _counting(pairs_of: Callable[..., Iterator[tuple[Any, Any]]], entries: int, 
     ) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             words = signature.args[0].count
+            if (is_first and is_last) != (words == 1) or not (is_first or is_last or words > 2):
+                return ir.Constant(I64, 0)  # codes of so many words have no such step, and never call it
             bits = _bits_of(words)
             data = lambda number, start: data_of(context, builder, signature, arguments, number, start)  # noqa: E731
             times = lambda value, factor: builder.mul(value, ir.Constant(I64, factor))  # noqa: E731

@@ -92,10 +92,11 @@ def _fill(words: np.ndarray, planes: tuple[np.ndarray, ...], first: int) -> None
         slab, lane = divmod((first + start) // BITS, LANES)
         count = min(BITS, len(words) - start)
         for word in range(len(planes)):
-            block[:count] = words[start : start + count, word]
-            block[count:] = 0
+            for row in range(BITS):
+                block[row] = words[start + row, word] if row < count else 0
             _transpose(block)
-            planes[word][slab, :, lane] = block
+            for row in range(BITS):
+                planes[word][slab, row, lane] = block[row]
 
 
 @njit(nogil=True, cache=True)
@@ -105,6 +106,8 @@ def _read(planes: tuple[np.ndarray, ...], words: np.ndarray, first: int) -> None
         slab, lane = divmod((first + start) // BITS, LANES)
         count = min(BITS, len(words) - start)
         for word in range(len(planes)):
-            block[:] = planes[word][slab, :, lane]
+            for row in range(BITS):
+                block[row] = planes[word][slab, row, lane]
             _transpose(block)
-            words[start : start + count, word] = block[:count]
+            for row in range(count):
+                words[start + row, word] = block[row]

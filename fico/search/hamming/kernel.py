@@ -6,6 +6,8 @@ file of a function alone: whatever calls a compiled function of this file is in 
 `avx512_popcount` or `bit_planes` changes this file as well.
 """
 
+from typing import cast
+
 import numpy as np
 from numba import njit
 
@@ -28,6 +30,8 @@ from fico.search.hamming.avx512_popcount import (
 )
 from fico.search.hamming.bit_planes import BITS, LANES, SLAB, aligned
 from fico.search.hamming.layout import ID_BITS, SHARED
+
+_ZERO = cast(int, np.int64(0))  # numba knows its type alone; for the literal 0 it compiles what is called once more
 
 
 @njit(nogil=True, cache=True)
@@ -106,18 +110,19 @@ def _near_direct(
     offsets: np.ndarray,
     sums: np.ndarray,
     found: np.ndarray,
+    hit_rows: np.ndarray,
 ) -> int:
-    """Counts a slab for one query; a bit for each lane with a near code."""
+    """Counts a slab for one query; as `_near_shared`, with at most one entry."""
     last, start = len(planes) - 1, slab * SLAB
-    lanes: int
     if last == 0:
         lanes = direct_only(planes, flips, row, 0, planes[0], start, offsets, sums, found, 0)
-        return lanes
-    direct_first(planes, flips, row, 0, planes[0], start, offsets, sums, found, 0)
-    for word in range(1, last):
-        direct_next(planes, flips, row, word, planes[word], start, offsets, sums, found, 0)
-    lanes = direct_last(planes, flips, row, last, planes[last], start, offsets, sums, found, 0)
-    return lanes
+    else:
+        direct_first(planes, flips, row, 0, planes[0], start, offsets, sums, found, 0)
+        for word in range(1, last):
+            direct_next(planes, flips, row, word, planes[word], start, offsets, sums, found, 0)
+        lanes = direct_last(planes, flips, row, last, planes[last], start, offsets, sums, found, 0)
+    hit_rows[0] = row << LANES | lanes
+    return int(lanes != 0)
 
 
 @njit(nogil=True, cache=True)
@@ -248,7 +253,7 @@ def scan(
     for row in range(rows):
         _begin_at(offsets, row, limits[row])
     is_shared = rows >= SHARED
-    layer, hit_rows = aligned(LAYER), np.empty(rows + 1, np.int64)
+    layer, hit_rows = aligned(LAYER * is_shared), np.empty(rows + 1, np.int64)
     lookups, flips = _lookups(queries[: rows * is_shared]), _flips(queries[rows * is_shared :])
     for slab in range(begin // SLAB, (stop + SLAB - 1) // SLAB):
         part = (slab * SLAB, begin, stop)
@@ -257,10 +262,9 @@ def scan(
             _take(found, hit_rows, pending, part, allowed, k, limits, offsets, histogram, counts, hits)
         else:
             for row in range(rows):
-                lanes = _near_direct(planes, slab, flips, row, offsets, sums, found)
-                if lanes:
-                    hit_rows[0] = row << LANES | lanes
-                    _take(found, hit_rows, 1, part, allowed, k, limits, offsets, histogram, counts, hits)
+                pending = _near_direct(planes, slab, flips, row, offsets, sums, found, hit_rows)
+                if pending:
+                    _take(found, hit_rows, pending, part, allowed, k, limits, offsets, histogram, counts, hits)
     for row in range(rows):
         if limits[row] < first[row]:
             _emit(hits[row], counts[row, 1], limits[row], histogram[row], out[row])
@@ -319,14 +323,14 @@ def screen(
         histogram[:] = 0
         taken[:] = 0
         limits[0] = widest
-        _begin_at(offsets, 0, widest)
+        _begin_at(offsets, _ZERO, widest)
         for probe in range(lists.shape[1]):
             begin, stop = starts[lists[row, probe]], stops[lists[row, probe]]
             if counts[lists[row, probe]] == 0:
                 continue
             for slab in range(begin // SLAB, (stop + SLAB - 1) // SLAB):
-                lanes = _near_direct(planes, slab, flips, 0, offsets, sums, found)
-                if lanes:
-                    part, hit_rows[0] = (slab * SLAB, begin, stop), lanes
-                    _take(found, hit_rows, 1, part, allowed, candidates, limits, offsets, histogram, taken, hits)
+                pending = _near_direct(planes, slab, flips, _ZERO, offsets, sums, found, hit_rows)
+                if pending:
+                    part = (slab * SLAB, begin, stop)
+                    _take(found, hit_rows, pending, part, allowed, candidates, limits, offsets, histogram, taken, hits)
         held[row] = _keep(hits[0, : taken[0, 1]], limits[0], candidates - taken[0, 0], out[row])
