@@ -1,7 +1,8 @@
 """Runs of scripts in processes that have the frameworks imported already: five seconds of each run less.
 
 As a script it is the process that imports them and forks for each command; `WarmPython` starts it and hands commands
-to it. What a script needs of a new process, such as signals, times and its own imports, is tested with one.
+to it. A fork has the signal handlers of a new process, for this one sets none; what a script needs of a new one
+beyond that, such as times and its own imports, is tested with one.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class WarmPython:
-    """Runs commands of Python as `subprocess.run` does, one after the other."""
+    """Runs commands of Python as `subprocess.run` does, one after the other, or starts them as `subprocess.Popen`."""
 
     def __init__(self) -> None:
         self._server = None
@@ -28,6 +29,10 @@ class WarmPython:
 
         In another folder than the project's, modules that its ``fico`` has beyond the project's are found too.
         """
+        return self.start(*command, env=env, cwd=cwd).finish()
+
+    def start(self, *command, env=None, cwd=ROOT):
+        """The same command, which runs meanwhile."""
         if self._server is None:
             self._server = subprocess.Popen(
                 [sys.executable, __file__],
@@ -36,18 +41,17 @@ class WarmPython:
                 text=True,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
             )
-        argv = [str(part) for part in command]
-        with TemporaryDirectory() as folder:
-            files = [str(Path(folder) / name) for name in ("out", "err")]
-            try:
-                request = {"argv": argv, "env": dict(env or os.environ), "files": files, "cwd": str(cwd)}
-                self._server.stdin.write(json.dumps(request) + "\n")
-                self._server.stdin.flush()
-                code = int(self._server.stdout.readline())
-            except BaseException:  # a test that ran out of time: the next one gets a new process
-                self.close()
-                raise
-            return subprocess.CompletedProcess(argv, code, *(Path(file).read_text() for file in files))
+        return Started(self.ask, [str(part) for part in command], dict(env or os.environ), str(cwd))
+
+    def ask(self, **request):
+        """The answer of the process that forks."""
+        try:
+            self._server.stdin.write(json.dumps(request) + "\n")
+            self._server.stdin.flush()
+            return json.loads(self._server.stdout.readline())
+        except BaseException:  # a test that ran out of time: the next one gets a new process
+            self.close()
+            raise
 
     def close(self):
         """End the process that forks."""
@@ -57,21 +61,54 @@ class WarmPython:
             self._server = None
 
 
+class Started:
+    """A command that was started: its process, and what it prints."""
+
+    def __init__(self, ask, argv, env, cwd):
+        self._ask, self._argv, self._folder = ask, argv, TemporaryDirectory()
+        self._files = [str(Path(self._folder.name) / name) for name in ("out", "err")]
+        self._code = None
+        self.pid = ask(argv=argv, env=env, files=self._files, cwd=cwd)
+
+    def poll(self, flags=os.WNOHANG):
+        """The exit code; None while it runs."""
+        if self._code is None:
+            self._code = self._ask(pid=self.pid, flags=flags)
+        return self._code
+
+    def finish(self):
+        """Wait for its end."""
+        with self._folder:
+            code = self.poll(flags=0)
+            return subprocess.CompletedProcess(self._argv, code, *(Path(file).read_text() for file in self._files))
+
+    def send_signal(self, number):
+        """As `subprocess.Popen` does: none to a process that has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
 def _serve():
     """Fork for each command; in the child return it, at the end of the commands None."""
+    import wandb.apis.public  # noqa: F401  first, as run.py has it: nine times slower beside all that is loaded below
+
+    # isort: split
     import pytorch_lightning  # noqa: F401
-    import wandb  # noqa: F401
 
     import fico.experiment.runner  # noqa: F401
     import fico.report.html.page  # noqa: F401
 
     gc.freeze()  # the children's collector leaves alone what they share
     for line in sys.stdin:
-        child = os.fork()
-        if not child:
-            return json.loads(line)
-        _, status = os.waitpid(child, 0)
-        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        request = json.loads(line)
+        if "argv" in request:
+            answer = os.fork()
+            if not answer:
+                return request
+        else:
+            ended, status = os.waitpid(request["pid"], request["flags"])
+            answer = os.waitstatus_to_exitcode(status) if ended else None
+        sys.stdout.write(f"{json.dumps(answer)}\n")
         sys.stdout.flush()
     return None
 
