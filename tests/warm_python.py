@@ -2,7 +2,8 @@
 
 As a script it is the process that imports them and forks for each command; `WarmPython` starts it and hands commands
 to it. A fork has the signal handlers of a new process, for this one sets none; what a script needs of a new one
-beyond that, such as times and its own imports, is tested with one.
+beyond that, such as times and its own imports, is tested with one. The process that Lightning starts for
+``trainer=ddp`` is a fork too, which gets the command, variables and folder from Lightning.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -93,10 +95,20 @@ def _serve():
     import wandb.apis.public  # noqa: F401  first, as run.py has it: nine times slower beside all that is loaded below
 
     # isort: split
+    import faiss  # noqa: F401
+    import gensim.models.doc2vec  # noqa: F401
     import pytorch_lightning  # noqa: F401
+    from numba.core.registry import cpu_target
 
+    import fico.bench.indexes.comparison  # noqa: F401
+    import fico.datasets.shapes.shapes  # noqa: F401
+    import fico.evaluation.retrieval_metrics  # noqa: F401
     import fico.experiment.runner  # noqa: F401
     import fico.report.html.page  # noqa: F401
+    import fico.scoring.matrix  # noqa: F401
+
+    for context in (cpu_target.typing_context, cpu_target.target_context):
+        context.refresh()  # imports what numba does for a first kernel
 
     gc.freeze()  # the children's collector leaves alone what they share
     for line in sys.stdin:
@@ -123,6 +135,8 @@ def _run(argv, env, files, cwd):
     for number, file in enumerate(files, start=1):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)
     sys.stdin = open(0)  # noqa: SIM115
+    if "trainer=ddp" in argv and (second := _second_process()):
+        argv, env, cwd = second
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
@@ -143,6 +157,31 @@ def _run(argv, env, files, cwd):
         runpy.run_module(argv[1], run_name="__main__", alter_sys=True)
     else:
         runpy.run_path(argv[0], run_name="__main__")
+
+
+def _second_process():
+    """Fork the process that Lightning will start, before anything has run; there wait for its command and return it."""
+    from pytorch_lightning.strategies.launchers import subprocess_script
+
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(writer)
+        with os.fdopen(reader) as file:
+            command = file.read()
+        return json.loads(command) if command else os._exit(0)  # the first one ended without it
+
+    class Second(subprocess.Popen):
+        """Starts a command by handing it to the fork."""
+
+        def _execute_child(self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *_):
+            with os.fdopen(writer, "w") as file:
+                json.dump([args[1:], env, cwd], file)
+            self.pid, self._child_created = child, True
+
+    os.close(reader)
+    subprocess_script.subprocess = SimpleNamespace(Popen=Second)
+    return None
 
 
 if __name__ == "__main__":
