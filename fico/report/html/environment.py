@@ -16,8 +16,12 @@ with requires_extra("report"):
 THUMBNAIL = 128  # pixels of the longer side
 
 
+@cache
 def page_environment(package: str = "fico.report.html") -> Environment:
-    """Of the templates of a package and those of this one: every value is escaped, and a missing one is an error."""
+    """Of the templates of a package and those of this one: every value is escaped, and a missing one is an error.
+
+    One for all pages, since it compiles its templates once.
+    """
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(name) for name in dict.fromkeys((package, "fico.report.html"))]),
         autoescape=True,
