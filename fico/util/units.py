@@ -5,6 +5,7 @@ import re
 from fico.errors import UsageError
 
 _THOUSANDS = ("", "k", "M", "G", "T")
+_TWO_DAYS = 2 * 86_400
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -17,13 +18,15 @@ def bytes_text(size: float) -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """A duration in the unit that leaves one to three digits before the point."""
+    """A duration in the unit that leaves one to three digits before the point; minutes up to two days, then days."""
     if seconds == 0:
         return "0 s"
     for limit, factor, unit in ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms")):
         if seconds < limit:
             return f"{seconds * factor:.3g} {unit}"
-    return f"{seconds:.2f} s" if seconds < 600 else f"{seconds / 60:,.1f} min"
+    if seconds < 600:
+        return f"{seconds:.2f} s"
+    return f"{seconds / 60:,.1f} min" if seconds <= _TWO_DAYS else f"{seconds / 86_400:,.1f} days"
 
 
 def count_text(count: float) -> str:

@@ -75,6 +75,8 @@ class TestTables:
     def test_units_are_chosen_to_be_read(self):
         assert [bytes_text(size) for size in (0, 1023, 1024, 3 * 2**30)] == ["0 B", "1,023 B", "1.0 KiB", "3.0 GiB"]
         assert [seconds_text(s) for s in (0, 2e-6, 0.0123, 5, 1200)] == ["0 s", "2 µs", "12.3 ms", "5.00 s", "20.0 min"]
+        days = [seconds_text(60 * minutes) for minutes in (1_356, 2_880, 2_881, 135_591)]
+        assert days == ["1,356.0 min", "2,880.0 min", "2.0 days", "94.2 days"]
         assert [count_text(n) for n in (0, 999.4, 999.7, 1234, 2e9)] == ["0", "999", "1 k", "1.23 k", "2 G"]
         assert [metric_text("fraction", 0.5), metric_text("rank", 3.0), metric_text("rank", 1234.56)] == [
             "50.00",
