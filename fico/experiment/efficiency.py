@@ -20,7 +20,9 @@ def efficiency(outputs: EpochOutputs, data: RetrievalDataModule, bits: int | Non
         Sizes always; times and peak memory where they were measured; ``encoding``, a row for each number of copies,
         and ``attention``, one for each size and rule, where `callbacks.encoding_times` and
         `callbacks.attention_times` measured them. Codes count eight bits a byte as
-        ``embedding_bytes``, and one byte a bit, as the paper stores them, as ``unpacked_embedding_bytes``.
+        ``embedding_bytes``, and one byte a bit, as the paper stores them, as ``unpacked_embedding_bytes``. What
+        attention at query time reads is ``feature_bytes`` of a re-ranker, and of a pair scorer ``embedding_bytes``: its
+        embeddings are the vectors of all regions and words.
     """
     embeddings = outputs.embeddings
     times: dict[str, Any] = {}
@@ -51,7 +53,7 @@ def efficiency(outputs: EpochOutputs, data: RetrievalDataModule, bits: int | Non
 
 
 def _feature_bytes(outputs: EpochOutputs, data: RetrievalDataModule) -> int:
-    """Bytes of the inputs of all items; of a re-ranker the states, which are all it needs at query time."""
+    """Bytes of the inputs of all items; of a re-ranker the states, which are all it reads beside its embeddings."""
     states = (outputs.embeddings.image_states, outputs.embeddings.text_states)
     kept: list[Tensor] = [side for side in states if side is not None]
     if kept:

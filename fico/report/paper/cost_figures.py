@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from fico.report.figures.column import TYPE, EndLabel, add_end_labels, column_panels, quiet
 from fico.report.figures.files import COLOURS, INK
+from fico.report.paper.attention_table import attention_seconds, attention_series
+from fico.report.paper.timed import conditions
 from fico.report.results.display import DIRECTION_NAMES
 from fico.report.results.model_names import display_name
 from fico.report.results.schema import Results
@@ -51,22 +53,17 @@ def attention_figure(runs: Sequence[Results]) -> Figure | None:
     Args:
         runs: Finished runs on any data.
     """
-    models: dict[str, dict[int, list[float]]] = {}
-    for run in runs:
-        seconds = run.efficiency.get("attention_seconds")
-        if run.model.query_time_attention and seconds:
-            models.setdefault(run.model.name, {}).setdefault(run.data.images, []).append(seconds)
-    models = {name: sizes for name, sizes in models.items() if len(sizes) > 1}
-    if not models:
+    drawn = [groups for groups in attention_series(runs) if len({g.first.data.images for g in groups}) > 1]
+    if not drawn:
         return None
-    figure, (axes,) = column_panels(1, len(models), height=2.0)
+    figure, (axes,) = column_panels(1, len(drawn), height=2.0)
     quiet(axes, "attention at query time", "seconds, all queries", "images")
     axes.set(xscale="log", yscale="log")
-    for number, (name, sizes) in enumerate(models.items()):
-        points = sorted((size, sum(found) / len(found)) for size, found in sizes.items())
+    for number, (groups, label) in enumerate(zip(drawn, _series_labels(drawn), strict=True)):
+        points = [(group.first.data.images, attention_seconds(group)) for group in groups]
         axes.plot(*zip(*points, strict=True), color=COLOURS[number % len(COLOURS)], linewidth=1.2, marker="o",
-                  markersize=3, label=display_name(name))  # fmt: skip
-    images = sorted({size for sizes in models.values() for size in sizes})
+                  markersize=3, label=label)  # fmt: skip
+    images = sorted({group.first.data.images for groups in drawn for group in groups})
     axes.set_xticks(images, [f"{size:,}" for size in images])
     axes.minorticks_off()
     figure.legend(loc="outside lower right", ncols=2, frameon=False, fontsize=TYPE, labelcolor=INK)
@@ -95,6 +92,17 @@ def hubness_figure(runs: Sequence[Results]) -> Figure | None:
     axes.set_ylim(len(groups) - 0.5, -0.5)
     figure.legend(loc="outside lower right", ncols=2, frameon=False, fontsize=TYPE, labelcolor=INK)
     return figure
+
+
+def _series_labels(drawn: Sequence[Sequence[SeedGroup]]) -> list[str]:
+    """The models, with size, data and machine only where some differ in them."""
+    firsts = [groups[0].first for groups in drawn]
+    parts = [[run.model.size or "", run.data.name, conditions(run)] for run in firsts]
+    differing = [number for number in range(len(parts[0])) if len({each[number] for each in parts}) > 1]
+    return [
+        ", ".join(filter(None, (display_name(groups[0].name), *(own[number] for number in differing))))
+        for groups, own in zip(drawn, parts, strict=True)
+    ]
 
 
 def _lengths(axes: Axes, groups: Sequence[SeedGroup], way: str, number: int) -> EndLabel | None:

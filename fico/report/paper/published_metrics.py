@@ -1,7 +1,7 @@
 """Numbers of the paper's Tables 1 to 6, as printed; ``published.json`` beside this file holds them.
 
 Source:
-    FiCo-ITR, arXiv 2407.20114v3. A number that is not given, or whose measurement did not finish there, is None.
+    FiCo-ITR, arXiv 2407.20114v3. A number that is not given is None; so is a time that did not finish there.
 """
 
 import json
@@ -42,13 +42,15 @@ DEEP_RECALL = _percents("table3", "f30k")
 CATEGORY = _percents("table4", "coco", "f30k")
 
 _ENCODING: dict[str, list[float | None]] = paper_tables()["table5"]["rows"]
-# Table 5: seconds to encode 1K/5K, 10K/50K, 100K/500K, 1M/5M images and captions
+HARDWARE: str = paper_tables()["table5"]["hardware"]
+ENCODING_REMARKS: dict[str, str] = paper_tables()["table5"]["below"]  # by model
+# Table 5: seconds to encode 1K/5K, 10K/50K, 100K/500K, 1M/5M images and captions; None: did not finish
 ENCODING = {model: tuple(row[:4]) for model, row in _ENCODING.items()}
 # Table 5: GiB of the embeddings of 1M images and 5M captions, codes with a byte for each bit
 STORAGE = {model: row[4] for model, row in _ENCODING.items()}
-# Table 5: GiB of what attention at query time needs of 1M images and 5M captions
+# Table 5: GiB of what attention at query time needs of 1M images and 5M captions; None: not given
 FEATURES = {model: row[5] for model, row in _ENCODING.items()}
-# Table 6: seconds of attention at 1K/5K, 10K/50K, 100K/500K
+# Table 6: seconds of attention at 1K/5K, 10K/50K, 100K/500K; None: did not finish
 ATTENTION: dict[str, tuple[float | None, ...]] = {
     model: tuple(row) for model, row in paper_tables()["table6"]["rows"].items()
 }

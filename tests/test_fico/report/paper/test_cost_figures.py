@@ -76,6 +76,11 @@ def test_attention_is_drawn_over_two_sizes_and_hubness_over_two_models(results):
     runs = [replace(model(results, "scan"), data=d, efficiency={"attention_seconds": float(d.images)}) for d in sizes]
     np.testing.assert_allclose(attention_figure(runs).axes[0].get_lines()[0].get_xydata(), [[100, 100], [200, 200]])
     assert attention_figure(runs[:1]) is None
+    other = [replace(run, seed=1, hardware={"cpu": "another"}) for run in runs]
+    drawn = attention_figure([*runs, *other]).axes[0].get_lines()
+    assert [line.get_label() for line in drawn] == ["SCAN, a CPU, float32", "SCAN, another, float32"]
+    coco = replace(runs[1], data=replace(runs[1].data, name="coco"))
+    assert attention_figure([runs[0], coco]) is None, "another data set is no second size"
     measured = {"i2t": {"skew_at_10": 2.5}, "t2i": {"skew_at_10": 1.5}}
     hubs = [replace(model(results, name), hubness=measured) for name in ("vsrn", "cca")]
     assert [list(line.get_xdata()) for line in hubness_figure(hubs).axes[0].get_lines()[:2]] == [[2.5, 2.5], [1.5, 1.5]]

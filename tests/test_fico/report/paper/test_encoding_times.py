@@ -1,4 +1,4 @@
-"""Encoding times of the sizes of Table 5: measured ones as they are, others from a line fitted to them."""
+"""Encoding times of the sizes of Table 5: measured ones as they are, others at the rate of the largest."""
 
 from types import SimpleNamespace
 
@@ -27,37 +27,36 @@ def test_measured_sizes_stay_as_measured():
     assert (found.fastest, found.slowest) == pytest.approx((20.9, 21.1))
 
 
-def test_others_come_from_the_line_with_its_start():
+def test_a_larger_size_takes_what_the_items_per_second_of_the_table_say():
     times = EncodingTimes.of([a_run([a_row(1_000, 3.0), a_row(10_000, 21.0), a_row(20_000, 41.0)])])
     found = times.at(1_000_000)
     assert not found.is_measured
-    assert found.seconds == pytest.approx(2001.0)
-    assert times.error == pytest.approx(0.0, abs=1e-9)
+    assert found.seconds == pytest.approx(2050.0)
     assert times.images_per_second == pytest.approx(20_000 / 41)
+    assert found.seconds == pytest.approx(1_000_000 / times.images_per_second)
+    assert times.error == pytest.approx(42 / 41 - 1)
 
 
-def test_the_error_is_the_largest_relative_difference_of_a_measured_size():
-    times = EncodingTimes.of([a_run([a_row(1_000, 2.0), a_row(10_000, 21.0), a_row(100_000, 200.0)])])
-    line = [times.start + times.per_image * images for images in times.measured]
-    wanted = max(abs(a / b.seconds - 1) for a, b in zip(line, times.measured.values(), strict=True))
-    assert times.error == pytest.approx(wanted)
-    assert 0.01 < times.error < 0.05
+def test_a_small_size_that_took_no_time_makes_no_larger_one_faster():
+    times = EncodingTimes.of([a_run([a_row(1_000, 0.0514), a_row(10_000, 1.73)])])
+    assert times.at(1_000_000).seconds == pytest.approx(173.0)
+    assert times.error == pytest.approx(0.514 / 1.73 - 1)
 
 
-def test_a_single_size_gives_a_line_through_zero_without_an_error():
+def test_a_single_size_gives_others_in_proportion_and_no_error():
     times = EncodingTimes.of([a_run(None, seconds=2.0)])
     assert times.at(1_000).is_measured
     assert times.at(5_000).seconds == pytest.approx(10.0)
     assert times.error is None
 
 
-def test_a_line_never_starts_below_zero():
-    times = EncodingTimes.of([a_run([a_row(1_000, 1.0), a_row(10_000, 15.0)])])
-    assert times.start == 0.0
-    assert times.at(100).seconds > 0
-
-
 def test_seeds_give_the_median_and_the_whole_range():
     runs = [a_run([a_row(1_000, seconds)]) for seconds in (2.0, 3.0, 7.0)]
     found = EncodingTimes.of(runs).at(1_000)
     assert (found.seconds, found.fastest, found.slowest) == pytest.approx((3.0, 1.9, 7.1))
+
+
+def test_seeds_without_further_sizes_count_beside_those_that_have_them():
+    found = EncodingTimes.of([a_run([a_row(1_000, 2.0), a_row(10_000, 20.0)]), a_run(None, seconds=4.0)])
+    assert found.at(1_000).seconds == pytest.approx(3.0)
+    assert found.at(10_000).seconds == 20.0

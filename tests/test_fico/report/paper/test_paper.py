@@ -4,14 +4,17 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from fico.cli.app import app
 from fico.cli.report import report_runs
 from fico.errors import UsageError
+from fico.experiment.efficiency import efficiency
 from fico.report.paper.figures import precision_recall_figure
 from fico.report.paper.published_metrics import paper_model
 from fico.report.paper.report import paper_report
@@ -21,6 +24,8 @@ from fico.report.results.runs import find_runs
 from fico.report.results.schema import DataInfo, ModelInfo, Results, SearchRow, write_results
 from fico.report.results.seeds import group_seeds
 from fico.report.table.markdown import as_markdown
+from fico.run_context import EpochOutputs
+from fico.types import EncodedBatch
 
 FAMILIES = {"ucch": "coarse", "dadh": "coarse", "adv": "coarse", "scan": "fine", "vsrn": "fine", "xvlm": "vlp"}
 
@@ -89,6 +94,22 @@ def filled(*runs):
 
 def cells(table, kind="run"):
     return [[cell.text for cell in row.cells] for row in table.rows if row.kind == kind]
+
+
+def under(table, *headings, kind="run"):
+    """Texts of each row of a kind below the headings."""
+    names = [column.heading for column in table.columns]
+    return [[row.cells[names.index(heading)].text for heading in headings] for row in table.rows if row.kind == kind]
+
+
+def cell(table, row, heading):
+    return table.rows[row].cells[[column.heading for column in table.columns].index(heading)]
+
+
+ENCODING = [f"encoding {size}" for size in ("1K / 5K", "10K / 50K", "100K / 500K", "1M / 5M")]
+STORED = "embeddings 1M / 5M"
+ATTENDED = "for attention 1M / 5M"
+FLICKR = DataInfo("flickr30k", "test", 1000, 5000, 80, "ef" * 32)
 
 
 class TestAverages:
@@ -194,9 +215,17 @@ class TestPaper:
     def test_our_names_and_those_of_the_authors_files_lead_to_the_papers(self, name, bits, wanted):
         assert paper_model(results(model=ModelInfo(name, None, None, None, bits, "float32"))) == wanted
 
+    def test_table_1_has_all_that_the_paper_says_of_a_model(self):
+        table = filled(results("scan", size="paper"), results("xvlm"))["table1"]
+        assert under(table, *(f"paper {name}" for name in ("approach", "attention at query time", "embedding",
+                                                           "image feature", "text feature", "format"))) == [
+            ["–"] * 6, ["local+global", "cross-attention", "1024", "1024 x 36", "1024 x 70", "f64"],
+        ]  # fmt: skip
+        without = ModelInfo("xvlm_nf", "vlp", "paper", 256, None, "float32")
+        assert "paper approach" not in [column.heading for column in filled(results(without))["table1"].columns]
+
     def test_both_lengths_of_adv_are_known(self):
-        flickr = DataInfo("flickr30k", "test", 1000, 5000, 80, "ef" * 32)
-        runs = [results("adv", bits, data=flickr, size="paper") for bits in (64, 2048)]
+        runs = [results("adv", bits, data=FLICKR, size="paper") for bits in (64, 2048)]
         assert [row[4] for row in cells(filled(*runs)["table2-flickr30k"], "paper")] == ["33.4", "63.7"]
 
 
@@ -249,67 +278,150 @@ class TestHonesty:
 
 class TestCosts:
     def test_time_and_storage_grow_with_the_items_from_what_was_measured(self):
-        (row,) = filled(results())["table5-shapes"].rows
-        assert [cell.text for cell in row.cells[5:10]] == [
-            "1,000",
-            "~6.00 s",
-            "~60.00 s",
-            "~10.0 min",
-            "~100.0 min",
+        table = filled(results())["table5-shapes"]
+        assert under(table, "items per second", *ENCODING) == [
+            ["1,000", "~6.00 s", "~60.00 s", "~10.0 min", "~100.0 min"]
         ]
-        assert row.cells[13].numbers[""] == 6e6 * 8
-        assert row.cells[13].note == "366.2 MiB"  # a byte for each bit
+        assert cell(table, 0, STORED).numbers[""] == 6e6 * 8
+        assert cell(table, 0, STORED).note == "366.2 MiB"  # a byte for each bit
 
-    def test_measured_sizes_come_with_their_repeats_and_the_others_from_a_line(self):
-        rows = [
-            {"images": n, "seconds": n / 500, "repeats": 3, "fastest_seconds": n / 600, "slowest_seconds": n / 400}
+    def rows(self, **more):
+        return [
+            {"images": n, "captions": 5 * n, "seconds": n / 500, "repeats": 3, "fastest_seconds": n / 600,
+             "slowest_seconds": n / 400, "loading_seconds": n / 1000, "collecting_seconds": n / 2000,
+             "wall_seconds": n / 250, "peak_memory_bytes": n * 2**20, **more}
             for n in (1_000, 10_000)
+        ]  # fmt: skip
+
+    def test_measured_sizes_come_with_their_repeats_and_the_others_at_the_rate_of_the_largest(self):
+        measured = {"encode_seconds": 0.2, "embedding_bytes": 600 * 8, "encoding": self.rows()}
+        table = filled(results(efficiency=measured))["table5-shapes"]
+        assert under(table, *ENCODING, "encoding error, %") == [["2.00 s", "20.00 s", "~200.00 s", "~33.3 min", "+0.0"]]
+        assert cell(table, 0, ENCODING[0]).note == "1.67 s to 2.50 s"
+        assert any("at the rate of the largest measured size" in note for note in table.notes)
+
+    def test_the_parts_of_each_measured_size_stand_in_a_table_of_their_own(self):
+        measured = {"encode_seconds": 0.2, "embedding_bytes": 600 * 8, "encoding": self.rows()}
+        table = filled(results(efficiency=measured))["table5-parts-shapes"]
+        names = ("images", "captions", "repeats", "items per second", "encoding network", "encoding data loading")
+        assert under(table, *names) == [
+            ["1,000", "5,000", "3", "3,000", "2.00 s", "1.00 s"],
+            ["10,000", "50,000", "3", "3,000", "20.00 s", "10.00 s"],
         ]
-        efficiency = {"encode_seconds": 0.2, "embedding_bytes": 600 * 8, "encoding": rows}
-        table = filled(results(efficiency=efficiency))["table5-shapes"]
-        (row,) = table.rows
-        assert [cell.text for cell in row.cells[6:10]] == ["2.00 s", "20.00 s", "~200.00 s", "~33.3 min"]
-        assert row.cells[6].note == "1.67 s to 2.50 s"
-        assert any("fitted to the measured sizes (1,000, 10,000 images)" in note for note in table.notes)
+        assert under(table, "encoding collecting", "encoding in all", "peak memory") == [
+            ["500 ms", "4.00 s", "1,000.0 MiB"], ["5.00 s", "40.00 s", "9.8 GiB"],
+        ]  # fmt: skip
+        assert cell(table, 1, "encoding network").note == "16.67 s to 25.00 s"
+        assert "table5-parts-shapes" not in filled(results())
+
+    def test_energy_has_a_column_where_any_size_has_it(self):
+        measured = {"encode_seconds": 0.2, "embedding_bytes": 600 * 8, "encoding": self.rows(energy_joules=None)}
+        without = filled(results(efficiency=measured))
+        assert not any("J" in c.heading.split() for t in without.values() for c in t.columns)
+        measured["encoding"][0]["energy_joules"] = 120.0
+        tables = filled(results(efficiency=measured))
+        assert under(tables["table5-parts-shapes"], "energy, J") == [["120"], ["–"]]
+        assert under(tables["table5-shapes"], "J an item") == [["0.02"]]
 
     def test_work_and_memory_of_an_item_stand_in_table_5_and_the_paper_has_none(self):
-        flickr = DataInfo("flickr30k", "test", 1000, 5000, 80, "ef" * 32)
         costs = {"encode_seconds": 1.0, "embedding_bytes": 8, "flops_per_item": 1.234e9, "peak_memory_bytes": 2**30}
-        table = filled(results(data=flickr, size="paper", efficiency=costs))["table5-flickr30k"]
-        assert [column.name for column in table.columns[-2:]] == ["FLOPs an item", "peak memory"]
-        assert [[cell.text for cell in row.cells[-2:]] for row in table.rows] == [["1.23 G", "1.0 GiB"], ["–", "–"]]
+        table = filled(results(data=FLICKR, size="paper", efficiency=costs))["table5-flickr30k"]
+        assert under(table, "FLOPs an item", "peak memory") == [["1.23 G", "1.0 GiB"]]
+        assert under(table, "FLOPs an item", "peak memory", kind="paper") == [["–", "–"]]
         assert all(len(row.cells) == len(table.columns) for row in table.rows)
-        gpu = (
-            filled(results(efficiency=costs | {"peak_process_memory_bytes": 2**31}))["table5-shapes"].rows[0].cells[-1]
-        )
-        assert (gpu.text, gpu.note) == ("1.0 GiB", "2.0 GiB")
+        gpu = filled(results(efficiency=costs | {"peak_process_memory_bytes": 2**31}))["table5-shapes"]
+        assert (cell(gpu, 0, "peak memory").text, cell(gpu, 0, "peak memory").note) == ("1.0 GiB", "2.0 GiB")
+
+    @pytest.mark.parametrize(
+        ("other", "kept"),
+        [({}, 1), ({"hardware": {"cpu": "another"}}, 2), ({"config": {"model": {"precision": "bf16"}}}, 2)],
+    )
+    def test_seeds_share_a_row_of_table_5_only_on_one_machine_and_in_one_precision(self, other, kept):
+        table = filled(results(), results(seed=1, **other))["table5-shapes"]
+        assert len(cells(table)) == kept
+        assert len(set(map(str, under(table, "machine")))) == kept
+
+    def test_what_did_not_finish_there_follows_from_the_papers_own_cells(self):
+        table = filled(results("xvlm", data=FLICKR, size="paper"))["table5-flickr30k"]
+        assert under(table, *ENCODING, "encoding error, %", kind="paper") == [
+            ["12.42 s", "100.87 s", "~16.8 min", "~168.1 min", "+23.1"]
+        ]
+        assert under(table, "embeddings 1K / 5K", STORED, ATTENDED, kind="paper") == [["–", "5.72 GiB", "1126.82 GiB"]]
+        assert any("one A100 80 GiB, Xeon Platinum 8480+; ~ did not finish there" in note for note in table.notes)
 
     def test_the_papers_attention_stands_below_ours_of_the_same_size(self):
-        flickr = DataInfo("flickr30k", "test", 1000, 5000, 80, "ef" * 32)
-        table = filled(results("scan", data=flickr, size="paper", efficiency={"attention_seconds": 9.0}))["table6"]
-        assert [row.kind for row in table.rows] == ["run", "paper"]
-        assert table.rows[1].cells[5].text == "17.51 s"
+        table = filled(results("scan", data=FLICKR, size="paper", efficiency={"attention_seconds": 9.0}))["table6"]
+        assert under(table, "attention", "µs per pair", "ms per query", "exponent", kind="paper") == [
+            ["17.51 s", "3.50", "2.92", "1.87"]
+        ]
+
+    def test_the_papers_attention_that_did_not_finish_follows_from_what_did(self):
+        data = replace(FLICKR, images=100_000, captions=500_000)
+        table = filled(results("scan", data=data, size="paper", efficiency={"attention_seconds": 9.0}))["table6"]
+        assert under(table, "attention", "µs per pair", kind="paper") == [["~2,142.2 min", "2.57"]]
 
     def test_storage_at_the_largest_size_is_that_of_the_paper(self):
-        flickr = DataInfo("flickr30k", "test", 1000, 5000, 80, "ef" * 32)
-        table = filled(results(data=flickr, size="paper", efficiency={
+        table = filled(results(data=FLICKR, size="paper", efficiency={
             "encode_seconds": 0.4, "embedding_bytes": 6000 * 8, "unpacked_embedding_bytes": 6000 * 64,
         }))["table5-flickr30k"]  # fmt: skip
-        ours, paper = table.rows
-        assert pytest.approx(paper.cells[13].numbers[""] / 2**30, abs=0.005) == 6e6 * 64 / 2**30
-        assert ours.cells[13].note == "366.2 MiB"
-        assert [cell.text for cell in paper.cells[6:10]] == ["400 ms", "4.12 s", "60.57 s", "488.28 s"]
+        assert pytest.approx(cell(table, 1, STORED).numbers[""] / 2**30, abs=0.005) == 6e6 * 64 / 2**30
+        assert cell(table, 0, STORED).note == "366.2 MiB"
+        assert under(table, *ENCODING, kind="paper") == [["400 ms", "4.12 s", "60.57 s", "488.28 s"]]
+
+    def test_vectors_that_pairs_are_scored_from_stand_for_attention_as_in_the_paper(self):
+        """36 regions and 77 words of 1,024 numbers: half the paper's 3,212 GiB, which are of float64."""
+        ids, vectors = torch.arange(0), {"device": "meta"}
+        encoded = EncodedBatch(torch.empty(1000, 36, 1024, **vectors), ids, torch.empty(5000, 77, 1024, **vectors), ids)
+        inputs = SimpleNamespace(bytes_per_image=1, bytes_per_text=1)
+        split = SimpleNamespace(image_ids=range(1000), caption_ids=range(5000))
+        data = SimpleNamespace(splits={"test": split}, test_split="test", inputs=inputs)
+        measured = efficiency(EpochOutputs(encoded, encode_seconds=1.0, attention_seconds=1.0), data, None)
+        table = filled(results("scan", data=FLICKR, size="paper", efficiency=measured))["table5-flickr30k"]
+        assert under(table, "embeddings 1K / 5K", STORED) == [["–", "–"]]
+        ours, theirs = (cell(table, row, ATTENDED).numbers[""] for row in (0, 1))
+        assert theirs == pytest.approx(2 * ours, rel=1e-4)
+        assert cell(table, 1, STORED).text == "45.75 GiB"
+        assert any("45.75 GiB" in note for note in table.notes)
+
+    def test_a_reranker_has_its_states_for_attention_beside_its_embeddings(self):
+        costs = {"encode_seconds": 1.0, "embedding_bytes": 600 * 8, "feature_bytes": 600 * 100}
+        table = filled(results("xvlm", config={"model": {"rerank": {"k": 8}}}, efficiency=costs))["table5-shapes"]
+        assert cell(table, 0, STORED).numbers[""] == 6e6 * 8
+        assert cell(table, 0, ATTENDED).numbers[""] == 6e8
+        cascade = replace(results("scan", efficiency=costs | {"screen_seconds": 1.0}))
+        assert cell(filled(cascade)["table5-shapes"], 0, STORED).numbers[""] == 6e6 * 8
 
     def test_attention_that_costs_the_square_has_exponent_2(self):
         sizes = [DataInfo("shapes", "test", n, 5 * n, 20, str(n) * 8) for n in (100, 200, 400)]
         runs = [results("scan", data=d, efficiency={"attention_seconds": 1e-4 * d.images**2}) for d in sizes]
         table = filled(*runs, results("ucch"))["table6"]
-        assert [row[8] for row in cells(table)] == ["2.00", "", ""]
-        assert [row[6] for row in cells(table)] == ["20.00"] * 3
+        assert under(table, "exponent", "µs per pair") == [["2.00", "20.00"], ["", "20.00"], ["", "20.00"]]
         assert "No attention at query time: ucch." in table.notes
 
     def test_one_size_has_no_exponent(self):
-        assert cells(filled(results("scan"))["table6"])[0][8] == "–"
+        assert under(filled(results("scan"))["table6"], "exponent") == [["–"]]
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"data": DataInfo("coco", "test", 400, 2000, 80, "ef" * 32)},
+            {"data": DataInfo("shapes", "test", 400, 2000, 20, "ef" * 32), "hardware": {"cpu": "another CPU"}},
+            {"data": DataInfo("shapes", "test", 400, 2000, 20, "ef" * 32), "config": {"model": {"precision": "bf16"}}},
+        ],
+        ids=["data", "machine", "precision"],
+    )
+    def test_other_data_machines_or_precisions_are_no_second_size(self, other):
+        table = filled(results("scan"), results("scan", seed=1, **other))["table6"]
+        assert under(table, "exponent") == [["–"], ["–"]]
+
+    def test_attention_of_one_size_on_two_machines_is_two_rows(self):
+        runs = [
+            results("scan"),
+            results("scan", seed=1, hardware={"cpu": "another"}, efficiency={"attention_seconds": 9.0}),
+        ]
+        table = filled(*runs)["table6"]
+        assert sorted(under(table, "attention")) == [["2.00 s"], ["9.00 s"]]
+        assert under(table, "machine") == [["1"], ["2"]]
 
     def test_the_indexes_of_an_older_run_of_the_same_setting_stay(self):
         row = SearchRow("flat", 100, 500, 0.1, 0.2, 1000, {1: 1.0}, {1: 1.0}, {"direction": "i2t"})
