@@ -67,6 +67,12 @@ class EncodedBatch:
     image_states: Tensor | None = None
     text_states: Tensor | None = None
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        values = (getattr(self, field.name) for field in fields(self))
+        return sum(value.nbytes for value in values if value is not None)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranking:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from pytorch_lightning.plugins.precision import Precision
 
+from callbacks import budget, encoding_times
 from callbacks.encoding_times import EncodingTimes
 from fico.errors import UsageError
 from fico.experiment.datamodule import RetrievalDataModule
@@ -24,7 +25,8 @@ class Module:
 
     def test_step(self, batch, index):
         self.seen.update(batch.images[:, 0].int().tolist())
-        return EncodedBatch(batch.images, batch.image_ids, batch.texts, batch.text_ids)
+        states = batch.images[:, None].expand(-1, 1000, -1)
+        return EncodedBatch(batch.images, batch.image_ids, batch.texts, batch.text_ids, image_states=states)
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def trainer():
 
 @pytest.fixture
 def context(tmp_path):
-    return SimpleNamespace(outputs=EpochOutputs(), folder=tmp_path)
+    return SimpleNamespace(outputs=EpochOutputs(), folder=tmp_path, rerank=None)
 
 
 def test_each_size_is_encoded_whole_and_timed_in_parts(trainer, context):
@@ -52,8 +54,8 @@ def test_each_size_is_encoded_whole_and_timed_in_parts(trainer, context):
     EncodingTimes(context, copies=(1, 3), repeats=2, seconds=1e-9).on_test_epoch_end(trainer, module)
     one, three = context.outputs.encoding
     assert (three["copies"], three["images"], three["captions"]) == (3, 3 * IMAGES, 3 * IMAGES * PER_IMAGE)
-    # warm-up and two repeats of one pass each: of one copy, and of three
-    assert set(module.seen.values()) == {3 * 1 + 3 * 3}
+    # two repeats of one pass each, of one copy and of three, and one pass to warm up
+    assert set(module.seen.values()) == {1 + 2 * 1 + 2 * 3}
     assert len(module.seen) == IMAGES
     for row in (one, three):
         assert 0 < row["fastest_seconds"] <= row["seconds"] <= row["slowest_seconds"]
@@ -63,17 +65,66 @@ def test_each_size_is_encoded_whole_and_timed_in_parts(trainer, context):
 
 def test_a_repeat_lasts_as_long_as_it_is_told_to(trainer, context):
     module = Module()
-    EncodingTimes(context, copies=(1,), repeats=1, seconds=0.05).on_test_epoch_end(trainer, module)
+    EncodingTimes(context, copies=(1,), repeats=1, seconds=0.2).on_test_epoch_end(trainer, module)
     assert module.seen[0] > 3  # many passes of far less
-    assert context.outputs.encoding[0]["wall_seconds"] < 0.05
+    assert context.outputs.encoding[0]["wall_seconds"] < 0.2
 
 
-def test_what_does_not_fit_into_the_budget_is_left_out_and_the_first_is_not(trainer, context, caplog):
+def test_what_does_not_fit_into_the_budget_is_left_out_but_the_first_two_sizes(trainer, context, caplog):
     caplog.set_level("INFO")
-    EncodingTimes(context, copies=(1, 10**6), repeats=1, seconds=1e-9, budget="1s").on_test_epoch_end(trainer, Module())
-    assert [row["copies"] for row in context.outputs.encoding] == [1]
-    assert f"{IMAGES * 10**6:,} images would take about" in caplog.text
+    sizes = EncodingTimes(context, copies=(1, 2, 10**6), repeats=3, seconds=1e-9, budget=1e-6)
+    sizes.on_test_epoch_end(trainer, Module())
+    assert [(row["copies"], row["repeats"]) for row in context.outputs.encoding] == [(1, 1), (2, 1)]
+    assert f"encoding {IMAGES * 10**6:,} images would take about" in caplog.text
     assert "left of the budget" in caplog.text
+
+
+def test_a_size_has_fewer_repeats_before_it_is_left_out(trainer, context):
+    sizes = EncodingTimes(context, copies=(1, 2, 3), repeats=3, seconds=0.2, budget=1.2)
+    sizes.on_test_epoch_end(trainer, Module())  # 3 repeats take 0.6 s
+    first, second, *_ = [row["repeats"] for row in context.outputs.encoding]
+    assert first == 3
+    assert 1 <= second < 3
+
+
+@pytest.mark.parametrize("kept", ["memory", "disk"])
+def test_a_size_whose_rows_do_not_fit_is_left_out_and_the_line_says_why(trainer, context, caplog, monkeypatch, kept):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(encoding_times, "IN_MEMORY_BYTES", 10**5 if kept == "memory" else 0)
+    monkeypatch.setattr(budget, f"free_{kept}", lambda *_: 10_000)  # one copy takes 7 KB
+    EncodingTimes(context, copies=(1, 2), repeats=1, seconds=1e-9).on_test_epoch_end(trainer, Module())
+    assert [row["copies"] for row in context.outputs.encoding] == [1]
+    assert f"of {kept}: more than the 9.8 KiB of {kept} that are free" in caplog.text
+
+
+def test_states_are_kept_only_for_a_re_ranker(trainer, context, monkeypatch):
+    """Its rows then take a thousand times as much."""
+    monkeypatch.setattr(budget, "free_memory", lambda: 10**6)
+    context.rerank = {"k": 1}
+    EncodingTimes(context, copies=(1,), repeats=1, seconds=1e-9).on_test_epoch_end(trainer, Module())
+    assert not context.outputs.encoding
+    context.rerank = None
+    EncodingTimes(context, copies=(1,), repeats=1, seconds=1e-9).on_test_epoch_end(trainer, Module())
+    assert context.outputs.encoding
+
+
+@pytest.mark.parametrize("is_readable", [True, False])
+def test_the_energy_is_of_one_pass(trainer, context, monkeypatch, is_readable):
+    class Meter:
+        def __init__(self):
+            self.reads = 0
+
+        def read(self):
+            self.reads += 1
+            return float(self.reads) if is_readable else None
+
+    monkeypatch.setattr(encoding_times, "EnergyMeter", Meter)
+    EncodingTimes(context, copies=(1,), repeats=3, seconds=0.05).on_test_epoch_end(trainer, Module())
+    (joules,) = [row["energy_joules"] for row in context.outputs.encoding]
+    if is_readable:  # a joule for each of the two batches of a pass, and one for the last reading of several passes
+        assert 2 < joules <= 3
+    else:
+        assert joules is None
 
 
 def test_several_processes_measure_nothing(trainer, context, caplog):
