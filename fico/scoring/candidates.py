@@ -50,7 +50,7 @@ class Candidates:
     @property
     def pairs(self) -> Int64[np.ndarray, " pairs"]:
         """Union of the candidates of both directions, as sorted keys ``image * captions + caption``."""
-        return np.union1d(*self._keys())
+        return np.union1d(*self.keys())
 
     def filled(self, scores: Float32[np.ndarray, " pairs"], rule: Rule) -> Reranked:
         """Scatter the scores of `pairs` into both matrices.
@@ -67,13 +67,14 @@ class Candidates:
             raise DataError(f"there are {len(scores)} scores for {len(pairs)} pairs; re-rank again")
         found = []
         for keys, first, items in zip(
-            self._keys(), (self.i2t, self.t2i), (len(self.t2i.indices), len(self.i2t.indices)), strict=True
+            self.keys(), (self.i2t, self.t2i), (len(self.t2i.indices), len(self.i2t.indices)), strict=True
         ):
             values = scores[np.searchsorted(pairs, keys)]
             found.append(scattered(first, values + first.scores if rule == "itm_plus_similarity" else values, items))
         return Reranked(found[0], found[1], len(pairs))
 
-    def _keys(self) -> tuple[Int64[np.ndarray, "images k"], Int64[np.ndarray, "captions k"]]:
+    def keys(self) -> tuple[Int64[np.ndarray, "images k"], Int64[np.ndarray, "captions k"]]:
+        """The candidates of each image and of each caption as keys of `pairs`."""
         images, captions = len(self.i2t.indices), len(self.t2i.indices)
         return (
             np.arange(images)[:, None] * captions + self.i2t.indices,

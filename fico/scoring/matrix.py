@@ -64,7 +64,7 @@ def score_matrix(
             ``keep_journal`` is not set.
     """
     device = scoring_device(scorer, encoded)
-    default = _TILES.get(device.type, _TILES["cuda"])
+    default = _tile(device)
     size = (default[0] if image_tile is None else image_tile, default[1] if text_tile is None else text_tile)
     if min(size) < 1:
         raise ValueError(f"tiles hold at least one image and one caption, got {size[0]} and {size[1]}")
@@ -86,6 +86,24 @@ def score_matrix(
     whole = _gathered(file.scores[tiling.image_rows(own)], path)
     file.drop()
     return whole
+
+
+def repeat_scoring(scorer: PairScorer, encoded: EncodedBatch, times: int) -> None:
+    """Score all pairs so many times and keep no score: the work of several copies of the rows, to be timed.
+
+    Args:
+        scorer: As of `score_matrix`.
+        encoded: The same.
+        times: At least 1; a progress bar counts all of them.
+    """
+    device = scoring_device(scorer, encoded)
+    tiling = _Tiling(encoded, device, *_tile(device))
+    shape = (times * len(encoded.images), len(encoded.texts))
+    _score(scorer, tiling, shape, range(times * len(tiling)), lambda tile, scores: None, progress=True)
+
+
+def _tile(device: torch.device) -> tuple[int, int]:
+    return _TILES.get(device.type, _TILES["cuda"])
 
 
 def _gathered(shard: Float[np.ndarray, "shard texts"], path: Path | str | None) -> Float[np.ndarray, "images texts"]:
@@ -142,6 +160,9 @@ class _Tiling:
             vectors = vectors[:, : int(lengths.max())]
         return _TextTile(rows.numpy(), vectors.to(self._device), lengths.to(self._device))
 
+    def __len__(self) -> int:
+        return len(self._rows) * len(self._texts)
+
     def shard(self, rank: int, processes: int) -> range:
         """Numbers of the tiles of a process: all of successive image tiles, whose numbers follow each other."""
         first, last = (len(self._rows) * n // processes for n in (rank, rank + 1))
@@ -153,7 +174,8 @@ class _Tiling:
         return slice(self._rows[numbers[0]].start, self._rows[numbers[-1]].stop) if numbers else slice(0, 0)
 
     def at(self, tile: int) -> tuple[slice, _TextTile]:
-        row, column = divmod(tile, len(self._texts))
+        """A tile; behind the last one they begin again."""
+        row, column = divmod(tile % len(self), len(self._texts))
         return self._rows[row], self._texts[column]
 
     def cells(self, tile: int) -> tuple[slice, Int64[np.ndarray, " tile"]]:

@@ -7,10 +7,11 @@ import pytest
 import torch
 from pytorch_lightning.plugins.precision import Precision
 
-from callbacks import attention_times
-from callbacks.attention_times import AttentionTimes, most_pairs, part
+from callbacks import attention_times, budget
+from callbacks.attention_times import AttentionTimes, most_pairs
 from fico.errors import UsageError
 from fico.run_context import EpochOutputs
+from fico.scoring import matrix, rerank
 from fico.types import Correspondence, EncodedBatch
 
 IMAGES, PER_IMAGE, DIM = 6, 2, 4
@@ -57,6 +58,79 @@ def test_a_pair_scorer_scores_all_pairs_of_each_size(tmp_path, encoded, trainer)
     assert list(tmp_path.iterdir()) == []  # the scores are not kept
 
 
+def test_no_row_is_hashed_for_scores_that_nobody_keeps(tmp_path, encoded, trainer, monkeypatch):
+    def refused(*_):
+        raise AssertionError("a key was made")
+
+    for owner in (matrix, rerank):
+        monkeypatch.setattr(owner, "score_key", refused)
+    run = context(tmp_path, encoded)
+    AttentionTimes(run, images=(3, 13)).on_test_epoch_end(trainer, Scorer())
+    run.rerank = {"k": 2, "rule": "itm"}
+    encoded.text_states = encoded.text_states[:, 0]
+    AttentionTimes(run, images=(3, 13), k=2).on_test_epoch_end(trainer, Matching())
+    assert len(run.outputs.attention) == 2 + 4
+
+
+def written(path, shape, seconds):
+    """Scores and their journal, as a test leaves them that took so long."""
+    np.save(path, np.zeros(shape, np.float32))
+    path.with_name(f"{path.name}.journal").write_text(f"key\n0 00000000 0.050\n1 00000000 {seconds:.3f}\n")
+
+
+def test_the_tests_own_size_is_a_row_and_not_timed_again(tmp_path, encoded, trainer):
+    written(tmp_path / "scores.npy", (IMAGES, len(OWNERS)), 7.5)
+    run = context(tmp_path, encoded)
+    AttentionTimes(run, images=(3, IMAGES, 13)).on_test_epoch_end(trainer, Scorer())
+    small, own, large = run.outputs.attention
+    assert own == {
+        "images": IMAGES, "captions": len(OWNERS), "rule": "all", "k": None, "pairs": IMAGES * len(OWNERS),
+        "seconds": 7.5, "cpu_seconds": None,
+    }  # fmt: skip
+    assert (small["images"], large["images"]) == (3, 13)
+    assert own.keys() == small.keys()
+
+
+def test_the_tests_own_size_says_what_a_larger_one_would_take(tmp_path, encoded, trainer):
+    written(tmp_path / "scores.npy", (IMAGES, len(OWNERS)), 7.5)
+    run = context(tmp_path, encoded)
+    AttentionTimes(run, images=(3, 13), budget="30s").on_test_epoch_end(trainer, Scorer())
+    assert [row["images"] for row in run.outputs.attention] == [3, IMAGES]  # 13 would take 35 s
+
+
+@pytest.mark.parametrize(("k", "rules"), [(2, ["fixed"]), (1, ["scaled"]), (3, [])])
+def test_a_test_with_as_many_candidates_as_a_rule_is_a_row_of_it(tmp_path, encoded, trainer, k, rules):
+    written(tmp_path / "rerank.npy", (1, 20), 0.5)
+    run = context(tmp_path, encoded, {"k": k, "rule": "itm"})
+    encoded.text_states = encoded.text_states[:, 0]
+    AttentionTimes(run, images=(3,), k=2).on_test_epoch_end(trainer, Matching())
+    own = [row for row in run.outputs.attention if row["images"] == IMAGES]
+    assert [(row["rule"], row["k"], row["pairs"], row["seconds"]) for row in own] == [
+        (rule, k, 20, 0.5) for rule in rules
+    ]
+
+
+def test_a_test_that_was_over_at_once_is_timed_anew(tmp_path, encoded, trainer):
+    written(tmp_path / "scores.npy", (IMAGES, len(OWNERS)), 0.004)
+    run = context(tmp_path, encoded)
+    AttentionTimes(run, images=(IMAGES,)).on_test_epoch_end(trainer, Scorer())
+    (row,) = run.outputs.attention
+    assert row["cpu_seconds"] is not None
+
+
+def test_a_size_that_does_not_fit_into_memory_is_left_out(tmp_path, encoded, trainer, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(budget, "free_memory", lambda: 1000)  # 18 candidate pairs take 720 bytes, 36 twice as much
+    run = context(tmp_path, encoded, {"k": 2, "rule": "itm"})
+    encoded.text_states = encoded.text_states[:, 0]
+    AttentionTimes(run, images=(3, 6), k=2).on_test_epoch_end(trainer, Matching())
+    assert [(row["rule"], row["images"]) for row in run.outputs.attention] == [
+        ("fixed", 3), ("scaled", 3), ("scaled", 6)
+    ]  # fmt: skip
+    assert "attention on 6 images would take about" in caplog.text
+    assert "of memory that are free" in caplog.text
+
+
 def test_a_matcher_has_fixed_and_scaled_candidates(tmp_path, encoded, trainer, monkeypatch):
     monkeypatch.setattr(attention_times, "Rerank", lambda scorer, k: SimpleNamespace(score_pairs=lambda *_: None))
     run = context(tmp_path, encoded, {"k": 2, "rule": "itm"})
@@ -97,14 +171,6 @@ def test_embeddings_alone_have_no_attention_and_several_processes_measure_none(t
     trainer.world_size = 2
     AttentionTimes(run).on_test_epoch_end(trainer, Scorer())
     assert run.outputs.attention == []
-
-
-def test_a_part_has_the_captions_of_its_images_and_copies_follow_one_another(encoded):
-    found = part(encoded, OWNERS, IMAGES + 2)
-    assert torch.equal(found.images, torch.cat([encoded.images, encoded.images[:2]]))
-    assert torch.equal(found.texts[IMAGES * PER_IMAGE :], encoded.texts[torch.tensor([0, 1, 6, 7])])
-    assert torch.equal(found.text_states[:, 0], found.texts)
-    assert found.text_ids.tolist() == list(range(16))
 
 
 @pytest.mark.parametrize(
