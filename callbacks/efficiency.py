@@ -9,13 +9,14 @@ from typing import Any
 
 import pytorch_lightning as L
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from fico.run_context import RunContext
 from fico.types import EncodedBatch
 from fico.util.resources import peak_resident_memory
 
 log = logging.getLogger(__name__)
+_CPU_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _PEAK_RESET = Path("/proc/self/clear_refs")  # psutil cannot reset the peak of the resident set on Linux
 
 
@@ -80,14 +81,32 @@ def _flops(trainer: L.Trainer, module: L.LightningModule, batch: Any) -> int | N
     try:
         with (
             _without_gradients(module),
+            _in_countable_steps(),
             trainer.precision_plugin.test_step_context(),
-            FlopCounterMode(display=False) as counter,
+            FlopCounterMode(display=False, custom_mapping={_CPU_ATTENTION: _attention_flops}) as counter,
         ):
             module.test_step(batch, 0)
     except Exception as error:
         log.debug("FLOPs are not counted", exc_info=error)
         return None
     return counter.get_total_flops()
+
+
+def _attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    """Of the shapes; PyTorch counts the kernels of a GPU alone."""
+    return int(sdpa_flop_count(query, key, value))
+
+
+@contextmanager
+def _in_countable_steps() -> Iterator[None]:
+    """Layers compute step by step: cuDNN's recurrent ones and PyTorch's fused transformer layers count as nothing."""
+    is_fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.backends.cudnn.flags(enabled=False):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(is_fast)
 
 
 @contextmanager

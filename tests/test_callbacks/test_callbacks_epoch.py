@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 from pytorch_lightning.plugins.precision import MixedPrecision, Precision
+from torch import nn
+from torch.nn import functional as F
 
 from callbacks.efficiency import Efficiency
 from callbacks.history import TrainingHistory
@@ -266,6 +268,52 @@ def test_operations_on_parameters_alone_are_counted(context, encoded):
     items = len(encoded.images) + len(encoded.texts)
     assert context.outputs.flops_per_item == pytest.approx(2 * 7 * 3 * 5 / items)
     assert all(parameter.requires_grad for parameter in module.parameters())
+
+
+ATTENTION = 2 * 4 * (4 * 7 * 16 * 16) + 2 * (2 * 4 * 2 * 7 * 7 * 8)  # four maps; two heads: scores, and their sums
+LAYERS = {
+    "attention": (lambda: lambda x: F.scaled_dot_product_attention(x, x, x), 2 * (2 * 4 * 7 * 7 * 16)),
+    "heads": (lambda: Self(nn.MultiheadAttention(16, 2, batch_first=True)), ATTENTION),
+    "transformer": (lambda: nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), ATTENTION + 4 * 4 * 7 * 16 * 32),
+    "gru": (lambda: nn.GRU(16, 16, batch_first=True, bidirectional=True), 2 * 2 * 4 * 7 * (16 + 16) * 3 * 16),
+}
+
+
+class Self(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x, x, x)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_attention_and_recurrent_layers_count_as_their_products(context, encoded, name):
+    """Four rows of seven vectors of 16 numbers."""
+
+    class Layered(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.is_cudnn_on = LAYERS[name][0](), None
+
+        def test_step(self, batch, index):
+            self.is_cudnn_on = torch.backends.cudnn.enabled  # its recurrent kernels are not counted
+            return self.layer(batch)
+
+    module = Layered().eval()
+    trainer = SimpleNamespace(precision_plugin=SimpleNamespace(test_step_context=contextlib.nullcontext))
+    efficiency = Efficiency(context)
+    with torch.inference_mode():
+        efficiency.on_test_epoch_start(None, None)
+        efficiency.on_test_batch_start()
+        efficiency.on_test_batch_end(trainer, module, encoded, torch.ones(4, 7, 16), 0)
+        efficiency.on_test_epoch_end(trainer, module)
+    items = len(encoded.images) + len(encoded.texts)
+    assert context.outputs.flops_per_item == pytest.approx(LAYERS[name][1] / items)
+    assert module.is_cudnn_on is False
+    assert torch.backends.cudnn.enabled
+    assert torch.backends.mha.get_fastpath_enabled()
 
 
 def test_what_cannot_be_counted_costs_nothing_else(context, encoded):
