@@ -25,6 +25,7 @@ except MissingExtra as error:
     sys.stderr.write(f"{error}\n")
     raise SystemExit(error.exit_code) from None
 
+from fico.experiment.config.bench import is_bench
 from fico.experiment.config.cascade import check_unused, is_cascade
 from fico.experiment.config.checks import check_config
 from fico.experiment.config.hydra_errors import Stop, is_wrong_usage, sentence
@@ -74,7 +75,7 @@ def job(config: DictConfig) -> None:
         check_config(config, is_start=not is_cascade(config))
         if is_cascade(config):
             from fico.experiment.cascade import run
-        elif config.get("bench"):
+        elif is_bench(config):
             from fico.experiment.bench import run
         else:
             from fico.experiment.runner import run

@@ -20,23 +20,23 @@ from fico.util.energy import EnergyMeter
 from fico.util.progress import track
 
 log = logging.getLogger(__name__)
-ALWAYS = 2  # first sizes, which are measured whatever they take: through one alone goes any line
 
 
 class EncodingTimes(L.Callback):
     """Encodes growing numbers of copies of the tested split and records the seconds of each part of the work.
 
     One pass of the first size warms up. Every size is then encoded in ``repeats`` of at least ``seconds`` each; a
-    repeat is as many whole passes as that takes. Where fewer repeats are left in the budget, a size has fewer. One
-    without time for a single repeat is left out, and with it those above, but for the first two, which the budget
-    cannot leave out; so is a size whose rows do not fit into memory or onto the disk. Rows are collected as in a test,
-    in temporary files where they take more than a GiB. Only a run of one process measures.
+    repeat is as many whole passes as that takes. A size has fewer repeats where the budget is too short for all. One
+    for which it is too short at all is left out, and with it those above; so is one whose rows do not fit into memory
+    or onto the disk. Rows are collected as in a test, in temporary files where they take more than a GiB. Only a run of
+    one process measures.
 
     Args:
         copies: How often the split is repeated, in growing order.
         repeats: Of each size, at most.
         seconds: Least duration of a repeat.
         budget: Time for all sizes together, such as ``30m``.
+        always: How many of the first sizes are measured whatever time they take: one alone says nothing of growth.
         context: The run's.
 
     Raises:
@@ -50,9 +50,11 @@ class EncodingTimes(L.Callback):
         repeats: int = 3,
         seconds: float = 1.0,
         budget: str | float = "30m",
+        always: int = 1,
     ) -> None:
         self._copies = growing(copies, "callbacks.times.copies")
         self._repeats = counted(repeats, "callbacks.times.repeats")
+        self._always = counted(always, "callbacks.times.always")
         self._seconds = seconds_of(seconds, "callbacks.times.seconds")
         self._budget = seconds_of(budget, "callbacks.times.budget")
         self._context = context
@@ -71,7 +73,7 @@ class EncodingTimes(L.Callback):
             repeats = max(1, min(self._repeats, int(budget.left / seconds)))
             kept = {"disk" if row_bytes * copies > IN_MEMORY_BYTES else "memory": row_bytes * copies}
             what = f"encoding {images * copies:,} images"
-            if not budget.allows(what, repeats * seconds, **kept, is_timed=size >= ALWAYS):
+            if not budget.allows(what, repeats * seconds, **kept, is_timed=size >= self._always):
                 return
             with budget.passing():
                 row = self._measured(trainer, module, copies, repeats)

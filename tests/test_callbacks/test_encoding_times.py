@@ -70,9 +70,9 @@ def test_a_repeat_lasts_as_long_as_it_is_told_to(trainer, context):
     assert context.outputs.encoding[0]["wall_seconds"] < 0.2
 
 
-def test_what_does_not_fit_into_the_budget_is_left_out_but_the_first_two_sizes(trainer, context, caplog):
+def test_what_does_not_fit_into_the_budget_is_left_out_but_for_the_first_sizes(trainer, context, caplog):
     caplog.set_level("INFO")
-    sizes = EncodingTimes(context, copies=(1, 2, 10**6), repeats=3, seconds=1e-9, budget=1e-6)
+    sizes = EncodingTimes(context, copies=(1, 2, 10**6), repeats=3, seconds=1e-9, budget=1e-6, always=2)
     sizes.on_test_epoch_end(trainer, Module())
     assert [(row["copies"], row["repeats"]) for row in context.outputs.encoding] == [(1, 1), (2, 1)]
     assert f"encoding {IMAGES * 10**6:,} images would take about" in caplog.text
@@ -137,7 +137,8 @@ def test_several_processes_measure_nothing(trainer, context, caplog):
 @pytest.mark.parametrize(
     ("options", "named"),
     [({"copies": ()}, "copies"), ({"copies": (10, 1)}, "copies"), ({"copies": (0, 1)}, "copies"),
-     ({"repeats": 0}, "repeats"), ({"seconds": 0}, "seconds"), ({"budget": "soon"}, "budget")],
+     ({"repeats": 0}, "repeats"), ({"always": 0}, "always"), ({"seconds": 0}, "seconds"),
+     ({"budget": "soon"}, "budget")],
 )  # fmt: skip
 def test_wrong_arguments_are_named(context, options, named):
     with pytest.raises(UsageError, match=rf"callbacks\.times\.{named} is"):

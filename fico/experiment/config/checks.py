@@ -12,6 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from fico.errors import UsageError
 from fico.evaluation.option_checks import option_problems
+from fico.experiment.config.bench import bench_problems, is_bench
 from fico.experiment.config.cascade import cascade_problems, is_cascade
 from fico.experiment.config.hydra_errors import right_key
 from fico.experiment.config.resolvers import features_name
@@ -107,6 +108,7 @@ def _unknown_keys(config: DictConfig) -> Iterator[str]:
         for key in node:
             if key not in keys:
                 yield f"unknown key {prefix}{key!s}{right_key(f'{prefix}{key!s}', keys)}"
+    yield from bench_problems(config)
 
 
 def _wrong_choices(config: DictConfig) -> Iterator[str]:
@@ -138,7 +140,7 @@ def _wrong_metrics(config: DictConfig, resolved: Any) -> Iterator[str]:
 
 def _run_keys(config: DictConfig) -> Iterator[str]:
     """What a run sets or requires itself: a user's value would be replaced or missing."""
-    if config.get("bench"):
+    if is_bench(config):
         return
     for key, advice in TRAINER_KEYS.items():
         if key in (config.get("trainer") or {}):
@@ -167,7 +169,7 @@ def _run_keys(config: DictConfig) -> Iterator[str]:
 def _wrong_values(config: DictConfig) -> Iterator[str]:
     stage = config.stage
     is_known = isinstance(stage, ListConfig) and stage and all(step in STAGES for step in stage)
-    if not is_known and not config.get("bench"):
+    if not is_known and not is_bench(config):
         example = stage if stage in STAGES else "test"
         yield f"stage is {stage}, but must be a list out of {', '.join(STAGES)}, such as stage=[{example}]"
     elif is_known and {"test", "encode"} <= set(stage):
@@ -268,7 +270,7 @@ def _trainer_limits(trainer: Mapping[str, Any]) -> Iterator[str]:
 
 def _unused_by_a_bench(config: DictConfig) -> list[str]:
     """A bench makes its own data: settings of a model would be ignored."""
-    if not config.get("bench"):
+    if not is_bench(config):
         return []
     for group in ("model", "dataset", "metric", "index", "callbacks", "trainer"):
         if any(value is not None for value in (config.get(group) or {}).values()):  # dataset.subset is null everywhere

@@ -11,6 +11,7 @@ from fico.datasets.pairs.find_pairs import check_columns
 from fico.datasets.prepared import check_prepared
 from fico.datasets.shapes.size import FEWEST_IMAGES, require_resources, shapes_folder, split_counts
 from fico.errors import UsageError
+from fico.experiment.config.bench import is_bench
 from fico.experiment.config.cascade import cascade_request, is_cascade
 from fico.experiment.config.resolvers import dataset_name, features_name
 from fico.external.eccv_caption import annotations_folder
@@ -26,7 +27,7 @@ def check_data(config: DictConfig) -> None:
     """
     if is_cascade(config):
         cascade_request(config)
-    if is_cascade(config) or config.get("bench"):
+    if is_cascade(config) or is_bench(config):
         return
     _check_source(config)
     if dataset_name(config) == "shapes":

@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from fico.experiment.config.bench import is_bench
 from fico.experiment.config.cascade import is_cascade
 from fico.experiment.resume.processes import launched_rank, shared
 from fico.experiment.resume.unfinished import Unfinished, find_folder
@@ -109,7 +110,7 @@ def _is_stub(folder: Path) -> bool:
 
 
 def _work(config: DictConfig) -> str:
-    if config.get("bench") or is_cascade(config):
+    if is_bench(config) or is_cascade(config):
         return "bench"
     return ", ".join(config.stage)
 
