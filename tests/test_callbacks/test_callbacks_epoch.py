@@ -272,7 +272,7 @@ def test_operations_on_parameters_alone_are_counted(context, encoded):
 
 ATTENTION = 2 * 4 * (4 * 7 * 16 * 16) + 2 * (2 * 4 * 2 * 7 * 7 * 8)  # four maps; two heads: scores, and their sums
 LAYERS = {
-    "attention": (lambda: lambda x: F.scaled_dot_product_attention(x, x, x), 2 * (2 * 4 * 7 * 7 * 16)),
+    "attention": (lambda: lambda x: F.scaled_dot_product_attention(*3 * [x[:, None]]), 2 * (2 * 4 * 7 * 7 * 16)),
     "heads": (lambda: Self(nn.MultiheadAttention(16, 2, batch_first=True)), ATTENTION),
     "transformer": (lambda: nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), ATTENTION + 4 * 4 * 7 * 16 * 32),
     "gru": (lambda: nn.GRU(16, 16, batch_first=True, bidirectional=True), 2 * 2 * 4 * 7 * (16 + 16) * 3 * 16),
