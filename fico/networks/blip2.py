@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from fico.networks.blocks.attention import word_mask
 from fico.networks.blocks.caption_head import CaptionHead, caption_mask
-from fico.networks.blocks.fusion import unexpanded
+from fico.networks.blocks.fusion import head_logits, unexpanded
 from fico.networks.checkpoint_io.blip2_config import FINAL_EPS, check_sizes, explicit_config, released_config
 from fico.networks.checkpoint_io.blip2_names import LIBRARY, remap_state_dict
 from fico.networks.checkpoint_io.hub import read_folder, released_folder
@@ -182,8 +182,12 @@ class BLIP2(nn.Module):
         texts: Float[Tensor, "texts embedding"],
         lengths: Int64[Tensor, " texts"] | None = None,
     ) -> Float[Tensor, "images texts"]:
-        """Largest cosine of each text with the query vectors of each image, -1..1; ``lengths`` are not used."""
-        return torch.einsum("iqd,td->iqt", images, texts).amax(dim=1)
+        """Largest cosine of each text with the query vectors of each image, -1..1; ``lengths`` are not used.
+
+        In float32 under autocast too: cosines in half precision tie by the dozen.
+        """
+        with torch.autocast(images.device.type, enabled=False):
+            return torch.einsum("iqd,td->iqt", images.float(), texts.float()).amax(dim=1)
 
     def match_texts(
         self, texts: Int64[Tensor, "texts words"], lengths: Int64[Tensor, " texts"] | None = None
@@ -217,8 +221,7 @@ class BLIP2(nn.Module):
         if mask is not None:
             mask = torch.cat([mask.new_ones(len(mask), self.queries), mask], dim=1)
         states = self._joint_states(image_states, texts, mask)
-        logits: Tensor = self.retrieval.itm_head(states[:, : self.queries]).mean(dim=1)
-        return logits
+        return head_logits(self.retrieval.itm_head, states[:, : self.queries]).mean(dim=1)
 
     def caption_logits(
         self,

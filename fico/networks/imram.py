@@ -228,4 +228,5 @@ class _Memory:
     ) -> Float[Tensor, "contexts queries query_len dim"]:
         attended = torch.bmm(weights.flatten(1, 2), self._values).view(*weights.shape[:3], -1)
         candidate, gate = (attended + nn.functional.linear(queries, self._query_weight)).chunk(2, dim=-1)
+        queries = queries.to(candidate.dtype)  # stored vectors are in float32 under autocast too
         return torch.lerp(candidate.tanh(), queries, gate.sigmoid())

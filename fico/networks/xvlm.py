@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fico.networks.blocks.attention import word_mask
-from fico.networks.blocks.fusion import FusionLayer, match_head, unexpanded
+from fico.networks.blocks.fusion import FusionLayer, head_logits, match_head, unexpanded
 from fico.networks.checkpoint_io.load import load_strictly, read_checkpoint
 from fico.networks.checkpoint_io.resize import resize_bias_table
 from fico.networks.checkpoint_io.xvlm_names import remap_state_dict
@@ -154,8 +154,7 @@ class XVLM(nn.Module):
         lengths: Int64[Tensor, " pairs"] | None = None,
     ) -> Float[Tensor, "pairs 2"]:
         """Logits of no match and of a match, for each row."""
-        logits: Tensor = self.itm_head(self.fuse(image_states, text_states, lengths)[:, 0])
-        return logits
+        return head_logits(self.itm_head, self.fuse(image_states, text_states, lengths)[:, 0])
 
     def match_texts(
         self, texts: Int64[Tensor, "texts words"], lengths: Int64[Tensor, " texts"] | None = None

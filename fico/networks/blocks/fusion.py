@@ -80,6 +80,13 @@ def match_head(dim: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(dim, 2 * dim), nn.LayerNorm(2 * dim), nn.GELU(), nn.Linear(2 * dim, 2))
 
 
+def head_logits(head: nn.Module, states: Float[Tensor, "*states dim"]) -> Float[Tensor, "*states 2"]:
+    """Logits of a matching head, in the precision of its weights under autocast too: in half, candidates would tie."""
+    with torch.autocast(states.device.type, enabled=False):
+        logits: Tensor = head(states.to(next(head.parameters()).dtype))
+        return logits
+
+
 def unexpanded(image_states: Float[Tensor, "pairs tokens dim"]) -> Float[Tensor, "contexts tokens dim"]:
     """The first row alone where all rows are one expanded row (stride 0), as `fico.Rerank` passes them."""
     is_expanded = len(image_states) > 1 and image_states.stride(0) == 0
