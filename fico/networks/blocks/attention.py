@@ -34,9 +34,10 @@ def word_mask(words: int, lengths: Int64[Tensor, "*texts"] | None) -> Bool[Tenso
         lengths: Words of each text; None: all are as long as they are wide.
 
     Returns:
-        None where nothing is padded, which saves the masking.
+        None where nothing is padded, which saves the masking; a GPU is not asked, as the answer would have to wait for
+        all that it has to do.
     """
-    if lengths is None or int(lengths.min()) >= words:
+    if lengths is None or (lengths.device.type == "cpu" and int(lengths.min()) >= words):
         return None
     return torch.arange(words, device=lengths.device) < lengths.unsqueeze(-1)
 
