@@ -87,3 +87,27 @@ class Matcher(Protocol):
             lengths: Words of each text without padding.
         """
         ...
+
+
+@runtime_checkable
+class ListMatcher(Matcher, Protocol):
+    """A matcher that takes keys and values of an image, computed once, with a list of texts."""
+
+    def image_keys(self, image_states: Tensor) -> Float[Tensor, "images ..."]:
+        """All that the matcher needs of each image, from its states."""
+        ...
+
+    def match_lists(
+        self,
+        image_keys: Float[Tensor, "images ..."],
+        text_states: Tensor,
+        lengths: Int64[Tensor, "images texts"] | None = None,
+    ) -> Float[Tensor, "images texts"]:
+        """Score each image with the texts of its own list; higher is nearer.
+
+        Args:
+            image_keys: Of `image_keys`.
+            text_states: ``images texts words ...``, padded, as for `match`.
+            lengths: Words of each text without padding.
+        """
+        ...

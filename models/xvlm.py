@@ -59,6 +59,14 @@ class XVLMModule(L.LightningModule):
         """Score pairs, row by row, from the states of `encode`."""
         return self.network.match(image_states, text_states, lengths)
 
+    def image_keys(self, image_states: Tensor) -> Tensor:
+        """What `match_lists` needs of images, from their states."""
+        return self.network.image_keys(image_states)
+
+    def match_lists(self, image_keys: Tensor, text_states: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Score each image with the texts of its own list."""
+        return self.network.match_lists(image_keys, text_states, lengths)
+
     def losses(self, batch: PairBatch) -> dict[str, Tensor]:
         """The terms of the loss by name."""
         lengths, ids, temp = _lengths(batch), batch.image_ids, self.network.temp

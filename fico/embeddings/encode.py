@@ -1,6 +1,8 @@
 """Embeddings of a whole split without a trainer, and encoding in batches that fit into the memory of a GPU."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,19 @@ def encode(
     return collector.finish()
 
 
+_HALVES = ContextVar("halves", default=True)
+
+
+@contextmanager
+def whole_batches() -> Iterator[None]:
+    """While it is open, a batch that does not fit raises the GPU's error instead of being encoded in halves."""
+    token = _HALVES.set(False)
+    try:
+        yield
+    finally:
+        _HALVES.reset(token)
+
+
 class AutoBatchSize:
     """Halves the batch size of an encoder whenever the GPU runs out of memory.
 
@@ -70,7 +85,7 @@ class AutoBatchSize:
                 )
                 start += size
             except torch.cuda.OutOfMemoryError:
-                if size == 1:
+                if size == 1 or not _HALVES.get():
                     raise
                 torch.cuda.empty_cache()
                 self.most = size = max(1, size // 2)

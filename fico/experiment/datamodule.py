@@ -37,6 +37,7 @@ class RetrievalDataModule(L.LightningDataModule):
 
     LEAST_BATCHES = 8  # of an evaluation, so that as many processes have one each
     MOST_WORKERS = 8
+    EVALUATION_BATCH = 64
 
     def __init__(
         self,
@@ -48,7 +49,7 @@ class RetrievalDataModule(L.LightningDataModule):
         seed: int,
         copies: int | None = None,
         workers: int | None = None,
-        evaluation_batch: int = 64,
+        evaluation_batch: int = EVALUATION_BATCH,
         pin_memory: bool | None = None,
     ) -> None:
         super().__init__()
@@ -95,16 +96,14 @@ class RetrievalDataModule(L.LightningDataModule):
 
     def bank_dataloader(self) -> Loader:
         """Images of the training split with all their captions, in order; the same in every process."""
-        return self._in_order(self._groups("train"))
+        groups = self._groups("train")
+        return self._loader(groups, ShardedBatchSampler(len(groups), self.evaluation_batch))
 
     def copies_dataloader(self, copies: int) -> Loader:
         """Images of the tested split with all their captions, ``copies`` times, in order; the same in every process."""
-        return self._in_order(CopiedGroups(self._groups(self.test_split), copies))
-
-    @property
-    def most_evaluation_batch(self) -> int:
-        """Images of the largest batch that leaves as many batches of the tested split as there must be."""
-        return (self.copies or 1) * len(self.splits[self.test_split].image_ids) // self.LEAST_BATCHES
+        groups = CopiedGroups(self._groups(self.test_split), copies)
+        most = max(self.EVALUATION_BATCH, len(groups) // self.LEAST_BATCHES)
+        return self._loader(groups, ShardedBatchSampler(len(groups), min(self.evaluation_batch, most)))
 
     def longest_batch(self, images: int) -> PairBatch:
         """An evaluation batch of the tested split of those images whose captions have the most words together."""
@@ -116,9 +115,6 @@ class RetrievalDataModule(L.LightningDataModule):
 
     def _groups(self, name: str) -> ImageGroups:
         return ImageGroups(self.splits[name], self.inputs.splits[name])
-
-    def _in_order(self, groups: ImageGroups | CopiedGroups) -> Loader:
-        return self._loader(groups, ShardedBatchSampler(len(groups), self.evaluation_batch))
 
     def _evaluation(self, groups: ImageGroups | CopiedGroups, encoded: int = 0) -> Loader:
         images = max(1, min(self.evaluation_batch, len(groups) // self.LEAST_BATCHES))

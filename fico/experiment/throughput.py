@@ -8,11 +8,13 @@ from typing import Any
 import pytorch_lightning as L
 import torch
 
+from fico.embeddings.encode import whole_batches
 from fico.errors import UsageError
 from fico.experiment.datamodule import RetrievalDataModule
 
 log = logging.getLogger(__name__)
-_METHODS = ("forward", "encode_images", "encode_texts", "score", "score_lists", "match")
+MOST_IMAGES = 1024  # of an evaluation batch that `auto` tries; no model is faster with more
+_METHODS = ("forward", "encode_images", "encode_texts", "score", "score_lists", "match", "match_lists")
 
 
 @contextmanager
@@ -21,15 +23,27 @@ def torch_settings_kept() -> Iterator[None]:
 
     The next job of a sweep would take it over, and the features that it makes would stay in the cache.
     """
-    precision, benchmark = torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark
+    precision, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn
+    benchmark, allows_tf32 = cudnn.benchmark, cudnn.allow_tf32
     is_deterministic = torch.are_deterministic_algorithms_enabled()
     warns = torch.is_deterministic_algorithms_warn_only_enabled()
     try:
         yield
     finally:
         torch.set_float32_matmul_precision(precision)
-        torch.backends.cudnn.benchmark = benchmark
+        cudnn.benchmark, cudnn.allow_tf32 = benchmark, allows_tf32
         torch.use_deterministic_algorithms(is_deterministic, warn_only=warns)
+
+
+def set_float32_precision(precision: str) -> None:
+    """Precision of float32 products, convolutions and recurrent layers.
+
+    Args:
+        precision: ``highest``, ``high`` or ``medium``, of ``torch.set_float32_matmul_precision``. That function leaves
+            cuDNN alone, which computes convolutions and GRUs in TF32 unless it is told not to.
+    """
+    torch.set_float32_matmul_precision(precision)
+    torch.backends.cudnn.allow_tf32 = precision != "highest"
 
 
 def compile_network(network: torch.nn.Module, backend: str) -> None:
@@ -54,6 +68,8 @@ def compile_network(network: torch.nn.Module, backend: str) -> None:
 def fit_evaluation_batch(trainer: L.Trainer, module: L.LightningModule, data: RetrievalDataModule) -> None:
     """Double the images of an evaluation batch for as long as the GPU encodes the longest captions of so many.
 
+    The loaders see to it that enough batches of a small split are left.
+
     On a CPU, whose memory is not short at this size and which a larger batch does not make faster, nothing changes.
 
     Raises:
@@ -67,7 +83,7 @@ def fit_evaluation_batch(trainer: L.Trainer, module: L.LightningModule, data: Re
     if device.type == "cpu":
         return
     module.to(device).eval()
-    while (images := 2 * data.evaluation_batch) <= data.most_evaluation_batch and _fits(trainer, module, data, images):
+    while (images := 2 * data.evaluation_batch) <= MOST_IMAGES and _fits(trainer, module, data, images):
         data.evaluation_batch = images
     log.info("an evaluation batch has %d images", data.evaluation_batch)
 
@@ -75,7 +91,7 @@ def fit_evaluation_batch(trainer: L.Trainer, module: L.LightningModule, data: Re
 def _fits(trainer: L.Trainer, module: L.LightningModule, data: RetrievalDataModule, images: int) -> bool:
     batch = trainer.strategy.batch_to_device(data.longest_batch(images))
     try:
-        with torch.inference_mode(), trainer.precision_plugin.test_step_context():
+        with torch.inference_mode(), trainer.precision_plugin.test_step_context(), whole_batches():
             module.test_step(batch, 0)
     except torch.cuda.OutOfMemoryError:
         return False

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as L
-import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
@@ -29,7 +28,7 @@ from fico.experiment.resume.checkpoint_file import AtomicCheckpoints
 from fico.experiment.resume.random_state import RandomState
 from fico.experiment.resume.stages import record_training, resumed_checkpoint, store_encoded
 from fico.experiment.resume.unfinished import Unfinished
-from fico.experiment.throughput import compile_network, fit_evaluation_batch
+from fico.experiment.throughput import compile_network, fit_evaluation_batch, set_float32_precision
 from fico.networks.checkpoint_io.load import load_strictly
 from fico.run_context import RunContext
 from fico.util.quiet import is_quiet
@@ -70,7 +69,7 @@ def train_and_test(
     Raises:
         FicoError: Whatever the user can fix.
     """
-    torch.set_float32_matmul_precision(config.throughput.matmul_precision)
+    set_float32_precision(config.throughput.matmul_precision)
     module = build_module(config.model)
     network: Any = module.network
     if config.throughput.compile is not None:

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from fico.networks.blocks.attention import word_mask
 from fico.networks.blocks.caption_head import CaptionHead, caption_mask
-from fico.networks.blocks.fusion import unexpanded
+from fico.networks.blocks.fusion import head_logits, unexpanded
+from fico.networks.blocks.qformer import image_keys, joint_states
 from fico.networks.checkpoint_io.blip2_config import FINAL_EPS, check_sizes, explicit_config, released_config
 from fico.networks.checkpoint_io.blip2_names import LIBRARY, remap_state_dict
 from fico.networks.checkpoint_io.hub import read_folder, released_folder
@@ -182,8 +183,12 @@ class BLIP2(nn.Module):
         texts: Float[Tensor, "texts embedding"],
         lengths: Int64[Tensor, " texts"] | None = None,
     ) -> Float[Tensor, "images texts"]:
-        """Largest cosine of each text with the query vectors of each image, -1..1; ``lengths`` are not used."""
-        return torch.einsum("iqd,td->iqt", images, texts).amax(dim=1)
+        """Largest cosine of each text with the query vectors of each image, -1..1; ``lengths`` are not used.
+
+        In float32 under autocast too: cosines in half precision tie by the dozen.
+        """
+        with torch.autocast(images.device.type, enabled=False):
+            return torch.einsum("iqd,td->iqt", images.float(), texts.float()).amax(dim=1)
 
     def match_texts(
         self, texts: Int64[Tensor, "texts words"], lengths: Int64[Tensor, " texts"] | None = None
@@ -204,6 +209,10 @@ class BLIP2(nn.Module):
             texts: Word pieces as for `encode_texts`; there are no text states to reuse.
             lengths: As for `encode_texts`.
         """
+        shared = unexpanded(image_states)
+        if len(shared) < len(texts) and not self.training:
+            one_list = None if lengths is None else lengths[None]
+            return self.match_lists(self.image_keys(shared), texts[None], one_list)[0]
         return self.match_logits(image_states, texts, lengths)[:, 1]
 
     def match_logits(
@@ -213,12 +222,32 @@ class BLIP2(nn.Module):
         lengths: Int64[Tensor, " pairs"] | None = None,
     ) -> Float[Tensor, "pairs 2"]:
         """Logits of no match and of a match, the mean over the queries; arguments as for `match`."""
-        mask = word_mask(texts.shape[1], lengths)
-        if mask is not None:
-            mask = torch.cat([mask.new_ones(len(mask), self.queries), mask], dim=1)
-        states = self._joint_states(image_states, texts, mask)
-        logits: Tensor = self.retrieval.itm_head(states[:, : self.queries]).mean(dim=1)
-        return logits
+        states = self._joint_states(image_states, texts, self._joint_mask(texts, lengths))
+        return head_logits(self.retrieval.itm_head, states[:, : self.queries]).mean(dim=1)
+
+    def image_keys(
+        self, image_states: Float[Tensor, "images tokens width"]
+    ) -> Float[Tensor, "images layers two heads tokens part"]:
+        """Keys and values of each image, from `image_states`: all that `match_lists` needs of it."""
+        return image_keys(self.retrieval.qformer, image_states)
+
+    def match_lists(
+        self,
+        image_keys: Float[Tensor, "images layers two heads tokens part"],
+        texts: Int64[Tensor, "images texts words"],
+        lengths: Int64[Tensor, "images texts"] | None = None,
+    ) -> Float[Tensor, "images texts"]:
+        """`match` of each image with the texts of its own list, without dropout.
+
+        Args:
+            image_keys: Of `image_keys`.
+            texts: Word pieces as for `encode_texts`.
+            lengths: As for `encode_texts`.
+        """
+        pairs = texts.flatten(0, 1)
+        mask = self._joint_mask(pairs, None if lengths is None else lengths.flatten())
+        states = joint_states(self.retrieval.qformer, self._together(pairs), image_keys, self.queries, mask)
+        return head_logits(self.retrieval.itm_head, states).mean(dim=1)[:, 1].view(texts.shape[:2])
 
     def caption_logits(
         self,
@@ -239,11 +268,20 @@ class BLIP2(nn.Module):
         logits: Tensor = self.caption_head(states[:, self.queries :], self.retrieval.embeddings.word_embeddings.weight)
         return logits
 
-    def _joint_states(self, image_states: Tensor, texts: Tensor, mask: Tensor | None) -> Tensor:
+    def _joint_mask(self, texts: Tensor, lengths: Tensor | None) -> Tensor | None:
+        """False at the padding behind queries and word pieces; None without padding."""
+        mask = word_mask(texts.shape[1], lengths)
+        return None if mask is None else torch.cat([mask.new_ones(len(mask), self.queries), mask], dim=1)
+
+    def _together(self, texts: Tensor) -> Tensor:
+        """Embeddings of the queries and the word pieces behind them."""
         queries = self.retrieval.query_tokens.expand(len(texts), -1, -1)
-        together = self.retrieval.embeddings(input_ids=texts, query_embeds=queries)
+        embedded: Tensor = self.retrieval.embeddings(input_ids=texts, query_embeds=queries)
+        return embedded
+
+    def _joint_states(self, image_states: Tensor, texts: Tensor, mask: Tensor | None) -> Tensor:
         states: Tensor = self.retrieval.qformer(
-            query_embeds=together,
+            query_embeds=self._together(texts),
             query_length=self.queries,
             attention_mask=mask,
             encoder_hidden_states=unexpanded(image_states),  # keys and values of a shared image are computed once

@@ -226,6 +226,8 @@ class _Memory:
         queries: Float[Tensor, "*contexts queries query_len dim"],
         weights: Float[Tensor, "contexts queries query_len context_len"],
     ) -> Float[Tensor, "contexts queries query_len dim"]:
-        attended = torch.bmm(weights.flatten(1, 2), self._values).view(*weights.shape[:3], -1)
-        candidate, gate = (attended + nn.functional.linear(queries, self._query_weight)).chunk(2, dim=-1)
+        own = nn.functional.linear(queries, self._query_weight).flatten(-3, -2)
+        both = torch.baddbmm(own, weights.flatten(1, 2), self._values)  # a pass over memory less than a sum of two
+        candidate, gate = both.view(*weights.shape[:3], -1).chunk(2, dim=-1)
+        queries = queries.to(candidate.dtype)  # stored vectors are in float32 under autocast too
         return torch.lerp(candidate.tanh(), queries, gate.sigmoid())

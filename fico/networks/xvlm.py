@@ -1,7 +1,7 @@
 """X-VLM: a Swin image encoder, a BERT text encoder, and a fusion encoder with cross-attention to the image."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fico.networks.blocks.attention import word_mask
-from fico.networks.blocks.fusion import FusionLayer, match_head, unexpanded
+from fico.networks.blocks.fusion import FusionLayer, head_logits, match_head, unexpanded
 from fico.networks.checkpoint_io.load import load_strictly, read_checkpoint
 from fico.networks.checkpoint_io.resize import resize_bias_table
 from fico.networks.checkpoint_io.xvlm_names import remap_state_dict
@@ -142,10 +142,31 @@ class XVLM(nn.Module):
         lengths: Int64[Tensor, " pairs"] | None = None,
     ) -> Float[Tensor, "pairs words dim"]:
         """Word states of the fusion encoder, with cross-attention to the image of their row."""
-        image_tokens, is_word = unexpanded(image_states), word_mask(text_states.shape[1], lengths)
-        for layer in self.fusion:
-            text_states = layer(text_states, image_tokens, is_word)
+        tokens = unexpanded(image_states)
+        return self._fused((layer.image_keys(tokens) for layer in self.fusion), text_states, lengths)
+
+    def _fused(self, image_keys: Iterable[Tensor], text_states: Tensor, lengths: Tensor | None) -> Tensor:
+        is_word = word_mask(text_states.shape[1], lengths)
+        for layer, keys in zip(self.fusion, image_keys, strict=True):
+            text_states = layer(text_states, keys, is_word)
         return text_states
+
+    def image_keys(
+        self, image_states: Float[Tensor, "images tokens wide"]
+    ) -> Float[Tensor, "images layers two heads tokens part"]:
+        """Keys and values of each image in every fusion layer: all that `match_lists` needs of it."""
+        return torch.stack([layer.image_keys(image_states) for layer in self.fusion], dim=1)
+
+    def match_lists(
+        self,
+        image_keys: Float[Tensor, "images layers two heads tokens part"],
+        text_states: Float[Tensor, "images texts words dim"],
+        lengths: Int64[Tensor, "images texts"] | None = None,
+    ) -> Float[Tensor, "images texts"]:
+        """`match` of each image with the texts of its own list, from `image_keys` and `match_texts`."""
+        flat = None if lengths is None else lengths.flatten()
+        fused = self._fused(image_keys.unbind(dim=1), text_states.flatten(0, 1), flat)
+        return head_logits(self.itm_head, fused[:, 0])[:, 1].view(text_states.shape[:2])
 
     def match_logits(
         self,
@@ -154,8 +175,7 @@ class XVLM(nn.Module):
         lengths: Int64[Tensor, " pairs"] | None = None,
     ) -> Float[Tensor, "pairs 2"]:
         """Logits of no match and of a match, for each row."""
-        logits: Tensor = self.itm_head(self.fuse(image_states, text_states, lengths)[:, 0])
-        return logits
+        return head_logits(self.itm_head, self.fuse(image_states, text_states, lengths)[:, 0])
 
     def match_texts(
         self, texts: Int64[Tensor, "texts words"], lengths: Int64[Tensor, " texts"] | None = None

@@ -1,5 +1,7 @@
 """Rows of captions by their numbers, and pairs by their image."""
 
+from collections.abc import Callable, Iterator, Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Int64
@@ -67,3 +69,46 @@ def _on_device(values: Tensor, device: torch.device) -> Tensor:
         return values
     free, _ = torch.cuda.mem_get_info(device)
     return values.to(device) if values.numel() * values.element_size() <= free // 2 else values
+
+
+def even_lists(count: int, most: int) -> list[int]:
+    """As few lists as there can be, of about as many captions each."""
+    return [len(part) for part in np.array_split(np.arange(count), -(-count // most))]
+
+
+def lists_by_fours(count: int, most: int) -> list[int]:
+    """Full lists, then some of a quarter, a sixteenth and so on: few sizes, so that lists of many images stack."""
+    sizes: list[int] = []
+    while count:
+        sizes += [most] * (count // most)
+        count, most = count % most, max(1, most // 4)
+    return sizes
+
+
+def stacked_lists(
+    image: Int64[np.ndarray, " pairs"],
+    length: Int64[np.ndarray, " pairs"],
+    cut: Callable[[int], Sequence[int]],
+    size: int,
+) -> Iterator[Int64[np.ndarray, "lists captions"]]:
+    """Positions of pairs in lists of one image and about one length; lists of as many captions are stacked.
+
+    Args:
+        image: Of each pair, ascending.
+        length: Words of the caption of each pair.
+        cut: Captions of each list, by the number of an image's captions; `even_lists` or `lists_by_fours`.
+        size: Pairs of a stack, unless it is one list.
+    """
+    order = np.lexsort((length, image))
+    lists = [
+        part
+        for start, stop in pairs_by_image(image).tolist()
+        for part in np.split(order[start:stop], np.cumsum(cut(stop - start))[:-1])
+    ]
+    lists.sort(key=lambda cells: (len(cells), length[cells[-1]]))
+    start = 0
+    for at in range(1, len(lists) + 1):
+        count = len(lists[start])
+        if at == len(lists) or len(lists[at]) != count or (at - start + 1) * count > size:
+            yield np.stack(lists[start:at])
+            start = at

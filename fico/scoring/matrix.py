@@ -15,6 +15,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from fico.protocols import PairScorer
+from fico.scoring.host_copies import on_host
 from fico.scoring.score_file import ScoreFile, rank_path, score_key, scoring_device
 from fico.types import EncodedBatch
 from fico.util.atomic import atomic_write
@@ -125,11 +126,15 @@ def _score(
     progress: bool,
 ) -> None:
     """Score the numbered tiles."""
+
+    def of_tile(tile: int) -> Tensor:
+        rows, texts = tiling.at(tile)
+        return scorer.score(tiling.images(rows), texts.vectors, texts.lengths).to(tiling.dtype)
+
+    shown = track(tiles, len(tiles), f"scoring {shape[0]} x {shape[1]} pairs", is_shown=progress)
     with torch.inference_mode():
-        for tile in track(tiles, len(tiles), f"scoring {shape[0]} x {shape[1]} pairs", is_shown=progress):
-            rows, texts = tiling.at(tile)
-            scores = scorer.score(tiling.images(rows), texts.vectors, texts.lengths)
-            write(tile, scores.to(tiling.dtype).cpu().numpy())
+        for tile, scores in on_host((tile, of_tile(tile)) for tile in shown):
+            write(tile, scores)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,6 +1,7 @@
 """Tiles of candidate pairs: grouped by image, captions by length, many short lists in one call of the scorer."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -9,12 +10,13 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from fico.errors import DataError
-from fico.protocols import ListScorer, Matcher, PackedScorer, PairScorer
-from fico.scoring.caption_rows import CaptionRows, pairs_by_image
+from fico.protocols import ListMatcher, ListScorer, Matcher, PackedScorer, PairScorer
+from fico.scoring.caption_rows import CaptionRows, even_lists, stacked_lists
+from fico.scoring.match_tiles import MatchListTiles, MatchTiles
 from fico.scoring.packed_tiles import PackedTiles
 from fico.types import EncodedBatch
 
-_MATCHED = {"cpu": 64, "cuda": 512}  # pairs of one image that are matched at once
+_MATCHED = {"cpu": 64, "cuda": 4096}  # pairs that are matched at once
 _LISTED = {"cpu": 128, "cuda": 16384}  # pairs of lists scored at once; on a CPU their attention stays in its cache
 _PACKED = {"cpu": 1024, "cuda": 16384}  # pairs of packed rows scored at once
 _LIST = 8  # captions of a list: few enough to be of about one length, many enough for one product
@@ -54,8 +56,8 @@ def pair_tiles(
         scorer: One that has ``match`` is given states.
         encoded: The rows of both sides.
         pairs: Each as ``image * captions + caption``, ascending.
-        size: Most pairs of a tile; None: 64 (states), 1,024 (packed) or 128 (lists) on a CPU, 512 (states) or 16,384 on
-            a GPU.
+        size: Most pairs of a tile; None: 64 (states), 1,024 (packed) or 128 (lists) on a CPU, 4,096 (states) or 16,384
+            on a GPU.
         device: Of the scorer.
 
     Raises:
@@ -63,7 +65,8 @@ def pair_tiles(
     """
     if isinstance(scorer, Matcher):
         check_states(scorer, encoded)
-        return MatchTiles(scorer, encoded, pairs, size or _MATCHED.get(device.type, _MATCHED["cuda"]), device)
+        kind = MatchListTiles if isinstance(scorer, ListMatcher) else MatchTiles
+        return kind(scorer, encoded, pairs, size or _MATCHED.get(device.type, _MATCHED["cuda"]), device)
     if isinstance(scorer, PackedScorer) and scorer.takes_packed:
         return PackedTiles(scorer, encoded, pairs, size or _PACKED.get(device.type, _PACKED["cuda"]), device)
     return ListTiles(scorer, encoded, pairs, size or _LISTED.get(device.type, _LISTED["cuda"]), device)
@@ -77,45 +80,6 @@ def check_states(scorer: Matcher | PairScorer, encoded: EncodedBatch) -> None:
     """
     if isinstance(scorer, Matcher) and (encoded.image_states is None or encoded.text_states is None):
         raise DataError("there are no states to score pairs with; encode with image_states and text_states")
-
-
-class MatchTiles:
-    """Pairs of one image each, its captions sorted by length, for a `Matcher`."""
-
-    def __init__(
-        self,
-        scorer: Matcher,
-        encoded: EncodedBatch,
-        pairs: Int64[np.ndarray, " pairs"],
-        size: int,
-        device: torch.device,
-    ) -> None:
-        assert encoded.image_states is not None
-        assert encoded.text_states is not None
-        self.size, self.score = size, scorer.match
-        self._device, self._images = device, encoded.image_states
-        self._texts = CaptionRows(encoded.text_states, encoded.text_lengths, device)
-        image, self._text = np.divmod(pairs, len(encoded.texts))
-        self._order = np.lexsort((self._texts.lengths.numpy()[self._text], image))
-        self._tiles = [
-            (int(image[start]), slice(at, min(at + size, stop)))
-            for start, stop in pairs_by_image(image).tolist()
-            for at in range(start, stop, size)
-        ]
-
-    def __len__(self) -> int:
-        return len(self._tiles)
-
-    def cells(self, tile: int) -> tuple[int, Int64[np.ndarray, " tile"]]:
-        """Of `PairTiles`."""
-        return 0, self._order[self._tiles[tile][1]]
-
-    def arguments(self, tile: int) -> tuple[Tensor, Tensor, Tensor]:
-        """States and lengths."""
-        image = self._tiles[tile][0]
-        texts, lengths = self._texts[self._text[self.cells(tile)[1]]]
-        states = self._images[image : image + 1].to(self._device)
-        return states.expand(len(texts), *states.shape[1:]), texts, lengths  # a view, as `Matcher` says
 
 
 class ListTiles:
@@ -139,14 +103,7 @@ class ListTiles:
         self._texts = CaptionRows(encoded.texts, encoded.text_lengths, device, has_words=encoded.texts.ndim > 2)
         self._image, self._text = np.divmod(pairs, len(encoded.texts))
         length = self._texts.lengths.numpy()[self._text]
-        order = np.lexsort((length, self._image))
-        lists = [
-            order[part]
-            for start, stop in pairs_by_image(self._image).tolist()
-            for part in np.array_split(np.arange(start, stop), -(-(stop - start) // min(_LIST, size)))
-        ]
-        lists.sort(key=lambda cells: (len(cells), length[cells[-1]]))
-        self._tiles = list(_stacked(lists, size))
+        self._tiles = list(stacked_lists(self._image, length, partial(even_lists, most=min(_LIST, size)), size))
 
     def __len__(self) -> int:
         return len(self._tiles)
@@ -160,16 +117,6 @@ class ListTiles:
         cells = self._tiles[tile]
         texts, lengths = self._texts[self._text[cells]]
         return self._images[torch.from_numpy(self._image[cells[:, 0]])].to(self._device), texts, lengths
-
-
-def _stacked(lists: list[Int64[np.ndarray, " captions"]], size: int) -> Iterator[Int64[np.ndarray, "lists captions"]]:
-    """Tiles of lists with the same number of captions, which are sorted by it."""
-    start = 0
-    for at in range(1, len(lists) + 1):
-        count = len(lists[start])
-        if at == len(lists) or len(lists[at]) != count or (at - start + 1) * count > size:
-            yield np.stack(lists[start:at])
-            start = at
 
 
 def _one_by_one(scorer: PairScorer) -> Callable[..., Tensor]:

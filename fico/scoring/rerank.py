@@ -13,6 +13,7 @@ from fico.embeddings.encode import AutoBatchSize
 from fico.errors import UsageError
 from fico.protocols import Matcher, PairScorer
 from fico.scoring.candidates import Reranked, Rule, candidates
+from fico.scoring.host_copies import on_host
 from fico.scoring.pair_tiles import PairTiles, check_states, pair_tiles
 from fico.scoring.score_file import ScoreFile, rank_path, score_key, scoring_device
 from fico.types import EncodedBatch
@@ -127,11 +128,12 @@ class Rerank:
         is_shown: bool,
     ) -> None:
         """Score the numbered tiles."""
-        score = AutoBatchSize(tiles.score)
-        is_shown = is_shown and self._progress
+        score, is_shown = AutoBatchSize(tiles.score), is_shown and self._progress
+        shown = track(numbers, len(numbers), "scoring the candidate pairs", is_shown=is_shown)
         with torch.inference_mode():
-            for tile in track(numbers, len(numbers), "scoring the candidate pairs", is_shown=is_shown):
-                write(tile, score(*tiles.arguments(tile)).flatten().float().cpu().numpy())
+            scores = ((tile, score(*tiles.arguments(tile)).flatten().float()) for tile in shown)
+            for tile, values in on_host(scores):
+                write(tile, values)
 
     def _key(self, encoded: EncodedBatch, pairs: np.ndarray, size: int) -> str:
         """All that the scores depend on."""

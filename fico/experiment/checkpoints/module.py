@@ -15,7 +15,7 @@ from fico.experiment.build import build
 from fico.experiment.config.checks import WEIGHT_SUFFIXES
 from fico.networks.checkpoint_io.load import load_strictly
 from fico.run_context import STAMP
-from fico.util.atomic import sha256
+from fico.util.digests.remembered import file_digests
 from fico.util.zip_records import check_records
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def build_module(model: DictConfig) -> L.LightningModule:
 
 
 def weights_origin(weights: str | None) -> dict[str, str] | None:
-    """Identify the authors' weights that a run used.
+    """Identify the authors' weights that a run used; gigabytes are hashed once, until their files change.
 
     Args:
         weights: ``model.weights``: a file, a folder of weight files, or a hub name.
@@ -76,7 +76,8 @@ def weights_origin(weights: str | None) -> dict[str, str] | None:
         return None
     path = Path(weights)
     files = [path] if path.is_file() else sorted(file for file in path.glob("*") if file.suffix in WEIGHT_SUFFIXES)
-    return {file.name: sha256(file) for file in files} or {"hub": str(weights)}
+    digests = file_digests(files, label="Reading the weights for their digests")
+    return dict(zip((file.name for file in files), digests, strict=True)) or {"hub": str(weights)}
 
 
 def tested_state(module: nn.Module, state: Mapping[str, Any]) -> dict[str, Any]:

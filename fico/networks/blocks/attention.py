@@ -34,9 +34,10 @@ def word_mask(words: int, lengths: Int64[Tensor, "*texts"] | None) -> Bool[Tenso
         lengths: Words of each text; None: all are as long as they are wide.
 
     Returns:
-        None where nothing is padded, which saves the masking.
+        None where nothing is padded, which saves the masking; a GPU is not asked, as the answer would have to wait for
+        all that it has to do.
     """
-    if lengths is None or int(lengths.min()) >= words:
+    if lengths is None or (lengths.device.type == "cpu" and int(lengths.min()) >= words):
         return None
     return torch.arange(words, device=lengths.device) < lengths.unsqueeze(-1)
 
@@ -54,6 +55,15 @@ def dot_products(
     flat = queries.reshape(*queries.shape[:-3], count * length, -1).expand(len(context), -1, -1)
     products: Tensor = torch.bmm(flat, context.transpose(1, 2))
     return products.view(len(context), count, length, context.shape[1])
+
+
+def single_precision_sum(values: Float[Tensor, "..."], dim: int, keepdim: bool = False) -> Float[Tensor, "..."]:
+    """Sum along an axis, in float32 where the values are in half precision.
+
+    The GPU's autocast does the same; the CPU's would round the sum, and float16 holds none of the epsilons.
+    """
+    total: Tensor = values.sum(dim=dim, keepdim=keepdim, dtype=torch.promote_types(values.dtype, torch.float32))
+    return total
 
 
 def attention_weights(
@@ -107,7 +117,10 @@ def _logits(raw: Tensor, sharpness: float, norm: RawNorm, query_mask: Tensor | N
     if not norm.endswith("l2norm"):
         return raw * sharpness
     squares = raw.square()  # linalg.vector_norm over the query axis is ten times slower
-    sums = squares.sum(dim=2, keepdim=True) if segments is None else segment_sums(squares.flatten(0, 2), segments)
+    if segments is None:
+        sums = single_precision_sum(squares, dim=2, keepdim=True)
+    else:
+        sums = segment_sums(squares.flatten(0, 2), segments)
     scale = sharpness / (sums.clamp(min=_SMALLEST_SQUARE).sqrt() + EPSILON)
     return raw * (scale if segments is None else scale.repeat_interleave(segments.flatten(), dim=0).view_as(raw))
 
@@ -129,9 +142,9 @@ def attended_cosines(
     Returns:
         Values in -1..1; the product of both norms counts at least 1e-8.
     """
-    products = (weights * raw).sum(dim=-1)
+    products = single_precision_sum(weights * raw, dim=-1)
     spread = torch.bmm(weights.flatten(1, 2), gram).view_as(weights)
-    squares = (spread * weights).sum(dim=-1)
+    squares = single_precision_sum(spread * weights, dim=-1)
     norms = query_norms * squares.clamp(min=_SMALLEST_SQUARE).sqrt()
     return products / norms.clamp(min=EPSILON)
 
@@ -162,7 +175,7 @@ def aggregate(
         return torch.logsumexp(values * lambda_lse, dim=-1) / lambda_lse
     if aggregation == "Max":
         return values.amax(dim=-1)
-    total = values.sum(dim=-1)
+    total = single_precision_sum(values, dim=-1)
     if aggregation == "Sum":
         return total
     return total / (values.shape[-1] if query_mask is None else query_mask.sum(dim=-1))

@@ -20,21 +20,24 @@ class _Attention(nn.Module):
         self.self = nn.ModuleDict({name: nn.Linear(width, dim) for name, width in widths.items()})
         self.output = BertOutput(dim, dim, dropout, _norm(dim))
 
+    def key_and_value(
+        self, context: Float[Tensor, "contexts tokens context_dim"]
+    ) -> tuple[Float[Tensor, "contexts heads tokens part"], Float[Tensor, "contexts heads tokens part"]]:
+        """Of a context, by head."""
+        return split_heads(self.self["key"](context), self.heads), split_heads(self.self["value"](context), self.heads)
+
     def forward(
         self,
         states: Float[Tensor, "pairs words dim"],
-        context: Float[Tensor, "contexts tokens context_dim"],
+        key: Float[Tensor, "contexts heads tokens part"],
+        value: Float[Tensor, "contexts heads tokens part"],
         mask: Bool[Tensor, "pairs 1 1 tokens"] | None = None,
     ) -> Float[Tensor, "pairs words dim"]:
-        """One context may be shared by all pairs: its keys and values are then computed once."""
-        query = split_heads(self.self["query"](states), self.heads)
-        key, value = (
-            split_heads(self.self[name](context), self.heads).expand(len(states), -1, -1, -1)
-            for name in ("key", "value")
-        )
+        """Contexts serve as many pairs each, those of the first one first, which attend to it as one sequence."""
+        query = split_heads(self.self["query"](states.reshape(len(key), -1, states.shape[2])), self.heads)
         dropout = self.dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(query, key, value, mask, dropout_p=dropout)
-        normed: Tensor = self.output(merge_heads(mixed), states)
+        normed: Tensor = self.output(merge_heads(mixed).view(states.shape), states)
         return normed
 
 
@@ -56,21 +59,28 @@ class FusionLayer(nn.Module):
         self.intermediate = nn.ModuleDict({"dense": nn.Linear(dim, inner_dim)})
         self.output = BertOutput(inner_dim, dim, dropout, _norm(dim))
 
+    def image_keys(
+        self, image_tokens: Float[Tensor, "images tokens context_dim"]
+    ) -> Float[Tensor, "images two heads tokens part"]:
+        """Keys and values of the cross-attention, which depend on the image alone."""
+        return torch.stack(self.crossattention.key_and_value(image_tokens), dim=1)
+
     def forward(
         self,
         states: Float[Tensor, "pairs words dim"],
-        image_tokens: Float[Tensor, "contexts tokens context_dim"],
+        image_keys: Float[Tensor, "images two heads tokens part"],
         is_word: Bool[Tensor, "pairs words"] | None = None,
     ) -> Float[Tensor, "pairs words dim"]:
         """Word states of the next layer.
 
         Args:
-            states: Of the words.
-            image_tokens: Of one image per text, or of one image for all.
+            states: Of the words; as many texts for every image, those of the first one first.
+            image_keys: Of `image_keys`.
             is_word: False at the padding, which no word attends to; None without padding.
         """
-        attended = self.attention(states, states, None if is_word is None else is_word[:, None, None])
-        fused = self.crossattention(attended, image_tokens)
+        mask = None if is_word is None else is_word[:, None, None]
+        attended = self.attention(states, *self.attention.key_and_value(states), mask)
+        fused = self.crossattention(attended, *image_keys.unbind(dim=1))
         output: Tensor = self.output(F.gelu(self.intermediate["dense"](fused)), fused)
         return output
 
@@ -78,6 +88,13 @@ class FusionLayer(nn.Module):
 def match_head(dim: int) -> nn.Sequential:
     """Image-text matching head: the first word state of a pair to the logits of no match and of a match."""
     return nn.Sequential(nn.Linear(dim, 2 * dim), nn.LayerNorm(2 * dim), nn.GELU(), nn.Linear(2 * dim, 2))
+
+
+def head_logits(head: nn.Module, states: Float[Tensor, "*states dim"]) -> Float[Tensor, "*states 2"]:
+    """Logits of a matching head, in the precision of its weights under autocast too: in half, candidates would tie."""
+    with torch.autocast(states.device.type, enabled=False):
+        logits: Tensor = head(states.to(next(head.parameters()).dtype))
+        return logits
 
 
 def unexpanded(image_states: Float[Tensor, "pairs tokens dim"]) -> Float[Tensor, "contexts tokens dim"]:

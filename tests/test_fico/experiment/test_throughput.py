@@ -9,6 +9,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
+from fico.embeddings.encode import AutoBatchSize
 from fico.errors import UsageError
 from fico.experiment import runner
 from fico.experiment.config.checks import check_config
@@ -16,7 +17,12 @@ from fico.experiment.config.throughput import DEFAULTS, throughput_problems
 from fico.experiment.data import build_data
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.experiment.resume.unfinished import Unfinished
-from fico.experiment.throughput import compile_network, fit_evaluation_batch
+from fico.experiment.throughput import (
+    compile_network,
+    fit_evaluation_batch,
+    set_float32_precision,
+    torch_settings_kept,
+)
 from fico.features.base import SplitInputs
 from fico.types import Correspondence, EncodedBatch, PairBatch
 from tests.configs import composed
@@ -61,12 +67,50 @@ def on_gpu(monkeypatch):
     monkeypatch.setattr(SmallMemory, "to", lambda self, device: self)
 
 
-@pytest.mark.parametrize(("most", "found", "tried"), [(300, 256, [128, 256, 512]), (10**6, 512, [128, 256, 512])])
-def test_auto_is_the_largest_batch_that_fits_and_leaves_enough_batches(data, on_gpu, most, found, tried):
+@pytest.mark.parametrize(
+    ("most", "found", "tried"), [(300, 256, [128, 256, 512]), (10**6, 1024, [128, 256, 512, 1024])]
+)
+def test_auto_is_the_largest_batch_that_fits(data, on_gpu, most, found, tried):
     module = SmallMemory(most)
     fit_evaluation_batch(trainer(), module, data)
     assert (data.evaluation_batch, module.seen) == (found, tried)
-    assert len(next(iter(data.test_dataloader())).images) == found
+
+
+@pytest.mark.parametrize(
+    ("images", "copies", "found"),
+    [(1000, None, 125), (1000, 1, 125), (1000, 10, 1024), (4096, None, 512), (100, None, 12), (100, 1, 64)],
+)
+def test_a_loader_takes_as_much_of_the_found_batch_as_leaves_enough_batches(data, on_gpu, images, copies, found):
+    """The split itself (None), or so many copies of it."""
+    split = data.splits["test"]
+    split.correspondence, split.image_ids = Correspondence(np.arange(images)), split.image_ids[:images]
+    split.captions, split.caption_ids = split.captions[:images], split.caption_ids[:images]
+    rows = np.zeros((images, 1), np.float32)
+    data.inputs.splits["test"] = SplitInputs(rows, rows, None)
+    fit_evaluation_batch(trainer(), SmallMemory(10**6), data)
+    loader = data.test_dataloader() if copies is None else data.copies_dataloader(copies)
+    assert len(next(iter(loader)).images) == found
+
+
+def test_auto_sees_through_an_encoder_that_halves_its_batches(data, on_gpu):
+    class Halving(SmallMemory):
+        def __init__(self, most):
+            super().__init__(most)
+            self.encode = AutoBatchSize(self.rows)
+
+        def rows(self, images):
+            if len(images) > self.most:
+                raise torch.cuda.OutOfMemoryError
+            return images
+
+        def test_step(self, batch, index):
+            return self.encode(batch.images)
+
+    module = Halving(300)
+    fit_evaluation_batch(trainer(), module, data)
+    assert data.evaluation_batch == 256
+    assert module.encode.most is None
+    assert len(module.encode(torch.zeros(1000, 1))) == 1000
 
 
 def test_auto_tries_the_longest_captions(data):
@@ -137,30 +181,36 @@ def test_the_keys_reach_the_loaders_and_torch(monkeypatch):
         raise Reached
 
     monkeypatch.setattr(training, "build_module", reach)
-    before = torch.get_float32_matmul_precision()
-    try:
+    with torch_settings_kept():
         with pytest.raises(Reached):
             training.train_and_test(config, data, None, [])
         assert torch.get_float32_matmul_precision() == "high"
-    finally:
-        torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize(("precision", "allows_tf32"), [("highest", False), ("high", True), ("medium", True)])
+def test_convolutions_and_recurrent_layers_follow_the_precision_of_products(precision, allows_tf32):
+    with torch_settings_kept():
+        torch.backends.cudnn.allow_tf32 = not allows_tf32
+        set_float32_precision(precision)
+        assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == (precision, allows_tf32)
 
 
 def _settings():
-    is_deterministic = torch.are_deterministic_algorithms_enabled()
-    return torch.get_float32_matmul_precision(), is_deterministic, torch.backends.cudnn.benchmark
+    is_deterministic, cudnn = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn
+    return torch.get_float32_matmul_precision(), is_deterministic, cudnn.benchmark, cudnn.allow_tf32
 
 
-def test_the_next_job_of_a_sweep_finds_torch_as_this_one_did(monkeypatch, tmp_path):
+@pytest.mark.parametrize(("precision", "allows_tf32"), [("medium", True), ("highest", False)])
+def test_the_next_job_of_a_sweep_finds_torch_as_this_one_did(monkeypatch, tmp_path, precision, allows_tf32):
     def set_all(config, *_):
-        torch.set_float32_matmul_precision(config.throughput.matmul_precision)
+        set_float32_precision(config.throughput.matmul_precision)
         L.Trainer(deterministic=True, benchmark=True, accelerator="cpu", logger=False, enable_checkpointing=False)
-        assert _settings() == ("medium", True, True)
+        assert _settings() == (config.throughput.matmul_precision, True, True, allows_tf32)
         raise UsageError("stopped")
 
     monkeypatch.setattr(runner, "train_and_test", set_all)
     monkeypatch.setattr(runner, "run_metadata", lambda *_: {})  # Hydra's choices, outside of Hydra
-    config = composed("logger=none", "model=cca", "dataset.images=40", "throughput.matmul_precision=medium")
+    config = composed("logger=none", "model=cca", "dataset.images=40", f"throughput.matmul_precision={precision}")
     before = _settings()
     with pytest.raises(UsageError, match="stopped"):
         runner.run(config, Unfinished(tmp_path, "request"))

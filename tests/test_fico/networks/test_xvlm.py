@@ -50,8 +50,10 @@ def test_keys_and_values_of_a_shared_image_are_computed_once():
     layer, seen = FusionLayer(8, 2, 16, 6).eval(), []
     layer.crossattention.self["key"].register_forward_hook(lambda module, given, out: seen.append(len(given[0])))
     states, source = torch.rand(5, 3, 8), torch.rand(1, 4, 6)
-    once = layer(states, unexpanded(source.expand(5, -1, -1)))
-    each = layer(states, unexpanded(source.repeat(5, 1, 1)))
+    once, each = (
+        layer(states, layer.image_keys(unexpanded(tokens)))
+        for tokens in (source.expand(5, -1, -1), source.repeat(5, 1, 1))
+    )
     assert seen == [1, 5]
     torch.testing.assert_close(once, each)
 
