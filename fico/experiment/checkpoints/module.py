@@ -15,7 +15,7 @@ from fico.experiment.build import build
 from fico.experiment.config.checks import WEIGHT_SUFFIXES
 from fico.networks.checkpoint_io.load import load_strictly
 from fico.run_context import STAMP
-from fico.util.digests.remembered import file_digests
+from fico.util.digests.cached import file_digests
 from fico.util.zip_records import check_records
 
 log = logging.getLogger(__name__)
