@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from fico.networks.blocks.attention import word_mask
 from fico.networks.blocks.caption_head import CaptionHead, caption_mask
-from fico.networks.blocks.fusion import head_logits, unexpanded
+from fico.networks.blocks.fusion import head_logits, unexpanded, without_autocast
 from fico.networks.blocks.qformer import image_keys, joint_states
 from fico.networks.checkpoint_io.blip2_config import FINAL_EPS, check_sizes, explicit_config, released_config
 from fico.networks.checkpoint_io.blip2_names import LIBRARY, remap_state_dict
@@ -187,7 +187,7 @@ class BLIP2(nn.Module):
 
         In float32 under autocast too: cosines in half precision tie by the dozen.
         """
-        with torch.autocast(images.device.type, enabled=False):
+        with without_autocast(images):
             return torch.einsum("iqd,td->iqt", images.float(), texts.float()).amax(dim=1)
 
     def match_texts(

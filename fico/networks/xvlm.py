@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int64
@@ -143,11 +143,15 @@ class XVLM(nn.Module):
     ) -> Float[Tensor, "pairs words dim"]:
         """Word states of the fusion encoder, with cross-attention to the image of their row."""
         tokens = unexpanded(image_states)
-        return self._fused((layer.image_keys(tokens) for layer in self.fusion), text_states, lengths)
+        return self._fused((layer.image_keys(tokens) for layer in self._fusion_layers), text_states, lengths)
+
+    @property
+    def _fusion_layers(self) -> Sequence[FusionLayer]:
+        return cast(Sequence[FusionLayer], self.fusion)
 
     def _fused(self, image_keys: Iterable[Tensor], text_states: Tensor, lengths: Tensor | None) -> Tensor:
         is_word = word_mask(text_states.shape[1], lengths)
-        for layer, keys in zip(self.fusion, image_keys, strict=True):
+        for layer, keys in zip(self._fusion_layers, image_keys, strict=True):
             text_states = layer(text_states, keys, is_word)
         return text_states
 
@@ -155,7 +159,7 @@ class XVLM(nn.Module):
         self, image_states: Float[Tensor, "images tokens wide"]
     ) -> Float[Tensor, "images layers two heads tokens part"]:
         """Keys and values of each image in every fusion layer: all that `match_lists` needs of it."""
-        return torch.stack([layer.image_keys(image_states) for layer in self.fusion], dim=1)
+        return torch.stack([layer.image_keys(image_states) for layer in self._fusion_layers], dim=1)
 
     def match_lists(
         self,

@@ -65,8 +65,10 @@ def pair_tiles(
     """
     if isinstance(scorer, Matcher):
         check_states(scorer, encoded)
-        kind = MatchListTiles if isinstance(scorer, ListMatcher) else MatchTiles
-        return kind(scorer, encoded, pairs, size or _MATCHED.get(device.type, _MATCHED["cuda"]), device)
+        most = size or _MATCHED.get(device.type, _MATCHED["cuda"])
+        if isinstance(scorer, ListMatcher):
+            return MatchListTiles(scorer, encoded, pairs, most, device)
+        return MatchTiles(scorer, encoded, pairs, most, device)
     if isinstance(scorer, PackedScorer) and scorer.takes_packed:
         return PackedTiles(scorer, encoded, pairs, size or _PACKED.get(device.type, _PACKED["cuda"]), device)
     return ListTiles(scorer, encoded, pairs, size or _LISTED.get(device.type, _LISTED["cuda"]), device)

@@ -1,5 +1,7 @@
 """Fusion layers: a text encoder with cross-attention to image tokens, with the parameter names of BERT."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -90,9 +92,15 @@ def match_head(dim: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(dim, 2 * dim), nn.LayerNorm(2 * dim), nn.GELU(), nn.Linear(2 * dim, 2))
 
 
+def without_autocast(values: Tensor) -> AbstractContextManager[object]:
+    """While it is open, what is computed on the device of the values keeps its dtype."""
+    kind = values.device.type
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
+
+
 def head_logits(head: nn.Module, states: Float[Tensor, "*states dim"]) -> Float[Tensor, "*states 2"]:
     """Logits of a matching head, in the precision of its weights under autocast too: in half, candidates would tie."""
-    with torch.autocast(states.device.type, enabled=False):
+    with without_autocast(states):
         logits: Tensor = head(states.to(next(head.parameters()).dtype))
         return logits
 

@@ -1,6 +1,6 @@
 """BLIP-2's Q-Former over lists of texts an image: keys and values of an image serve all of its texts."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -47,15 +47,15 @@ def joint_states(
     crossed = 0
     for number, layer in enumerate(qformer.encoder.layer):
         block = layer.attention.attention
-        own = [split_heads(part(states), block.num_attention_heads) for part in (block.key, block.value)]
-        states = _attended(layer.attention, states, *own, mask)
+        key, value = (split_heads(part(states), block.num_attention_heads) for part in (block.key, block.value))
+        states = _attended(layer.attention, states, key, value, mask)
         query_states, words = states[:, :queries], states[:, queries:]
         if layer.has_cross_attention:
             of_image = query_states.reshape(len(keys), -1, query_states.shape[2])
             key, value = keys[:, crossed].unbind(dim=1)
             query_states = _attended(layer.crossattention, of_image, key, value, None).view(query_states.shape)
             crossed += 1
-        query_states = layer.feed_forward_chunk_query(query_states)
+        query_states = cast(Tensor, layer.feed_forward_chunk_query(query_states))
         if number + 1 == len(qformer.encoder.layer):
             return query_states  # nothing reads the words of the last layer
         states = torch.cat([query_states, layer.feed_forward_chunk(words)], dim=1)
