@@ -24,10 +24,10 @@ from fico.experiment.quiet import quiet
 from fico.experiment.resume.processes import launched_rank, shared
 from fico.experiment.resume.unfinished import Unfinished
 from fico.experiment.sweep import is_finished, run_key
-from fico.experiment.throughput import torch_settings_kept
 from fico.experiment.training import train_and_test
 from fico.inference.inputs import write_inputs
 from fico.report.results.schema import RESULTS, write_results_text
+from fico.util.torch_settings import torch_settings_kept
 
 log = logging.getLogger(__name__)
 

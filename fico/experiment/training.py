@@ -28,10 +28,11 @@ from fico.experiment.resume.checkpoint_file import AtomicCheckpoints
 from fico.experiment.resume.random_state import RandomState
 from fico.experiment.resume.stages import record_training, resumed_checkpoint, store_encoded
 from fico.experiment.resume.unfinished import Unfinished
-from fico.experiment.throughput import compile_network, fit_evaluation_batch, set_float32_precision
+from fico.experiment.throughput import compile_network, fit_evaluation_batch
 from fico.networks.checkpoint_io.load import load_strictly
 from fico.run_context import RunContext
 from fico.util.quiet import is_quiet
+from fico.util.torch_settings import set_float32_precision
 
 log = logging.getLogger(__name__)
 MIXED: dict[str, Literal["bf16-mixed", "16-mixed"]] = {"bf16": "bf16-mixed", "fp16": "16-mixed"}

@@ -17,14 +17,10 @@ from fico.experiment.config.throughput import DEFAULTS, throughput_problems
 from fico.experiment.data import build_data
 from fico.experiment.datamodule import RetrievalDataModule
 from fico.experiment.resume.unfinished import Unfinished
-from fico.experiment.throughput import (
-    compile_network,
-    fit_evaluation_batch,
-    set_float32_precision,
-    torch_settings_kept,
-)
+from fico.experiment.throughput import compile_network, fit_evaluation_batch
 from fico.features.base import SplitInputs
 from fico.types import Correspondence, EncodedBatch, PairBatch
+from fico.util.torch_settings import set_float32_precision, torch_settings_kept
 from tests.configs import composed
 
 IMAGES = 4096
