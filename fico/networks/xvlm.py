@@ -146,8 +146,8 @@ class XVLM(nn.Module):
         return self._fused((layer.image_keys(tokens) for layer in self._fusion_layers), text_states, lengths)
 
     @property
-    def _fusion_layers(self) -> Sequence[FusionLayer]:
-        return cast(Sequence[FusionLayer], self.fusion)
+    def _fusion_layers(self) -> Iterable[FusionLayer]:
+        return cast(Iterable[FusionLayer], self.fusion)
 
     def _fused(self, image_keys: Iterable[Tensor], text_states: Tensor, lengths: Tensor | None) -> Tensor:
         is_word = word_mask(text_states.shape[1], lengths)
