@@ -8,7 +8,7 @@ from fico.errors import DataError, UsageError
 from fico.experiment.checkpoints.module import check_checkpoint, fill_sizes, read_checkpoint, weights_origin
 from fico.losses.contrastive_hashing import ContrastiveHashing
 from fico.util.atomic import sha256
-from fico.util.digests import remembered
+from fico.util.digests import cached
 
 
 def test_empty_leaves_take_the_size_of_the_data_and_others_stay():
@@ -54,9 +54,9 @@ def test_released_weights_are_known_by_the_hash_of_every_file(tmp_path):
 
 def test_large_weights_are_hashed_once_until_they_change(tmp_path, monkeypatch):
     monkeypatch.setenv("FICO_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(remembered, "REMEMBERED_BYTES", 1)
+    monkeypatch.setattr(cached, "CACHED_BYTES", 1)
     path, read = tmp_path / "weights.pth", []
-    monkeypatch.setattr(remembered, "sha256", lambda file: read.append(file) or sha256(file))
+    monkeypatch.setattr(cached, "sha256", lambda file: read.append(file) or sha256(file))
     path.write_bytes(b"one")
     assert weights_origin(str(path)) == weights_origin(str(path)) == {"weights.pth": sha256(path)}
     assert read == [path]
