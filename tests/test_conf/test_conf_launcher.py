@@ -83,8 +83,8 @@ def test_a_sweep_on_a_local_ray_leaves_what_any_sweep_does(tmp_path):
     done = subprocess.run(
         [
             sys.executable, "run.py", "-m", "hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2",
-            "hydra.launcher.ray.remote.num_cpus=1", "model=ucch", "model.bits=16,32", *SMALL,
-            f"hydra.sweep.dir={tmp_path}",
+            "hydra.launcher.ray.init.address=local", "hydra.launcher.ray.remote.num_cpus=1", "model=ucch",
+            "model.bits=16,32", *SMALL, f"hydra.sweep.dir={tmp_path}",
         ],
         cwd=CONF.parents[2], env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
     )  # fmt: skip
