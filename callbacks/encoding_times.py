@@ -15,8 +15,8 @@ from callbacks.budget import Budget, counted, growing
 from callbacks.efficiency import peak_memory, reset_peak_memory, synchronize
 from fico.embeddings.collect import IN_MEMORY_BYTES, Collector
 from fico.run_context import RunContext
+from fico.util.compute.energy import EnergyMeter
 from fico.util.duration import seconds_of
-from fico.util.energy import EnergyMeter
 from fico.util.progress import track
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from fico.errors import DataError
 from fico.util.arrays import as_tensor
+from fico.util.compute.precision import full_precision
 from fico.util.duplicates import are_alike, duplicate_rows
-from fico.util.precision import full_precision
 
 Similarity = Literal["cosine", "inner", "euclidean", "hamming"]
 SIMILARITIES: tuple[Similarity, ...] = ("cosine", "inner", "euclidean", "hamming")

@@ -31,7 +31,7 @@ from fico.scoring.matrix import score_matrix
 from fico.scoring.pair_tiles import pair_tiles
 from fico.scoring.rerank import Rerank
 from fico.types import EncodedBatch
-from fico.util.torch_settings import set_float32_precision, torch_settings_kept
+from fico.util.compute.torch_settings import set_float32_precision, torch_settings_kept
 
 COCO_PAIRS = 5_000 * 256 + 25_000 * 256  # 5K images with 25K captions, 256 candidates both ways
 PRECISIONS = ("float32", "TF32", "bfloat16")

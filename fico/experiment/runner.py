@@ -27,7 +27,7 @@ from fico.experiment.sweep import is_finished, run_key
 from fico.experiment.training import train_and_test
 from fico.inference.inputs import write_inputs
 from fico.report.results.schema import RESULTS, write_results_text
-from fico.util.torch_settings import torch_settings_kept
+from fico.util.compute.torch_settings import torch_settings_kept
 
 log = logging.getLogger(__name__)
 

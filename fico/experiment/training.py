@@ -31,8 +31,8 @@ from fico.experiment.resume.unfinished import Unfinished
 from fico.experiment.throughput import compile_network, fit_evaluation_batch
 from fico.networks.checkpoint_io.load import load_strictly
 from fico.run_context import RunContext
+from fico.util.compute.torch_settings import set_float32_precision
 from fico.util.quiet import is_quiet
-from fico.util.torch_settings import set_float32_precision
 
 log = logging.getLogger(__name__)
 MIXED: dict[str, Literal["bf16-mixed", "16-mixed"]] = {"bf16": "bf16-mixed", "fp16": "16-mixed"}

@@ -16,7 +16,7 @@ from fico.bench.attention.caption_loops import imram_by_captions, scan_by_captio
 from fico.bench.timing import once
 from fico.networks.imram import IMRAM
 from fico.networks.scan import SCAN
-from fico.report.paper.growth import fitted_exponent
+from fico.report.paper.cost.growth import fitted_exponent
 from fico.report.table.table import Column, Row, Table, text_cells
 from fico.report.table.terminal import print_table
 from fico.scoring.matrix import score_matrix

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from fico.util.precision import full_precision
+from fico.util.compute.precision import full_precision
 
 _DISTANCES = 1  # bytes of a Hamming distance
 _SCORE = 4  # bytes of a score

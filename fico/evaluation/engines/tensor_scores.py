@@ -11,7 +11,7 @@ from fico.evaluation.engines.sources import CodeSource, ScoreSource, count_score
 from fico.metrics.specification import Direction
 from fico.similarity import Side, score_dtype, share_power
 from fico.util.arrays import as_tensor
-from fico.util.precision import full_precision
+from fico.util.compute.precision import full_precision
 
 _STORED = (np.float16, np.float32, np.float64, np.int8, np.uint8)  # NumPy's types that are brought there as they are
 

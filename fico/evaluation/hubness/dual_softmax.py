@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fico.errors import DataError, UsageError
 from fico.evaluation.hubness.biased_rows import Normalised, biased_rows, comparable_rows
-from fico.util.precision import full_precision
+from fico.util.compute.precision import full_precision
 
 _BLOCK_SCORES = 2**22  # scores with both banks that are held at a time
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from fico.errors import UsageError
 from fico.evaluation.hubness.biased_rows import Normalised, biased_rows, comparable_rows
-from fico.util.precision import full_precision
+from fico.util.compute.precision import full_precision
 
 _PIECE_SCORES = 2**24  # scores with the bank that are held at a time
 

@@ -9,11 +9,11 @@ from fico.report.figures.files import write_figures
 from fico.report.html.environment import page_environment
 from fico.report.paper.architecture_table import architecture_table
 from fico.report.paper.article import article, named
-from fico.report.paper.attention_table import attention_table
-from fico.report.paper.attention_times import attention_sizes_table
-from fico.report.paper.cost_figures import attention_figure, code_length_figure, hubness_figure
-from fico.report.paper.cost_tables import encoding_table
-from fico.report.paper.encoding_parts import encoding_parts_table
+from fico.report.paper.cost.attention_table import attention_table
+from fico.report.paper.cost.attention_times import attention_sizes_table
+from fico.report.paper.cost.cost_figures import attention_figure, code_length_figure, hubness_figure
+from fico.report.paper.cost.cost_tables import encoding_table
+from fico.report.paper.cost.encoding_parts import encoding_parts_table
 from fico.report.paper.figures import MOST, precision_recall_figure, trade_off_figure
 from fico.report.paper.further_metrics import further_table
 from fico.report.paper.hashing_table import hashing_table

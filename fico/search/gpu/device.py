@@ -11,7 +11,7 @@ from torch import Tensor
 from fico.errors import DataError, UsageError
 from fico.search.base import LENGTHS, to_floats, unusual_row
 from fico.util.arrays import Embeddings
-from fico.util.precision import full_precision
+from fico.util.compute.precision import full_precision
 from fico.util.units import bytes_text
 
 _SHARED_MEMORY = 101_376  # bytes that a block may take on any GPU since 2020, where torch cannot tell

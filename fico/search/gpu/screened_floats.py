@@ -15,7 +15,7 @@ from fico.search.brute_force import nearest_of_blocks
 from fico.search.gpu.device import free_device_memory, fuses_kernels, require_device_memory
 from fico.search.gpu.gather import gathered
 from fico.search.sampling import STRIDE, sampled_rank
-from fico.util.precision import full_precision
+from fico.util.compute.precision import full_precision
 
 _QUERIES = 16_384  # of a tile, at most
 _ITEMS = 65_536  # of a block: a tile and a block have 2 GiB of products

@@ -20,7 +20,7 @@ from fico.experiment.resume.unfinished import Unfinished
 from fico.experiment.throughput import compile_network, fit_evaluation_batch
 from fico.features.base import SplitInputs
 from fico.types import Correspondence, EncodedBatch, PairBatch
-from fico.util.torch_settings import set_float32_precision, torch_settings_kept
+from fico.util.compute.torch_settings import set_float32_precision, torch_settings_kept
 from tests.configs import composed
 
 IMAGES = 4096

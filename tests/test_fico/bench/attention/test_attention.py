@@ -8,7 +8,7 @@ import torch
 from fico.bench.attention.attention import main, measure
 from fico.networks.imram import IMRAM
 from fico.networks.scan import SCAN
-from fico.report.paper.growth import fitted_exponent
+from fico.report.paper.cost.growth import fitted_exponent
 
 
 @pytest.mark.parametrize("power", [1.0, 2.0])

@@ -17,7 +17,7 @@ from fico.search.gpu.to_host import to_host
 from fico.search.hybrid.gpu import HybridOnDevice
 from fico.search.hybrid.hybrid import HybridSearch
 from fico.util import resources
-from fico.util.precision import full_precision
+from fico.util.compute.precision import full_precision
 
 ON_GPU = pytest.mark.gpu
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from fico.report.paper.growth import Growth, fitted_exponent
+from fico.report.paper.cost.growth import Growth, fitted_exponent
 
 
 def measured(draw):

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fico.report.paper.encoding_times import EncodingTimes, measured_rows
-from fico.report.paper.growth import TimeOfSize
-from fico.report.paper.published_metrics import ENCODING, ENCODING_REMARKS, FEATURES, STORAGE, paper_model
-from fico.report.paper.time_cells import (
+from fico.report.paper.cost.encoding_times import EncodingTimes, measured_rows
+from fico.report.paper.cost.growth import TimeOfSize
+from fico.report.paper.cost.time_cells import (
     CAPTIONS,
     LARGEST,
     PAPER_NOTE,
@@ -17,7 +16,8 @@ from fico.report.paper.time_cells import (
     number_cell,
     time_cell,
 )
-from fico.report.paper.timed import conditions, timed_groups
+from fico.report.paper.cost.timed import conditions, timed_groups
+from fico.report.paper.published_metrics import ENCODING, ENCODING_REMARKS, FEATURES, STORAGE, paper_model
 from fico.report.results.protocol import Protocol
 from fico.report.results.schema import Results
 from fico.report.results.seeds import Score, SeedGroup

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-from fico.report.paper.attention_times import ATTENTION_SIZES, PAPER_K, AttentionTimes
-from fico.report.paper.growth import TimeOfSize
+from fico.report.paper.cost.attention_times import ATTENTION_SIZES, PAPER_K, AttentionTimes
+from fico.report.paper.cost.growth import TimeOfSize
+from fico.report.paper.cost.time_cells import CAPTIONS, PAPER_NOTE, exponent_cell, machine_notes, number_cell, time_cell
+from fico.report.paper.cost.timed import conditions, series, timed_groups
 from fico.report.paper.published_metrics import ATTENTION, paper_model
-from fico.report.paper.time_cells import CAPTIONS, PAPER_NOTE, exponent_cell, machine_notes, number_cell, time_cell
-from fico.report.paper.timed import conditions, series, timed_groups
 from fico.report.results.schema import Results
 from fico.report.results.seeds import SeedGroup
 from fico.report.table.table import NOTHING, Cell, Column, Row, Table, distinct, text_cells

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from fico.util import energy
-from fico.util.energy import EnergyMeter
+from fico.util.compute import energy
+from fico.util.compute.energy import EnergyMeter
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fico.report.paper.growth import Growth, TimeOfSize
+from fico.report.paper.cost.growth import Growth, TimeOfSize
 from fico.report.results.schema import Results
 
 

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from fico.report.paper.cost_figures import attention_figure, code_length_figure, hubness_figure
+from fico.report.paper.cost.cost_figures import attention_figure, code_length_figure, hubness_figure
 from fico.report.paper.figures import trade_off_figure
 from fico.report.paper.quality_cost import System, frontier, quality_cost_figure, systems
 from fico.report.results.metric import Metric

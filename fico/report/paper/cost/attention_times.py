@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fico.report.paper.growth import Growth, TimeOfSize
-from fico.report.paper.published_metrics import ATTENTION, paper_model
-from fico.report.paper.time_cells import (
+from fico.report.paper.cost.growth import Growth, TimeOfSize
+from fico.report.paper.cost.time_cells import (
     CAPTIONS,
     PAPER_NOTE,
     SIZES,
@@ -19,7 +18,8 @@ from fico.report.paper.time_cells import (
     number_cell,
     time_cell,
 )
-from fico.report.paper.timed import conditions, timed_groups
+from fico.report.paper.cost.timed import conditions, timed_groups
+from fico.report.paper.published_metrics import ATTENTION, paper_model
 from fico.report.results.schema import Results
 from fico.report.results.seeds import SeedGroup
 from fico.report.table.table import NOTHING, Cell, Column, Row, Table, distinct, text_cells

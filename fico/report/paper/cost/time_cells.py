@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fico.report.paper.growth import TimeOfSize, fitted_exponent
+from fico.report.paper.cost.growth import TimeOfSize, fitted_exponent
 from fico.report.paper.published_metrics import HARDWARE
 from fico.report.table.table import NOTHING, Cell
 from fico.util.units import seconds_text

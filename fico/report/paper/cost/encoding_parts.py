@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from fico.report.paper.encoding_times import EncodingTimes, measured_rows
-from fico.report.paper.growth import TimeOfSize
-from fico.report.paper.time_cells import machine_notes, number_cell, time_cell
-from fico.report.paper.timed import conditions, timed_groups
+from fico.report.paper.cost.encoding_times import EncodingTimes, measured_rows
+from fico.report.paper.cost.growth import TimeOfSize
+from fico.report.paper.cost.time_cells import machine_notes, number_cell, time_cell
+from fico.report.paper.cost.timed import conditions, timed_groups
 from fico.report.results.protocol import Protocol
 from fico.report.results.schema import Results
 from fico.report.results.seeds import SeedGroup

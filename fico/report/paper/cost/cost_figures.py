@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from fico.report.figures.column import TYPE, EndLabel, add_end_labels, column_panels, quiet
 from fico.report.figures.files import COLOURS, INK
-from fico.report.paper.attention_table import attention_seconds, attention_series
-from fico.report.paper.timed import conditions
+from fico.report.paper.cost.attention_table import attention_seconds, attention_series
+from fico.report.paper.cost.timed import conditions
 from fico.report.results.display import DIRECTION_NAMES
 from fico.report.results.model_names import display_name
 from fico.report.results.schema import Results

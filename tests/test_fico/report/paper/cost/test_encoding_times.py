@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fico.report.paper.encoding_times import EncodingTimes
+from fico.report.paper.cost.encoding_times import EncodingTimes
 
 
 def a_run(rows, images=1000, seconds=2.0):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from fico.report.paper.attention_times import AttentionTimes, attention_sizes_table, most_pairs
+from fico.report.paper.cost.attention_times import AttentionTimes, attention_sizes_table, most_pairs
 from fico.report.results.schema import ModelInfo
 
 

@@ -29,7 +29,7 @@ def set_float32_precision(precision: str) -> None:
 
     Args:
         precision: ``highest``, ``high`` or ``medium``, of ``torch.set_float32_matmul_precision``. That function leaves
-            cuDNN alone, which computes convolutions and GRUs in TF32 unless it is told not to.
+            cuDNN alone, which computes convolutions and GRUs in TF32 unless its own setting forbids that.
     """
     torch.set_float32_matmul_precision(precision)
     torch.backends.cudnn.allow_tf32 = precision != "highest"

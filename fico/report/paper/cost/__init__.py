@@ -1,0 +1,1 @@
+"""The cost tables and figures of the paper: encoding, storage, attention."""

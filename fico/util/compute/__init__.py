@@ -1,0 +1,1 @@
+"""What a computation takes and how it rounds: energy, precision, settings of torch."""
