@@ -70,7 +70,8 @@ def __getattr__(name: str) -> Any:
     if name in _HOME:
         with paused_garbage_collector():
             home = import_module(_HOME[name])
-        return getattr(home, name)
+        globals()[name] = getattr(home, name)  # found without this function from now on
+        return globals()[name]
     raise AttributeError(f"module 'fico' has no attribute {name!r}")
 
 

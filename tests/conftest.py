@@ -6,10 +6,13 @@ import re
 from collections import Counter
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy and PyTorch are loaded: there is a process per core
+
 import numpy as np
 import pytest
-from jaxtyping import install_import_hook
 
+from tests.parsed_once import parse_once
+from tests.shape_checks import check_shapes
 from tests.warm_python import WarmPython
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,7 +31,8 @@ FIRST = (
     "test_backends.py",
     "test_conf_bench.py",
 )
-install_import_hook(["fico.networks", "fico.losses", "fico.types", *METRICS], "beartype.beartype")
+check_shapes(["fico.networks", "fico.losses", "fico.types", *METRICS])
+parse_once()
 
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in run.py

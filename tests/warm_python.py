@@ -18,6 +18,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
+from tests.parsed_once import parse_config, parse_once
+
 ROOT = Path(__file__).resolve().parents[1]
 # W&B's classes first, as run.py has them: they take nine times as long beside the others.
 FRAMEWORKS = (
@@ -110,6 +112,9 @@ def _serve():
 
         for context in (cpu_target.typing_context, cpu_target.target_context):
             context.refresh()  # imports what numba does for a first kernel
+    if "hydra" in sys.modules:
+        parse_once()
+        parse_config()
     gc.freeze()  # the children's collector leaves alone what they share
     for line in sys.stdin:
         request = json.loads(line)
