@@ -23,6 +23,8 @@ def _checked(function=None, *, typechecker=None):
         function.__init__ = _checked(function.__init__, typechecker=typechecker)
     if not inspect.isfunction(function):
         return function
+    if inspect.isgeneratorfunction(function):  # beartype would check its arguments at the first step, outside the scope
+        return _jaxtyped(function, typechecker=typechecker)
     inner = _checks(function)
 
     @functools.wraps(function)
