@@ -53,7 +53,7 @@ def test_the_page_is_there_until_ctrl_c_ends_it_with_130(runs, warm_python):
     assert b"shapes test" in _page(port, process)
     process.send_signal(signal.SIGINT)
     done = process.finish()
-    told, stopped = done.stderr.strip().splitlines()
+    *_, told, stopped = done.stderr.strip().splitlines()
     assert f" at http://127.0.0.1:{port}" in told
     assert (stopped, done.returncode) == ("fico: stopped", 130)
 
