@@ -111,6 +111,7 @@ def test_search(printed, tmp_path):
 
 
 def test_cascade(printed, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(outputs, "write_figures", lambda *_: {})  # most of the time, and nothing of it is printed
+    for name in ("write_figures", "write_report"):  # most of the time, and nothing of it is printed
+        monkeypatch.setattr(outputs, name, lambda *_, **__: {})
     words = ["cascade", folder / "run", folder / "run", "--k", "2,50%", "--screen", "flat", "--out", tmp_path / "out"]
     assert printed(*words)[-1] == str(tmp_path / "out")
