@@ -9,13 +9,13 @@ from functools import cache
 from typing import Any
 
 from blocks import ROOT
-from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from typer.main import get_command
 
 from fico.cli.app import app
-from run import check_config, check_pairing, register_resolvers
+from run import check_config, check_pairing
+from tests.configs import composed
 
 Python = Callable[..., subprocess.CompletedProcess[str]]
 FILES = ("model.checkpoint", "model.weights", "model.vocabulary", "model.source")
@@ -71,10 +71,8 @@ def _check_words(words: list[str], python: Python) -> None:
 
 def _check_run(words: list[str]) -> None:
     """Compose the first job of a ``run.py`` line and check it as ``run.py`` does, but for files."""
-    register_resolvers()
     overrides = [word for word in words if not word.startswith("-") and word != "job"]
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = compose("config", [_first(override) for override in overrides])
+    config = composed(*map(_first, overrides))
     for override in overrides:
         key, _, _ = override.partition("=")
         if key in FILES:

@@ -73,16 +73,17 @@ def _packages() -> Iterator[Finding]:
             included[found["extra"]] += found["included"].split(",") if found["included"] else []
         elif (required := REQUIRED.match(line)) and _version(required["package"]) is None:
             yield Finding("error", required["package"], "is required and not installed; install fico again with pip")
+    absent = {package for package in set().union(*packages.values()) if _version(package) is None}
+    lacking = {extra: [package for package in own if package in absent] for extra, own in packages.items()}
     for extra in packages:
-        missing = _missing(extra, packages, included)
+        missing = _missing(extra, lacking, included)
         text = f"without {', '.join(missing)}; pip install -e '.[{extra}]' if you need it" if missing else "complete"
         yield Finding("note" if missing else "ok", f"extra {extra}", text)
 
 
-def _missing(extra: str, packages: Mapping[str, list[str]], included: Mapping[str, list[str]]) -> list[str]:
+def _missing(extra: str, lacking: Mapping[str, list[str]], included: Mapping[str, list[str]]) -> list[str]:
     """What an extra lacks: its own packages, and the extras included in it that lack something."""
-    own = [package for package in packages[extra] if _version(package) is None]
-    return own + [f"fico[{name}]" for name in included[extra] if _missing(name, packages, included)]
+    return lacking[extra] + [f"fico[{name}]" for name in included[extra] if _missing(name, lacking, included)]
 
 
 def _clashes() -> Iterator[Finding]:

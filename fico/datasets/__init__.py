@@ -44,21 +44,28 @@ def load_dataset(name_or_path: str | Path, *, subset: int | None = None, **optio
 
 def dataset_names() -> tuple[str, ...]:
     """Names of all readers, in alphabetical order."""
-    return tuple(name for name in sorted(_files()) if find_reader(name) is not None)
+    return tuple(_readers())
 
 
 def image_datasets() -> tuple[str, ...]:
     """Names of the readers of images and captions; the other data sets come as features."""
-    return tuple(name for name in dataset_names() if not hasattr(find_reader(name), "feature_origins"))
+    return tuple(name for name, reader in _readers().items() if not hasattr(reader, "feature_origins"))
 
 
 def find_reader(name: str) -> "type[SplitReader] | None":
     """The reader that the file ``<name>.py`` defines; None where there is no such file, or it defines none."""
+    home = _files().get(name)
+    return None if home is None else _own_reader(home)
+
+
+def _readers() -> "dict[str, type[SplitReader]]":
+    found = ((name, _own_reader(home)) for name, home in sorted(_files().items()))
+    return {name: reader for name, reader in found if reader is not None}
+
+
+def _own_reader(home: str) -> "type[SplitReader] | None":
     from fico.datasets.base import SplitReader
 
-    home = _files().get(name)
-    if home is None:
-        return None
     classes = [value for value in vars(import_module(home)).values() if isinstance(value, type)]
     own = (kind for kind in classes if issubclass(kind, SplitReader) and kind.__module__ == home)
     return next(own, None)

@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -35,7 +36,13 @@ PACKAGES = (
 
 def versions() -> dict[str, str]:
     """Versions of Python and of every installed package that a number can depend on."""
-    found = {"python": platform.python_version()}
+    return {"python": platform.python_version(), **_package_versions()}
+
+
+@cache
+def _package_versions() -> dict[str, str]:
+    """Read once: what a process has imported stays as it is."""
+    found = {}
     for package in PACKAGES:
         try:
             found[package] = version(package)

@@ -1,8 +1,22 @@
 """A small data set that commands may write into."""
 
+from functools import cache
+
 import pytest
+import typer.main
+import typer.testing
 
 from fico.datasets.shapes.shapes import Shapes
+
+
+@pytest.fixture(scope="package", autouse=True)
+def built_once():
+    """Typer builds all commands at each start, a tenth of a second; here each start finds those of the first."""
+    build = cache(typer.main.get_command)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", build)
+        patch.setattr(typer.testing, "_get_command", build)
+        yield
 
 
 @pytest.fixture(scope="package")

@@ -1,12 +1,9 @@
 """``fico serve`` as it is started and ended."""
 
-import os
 import signal
 import socket
-import subprocess
-import sys
+import time
 import urllib.request
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -14,8 +11,6 @@ from typer.testing import CliRunner
 from fico.cli.app import app
 from fico.errors import UsageError
 from fico.serve import server
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -52,23 +47,26 @@ def test_a_folder_that_is_no_run_is_one_sentence(tmp_path):
     assert (done.exit_code, "give the folder that a run printed last" in done.stderr) == (1, True)
 
 
-def test_the_page_is_there_until_ctrl_c_ends_it_with_130(runs):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "fico", "serve", runs["ucch"], "--port", str(_free())],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        line = next(line for line in process.stderr if "http://127.0.0.1" in line)
-        with urllib.request.urlopen(line.split(" at ")[1].split()[0], timeout=60) as page:
-            assert b"shapes test" in page.read()
-        process.send_signal(signal.SIGINT)
-        assert process.stderr.read().strip().splitlines() == ["fico: stopped"]
-        assert process.wait(60) == 130
-    finally:
-        process.kill()
+def test_the_page_is_there_until_ctrl_c_ends_it_with_130(runs, warm_python):
+    port = _free()
+    process = warm_python.start("-m", "fico", "serve", runs["ucch"], "--port", port)
+    assert b"shapes test" in _page(port, process)
+    process.send_signal(signal.SIGINT)
+    done = process.finish()
+    *_, told, stopped = done.stderr.strip().splitlines()
+    assert f" at http://127.0.0.1:{port}" in told
+    assert (stopped, done.returncode) == ("fico: stopped", 130)
+
+
+def _page(port, process):
+    """The start page, as soon as it is there."""
+    while process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as page:
+                return page.read()
+        except OSError:  # not yet
+            time.sleep(0.05)
+    raise AssertionError(process.finish().stderr)
 
 
 def _free():

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fico.bench.cascade import outputs
 from fico.cli.app import app
 from fico.cli.search import Found, print_hits
 from fico.inference.results import Hit, SearchResults
@@ -109,6 +110,8 @@ def test_search(printed, tmp_path):
     assert sum(line.split()[0] in "12" for line in lines if line.split()) == 2
 
 
-def test_cascade(printed, folder, tmp_path):
+def test_cascade(printed, folder, tmp_path, monkeypatch):
+    for name in ("write_figures", "write_report"):  # most of the time, and nothing of it is printed
+        monkeypatch.setattr(outputs, name, lambda *_, **__: {})
     words = ["cascade", folder / "run", folder / "run", "--k", "2,50%", "--screen", "flat", "--out", tmp_path / "out"]
     assert printed(*words)[-1] == str(tmp_path / "out")
