@@ -163,7 +163,7 @@ def test_the_command_line_tells_of_too_many_scenes_before_torch_is_loaded(tmp_pa
 
 @pytest.fixture(scope="module")
 def python_with_torch(own_cache):
-    python = WarmPython("torch", "hydra")
+    python = WarmPython("wandb.apis.public", "torch", "hydra")
     yield python
     python.close()
 
