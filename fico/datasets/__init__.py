@@ -1,6 +1,7 @@
 """Data sets: readers, the embedded one, and recipes to get the public ones."""
 
 import inspect
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,7 @@ def find_reader(name: str) -> "type[SplitReader] | None":
     return next(own, None)
 
 
+@cache
 def _files() -> dict[str, str]:
     """Modules below this package by the name of their file."""
     here = Path(__file__).parent
