@@ -10,6 +10,7 @@ import numpy as np
 
 from fico.cli.database import OPTIONS, check_options, with_database
 from fico.cli.metric_options import built
+from fico.correspondence import Correspondence
 from fico.errors import FicoError, UsageError
 from fico.evaluation.result import RetrievalResult
 from fico.external.model_outputs import (
@@ -32,7 +33,6 @@ from fico.formats.trec import read_trec
 from fico.report.run_summary.summary import print_results
 from fico.report.table.terminal import console_of, print_table, print_text
 from fico.similarity import Similarity
-from fico.types import Correspondence
 
 DATA_SETS = {"coco": "coco", "f30k": "flickr30k"}  # the collection's names -> ours
 

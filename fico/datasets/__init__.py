@@ -1,6 +1,7 @@
 """Data sets: readers, the embedded one, and recipes to get the public ones."""
 
 import inspect
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,7 @@ def _own_reader(home: str) -> "type[SplitReader] | None":
     return next(own, None)
 
 
+@cache
 def _files() -> dict[str, str]:
     """Modules below this package by the name of their file."""
     here = Path(__file__).parent

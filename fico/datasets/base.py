@@ -9,8 +9,8 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool
 
+from fico.correspondence import Correspondence
 from fico.errors import UsageError
-from fico.types import Correspondence
 
 CaptionsPerImage = int | Literal["all"]
 

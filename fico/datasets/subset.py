@@ -9,9 +9,9 @@ from typing import cast
 import numpy as np
 from jaxtyping import Int64
 
+from fico.correspondence import Correspondence
 from fico.datasets.base import FeatureDataset, RetrievalDataset, RetrievalSplit
 from fico.errors import UsageError
-from fico.types import Correspondence
 
 IMAGE_KINDS = ("global", "regions")  # of features with a row an image; the others have one a caption
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from fico.correspondence import Correspondence
 from fico.errors import DataError
-from fico.types import Correspondence
 from fico.util.atomic import atomic_write, sha256
 from fico.util.digests.digest import is_sealed, sealed
 

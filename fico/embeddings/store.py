@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 from torch import Tensor
 
 from fico.codes import HashCodes
+from fico.correspondence import Correspondence
 from fico.embeddings.manifest import (
     FILES,
     MANIFEST,
@@ -23,7 +24,6 @@ from fico.embeddings.manifest import (
 )
 from fico.embeddings.safetensors_stream import save_tensors
 from fico.errors import DataError
-from fico.types import Correspondence
 from fico.util.arrays import as_numpy
 from fico.util.atomic import atomic_write
 from fico.util.damaged import readable

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fico.correspondence import Correspondence
 from fico.errors import UsageError
 from fico.evaluation.database.relevance import database_options
 from fico.evaluation.engines.compiled import CpuEngine
@@ -25,7 +26,6 @@ from fico.evaluation.result import RetrievalResult
 from fico.evaluation.state import BlockValues, DirectionState, EvaluationState, FoldState, join_blocks
 from fico.evaluation.summary import summarise
 from fico.metrics.specification import DIRECTIONS, Direction
-from fico.types import Correspondence
 from fico.util.progress import ProgressBar
 
 if TYPE_CHECKING:

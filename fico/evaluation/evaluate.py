@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from fico.correspondence import Correspondence
 from fico.errors import DataError, UsageError
 from fico.evaluation.database.database import NAMES, Database, Positives, parts_of, take
 from fico.evaluation.engine import Evaluator, find_device
@@ -24,7 +25,6 @@ from fico.evaluation.state import DirectionState, EvaluationState, FoldState, jo
 from fico.evaluation.summary import summarise
 from fico.metrics.specification import DIRECTIONS, Direction
 from fico.similarity import SIMILARITIES, Similarity, check_pair, score_dtype
-from fico.types import Correspondence
 from fico.util.arrays import as_matrix
 
 __all__ = ["evaluate", "evaluate_scores", "merge_results"]

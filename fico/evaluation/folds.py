@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int64
 
+from fico.correspondence import Correspondence
 from fico.errors import DataError, UsageError
 from fico.evaluation.database.relevance import DatabaseRetrieval
 from fico.evaluation.relevance import CategoryRetrieval, InstanceRetrieval
 from fico.metrics.specification import Direction, positives_name_problem
-from fico.types import Correspondence
 
 
 @dataclass(frozen=True, slots=True, eq=False)

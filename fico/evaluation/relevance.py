@@ -4,9 +4,9 @@ import numpy as np
 from jaxtyping import Bool, Int64, UInt64
 from numpy.typing import ArrayLike
 
+from fico.correspondence import Correspondence
 from fico.errors import DataError
 from fico.metrics.specification import Direction
-from fico.types import Correspondence
 
 Rows = tuple[
     Int64[np.ndarray, " starts"], Int64[np.ndarray, " rows"]

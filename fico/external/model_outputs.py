@@ -7,11 +7,11 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Int64
 
+from fico.correspondence import Correspondence
 from fico.errors import DataError, UsageError
 from fico.evaluation.evaluate import evaluate, evaluate_scores
 from fico.evaluation.result import RetrievalResult
 from fico.similarity import Similarity
-from fico.types import Correspondence
 
 Layout = Literal["rectangular", "square"]
 Orientation = Literal["captions-images", "images-captions"]

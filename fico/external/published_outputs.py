@@ -7,11 +7,11 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Bool
 
+from fico.correspondence import Correspondence
 from fico.errors import DataError, FicoError, PathError, UsageError
 from fico.external.model_outputs import ModelOutputs, Orientation, consecutive_captions, oriented, reduce_square
 from fico.formats.arrays import load_array, load_labels
 from fico.similarity import Similarity
-from fico.types import Correspondence
 
 Dataset = Literal["coco", "f30k"]
 TITLES: dict[Dataset, str] = {"coco": "MS-COCO", "f30k": "Flickr30K"}

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
+from fico.correspondence import Correspondence
 from fico.errors import DataError, UsageError
 from fico.formats.matlab import read_matlab
 from fico.formats.sources import array_file, split_source
 from fico.formats.text import read_json
-from fico.types import Correspondence
 from fico.util.damaged import readable
 from fico.util.optional import requires_extra
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fico.correspondence import Correspondence
 from fico.errors import DataError, UsageError
 from fico.formats.arrays import load_array
 from fico.formats.text import read_json, read_lines
 from fico.formats.trec import read_qrels
-from fico.types import Correspondence
 from fico.util.damaged import readable
 
 NEEDED, OPTIONAL = ("image_rows", "caption_rows"), ("image_queries", "caption_queries")

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from fico.correspondence import Correspondence
 from fico.datasets.base import RetrievalSplit
 from fico.datasets.words import caption_words
 from fico.errors import DataError
 from fico.features.base import ModelInputs
 from fico.features.precomputed import Scale
 from fico.formats.text import read_json
-from fico.types import Correspondence
 from fico.util.atomic import atomic_write, sha256
 from fico.util.damaged import readable
 from fico.util.digests.digest import check_file, digests_of, is_sealed, sealed

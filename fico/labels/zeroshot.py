@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float32
 
+from fico.correspondence import Correspondence
 from fico.datasets.base import RetrievalSplit
 from fico.errors import UsageError
 from fico.features.image.blocks import ImageBlocks
@@ -15,7 +16,6 @@ from fico.features.text.tokenizer import FolderTokens
 from fico.features.writer import RowFile, Step
 from fico.networks.checkpoint_io.load import weights_digest
 from fico.networks.dual_encoder import DualEncoder
-from fico.types import Correspondence
 
 BLOCK = 32  # images at once
 TEMPLATE = "a photo of a {}."

@@ -1,8 +1,6 @@
 """Matrices from whatever a user hands over."""
 
 import warnings
-from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +9,6 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from fico.errors import DataError
-from fico.util.damaged import readable
 
 Embeddings = ArrayLike | Tensor
 
@@ -80,22 +77,3 @@ def as_numpy(tensor: Tensor) -> np.ndarray:
     """
     tensor = tensor.detach().cpu()
     return np.asarray((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy())
-
-
-def read_npz(path: Path, remedy: str, wanted: Collection[str] | None = None) -> dict[str, np.ndarray]:
-    """Arrays of an ``.npz`` file by name; nothing in it is unpickled.
-
-    Args:
-        path: The file.
-        remedy: What to do about a damaged one, such as ``fetch it again``.
-        wanted: The only names that are read. None: all.
-
-    Raises:
-        DataError: The file is missing or damaged, or what it holds under a name is no array.
-    """
-    with readable(path, remedy), np.load(path, allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files if wanted is None or name in wanted}
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):  # a member of another form is given as its bytes
-            raise DataError(f"{path} holds {name}, which is no array; {remedy}")
-    return arrays

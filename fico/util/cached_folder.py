@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,15 +56,16 @@ def changed_files(folder: Path) -> list[str]:
 @contextmanager
 def _random_state_kept() -> Iterator[None]:
     """Gives the global generators back as they were: a run draws the same numbers whether or not a cache is filled."""
-    import torch  # not where a folder is there already
-
+    torch = sys.modules.get("torch")  # one that is not loaded yet has drawn nothing, and begins with a random seed
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  the global generator
+    state = torch and torch.get_rng_state()
     try:
-        with torch.random.fork_rng(devices=[]):
-            yield
+        yield
     finally:
         random.setstate(python)
         np.random.set_state(numpy)  # noqa: NPY002
+        if torch:
+            torch.set_rng_state(state)
 
 
 @contextmanager

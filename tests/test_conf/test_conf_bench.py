@@ -28,14 +28,16 @@ def run(tmp_path):
     """What run.py does with a bench, in this process: a fresh one imports torch for seconds."""
 
     def run(*overrides):
-        config = composed(*overrides, "logger=none", with_hydra=True)
+        config = composed(*overrides, "logger=none")
         OmegaConf.set_readonly(config, False)
-        OmegaConf.set_readonly(config.hydra, False)
-        config.hydra.runtime.output_dir = str(tmp_path)
-        config.hydra.mode = "RUN"
-        HydraConfig.instance().set_config(config.copy())
-        with open_dict(config):
-            del config["hydra"]
+        whole = config.copy()
+        with open_dict(whole):
+            whole.hydra = composed("experiment=table7", with_hydra=True).hydra
+        OmegaConf.set_readonly(whole.hydra, False)
+        whole.hydra.overrides.task = list(overrides)
+        whole.hydra.runtime.output_dir = str(tmp_path)
+        whole.hydra.mode = "RUN"
+        HydraConfig.instance().set_config(whole)
         check_config(config)
         return bench.run(config, Unfinished(tmp_path, "request"))
 
@@ -46,7 +48,7 @@ def run(tmp_path):
 @pytest.fixture(scope="module")
 def table7(tmp_path_factory, warm_python):
     folder = tmp_path_factory.mktemp("table7") / "run"
-    values = (*TOY, "bench.ks=[1,10,100]", "bench.dim=256", "bench.seed=7")
+    values = (*TOY, "bench.ks=[1,10,100]", "bench.dim=64", "bench.seed=7")
     done = warm_python("run.py", f"hydra.run.dir={folder}", "experiment=table7", *values)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder, done
@@ -66,7 +68,7 @@ def test_the_results_of_table_7_say_what_was_measured(table7):
     assert (found["status"], found["seed"], found["metrics"]) == ("finished", 7, {})
     assert found["hardware"]["cpu"]
     assert found["versions"]["faiss-cpu"]
-    assert found["config"]["bench"]["dim"] == 256
+    assert found["config"]["bench"]["dim"] == 64
     rows = {row["index"]: row for row in found["search"]}
     assert set(rows) == {"flat", "hnsw", "binary_flat", "binary_ivf", "popcount", "hybrid"}
     for row in rows.values():

@@ -3,32 +3,14 @@
 from pathlib import Path
 
 import pytest
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from fico.errors import UsageError
 from fico.experiment.config.checks import check_config
 from fico.experiment.config.pairing import check_pairing, input_nodes
-from tests.configs import CONF, composed, options, trained
+from tests.configs import composed
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.mark.parametrize("features", options("features"))
-@pytest.mark.parametrize("model", trained())
-def test_features_fit_a_model_or_say_that_they_have_no_effect(model, features):
-    config = composed(f"model={model}", f"features={features}")
-    nodes = input_nodes(config)
-    replaced = {side for side in nodes if nodes[side] != config.model.inputs[side]}
-    if features == "default":
-        assert not replaced, "every model as its own file says"
-        assert "default" not in config.name
-        return
-    if replaced:
-        check_pairing(config)
-        check_config(config)
-        return
-    with pytest.raises(UsageError, match=f"features={features} has no effect on model={model}"):
-        check_pairing(config)
 
 
 def test_lite0_replaces_what_each_model_names():
@@ -67,19 +49,6 @@ def test_settings_for_the_features_give_way_to_the_command_line():
     assert composed("model=cca").model.epochs == 1
     assert composed("model=cca", "features=lite0").model.epochs > 1
     assert composed("model=cca", "features=lite0", "model.epochs=2").model.epochs == 2
-
-
-@pytest.mark.parametrize("path", sorted((CONF / "features_model").glob("*.yaml")), ids=lambda path: path.stem)
-def test_settings_for_features_belong_to_a_model_and_its_features(path):
-    features, model = next(
-        (features, path.stem.removeprefix(f"{features}_"))
-        for features in sorted(options("features"), key=len, reverse=True)
-        if path.stem.startswith(f"{features}_")
-    )
-    config = composed(f"model={model}", f"features={features}")
-    given = OmegaConf.load(path)
-    given.pop("defaults", None)  # another file's settings, which are tested under its name
-    assert OmegaConf.merge(config.model, given) == config.model, "what the file says is what a run takes"
 
 
 def test_the_grid_of_cca_has_one_epoch_for_each_combination():

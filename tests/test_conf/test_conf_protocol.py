@@ -35,13 +35,13 @@ def test_more_drawn_images_than_there_are_scenes_are_refused_before_anything_is_
 
 
 def test_the_run_has_queries_and_a_database_and_says_so_in_its_name(tmp_path):
-    overrides = ["dataset.protocol=hashing", "dataset.protocol_queries=30", "dataset.images=60", "dataset.subset=50"]
+    overrides = ["dataset.protocol=hashing", "dataset.protocol_queries=10", "dataset.images=20", "dataset.subset=15"]
     config = composed("model=ucch", "logger=none", f"dataset.root={tmp_path}", *overrides)
-    assert config.name == "ucch-64-shapes-first50-hashing-s0"
+    assert config.name == "ucch-64-shapes-first15-hashing-s0"
     data = build_data(config)
     test = data.splits["test"]
-    assert test.dataset == "shapes(first 50)(hashing)"
-    assert len(test.image_ids) - len(test.correspondence.database) == 30
+    assert test.dataset == "shapes(first 15)(hashing)"
+    assert len(test.image_ids) - len(test.correspondence.database) == 10
     assert len(data.inputs.splits["test"].images) == len(test.image_ids)
     assert not {*data.splits["val"].image_ids} & {*data.splits["train"].image_ids}
     assert "protocol" not in composed("model=ucch").name

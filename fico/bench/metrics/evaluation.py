@@ -25,13 +25,13 @@ from fico.bench.metrics.peers import ON_DEVICE, PEERS, Problem
 from fico.bench.metrics.roofline import measure_rates, necessary
 from fico.bench.metrics.targets import measure_targets, targets_table
 from fico.bench.timing import Timing, once, timed
+from fico.correspondence import Correspondence
 from fico.evaluation.evaluate import evaluate
 from fico.evaluation.option_checks import Engine
 from fico.evaluation.result import RetrievalResult
 from fico.metrics.kernels.floats import count_above
 from fico.report.table.markdown import as_markdown
 from fico.report.table.table import Column, Row, Table, text_cells
-from fico.types import Correspondence
 
 SIZES = {"1k": (1_000, 5_000), "5k": (5_000, 25_000), "100k": (100_000, 500_000)}
 

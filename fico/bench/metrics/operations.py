@@ -15,13 +15,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from fico.bench.metrics.peers import Problem
+from fico.correspondence import Correspondence
 from fico.errors import UsageError
 from fico.evaluation.engines.device_memory import plan_device
 from fico.evaluation.evaluate import evaluate
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.relevance import InstanceRetrieval
 from fico.report.table.table import Column, Row, Table, text_cells
-from fico.types import Correspondence
 
 ROOM_BYTES = 8 * 2**30
 _CPU = torch.device("cpu")

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from fico.correspondence import Correspondence
 from fico.datasets.base import RetrievalSplit, SplitReader, check_validation
 from fico.datasets.feature_sets.arrays import Arrays, Files, read_arrays
 from fico.datasets.feature_sets.fingerprint import fingerprint
@@ -15,7 +16,6 @@ from fico.datasets.feature_sets.standardise import standardised
 from fico.datasets.splits import hash_order
 from fico.errors import DataError, PathError, UsageError
 from fico.formats.arrays import check_finite
-from fico.types import Correspondence
 
 Order = Literal["random", "first", "last"]
 SPLITS = ("train", "val", "test", "rest")

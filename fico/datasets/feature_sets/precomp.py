@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from fico.correspondence import Correspondence
 from fico.datasets.base import CaptionsPerImage, RetrievalSplit, SplitReader, check_captions_per_image
 from fico.datasets.feature_sets.fingerprint import fingerprint
 from fico.datasets.labels import LabelFile
@@ -14,7 +15,6 @@ from fico.datasets.words import caption_words
 from fico.errors import DataError, PathError
 from fico.formats.arrays import check_finite
 from fico.formats.text import read_items, read_json
-from fico.types import Correspondence
 from fico.util.damaged import readable
 
 BLOCK_ROWS = 4096  # rows read at once

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from fico.correspondence import Correspondence
 from fico.datasets.base import RetrievalSplit, SplitReader, check_validation
 from fico.datasets.feature_sets.standardise import standardised
 from fico.datasets.splits import hash_order
 from fico.errors import DataError, PathError
-from fico.types import Correspondence
-from fico.util.arrays import read_npz
+from fico.util.npz import read_npz
 
 FILE = "wikipedia_2866.npz"
 SALT = "validation"  # of the hashes that choose the validation pairs; another salt would choose others

@@ -10,11 +10,11 @@ from typing import cast
 import numpy as np
 from jaxtyping import Int64
 
+from fico.correspondence import Correspondence
 from fico.datasets.base import FeatureDataset, RetrievalDataset, RetrievalSplit
 from fico.datasets.hashing.roles import HashingProtocol, Roles
 from fico.datasets.subset import IMAGE_KINDS
 from fico.errors import DataError, UsageError
-from fico.types import Correspondence
 
 OWN_SPLITS = ("train", "val", "test")
 

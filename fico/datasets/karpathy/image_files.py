@@ -41,8 +41,8 @@ class ImageFiles:
             listing = self._listing(folder)
             for name in names if listing else ():
                 if name in listing:
-                    return self.root / folder / name
-        return self.root / folders[0] / filename
+                    return Path(self.root, folder, name)
+        return Path(self.root, folders[0], filename)
 
     def _listing(self, folder: str) -> frozenset[str]:
         if folder not in self._names:

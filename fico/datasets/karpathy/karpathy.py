@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from fico.correspondence import Correspondence
 from fico.datasets.base import CaptionsPerImage, RetrievalSplit, SplitReader, check_captions_per_image
 from fico.datasets.karpathy.image_files import ImageFiles
 from fico.datasets.karpathy.split_json import ImageRecord, find_json, read_records
@@ -16,7 +17,6 @@ from fico.datasets.karpathy.token_file import read_tokens
 from fico.datasets.labels import LabelFile, Labels, labels_by_position
 from fico.datasets.recipes.layout import Layout
 from fico.errors import DataError
-from fico.types import Correspondence
 from fico.util.digests.cached import file_digests
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from fico.correspondence import Correspondence
 from fico.datasets.base import CaptionsPerImage, RetrievalSplit, SplitReader, check_captions_per_image
 from fico.datasets.feature_sets.fingerprint import fingerprint
 from fico.datasets.labels import LabelFile
@@ -15,7 +16,6 @@ from fico.datasets.pairs.text_files import read_folder
 from fico.datasets.splits import hash_order
 from fico.datasets.words import caption_words
 from fico.errors import DataError, UsageError
-from fico.types import Correspondence
 from fico.util.digests.cached import file_digests
 
 

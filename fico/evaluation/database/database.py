@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from fico.correspondence import Correspondence
 from fico.errors import DataError, UsageError
 from fico.evaluation.folds import Fold
 from fico.metrics.specification import DIRECTIONS, Direction
 from fico.similarity import check_pair
-from fico.types import Correspondence
 from fico.util.arrays import as_matrix
 
 Matrix = np.ndarray | Tensor

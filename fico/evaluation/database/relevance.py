@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool, Int64
 
+from fico.correspondence import Correspondence
 from fico.errors import UsageError
 from fico.evaluation.options import EvaluationOptions
 from fico.evaluation.relevance import InstanceRetrieval, Rows, rows_of
 from fico.metrics.specification import DIRECTIONS, Direction
-from fico.types import Correspondence
 
 
 class DatabaseRetrieval(InstanceRetrieval):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from fico.report.figures.save import save
 from fico.util.atomic import atomic_write
 from fico.util.optional import requires_extra
 
@@ -80,5 +81,5 @@ def _bytes(figure: Figure, kind: str) -> bytes:
     # ids from the content alone and no date: equal numbers give equal files
     nothing: dict[str, Any] = _UNDATED[kind]
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fico", "pdf.fonttype": 42}):
-        figure.savefig(out, format=kind, dpi=DPI, facecolor="white", metadata=nothing)
+        save(figure, out, kind, dpi=DPI, facecolor="white", metadata=nothing)
     return out.getvalue()

@@ -4,6 +4,7 @@ import io
 import re
 from typing import Any
 
+from fico.report.figures.save import save
 from fico.util.optional import requires_extra
 
 with requires_extra("report"):
@@ -51,7 +52,7 @@ def as_svg(figure: Figure, prefix: str) -> str:
     nothing: dict[str, Any] = {"Date": None, "Creator": None, "Format": None, "Type": None}
     # text stays text, and ids come from the content alone: equal runs give equal pages
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix}):
-        figure.savefig(text, format="svg", transparent=True, metadata=nothing)
+        save(figure, text, "svg", transparent=True, metadata=nothing)
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
     for colour, variable in VARIABLES.items():

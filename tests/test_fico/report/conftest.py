@@ -1,4 +1,4 @@
-"""A small finished run, and a split with embeddings, that the tests of the report share."""
+"""A small finished run, and a split with embeddings, that the tests of the report share and leave as they are."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def some_metrics(**changed):
     return found
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def results():
     return Results(
         name="vsrn-shapes-s0",
@@ -65,13 +65,13 @@ def results():
     )
 
 
-@pytest.fixture
-def split(tmp_path):
+@pytest.fixture(scope="module")
+def split(tmp_path_factory):
     """Nine images of three colours, two captions each in shuffled order, labels by colour; image 8 has no file."""
-    colours = ["red", "lime", "blue"]
+    colours, folder = ["red", "lime", "blue"], tmp_path_factory.mktemp("colours")
     paths = []
     for row in range(9):
-        paths.append(tmp_path / f"{row}.png")
+        paths.append(folder / f"{row}.png")
         if row != 8:
             Image.new("RGBA", (400, 300), colours[row % 3]).save(paths[-1])
     owners = np.random.default_rng(0).permutation(np.repeat(np.arange(9), 2))
@@ -93,7 +93,7 @@ def split(tmp_path):
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def embeddings(split):
     """Each caption lies nearest its own image, then images of its colour; captions 0 and 1 are turned away."""
     colour, own = 4 * np.eye(3)[np.arange(9) % 3], np.eye(9)

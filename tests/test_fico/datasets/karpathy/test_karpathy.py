@@ -317,13 +317,3 @@ def test_real_folders_have_the_counts_of_their_readme(data_dir, name, split, key
         shared = read.labels.astype(np.float32) @ read.labels.T.astype(np.float32) > 0
         assert shared.mean() == pytest.approx(density, abs=6e-4)
         assert read.classes[:2] == ("person", "bicycle")
-
-
-@pytest.mark.data
-def test_coco_test_has_ten_images_with_six_captions_and_48_without_category(data_dir):
-    every = Karpathy(data_dir / "coco_karpathy_test5k").split("test")
-    counts = np.bincount(every.correspondence.caption_to_image)
-    assert np.flatnonzero(counts == 6).tolist() == [83, 1272, 1499, 1727, 3045, 3066, 3879, 3993, 4219, 4767]
-    assert (~every.labels.any(axis=1)).sum() == 48
-    five = Karpathy(data_dir / "coco_karpathy_test5k", captions_per_image=5).split("test")
-    assert len(five.captions) == 25000

@@ -16,7 +16,6 @@ from fico.features.image import lite0
 from fico.features.image.lite0 import Lite0, lite0_file, lite0_steps
 from fico.images.decode import open_rgb
 from fico.networks import efficientnet_lite
-from fico.networks.efficientnet_lite import EfficientNetLite0
 from fico.util.optional import MissingExtra
 
 
@@ -33,7 +32,7 @@ class Network:
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
-    dataset = Shapes(40, root=tmp_path_factory.mktemp("scenes"), progress=False)
+    dataset = Shapes(20, root=tmp_path_factory.mktemp("scenes"), progress=False)
     dataset.split("train")
     return dataset
 
@@ -48,7 +47,7 @@ def stand_in(monkeypatch, tmp_path):
     """Features without the package: a stand-in for the network, an own cache."""
     network = Network()
     monkeypatch.setattr(lite0, "lite0_weights", lambda: tmp_path)
-    monkeypatch.setattr(lite0, "pretrained_lite0", EfficientNetLite0)
+    monkeypatch.setattr(lite0, "pretrained_lite0", lambda: None)
     monkeypatch.setattr(lite0, "_channels_last", lambda made: network)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("fico.features.cache.cache_dir", lambda: tmp_path / "cache")
@@ -74,7 +73,7 @@ def test_rows_follow_the_images_and_the_vector_is_the_mean_of_its_regions(scenes
 def test_a_second_reading_takes_the_cache_and_a_changed_file_does_not(scenes, splits, stand_in, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(scenes.root, folder)
-    copied = Shapes(40, root=folder, progress=False)
+    copied = Shapes(20, root=folder, progress=False)
     wanted = {"train": copied.split("train")}
     Lite0("global").features(folder, wanted, progress=False)
     seen = stand_in.seen
@@ -119,7 +118,7 @@ def test_the_picture_is_scaled_as_in_training_and_its_centre_cut_out(tmp_path):
 def test_a_broken_image_is_named(scenes, splits, stand_in, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(scenes.root, folder)
-    split = Shapes(40, root=folder, progress=False).split("train")
+    split = Shapes(20, root=folder, progress=False).split("train")
     split.image_paths[5].write_bytes(b"no image")
     with pytest.raises(DataError, match=f"image {split.image_ids[5]}: .*is truncated or not an image"):
         Lite0("global").features(folder, {"train": split}, progress=False)
@@ -167,7 +166,7 @@ def test_the_command_writes_what_the_reader_takes(scenes, stand_in, monkeypatch,
 )
 def test_real_weights_tell_scenes_apart(scenes, splits, tmp_path, monkeypatch):
     monkeypatch.setattr("fico.features.cache.cache_dir", lambda: tmp_path)
-    rows = Lite0("global").features(scenes.root, splits, progress=False).rows["val"]
+    rows = Lite0("global").features(scenes.root, {"val": splits["val"]}, progress=False).rows["val"]
     assert np.isfinite(rows).all()
     assert rows.min() >= 0, "behind ReLU6"
     assert np.linalg.matrix_rank(rows) == len(rows)

@@ -5,6 +5,7 @@ import gzip
 import json
 import re
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -31,16 +32,22 @@ LABELS = np.random.default_rng(5).random((IMAGES, 4)) < 0.4
 IDS = [f"i{n}" for n in range(IMAGES)], [f"c{n}" for n in range(IMAGES * EACH)]
 
 
-def write(folder, name="ucch", noise=1.0, seed=0, *, bits=None, data=None, config=None, ties="expected", **changed):
-    """A whole run: real embeddings, evaluated by the engine, in the files that a run leaves."""
+@cache
+def evaluated(noise, seed, bits, ties):
+    """What the engine finds on embeddings of that noise, once for all tests."""
     generator = np.random.default_rng([seed, int(100 * noise)])
     images = np.random.default_rng(1).normal(size=(IMAGES, 16))
     texts = images[PAIRS.caption_to_image] + noise * generator.normal(size=(IMAGES * EACH, 16))
     if bits:
         images, texts = np.sign(images), np.sign(texts)
-    result = evaluate(
+    return evaluate(
         images, texts, PAIRS, labels=LABELS, similarity="hamming" if bits else "cosine", ties=ties, bootstrap=20
     )
+
+
+def write(folder, name="ucch", noise=1.0, seed=0, *, bits=None, data=None, config=None, ties="expected", **changed):
+    """A whole run: real embeddings, evaluated by the engine, in the files that a run leaves."""
+    result = evaluated(noise, seed, bits, ties)
     plain = {"model": {"name": name, "noise": noise}, "metric": {"ties": ties}, "stage": ["fit", "test"]}
     results = Results(
         name=f"{name}-s{seed}",

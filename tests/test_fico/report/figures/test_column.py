@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from fico.report.figures import files
 from fico.report.figures.column import TYPE, WIDTH, EndLabel, add_end_labels, column_panels, quiet
 from fico.report.figures.files import as_image, write_figures
 
@@ -52,3 +54,23 @@ def test_equal_figures_give_equal_files_and_the_page_gets_its_own_colours(tmp_pa
 
 def test_pixels_have_the_size_of_the_figure():
     assert as_image(drawn([1.0])[0]).width == round(WIDTH * 160)
+
+
+def with_legends():
+    figure = Figure(figsize=(4, 3), layout="constrained")
+    axes = figure.add_subplot(xlabel="items", ylabel="seconds", xscale="log", title="two lines")
+    for line in range(2):
+        axes.plot([1, 10, 100], [line, 2, 3 * line], label=f"line {line}")
+    axes.legend(loc="best")
+    figure.legend(loc="outside lower center")
+    return figure
+
+
+@pytest.mark.parametrize("kind", ["svg", "png", "pdf"])
+def test_a_figure_is_saved_to_the_byte_as_matplotlib_saves_it_and_keeps_its_layout(monkeypatch, kind):
+    figure = with_legends()
+    before = figure.get_layout_engine(), figure.canvas, figure.dpi
+    saved = files._bytes(figure, kind)
+    assert (figure.get_layout_engine(), figure.canvas, figure.dpi) == before
+    monkeypatch.setattr(files, "save", lambda figure, file, kind, **how: figure.savefig(file, format=kind, **how))
+    assert saved == files._bytes(with_legends(), kind)

@@ -15,7 +15,7 @@ from fico.run_context import EpochValues
 from fico.scoring.candidates import FILL
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def result(split, embeddings):
     return fico.evaluate(*embeddings, split.correspondence, labels=split.labels, similarity="inner", bootstrap=20)
 
@@ -103,12 +103,12 @@ class TestPairs:
 
 
 class TestPage:
-    @pytest.fixture
-    def page(self, tmp_path, results, result, split, embeddings):
+    @pytest.fixture(scope="class")
+    def page(self, tmp_path_factory, results, result, split, embeddings):
         samples = sample_queries(exact_rank(*embeddings, "inner"), split, per_direction=18, hits=2)
         diagnosis = diagnose(result, split, embedded_pairs(*embeddings, "inner"), 0)
         history = [EpochValues(1, 2.0, None), EpochValues(2, 1.5, 0.25)]
-        path, command = tmp_path / "report.html", "python run.py 'dataset.root=a <b>'"
+        path, command = tmp_path_factory.mktemp("page") / "report.html", "python run.py 'dataset.root=a <b>'"
         write_report(path, results, samples, diagnosis=diagnosis, history=history, command=command)
         return path.read_text()
 

@@ -30,11 +30,12 @@ class Page(HTMLParser):
 
 
 class TestPage:
-    @pytest.fixture
-    def page(self, tmp_path, results, split, embeddings):
+    @pytest.fixture(scope="class")
+    def page(self, tmp_path_factory, results, split, embeddings):
         samples = sample_queries(exact_rank(*embeddings, "inner"), split, seed=3)
-        write_report(tmp_path / "report.html", results, samples)
-        return (tmp_path / "report.html").read_text()
+        path = tmp_path_factory.mktemp("page") / "report.html"
+        write_report(path, results, samples)
+        return path.read_text()
 
     def test_captions_are_text_and_never_run(self, page):
         assert "script" not in Page(page).tags

@@ -12,7 +12,6 @@ import torch
 from typer.testing import CliRunner
 
 from fico.cli.app import app
-from fico.cli.report import report_runs
 from fico.errors import UsageError
 from fico.experiment.efficiency import efficiency
 from fico.report.paper.figures import precision_recall_figure
@@ -478,22 +477,24 @@ def test_a_small_table_is_the_golden_one():
 
 
 class TestCommand:
-    @pytest.fixture
-    def folder(self, tmp_path):
+    @pytest.fixture(scope="class")
+    def folder(self, tmp_path_factory):
+        """Two runs, an unfinished one, and the report of them all where it goes by itself."""
+        folder = tmp_path_factory.mktemp("runs")
         search = tuple(
             SearchRow(index, 100, 500, 0.1, 0.2, 1000, {1: 0.5, 10: 1.0}, {1: 0.5, 10: 0.9}, {"direction": "i2t"})
             for index in ("flat", "hnsw")
         )
-        write_results(tmp_path / "0", results(name="<script>alert(1)</script>", search=search))
-        write_results(tmp_path / "1", results("scan"))
-        (tmp_path / "2").mkdir()
-        (tmp_path / "2" / "run.log").touch()
-        return tmp_path
+        write_results(folder / "0", results(name="<script>alert(1)</script>", search=search))
+        write_results(folder / "1", results("scan"))
+        (folder / "2").mkdir()
+        (folder / "2" / "run.log").touch()
+        done = CliRunner().invoke(app, ["report", str(folder)])
+        assert done.exit_code == 0, done.output
+        return folder
 
     def test_every_table_is_written_in_every_format(self, folder):
-        done = CliRunner().invoke(app, ["report", str(folder), "--out", str(folder / "out")])
-        assert done.exit_code == 0, done.output
-        names = {path.name for path in (folder / "out").iterdir()}
+        names = {path.name for path in (folder / "report").iterdir()}
         tables = {
             "table1",
             "table2-shapes",
@@ -507,11 +508,10 @@ class TestCommand:
         written = {f"{table}.{ending}" for table in tables for ending in ("csv", "tex")}
         assert names == written | figures | {"report.md", "report.tex", "report.html"}
         for key in tables:
-            assert rf"\label{{tab:{key}}}" in (folder / "out" / "report.tex").read_text()
-            assert f'id="{key}"' in (folder / "out" / "report.html").read_text()
+            assert rf"\label{{tab:{key}}}" in (folder / "report" / "report.tex").read_text()
+            assert f'id="{key}"' in (folder / "report" / "report.html").read_text()
 
     def test_the_page_is_escaped_and_names_what_was_left_out(self, folder):
-        report_runs([folder], None)
         page = (folder / "report" / "report.html").read_text()
         assert "<script>" not in page
         assert "&lt;script&gt;" in page
