@@ -112,7 +112,7 @@ def test_blocks_give_what_the_whole_gives(similarity):
         assert whole.intervals == got.intervals or similarity != "hamming"
 
 
-@pytest.mark.parametrize("world", [2, 3, 5])
+@pytest.mark.parametrize("world", [2, 5])
 @pytest.mark.parametrize("similarity", ["cosine", "hamming"])
 def test_shards_of_processes_merge_to_what_one_gives(similarity, world):
     images, texts, pairs, labels = codes(5) if similarity == "hamming" else problem(5)
