@@ -34,20 +34,24 @@ from fico.search.hamming.layout import ID_BITS, SHARED
 _ZERO = cast(int, np.int64(0))  # numba knows its type alone; for the literal 0 it compiles what is called once more
 
 
-@njit(nogil=True, cache=True)
+_kernel = njit(nogil=True, cache=True, no_cfunc_wrapper=True)
+_subroutine = njit(nogil=True, cache=True, no_cfunc_wrapper=True, no_cpython_wrapper=True)  # only kernels call it
+
+
+@_subroutine
 def _offset(limit: int, bits: int) -> int:
     """Where a count begins so that it overflows beyond the limit; at once if nothing may be near enough."""
     return (1 << (bits - 1)) - 1 - max(limit, -1)
 
 
-@njit(nogil=True, cache=True)
+@_subroutine
 def _begin_at(offsets: np.ndarray, row: int, limit: int) -> None:
     offset = _offset(limit, offsets.shape[1])
     for weight in range(offsets.shape[1]):
         offsets[row, weight] = -(offset >> weight & 1)
 
 
-@njit(nogil=True, cache=True)
+@_subroutine
 def _lookups(queries: np.ndarray) -> np.ndarray:
     """Offsets in the shared layer, for each word of each query."""
     lookups = np.empty((*queries.shape, LOOKUPS), np.uint16)
@@ -60,7 +64,7 @@ def _lookups(queries: np.ndarray) -> np.ndarray:
     return lookups
 
 
-@njit(nogil=True, cache=True)
+@_subroutine
 def _flips(queries: np.ndarray) -> np.ndarray:
     """All ones for each bit of a query that is set."""
     flips = np.empty((*queries.shape, BITS), np.int64)
@@ -71,7 +75,7 @@ def _flips(queries: np.ndarray) -> np.ndarray:
     return flips
 
 
-@njit(nogil=True, cache=True)
+@_subroutine
 def _near_shared(
     planes: tuple[np.ndarray, ...],
     slab: int,
@@ -101,7 +105,7 @@ def _near_shared(
     return pending
 
 
-@njit(nogil=True, cache=True)
+@_subroutine
 def _near_direct(
     planes: tuple[np.ndarray, ...],
     slab: int,
@@ -125,7 +129,7 @@ def _near_direct(
     return int(lanes != 0)
 
 
-@njit(nogil=True, cache=True)
+@_subroutine
 def _take(
     found: np.ndarray,
     hit_rows: np.ndarray,
@@ -182,7 +186,7 @@ def _take(
             _begin_at(offsets, row, limit)
 
 
-@njit(nogil=True, cache=True)
+@_subroutine
 def _within(found: np.ndarray, entry: int, lane: int, most: int) -> int:
     """Codes of a lane whose count is at most a limit: a comparison from the lowest weight up."""
     beyond = 0
@@ -194,7 +198,7 @@ def _within(found: np.ndarray, entry: int, lane: int, most: int) -> int:
     return ~beyond
 
 
-@njit(nogil=True, cache=True)
+@_subroutine
 def _cleared(hits: np.ndarray, row: int, limit: int) -> int:
     """Moves the hits that may still count to the front; returns how many there are."""
     stored = 0
@@ -205,7 +209,7 @@ def _cleared(hits: np.ndarray, row: int, limit: int) -> int:
     return stored
 
 
-@njit(nogil=True, cache=True)
+@_subroutine
 def _emit(hits: np.ndarray, stored: int, limit: int, histogram: np.ndarray, out: np.ndarray) -> None:
     """Counting sort of the hits, which stand in order of id, into the k nearest; ties by lowest id."""
     position = np.zeros(limit + 3, np.int64)
@@ -218,7 +222,7 @@ def _emit(hits: np.ndarray, stored: int, limit: int, histogram: np.ndarray, out:
             position[distance] += 1
 
 
-@njit(nogil=True, cache=True)
+@_kernel
 def scan(
     planes: tuple[np.ndarray, ...],
     begin: int,
@@ -271,7 +275,7 @@ def scan(
     return limits < first
 
 
-@njit(nogil=True, cache=True)
+@_subroutine
 def _keep(hits: np.ndarray, limit: int, ties: int, out: np.ndarray) -> int:
     """Positions of the hits within the limit and of the first ``ties`` just beyond it; returns how many there are."""
     kept = 0
@@ -285,7 +289,7 @@ def _keep(hits: np.ndarray, limit: int, ties: int, out: np.ndarray) -> int:
     return kept
 
 
-@njit(nogil=True, cache=True)
+@_kernel
 def screen(
     planes: tuple[np.ndarray, ...],
     starts: np.ndarray,

@@ -62,7 +62,8 @@ def kernel_category(scores, relevant, denominator):
     """Values in the expected order by the kernel of codes, to which those by the kernel of floats are equal."""
     scores, relevant, items = np.array(scores), np.array(relevant), len(scores)
     cuts = np.array([*(min(k, items) for k in CUTS), items], dtype=np.int64)
-    found, is_mixed = np.zeros((2, 3, 1, len(cuts) + 12)), np.zeros((2, 1), dtype=bool)
+    found = np.zeros((2, 3, 1, len(cuts) + 13))[..., :-1]  # a part of an array, as the kernels' callers give it
+    is_mixed = np.zeros((2, 1), dtype=bool)
     given = (cuts, DENOMINATORS[denominator], blocks.tables(items))
     levels = np.unique(scores)[::-1]
     counts = np.array([[(scores == level).sum() for level in levels]])

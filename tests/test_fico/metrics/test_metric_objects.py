@@ -5,7 +5,7 @@ import pickle
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import isclass
-from itertools import permutations
+from itertools import chain, permutations, product
 from pathlib import Path
 
 import numpy as np
@@ -61,8 +61,8 @@ def every_order(scores, relevant, value, ties):
     if ties != "expected":
         first = relevant if ties == "optimistic" else ~relevant
         return value(relevant[np.lexsort((~first, -scores))])
-    orders = [list(order) for order in permutations(range(len(scores))) if (np.diff(scores[list(order)]) <= 0).all()]
-    return float(np.mean([value(relevant[order]) for order in orders]))
+    groups = [permutations(np.flatnonzero(scores == level)) for level in np.unique(scores)[::-1]]
+    return float(np.mean([value(relevant[list(chain(*order))]) for order in product(*groups)]))
 
 
 SLOW = {  # from the relevance along one ranking

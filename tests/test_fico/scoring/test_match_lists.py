@@ -25,7 +25,7 @@ NETWORKS = {
 }  # fmt: skip
 
 
-@pytest.fixture(params=NETWORKS)
+@pytest.fixture(scope="module", params=NETWORKS)
 def network(request):
     torch.manual_seed(0)
     return NETWORKS[request.param]().eval()
@@ -50,10 +50,12 @@ def _pairs():
     return np.sort(np.concatenate(rows[:4] + rows[5:]))
 
 
-def _one_by_one(network, encoded, pairs):
-    scores = []
+@pytest.fixture(scope="module")
+def one_by_one(network):
+    """Scores of the pairs by the plain loop."""
+    encoded, scores = _encoded(network), []
     with torch.inference_mode():
-        for image, text in zip(*np.divmod(pairs, TEXTS), strict=True):
+        for image, text in zip(*np.divmod(_pairs(), TEXTS), strict=True):
             length = encoded.text_lengths[text : text + 1]
             states = encoded.image_states[image : image + 1], encoded.text_states[text : text + 1, : int(length)]
             scores.append(float(network.match(*states, length)))
@@ -61,11 +63,10 @@ def _one_by_one(network, encoded, pairs):
 
 
 @pytest.mark.parametrize(("tile", "images"), [(None, 4), (1, 4), (7, 2), (1000, 100), (20, 1)])
-def test_lists_score_as_the_plain_loop(network, monkeypatch, tile, images):
+def test_lists_score_as_the_plain_loop(network, one_by_one, monkeypatch, tile, images):
     monkeypatch.setitem(match_tiles._GROUP, "cpu", images)
-    encoded, pairs = _encoded(network), _pairs()
-    found = Rerank(network, 1, tile=tile, progress=False).score_pairs(encoded, pairs)
-    np.testing.assert_allclose(found, _one_by_one(network, encoded, pairs), rtol=1e-5, atol=2e-6)
+    found = Rerank(network, 1, tile=tile, progress=False).score_pairs(_encoded(network), _pairs())
+    np.testing.assert_allclose(found, one_by_one, rtol=1e-5, atol=2e-6)
 
 
 @pytest.mark.parametrize("network", ["blip2"], indirect=True)

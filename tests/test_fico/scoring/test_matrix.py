@@ -59,9 +59,9 @@ class Mortal:
 
 
 @pytest.mark.parametrize("kind", ["t2i", "i2t", "imram"])
-@pytest.mark.parametrize("tile", [(1, 1), (3, 4), (11, 5), (100, 100)])
+@pytest.mark.parametrize("tile", [(1, 1), (2, 3), (5, 4), (100, 100)])
 def test_the_matrix_is_the_same_for_any_tile_size(kind, tile):
-    network, encoded = _network(kind), _encoded()
+    network, encoded = _network(kind), _encoded(images=5, texts=11)
     with torch.no_grad():
         whole = network.score(encoded.images, encoded.texts, encoded.text_lengths).numpy()
     tiled = score_matrix(network, encoded, image_tile=tile[0], text_tile=tile[1], progress=False)

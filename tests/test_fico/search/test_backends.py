@@ -37,7 +37,7 @@ def signs(codes):
 
 def plain_ranking(queries, items, k):
     """The slow second version: every distance, sorted by (distance, item)."""
-    distances = np.unpackbits(queries[:, None, :] ^ items[None, :, :], axis=2).sum(axis=2, dtype=np.int64)
+    distances = ((8 * items.shape[1] - signs(queries) @ signs(items).T) / 2).astype(np.int64)
     order = np.argsort(distances, axis=1, kind="stable")[:, :k]
     return -np.take_along_axis(distances, order, axis=1), order
 
@@ -382,7 +382,7 @@ def test_importing_the_searchers_loads_neither_faiss_nor_numba():
 
 def rows_of_many_lengths():
     generator = np.random.default_rng(30)
-    return (generator.normal(size=(3000, 32)) * generator.uniform(0.2, 5, (3000, 1))).astype(np.float32)
+    return (generator.normal(size=(1200, 32)) * generator.uniform(0.2, 5, (1200, 1))).astype(np.float32)
 
 
 @pytest.mark.parametrize("metric", ["cosine", "inner"])

@@ -153,7 +153,7 @@ def test_a_filter_of_the_farthest_items_is_exact_in_faiss(factory):
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_threads_search_while_items_come_and_go(name):
-    searcher, items, queries = MAKERS[name](), rows(900), rows(4, seed=7)
+    searcher, items, queries = MAKERS[name](), rows(500), rows(4, seed=7)
     searcher.add(items[:100])
 
     def search(_):
@@ -166,11 +166,11 @@ def test_threads_search_while_items_come_and_go(name):
         searcher.remove(range(step, step + 1))
 
     with ThreadPoolExecutor(6) as pool:
-        changed, found = [pool.submit(change, step) for step in range(40)], list(pool.map(search, range(60)))
+        changed, found = [pool.submit(change, step) for step in range(20)], list(pool.map(search, range(30)))
     assert all(one.exception() is None for one in changed)
     assert all(len(set(ids)) == 50 for part in found for ids in part.tolist() if name != "hybrid")
-    assert searcher._ids.count == 860
-    assert set(range(40)).isdisjoint(searcher.search(queries, 500).indices.ravel().tolist())
+    assert searcher._ids.count == 480
+    assert set(range(20)).isdisjoint(searcher.search(queries, 280).indices.ravel().tolist())
 
 
 def test_an_add_that_fails_half_way_is_not_searched():

@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from fico.bench.cascade.cascade import measure
 from fico.bench.cascade.ranker import EmbeddingRanker
 from fico.bench.cascade.request import Depth, checked_request, read_depths
 from fico.bench.cascade.table import cascade_tables
+from fico.bench.timing import timed
 from fico.cli.app import app
 from fico.embeddings.store import EmbeddingStore
 from fico.errors import UsageError
@@ -24,6 +26,13 @@ from fico.similarity import SIMILARITIES
 
 ROOT = Path(__file__).resolve().parents[4]
 WHOLE = (Depth(100, is_percent=True),)
+
+
+@pytest.fixture(autouse=True)
+def timed_once(monkeypatch):
+    """Repeats make seconds steadier, at which no test here looks."""
+    for module in ("cascade", "ranker", "screen"):
+        monkeypatch.setattr(f"fico.bench.cascade.{module}.timed", partial(timed, repeats=1))
 
 
 def _same(found, wanted):

@@ -11,7 +11,8 @@ from fico.errors import DataError
 from fico.types import Ranking
 
 
-def test_the_command_writes_what_it_prints(tmp_path, capsys):
+def test_the_command_writes_what_it_prints(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(popcount, "_LIMIT_PAIRS", 10**7)
     options = "--items=30000 --queries=8 --bits=64,128 --k=1,20 --repeats=2"
     popcount.main([*options.split(), "--out", str(tmp_path / "o")])
     rows = json.loads((tmp_path / "o").read_text())

@@ -96,8 +96,8 @@ def test_a_gpu_with_little_free_memory_gets_half_of_it(gpu, monkeypatch):
 def test_half_precision_is_never_copied_as_a_whole(dtype, similarity, monkeypatch):
     """Only pieces are cast, as the counted allocations show."""
     for module in ("score_sources", "engines.device_memory"):
-        monkeypatch.setattr(f"fico.evaluation.{module}.DEVICE_CAST_BYTES", 2**18)
-    images, texts, dim = 400, 2000, 1024
+        monkeypatch.setattr(f"fico.evaluation.{module}.DEVICE_CAST_BYTES", 2**17)
+    images, texts, dim = 200, 1000, 1024
     generator = torch.Generator().manual_seed(0)
     sides = [torch.randn(rows, dim, generator=generator).to(dtype) for rows in (images, texts)]
     pairs = Correspondence(np.arange(texts) // 5)

