@@ -9,6 +9,7 @@ from fico.util.optional import requires_extra
 with requires_extra("report"):
     import matplotlib
     from matplotlib.axes import Axes
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
 # Written as colours that nothing else uses, then replaced by the page's variables: SVG by matplotlib has no other hook.
@@ -46,12 +47,17 @@ def add_legend(axes: Axes) -> None:
 
 
 def as_svg(figure: Figure, prefix: str) -> str:
-    """The figure as SVG without declaration; ``prefix`` keeps its ids apart from those of others on the page."""
+    """The figure as SVG without declaration; ``prefix`` keeps its ids apart from those of others on the page.
+
+    It is drawn once and becomes transparent; `Figure.savefig` would draw it twice for the layout.
+    """
     text = io.StringIO()
     nothing: dict[str, Any] = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    for part in (figure, *figure.axes):
+        part.patch.set(facecolor="none", edgecolor="none")
     # text stays text, and ids come from the content alone: equal runs give equal pages
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix}):
-        figure.savefig(text, format="svg", transparent=True, metadata=nothing)
+        FigureCanvasSVG(figure).print_svg(text, metadata=nothing)
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
     for colour, variable in VARIABLES.items():
