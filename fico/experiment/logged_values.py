@@ -24,7 +24,7 @@ def keep_on_cpu() -> None:
             return self
         return move(self, device, **options)
 
-    _ResultMetric.to = to
+    _ResultMetric.to = to  # type: ignore[method-assign]
 
 
 def _is_on_cpu(value: Any) -> bool:

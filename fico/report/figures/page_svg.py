@@ -53,8 +53,8 @@ def as_svg(figure: Figure, prefix: str) -> str:
     """
     text = io.StringIO()
     nothing: dict[str, Any] = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    for part in (figure, *figure.axes):
-        part.patch.set(facecolor="none", edgecolor="none")
+    for patch in (figure.patch, *(axes.patch for axes in figure.axes)):
+        patch.set(facecolor="none", edgecolor="none")
     # text stays text, and ids come from the content alone: equal runs give equal pages
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix}):
         FigureCanvasSVG(figure).print_svg(text, metadata=nothing)
