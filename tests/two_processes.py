@@ -15,7 +15,7 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # a process with threads of OpenMP cannot be forked
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 SMALL = (
-    "dataset.images=40", "metric.bootstrap=0", "index=[]", "logger=none", "trainer=cpu", "stage=[test]",
+    "dataset.images=30", "metric.bootstrap=0", "index=[]", "logger=none", "trainer=cpu", "stage=[test]",
     "+untrained=true", "+trainer.enable_progress_bar=false", "~callbacks.efficiency",
 )  # fmt: skip
 TWO = ("trainer=ddp", "trainer.accelerator=cpu")

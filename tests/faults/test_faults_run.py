@@ -130,7 +130,7 @@ def test_a_folder_of_any_name_works(tmp_path, name, warm_finish):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_while_training_ends_with_its_code_and_no_results(tmp_path, number, warm_python, warm_finish):
     """In a fork as in a new process: the signal comes long after the imports, to handlers that run.py sets itself."""
-    same = ("model=ucch", "dataset.images=60", "model.epochs=100000", "logger=none")
+    same = ("model=ucch", "dataset.images=30", "model.epochs=100000", "logger=none")
     process = warm_python.start("run.py", f"hydra.run.dir={tmp_path}", *same)
     try:
         log = tmp_path / "run.log"

@@ -119,7 +119,7 @@ def test_a_training_that_is_killed_again_and_again_goes_on_with_the_same_bits(tr
     for kill in (
         ("on_train_batch_end", 2),  # in the first epoch: nothing to go on with
         ("on_validation_end", 2),
-        ("on_train_batch_end", 6),  # in the third epoch
+        ("on_train_batch_end", 8),  # in the third epoch
         ("on_test_end", 1),
     ):
         with pytest.raises(Killed):

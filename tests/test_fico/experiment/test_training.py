@@ -19,7 +19,7 @@ from fico.experiment.training import train_and_test
 from tests.configs import composed
 
 SMALL = (
-    "model=ucch", "dataset.images=20", "model.batch_size=50", "model.epochs=3", "metric=instance",
+    "model=ucch", "dataset.images=30", "model.batch_size=75", "model.epochs=3", "metric=instance",
     "metric.bootstrap=0", "index=[]", "logger=none", "trainer=cpu", "+trainer.enable_progress_bar=false",
 )  # fmt: skip
 pytestmark = pytest.mark.filterwarnings("ignore")
