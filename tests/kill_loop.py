@@ -72,7 +72,7 @@ def scenarios(made: Path) -> dict[str, Scenario]:
         "training ucch": Scenario(("model=ucch", *SMALL)),
         "training dadh": Scenario(("model=dadh", *SMALL)),
         "encoding": Scenario(("model=clip", *SMALL, "model.epochs=1", "dataset.images=160")),
-        "scoring": Scenario(("model=scan", *SMALL, "model.epochs=1", "dataset.images=120")),
+        "scoring": Scenario(("model=scan", *SMALL, "model.epochs=1")),
         "re-ranking": Scenario(("model=xvlm", *SMALL, "model.epochs=1")),
         "search": Scenario(("model=cca", *SMALL, "index=[flat,hnsw]")),
         "cache": Scenario(("model=ucch", *SMALL, "model.epochs=1"), own_cache=True),

@@ -15,8 +15,8 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # a process with threads of OpenMP cannot be forked
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 SMALL = (
-    "dataset.images=40", "metric.bootstrap=0", "index=[]", "logger=none", "trainer=cpu", "stage=[test]",
-    "+untrained=true", "+trainer.enable_progress_bar=false",
+    "dataset.images=30", "metric.bootstrap=0", "index=[]", "logger=none", "trainer=cpu", "stage=[test]",
+    "+untrained=true", "+trainer.enable_progress_bar=false", "~callbacks.efficiency",
 )  # fmt: skip
 TWO = ("trainer=ddp", "trainer.accelerator=cpu")
 
@@ -73,9 +73,13 @@ def main(folder: Path, models: list[str]) -> None:
     """Fork once for all models: a group of processes lasts as long as they do."""
     import torch
 
+    from tests.configs import composed
+
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
     found = {model: tested(folder / model / "one", f"model={model}") for model in models}
+    for model in models:
+        composed(*SMALL, f"model={model}", *TWO)  # for both processes
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -57,7 +57,7 @@ def made(tmp_path_factory, warm_python):
     python = partial(checked, warm_python, variables)
     printed = python(
         "run.py", f"--config-dir={outside / 'conf'}", f"hydra.run.dir={folder}", "metric=mine", "model=ucch",
-        "dataset.images=80", "model.epochs=1", "metric.bootstrap=20", "index=[flat]", "metric.recall_at=[1,3]",
+        "dataset.images=30", "model.epochs=1", "metric.bootstrap=20", "index=[flat]", "metric.recall_at=[1,3]",
         "metric.map_at=[7]", "metric.folds=2",
     )  # fmt: skip
     return folder, printed, python

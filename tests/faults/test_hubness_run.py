@@ -8,7 +8,7 @@ import fico
 from fico.cli.verify.run import verify_run
 
 SMALL = (
-    "model=cca", "dataset.images=60", "model.epochs=1", "metric.bootstrap=20", "index=[]",
+    "model=cca", "dataset.images=30", "model.epochs=1", "metric.bootstrap=20", "index=[]",
     "metric.hubness_correction=nnn", "metric.nnn_k=5",
 )  # fmt: skip
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = ("model=ucch", "dataset.images=80", "model.epochs=1", "metric.bootstrap=20", "logger=none", "index=[]")
+SMALL = ("model=ucch", "dataset.images=30", "model.epochs=1", "metric.bootstrap=20", "logger=none", "index=[]")
 
 # Python runs it as `sitecustomize` before run.py, in the process that Lightning starts too. It notes in a file per
 # process what the metric was updated with, what torchmetrics gathered, and every evaluation with whether the metric's

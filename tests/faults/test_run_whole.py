@@ -9,7 +9,7 @@ import pytest
 
 from tests.wandb_file import read_offline_run
 
-SMALL = ("dataset.images=80", "model.epochs=2", "metric.bootstrap=50")
+SMALL = ("dataset.images=30", "model.epochs=2", "metric.bootstrap=20")
 INSTANCE = ("R@1", "R@5", "R@10", "R@50", "R@100", "R@200", "MedR", "MeanR")
 CATEGORY = ("mAP@10", "mAP@100", "mAP@N", *(f"PR@{step / 10:.1f}" for step in range(11)))
 
@@ -177,7 +177,7 @@ def test_a_finished_run_can_be_verified(runs, warm_python, model):
 
 
 def test_an_index_that_cannot_work_is_left_out_with_a_note_and_without_resamples_there_is_no_interval(run, tmp_path):
-    run(tmp_path, "model=cca", "dataset.images=80", "metric.bootstrap=0", "logger=none")
+    run(tmp_path, "model=cca", "dataset.images=30", "metric.bootstrap=0", "logger=none")
     found = results(tmp_path)
     assert {row["index"] for row in found["search"]} == {"flat", "hnsw"}
     notes = [note for note in found["notes"] if note.startswith("index binary_flat is left out of ")]

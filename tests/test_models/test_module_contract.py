@@ -54,6 +54,19 @@ def _module(name, seed=0):
     return instantiate(_config(name).module)
 
 
+@cache
+def _evaluated(name):
+    """An untrained module that the tests only evaluate, shared by them."""
+    return _module(name).eval()
+
+
+@cache
+def _trained(name):
+    """A module after six steps on one batch, and their losses."""
+    module = _module(name)
+    return module, _train(module, _batch(name), steps=6)
+
+
 def _batch(name, pairs=8, seed=0, captions_per_image=1):
     """A training batch; with more captions per image an evaluation batch."""
     inputs, generator = _config(name).inputs, torch.Generator().manual_seed(seed)
@@ -112,7 +125,7 @@ def test_there_are_models():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_encodings_have_one_row_for_each_id_and_the_promised_scale(name):
-    config, module, batch = _config(name), _module(name).eval(), _batch(name, captions_per_image=3)
+    config, module, batch = _config(name), _evaluated(name), _batch(name, captions_per_image=3)
     encoded = module.test_step(batch, 0)
     assert torch.equal(encoded.image_ids, batch.image_ids)
     assert torch.equal(encoded.text_ids, batch.text_ids)
@@ -131,7 +144,7 @@ def test_encodings_have_one_row_for_each_id_and_the_promised_scale(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_evaluation_repeats_itself_and_leaves_the_module_as_it_was(name):
-    module, batch = _module(name).eval(), _batch(name)
+    module, batch = _evaluated(name), _batch(name)
     before = copy.deepcopy(module.state_dict())
     first, second = module.validation_step(batch, 0), module.predict_step(batch, 0)
     assert torch.equal(first.images, second.images)
@@ -141,7 +154,7 @@ def test_evaluation_repeats_itself_and_leaves_the_module_as_it_was(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_item_is_encoded_the_same_in_any_batch(name):
-    module, batch = _module(name).eval(), _batch(name)
+    module, batch = _evaluated(name), _batch(name)
     whole = module.encode(batch)
     part = torch.tensor([5, 2])
     alone = module.encode(
@@ -160,7 +173,7 @@ def test_an_item_is_encoded_the_same_in_any_batch(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_no_encoding_depends_on_the_other_side(name):
     """A query that has seen its matching pair is no retrieval: published codes were, fused from both sides."""
-    module, batch = _module(name).eval(), _batch(name)
+    module, batch = _evaluated(name), _batch(name)
     order = torch.arange(len(batch.images)).roll(1)
     lengths = None if batch.lengths is None else batch.lengths[order]
     other_texts = replace(batch, texts=batch.texts[order], lengths=lengths)
@@ -175,7 +188,7 @@ def test_no_encoding_depends_on_the_other_side(name):
 @pytest.mark.filterwarnings("ignore:You are trying to `self.log")
 @pytest.mark.parametrize("name", NAMES)
 def test_steps_on_one_batch_lower_the_loss(name):
-    losses = _train(_module(name), _batch(name), steps=6)
+    _, losses = _trained(name)
     assert losses[-1] < losses[0]
 
 
@@ -183,14 +196,13 @@ def test_steps_on_one_batch_lower_the_loss(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_parameter_is_trained(name):
     """Otherwise several processes would wait for a gradient that never comes."""
-    module = _module(name)
-    _train(module, _batch(name), steps=1)
+    module, _ = _trained(name)
     assert [key for key, parameter in module.named_parameters() if parameter.grad is None] == []
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_state_dict_makes_another_module_the_same(name):
-    batch, first, second = _batch(name), _module(name, seed=0).eval(), _module(name, seed=1).eval()
+    batch, first, second = _batch(name), _evaluated(name), _module(name, seed=1).eval()
     assert not torch.equal(first.encode(batch).images, second.encode(batch).images)
     second.load_state_dict(first.state_dict())
     assert torch.equal(first.encode(batch).images, second.encode(batch).images)
@@ -205,8 +217,7 @@ def test_a_trainer_logs_loss_and_terms_and_two_runs_are_the_same(name):
         L.seed_everything(0, verbose=False)
         module = _module(name)
         trainer = _trainer(max_epochs=2, gradient_clip_val=_config(name).gradient_clip)
-        batches = DataLoader([_batch(name, seed=1), _batch(name, seed=2)], batch_size=None)
-        trainer.fit(module, batches)
+        trainer.fit(module, DataLoader([_batch(name, pairs=4, seed=1)], batch_size=None))
         runs.append(trainer.callback_metrics)
     assert "train/loss" in runs[0]
     assert len(runs[0]) >= 3

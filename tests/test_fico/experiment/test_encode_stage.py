@@ -16,7 +16,7 @@ from fico.experiment.training import train_and_test
 from tests.configs import composed
 
 SMALL = (
-    "dataset.images=40", "metric=instance", "metric.bootstrap=0", "index=[]", "logger=none", "trainer=cpu",
+    "dataset.images=30", "metric=instance", "metric.bootstrap=0", "index=[]", "logger=none", "trainer=cpu",
     "+trainer.enable_progress_bar=false", "+untrained=true",
 )  # fmt: skip
 NARROW = {

@@ -19,8 +19,8 @@ from fico.experiment.training import train_and_test
 from tests.configs import composed
 
 SMALL = (
-    "model=ucch", "dataset.images=60", "model.epochs=3", "metric=instance", "metric.bootstrap=0", "index=[]",
-    "logger=none", "trainer=cpu", "+trainer.enable_progress_bar=false",
+    "model=ucch", "dataset.images=30", "model.batch_size=75", "model.epochs=3", "metric=instance",
+    "metric.bootstrap=0", "index=[]", "logger=none", "trainer=cpu", "+trainer.enable_progress_bar=false",
 )  # fmt: skip
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -30,7 +30,7 @@ def cache(tmp_path_factory):
     return {}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def train(cache):
     """Trains and tests a tiny model in a folder; data are read once."""
     quiet()
@@ -67,6 +67,14 @@ def scripted(*values):
     )
 
 
+@pytest.fixture(scope="module")
+def falling(train, tmp_path_factory):
+    """Checkpoints of a training whose first of two epochs was the better one; no test changes them."""
+    folder = tmp_path_factory.mktemp("falling")
+    train(folder, *scripted(0.5, 0.1))
+    return folder / "checkpoints"
+
+
 def epoch_of(path):
     return load_checkpoint(path)["epoch"] + 1
 
@@ -90,12 +98,13 @@ def test_a_second_run_in_a_folder_leaves_its_own_best_alone(train, tmp_path):
 
 @pytest.mark.parametrize("resumed", ["last.ckpt", "best.ckpt"])
 @pytest.mark.parametrize("is_new", [True, False])
-def test_resuming_keeps_the_best_epoch(train, tmp_path, resumed, is_new):
-    train(tmp_path / "a", *scripted(0.9, 0.1))
-    first = tmp_path / "a" / "checkpoints"
+def test_resuming_keeps_the_best_epoch(train, falling, tmp_path, resumed, is_new):
+    folder, first = tmp_path, falling
+    if not is_new:
+        train(folder, *scripted(0.5, 0.1))
+        first = folder / "checkpoints"
     before = load_checkpoint(first / "best.ckpt")["state_dict"]
-    folder = tmp_path / ("b" if is_new else "a")
-    context, tested = train(folder, *scripted(0.9, 0.1, 0.2), f"model.checkpoint={first / resumed}")
+    context, tested = train(folder, *scripted(0.5, 0.1, 0.2), f"model.checkpoint={first / resumed}")
     after = load_checkpoint(folder / "checkpoints" / "best.ckpt")
     assert after["epoch"] == 0
     assert all(torch.equal(before[name], value) for name, value in after["state_dict"].items())
@@ -104,11 +113,10 @@ def test_resuming_keeps_the_best_epoch(train, tmp_path, resumed, is_new):
     assert context.outputs.result is not None
 
 
-def test_a_better_epoch_after_resuming_is_the_best(train, tmp_path):
-    train(tmp_path / "a", *scripted(0.5, 0.1))
-    train(tmp_path / "b", *scripted(0.5, 0.1, 0.8), f"model.checkpoint={tmp_path}/a/checkpoints/last.ckpt")
-    assert epoch_of(tmp_path / "b/checkpoints/best.ckpt") == 3
-    assert epoch_of(tmp_path / "a/checkpoints/best.ckpt") == 1
+def test_a_better_epoch_after_resuming_is_the_best(train, falling, tmp_path):
+    train(tmp_path, *scripted(0.5, 0.1, 0.8), f"model.checkpoint={falling / 'last.ckpt'}")
+    assert epoch_of(tmp_path / "checkpoints/best.ckpt") == 3
+    assert epoch_of(falling / "best.ckpt") == 1
 
 
 def test_resuming_without_the_best_epoch_is_refused(train, tmp_path):
@@ -126,11 +134,9 @@ def test_checkpoints_of_lightnings_own_callback_know_their_best_epoch():
     assert BestCheckpoint(Path("x"), "val/x").state_key == ModelCheckpoint("x", "best", **options).state_key
 
 
-def test_resuming_by_another_monitor_chooses_anew(train, tmp_path):
-    train(tmp_path / "a", *scripted(0.9, 0.1))
-    add = ("model.epochs=3", f"model.checkpoint={tmp_path}/a/checkpoints/last.ckpt")
-    train(tmp_path / "b", *add, "model.monitor=val/instance/mean/R@10")
-    assert epoch_of(tmp_path / "b/checkpoints/best.ckpt") == 3
+def test_resuming_by_another_monitor_chooses_anew(train, falling, tmp_path):
+    train(tmp_path, "model.epochs=3", f"model.checkpoint={falling}/last.ckpt", "model.monitor=val/instance/mean/R@10")
+    assert epoch_of(tmp_path / "checkpoints/best.ckpt") == 3
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,15 @@ ROOT = Path(__file__).resolve().parents[3]
 MODELS = ("vsrn", "scan", "imram", "cca", "ucch", "dadh", "adv", "xvlm", "blip2", "beit3", "clip")
 
 
+@pytest.fixture(scope="module")
+def loaded(runs):
+    """Opens each run once."""
+    return cache(lambda model: fico.load_run(runs[model]))
+
+
 @pytest.mark.parametrize("model", MODELS)
-def test_new_images_and_texts_get_the_embeddings_that_the_test_stored(model, runs, tested):
-    run, store = fico.load_run(runs[model]), fico.EmbeddingStore.load(runs[model] / "embeddings")
+def test_new_images_and_texts_get_the_embeddings_that_the_test_stored(model, loaded, runs, tested):
+    run, store = loaded(model), fico.EmbeddingStore.load(runs[model] / "embeddings")
     for made, stored in (
         (run.encode_images(tested.image_paths), store.images),
         (run.encode_texts(tested.captions), store.texts),
@@ -31,16 +38,16 @@ def test_new_images_and_texts_get_the_embeddings_that_the_test_stored(model, run
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_text_is_embedded_the_same_alone_and_among_others(model, runs, tested):
-    run = fico.load_run(runs[model])
+def test_a_text_is_embedded_the_same_alone_and_among_others(model, loaded, tested):
+    run = loaded(model)
     alone, among = run.encode_texts(tested.captions[:1]), run.encode_texts(tested.captions[:9])[:1]
     width = alone.shape[1] if alone.ndim == 3 else None  # of a pair scorer the rest is padding
     np.testing.assert_allclose(alone, among[:, :width] if width else among, atol=1e-5)
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_search_finds_what_the_test_ranked_first(model, runs, tested):
-    run, store = fico.load_run(runs[model]), fico.EmbeddingStore.load(runs[model] / "embeddings")
+def test_a_search_finds_what_the_test_ranked_first(model, loaded, runs, tested):
+    run, store = loaded(model), fico.EmbeddingStore.load(runs[model] / "embeddings")
     expected = {"t2i": run_scores(run, store, runs[model]).T, "i2t": run_scores(run, store, runs[model])}
     if run.model.get("rerank"):
         expected = reranked(run, store, runs[model])
@@ -79,14 +86,14 @@ def reranked(run, store, folder):
 
 
 @pytest.mark.parametrize("model", ["vsrn", "beit3"])
-def test_an_opened_image_is_encoded_as_its_file(model, runs, tested):
-    run, path = fico.load_run(runs[model]), tested.image_paths[0]
+def test_an_opened_image_is_encoded_as_its_file(model, loaded, tested):
+    run, path = loaded(model), tested.image_paths[0]
     with Image.open(path) as image:
         np.testing.assert_allclose(run.encode_images([image]), run.encode_images([path]), atol=1e-5)
 
 
-def test_an_image_is_read_upright(runs, tested, tmp_path):
-    run, path = fico.load_run(runs["beit3"]), tmp_path / "turned.png"
+def test_an_image_is_read_upright(loaded, tested, tmp_path):
+    run, path = loaded("beit3"), tmp_path / "turned.png"
     with Image.open(tested.image_paths[0]) as image:
         turned = image.transpose(Image.Transpose.ROTATE_90)
         exif = Image.Exif()
