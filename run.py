@@ -30,7 +30,6 @@ from fico.experiment.config.cascade import check_unused, is_cascade
 from fico.experiment.config.checks import check_config
 from fico.experiment.config.hydra_errors import Stop, is_wrong_usage, sentence
 from fico.experiment.config.launcher import check_launcher
-from fico.experiment.config.mode import spare_composition
 from fico.experiment.config.pairing import check_data, check_pairing, check_sweep
 from fico.experiment.config.quoting import quoted
 from fico.experiment.config.resolvers import register_resolvers
@@ -129,7 +128,6 @@ def main() -> int:
         be_quiet()
     os.environ.setdefault("FICO_SWEEP", sweep_name(sys.argv[1:]))
     sys.argv[1:] = quoted(sys.argv[1:])
-    spare_composition(sys.argv[1:])
     warnings.filterwarnings(
         "ignore", r"\s*'hydra/launcher/.*' is validated against ConfigStore schema"
     )  # of the launchers in conf/hydra

@@ -22,7 +22,6 @@ from fico.experiment.checkpoints.module import build_module, check_checkpoint, l
 from fico.experiment.config.throughput import AUTO
 from fico.experiment.context import build_callbacks
 from fico.experiment.datamodule import RetrievalDataModule
-from fico.experiment.logged_values import keep_on_cpu
 from fico.experiment.notes import training_notes
 from fico.experiment.progress_bar import EpochBar
 from fico.experiment.resume.checkpoint_file import AtomicCheckpoints
@@ -124,7 +123,6 @@ def use_test_precision(trainer: L.Trainer, precision: str | None) -> None:
 
 def _trainer(config: DictConfig, callbacks: list[L.Callback], loggers: list[Logger], folder: Path) -> L.Trainer:
     """Build the trainer; `fico.experiment.config` refuses the user's keys that are set here."""
-    keep_on_cpu()
     options: dict[str, Any] = {
         "_convert_": "all",
         "enable_progress_bar": sys.stderr.isatty() and not is_quiet(),

@@ -82,7 +82,7 @@ def test_a_matrix_too_large_to_keep_is_that_of_the_loop(similarity, engine, monk
     else:
         norms = [np.linalg.norm(side, axis=1)[:, None] if similarity == "cosine" else 1 for side in wide]
         scores = (wide[0] / norms[0]) @ (wide[1] / norms[1]).T
-    options = EvaluationOptions(memory_limit=700_000 if similarity == "euclidean" else 500_000, bootstrap=0, block=23)
+    options = EvaluationOptions(memory_limit=700_000 if similarity == "euclidean" else 500_000, bootstrap=0, block=7)
     dtype = np.dtype(np.float64 if similarity == "euclidean" else np.float32)
     plan = plan_memory(len(images), len(texts), 48, dtype, options)
     assert not plan.whole
