@@ -4,9 +4,11 @@ jaxtyping's own wrapper binds the arguments and checks them twice, a tenth of th
 beartype check each argument and the result once, within one scope of jaxtyping's dimensions.
 """
 
+import builtins
 import dataclasses
 import functools
 import inspect
+import re
 
 import jaxtyping
 from beartype import BeartypeConf, beartype
@@ -25,7 +27,10 @@ def _checked(function=None, *, typechecker=None):
         return function
     if inspect.isgeneratorfunction(function):  # beartype would check its arguments at the first step, outside the scope
         return _jaxtyped(function, typechecker=typechecker)
+    declared = function.__annotations__
+    function.__annotations__ = {name: hint for name, hint in declared.items() if _is_known(hint, function)}
     inner = _checks(function)
+    function.__annotations__ = declared
 
     @functools.wraps(function)
     def wrapped(*args, **kwargs):
@@ -33,6 +38,12 @@ def _checked(function=None, *, typechecker=None):
             return inner(*args, **kwargs)
 
     return wrapped
+
+
+def _is_known(hint, function):
+    """Whether its names can be resolved; those that only a type checker imports cannot."""
+    known = {*function.__globals__, *vars(builtins), *function.__qualname__.split(".")}
+    return not isinstance(hint, str) or set(re.findall(r"\w+", hint)) <= known
 
 
 def check_shapes(modules):
