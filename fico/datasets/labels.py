@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from fico.errors import DataError
-from fico.util.npz import read_npz
+from fico.formats.npz import read_npz
 
 Labels = Bool[np.ndarray, "images classes"]
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")

@@ -14,7 +14,7 @@ from fico.datasets.base import RetrievalSplit, SplitReader, check_validation
 from fico.datasets.feature_sets.standardise import standardised
 from fico.datasets.splits import hash_order
 from fico.errors import DataError, PathError
-from fico.util.npz import read_npz
+from fico.formats.npz import read_npz
 
 FILE = "wikipedia_2866.npz"
 SALT = "validation"  # of the hashes that choose the validation pairs; another salt would choose others

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from fico.errors import DataError
+from fico.formats.npz import read_npz
 from fico.util.damaged import readable
-from fico.util.npz import read_npz
 from fico.util.optional import requires_extra
 
 with requires_extra("data"):

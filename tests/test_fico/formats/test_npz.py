@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fico.errors import DataError
-from fico.util.npz import read_npz
+from fico.formats.npz import read_npz
 
 
 def test_an_npz_is_read_whole_or_by_the_wanted_names(tmp_path):
