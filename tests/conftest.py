@@ -94,7 +94,6 @@ def pytest_collection():
         return (yield)
     finally:
         gc.freeze()
-        gc.set_threshold(20_000, 20, 50)  # what tests make is small, and most of it is gone without the collector
         gc.enable()
 
 

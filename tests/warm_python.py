@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
-from tests.first_use import use_libraries
+from tests.parsed_once import parse_config, parse_once
 
 ROOT = Path(__file__).resolve().parents[1]
 # W&B's classes first, as run.py has them: they take nine times as long beside the others.
@@ -107,9 +107,15 @@ def _serve():
     """Fork for each command; in the child return it, at the end of the commands None."""
     for module in sys.argv[1:]:
         importlib.import_module(module)
-    use_libraries()
+    if "numba" in sys.modules:
+        from numba.core.registry import cpu_target
+
+        for context in (cpu_target.typing_context, cpu_target.target_context):
+            context.refresh()  # imports what numba does for a first kernel
+    if "hydra" in sys.modules:
+        parse_once()
+        parse_config()
     gc.freeze()  # the children's collector leaves alone what they share
-    gc.set_threshold(20_000, 20, 50)
     for line in sys.stdin:
         request = json.loads(line)
         if "argv" in request:
