@@ -6,6 +6,7 @@ beyond that, such as times and its own imports, is tested with one. The process 
 ``trainer=ddp`` is a fork too, which gets the command, variables and folder from Lightning.
 """
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -134,6 +135,8 @@ def _run(argv, env, files, cwd):
     """What `python *argv` does in the folder."""
     import torch
 
+    if "triton" in sys.modules:
+        atexit.register(_mute)
     if "wandb" in sys.modules:
         from wandb.sdk.data_types._private import MEDIA_TMP
 
@@ -164,6 +167,12 @@ def _run(argv, env, files, cwd):
         runpy.run_module(argv[1], run_name="__main__", alter_sys=True)
     else:
         runpy.run_path(argv[0], run_name="__main__")
+
+
+def _mute():
+    """Triton lists at the very end what it finds still in use, as all is that was frozen; no new process has that."""
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _second_process():
