@@ -42,7 +42,8 @@ class HybridSearch:
         rows_path: File for the floats, which are then read from disk through a memory map. None: memory; only
             ``float32`` rows of a file that is mapped for reading alone are used where they lie.
         train_rows: Rows, drawn without replacement, that partition and codes are trained on. None: 100,000.
-        threads: Cores to search with. None: all of this process.
+        threads: Cores to search with. None: all of this process. Another number splits the queries otherwise, whose
+            projections are then rounded otherwise: lists or codes that are as near within rounding may change.
         seed: Of every draw.
         device: Where the items lie and are searched, as torch names it: ``cpu``, ``cuda``, ``cuda:1``.
 
