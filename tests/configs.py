@@ -2,15 +2,13 @@
 
 import pickle
 from functools import cache
-from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from fico.experiment.config.resolvers import register_resolvers
-
-CONF = Path(__file__).resolve().parents[1] / "conf"
+from tests.parsed_once import CONF
 
 
 def composed(*overrides, with_hydra=False):

@@ -153,7 +153,7 @@ def test_table_6_holds_exactly_the_models_of_the_paper_with_attention_at_query_t
 
 
 def jobs(table):
-    """As many jobs as hold every value of every key of the sweep; that all pairs fit is tested beside this."""
+    """As many jobs as hold every value of every key of the sweep; that all pairs fit has a test of its own."""
     choices = {key: str(values).split(",") for key, values in sweep(table).items()}
     count = max(map(len, choices.values()))
     return [{key: values[place % len(values)] for key, values in choices.items()} for place in range(count)]

@@ -53,8 +53,8 @@ def test_the_page_is_there_until_ctrl_c_ends_it_with_130(runs, warm_python):
     assert b"shapes test" in _page(port, process)
     process.send_signal(signal.SIGINT)
     done = process.finish()
-    *_, told, stopped = done.stderr.strip().splitlines()
-    assert f" at http://127.0.0.1:{port}" in told
+    *_, started, stopped = done.stderr.strip().splitlines()
+    assert f" at http://127.0.0.1:{port}" in started
     assert (stopped, done.returncode) == ("fico: stopped", 130)
 
 

@@ -41,7 +41,7 @@ def test_the_data_of_a_run_on_a_subset_of_pairs():
         ("dataset.subset=0", "dataset.subset is 0, but must be a whole number of at least 1"),
     ],
 )
-def test_wrong_columns_and_paths_are_told_in_one_line(warm_python, tmp_path, override, told):
+def test_wrong_columns_and_paths_are_named_in_one_line(warm_python, tmp_path, override, told):
     words = ("dataset=pairs", f"dataset.root={FIXTURES}/pandas.csv", override, f"hydra.run.dir={tmp_path}/r")
     done = warm_python("run.py", *words)
     assert done.returncode in (1, 2)
